@@ -1,0 +1,100 @@
+//! The trait that every method's trainable state implements.
+
+use burn::module::{Module, Param, ParamId};
+use burn::tensor::Tensor;
+
+use crate::names::Layout;
+use crate::pass::Pass;
+use crate::site::Site;
+
+/// The frozen layer under an adapter, in Burn's orientation.
+#[derive(Debug)]
+pub struct BaseLinear<'a> {
+    /// Where the layer is and how large.
+    pub site: &'a Site,
+    /// Stored weight, shape `[d_in, d_out]`.
+    pub weight: &'a Param<Tensor<2>>,
+    /// Bias, shape `[d_out]`.
+    pub bias: Option<&'a Param<Tensor<1>>>,
+}
+
+impl BaseLinear<'_> {
+    /// `x W`, without the bias. Shapes: `[rows, d_in]` to `[rows, d_out]`.
+    #[must_use]
+    pub fn product(&self, x: Tensor<2>) -> Tensor<2> {
+        x.matmul(self.weight.val())
+    }
+
+    /// Adds the bias, if there is one, to `y` of shape `[rows, d_out]`.
+    #[must_use]
+    pub fn add_bias(&self, y: Tensor<2>) -> Tensor<2> {
+        match self.bias {
+            Some(bias) => y + bias.val().unsqueeze(),
+            None => y,
+        }
+    }
+}
+
+/// How one parameter of an adapter is called in files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TensorName {
+    /// Path of the field inside the adapter's module, for example `a`.
+    pub field: &'static str,
+    /// Name after the site's path in a Hugging Face file, for example `lora_A.weight`.
+    pub file: &'static str,
+    /// How the file's axes relate to the tensor in memory.
+    pub layout: Layout,
+    /// Whether it trains; others are frozen state that belongs to the adapter.
+    pub trains: bool,
+}
+
+/// A low-rank pair inside an adapter: `delta = scale * a b`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FactorPair {
+    /// Parameter of shape `[d_in, rank]`.
+    pub a: ParamId,
+    /// Parameter of shape `[rank, d_out]`.
+    pub b: ParamId,
+    /// Factor of the product.
+    pub scale: f64,
+}
+
+/// The trainable state of one method at one site.
+///
+/// Implementations derive Burn's `Module` (float parameters of rank 1 to 4), and with that travel through
+/// devices, optimizers and files without further code. Only the mathematics is theirs to write.
+pub trait Adapter: Module + Sync + 'static {
+    /// File names of every parameter that is saved.
+    fn tensors(&self) -> &'static [TensorName];
+
+    /// What the adapter adds to the layer's output; never forms the dense weight.
+    ///
+    /// `x` has shape `[rows, d_in]`, `product` is `x W` of shape `[rows, d_out]`, and so is the result.
+    fn delta(
+        &self,
+        x: Tensor<2>,
+        product: &Tensor<2>,
+        base: &BaseLinear<'_>,
+        pass: &mut Pass<'_>,
+    ) -> Tensor<2>;
+
+    /// The adapted layer's whole output: `x W + bias + delta(x)`, shape `[rows, d_out]`.
+    ///
+    /// Override it where a method reaches the output in fewer operations than through [`Self::delta`].
+    fn forward(&self, x: Tensor<2>, base: &BaseLinear<'_>, pass: &mut Pass<'_>) -> Tensor<2> {
+        let product = base.product(x.clone());
+        let delta = self.delta(x, &product, base, pass);
+        base.add_bias(product + delta)
+    }
+
+    /// The weight that reproduces the adapter without it, shape `[d_in, d_out]`, computed in the type of `weight`.
+    ///
+    /// # Errors
+    /// The reason, when the forward depends on the input and no single weight exists.
+    fn effective_weight(&self, weight: Tensor<2>) -> Result<Tensor<2>, &'static str>;
+
+    /// The low-rank pairs inside, for transforms that need both factors together.
+    fn pairs(&self) -> Vec<FactorPair> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,294 @@
+//! The type-erased adapter: one slot holds any method's state and still is a Burn module.
+//!
+//! Burn's visitors and mappers have methods generic over the rank, so they cannot be trait objects. The bridge
+//! erases each parameter to `dyn Any` on the way out of the concrete adapter and restores its rank on the other side.
+
+use std::any::Any;
+use std::fmt::Debug;
+
+use burn::module::{
+    Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor,
+    Param,
+};
+use burn::tensor::{Device, Tensor};
+
+use crate::adapter::{Adapter, BaseLinear, FactorPair, TensorName};
+use crate::pass::Pass;
+
+/// Any method's adapter for one site.
+#[derive(Debug)]
+pub struct AnyAdapter(Box<dyn Erased>);
+
+impl Clone for AnyAdapter {
+    fn clone(&self) -> Self {
+        Self(self.0.clone_erased())
+    }
+}
+
+impl AnyAdapter {
+    /// Erases the type of `adapter`.
+    pub fn new<A: Adapter>(adapter: A) -> Self {
+        Self(Box::new(adapter))
+    }
+
+    /// The concrete adapter, if it is of type `A`.
+    #[must_use]
+    pub fn downcast_ref<A: Adapter>(&self) -> Option<&A> {
+        self.0.as_any().downcast_ref()
+    }
+
+    /// See [`Adapter::tensors`].
+    #[must_use]
+    pub fn tensors(&self) -> &'static [TensorName] {
+        self.0.tensors()
+    }
+
+    /// See [`Adapter::delta`].
+    #[must_use]
+    pub fn delta(
+        &self,
+        x: Tensor<2>,
+        product: &Tensor<2>,
+        base: &BaseLinear<'_>,
+        pass: &mut Pass<'_>,
+    ) -> Tensor<2> {
+        self.0.delta(x, product, base, pass)
+    }
+
+    /// See [`Adapter::forward`].
+    #[must_use]
+    pub fn forward(&self, x: Tensor<2>, base: &BaseLinear<'_>, pass: &mut Pass<'_>) -> Tensor<2> {
+        self.0.forward(x, base, pass)
+    }
+
+    /// See [`Adapter::effective_weight`].
+    ///
+    /// # Errors
+    /// The reason, when no single weight reproduces the adapter.
+    pub fn effective_weight(&self, weight: Tensor<2>) -> Result<Tensor<2>, &'static str> {
+        self.0.effective_weight(weight)
+    }
+
+    /// See [`Adapter::pairs`].
+    #[must_use]
+    pub fn pairs(&self) -> Vec<FactorPair> {
+        self.0.pairs()
+    }
+}
+
+impl Module for AnyAdapter {
+    fn collect_devices(&self, devices: Devices) -> Devices {
+        self.0.collect_devices_erased(devices)
+    }
+
+    fn fork(self, device: &Device) -> Self {
+        Self(self.0.fork_erased(device))
+    }
+
+    fn to_device(self, device: &Device) -> Self {
+        Self(self.0.to_device_erased(device))
+    }
+
+    fn train(self) -> Self {
+        Self(self.0.train_erased())
+    }
+
+    fn valid(&self) -> Self {
+        Self(self.0.valid_erased())
+    }
+
+    fn materialize(self) -> Self {
+        Self(self.0.materialize_erased())
+    }
+
+    fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
+        self.0.visit_erased(&mut RestoreVisitor(visitor));
+    }
+
+    fn map<M: ModuleMapper>(self, mapper: &mut M) -> Self {
+        Self(self.0.map_erased(&mut RestoreMapper(mapper)))
+    }
+}
+
+impl ModuleDisplayDefault for AnyAdapter {
+    fn content(&self, content: Content) -> Option<Content> {
+        Some(content)
+    }
+}
+
+impl ModuleDisplay for AnyAdapter {}
+
+trait Erased: Debug + Send + Sync {
+    fn as_any(&self) -> &dyn Any;
+    fn clone_erased(&self) -> Box<dyn Erased>;
+    fn tensors(&self) -> &'static [TensorName];
+    fn delta(
+        &self,
+        x: Tensor<2>,
+        product: &Tensor<2>,
+        base: &BaseLinear<'_>,
+        pass: &mut Pass<'_>,
+    ) -> Tensor<2>;
+    fn forward(&self, x: Tensor<2>, base: &BaseLinear<'_>, pass: &mut Pass<'_>) -> Tensor<2>;
+    fn effective_weight(&self, weight: Tensor<2>) -> Result<Tensor<2>, &'static str>;
+    fn pairs(&self) -> Vec<FactorPair>;
+    fn collect_devices_erased(&self, devices: Devices) -> Devices;
+    fn fork_erased(self: Box<Self>, device: &Device) -> Box<dyn Erased>;
+    fn to_device_erased(self: Box<Self>, device: &Device) -> Box<dyn Erased>;
+    fn train_erased(self: Box<Self>) -> Box<dyn Erased>;
+    fn valid_erased(&self) -> Box<dyn Erased>;
+    fn materialize_erased(self: Box<Self>) -> Box<dyn Erased>;
+    fn visit_erased(&self, visitor: &mut dyn ErasedVisitor);
+    fn map_erased(self: Box<Self>, mapper: &mut dyn ErasedMapper) -> Box<dyn Erased>;
+}
+
+impl<A: Adapter> Erased for A {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+    fn clone_erased(&self) -> Box<dyn Erased> {
+        Box::new(self.clone())
+    }
+    fn tensors(&self) -> &'static [TensorName] {
+        Adapter::tensors(self)
+    }
+    fn delta(
+        &self,
+        x: Tensor<2>,
+        product: &Tensor<2>,
+        base: &BaseLinear<'_>,
+        pass: &mut Pass<'_>,
+    ) -> Tensor<2> {
+        Adapter::delta(self, x, product, base, pass)
+    }
+    fn forward(&self, x: Tensor<2>, base: &BaseLinear<'_>, pass: &mut Pass<'_>) -> Tensor<2> {
+        Adapter::forward(self, x, base, pass)
+    }
+    fn effective_weight(&self, weight: Tensor<2>) -> Result<Tensor<2>, &'static str> {
+        Adapter::effective_weight(self, weight)
+    }
+    fn pairs(&self) -> Vec<FactorPair> {
+        Adapter::pairs(self)
+    }
+    fn collect_devices_erased(&self, devices: Devices) -> Devices {
+        Module::collect_devices(self, devices)
+    }
+    fn fork_erased(self: Box<Self>, device: &Device) -> Box<dyn Erased> {
+        Box::new(Module::fork(*self, device))
+    }
+    fn to_device_erased(self: Box<Self>, device: &Device) -> Box<dyn Erased> {
+        Box::new(Module::to_device(*self, device))
+    }
+    fn train_erased(self: Box<Self>) -> Box<dyn Erased> {
+        Box::new(Module::train(*self))
+    }
+    fn valid_erased(&self) -> Box<dyn Erased> {
+        Box::new(Module::valid(self))
+    }
+    fn materialize_erased(self: Box<Self>) -> Box<dyn Erased> {
+        Box::new(Module::materialize(*self))
+    }
+    fn visit_erased(&self, visitor: &mut dyn ErasedVisitor) {
+        Module::visit(self, &mut EraseVisitor(visitor));
+    }
+    fn map_erased(self: Box<Self>, mapper: &mut dyn ErasedMapper) -> Box<dyn Erased> {
+        Box::new(Module::map(*self, &mut EraseMapper(mapper)))
+    }
+}
+
+trait ErasedVisitor {
+    fn float(&mut self, param: &dyn Any);
+    fn enter(&mut self, name: &str, container: &str);
+    fn exit(&mut self, name: &str, container: &str);
+}
+
+trait ErasedMapper {
+    fn float(&mut self, param: Box<dyn Any>) -> Box<dyn Any>;
+    fn enter(&mut self, name: &str, container: &str);
+    fn exit(&mut self, name: &str, container: &str);
+}
+
+struct EraseVisitor<'a>(&'a mut dyn ErasedVisitor);
+
+impl ModuleVisitor for EraseVisitor<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.0.float(param);
+    }
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.0.enter(name, container_type);
+    }
+    fn exit_module(&mut self, name: &str, container_type: &str) {
+        self.0.exit(name, container_type);
+    }
+}
+
+struct EraseMapper<'a>(&'a mut dyn ErasedMapper);
+
+impl ModuleMapper for EraseMapper<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        *self
+            .0
+            .float(Box::new(param))
+            .downcast()
+            .expect("a mapper returns a parameter of the rank it was given")
+    }
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.0.enter(name, container_type);
+    }
+    fn exit_module(&mut self, name: &str, container_type: &str) {
+        self.0.exit(name, container_type);
+    }
+}
+
+struct RestoreVisitor<'a, V>(&'a mut V);
+
+impl<V: ModuleVisitor> RestoreVisitor<'_, V> {
+    fn try_rank<const D: usize>(&mut self, param: &dyn Any) -> bool {
+        let found = param.downcast_ref::<Param<Tensor<D>>>();
+        if let Some(param) = found {
+            self.0.visit_float(param);
+        }
+        found.is_some()
+    }
+}
+
+impl<V: ModuleVisitor> ErasedVisitor for RestoreVisitor<'_, V> {
+    fn float(&mut self, param: &dyn Any) {
+        let known = self.try_rank::<1>(param)
+            || self.try_rank::<2>(param)
+            || self.try_rank::<3>(param)
+            || self.try_rank::<4>(param);
+        assert!(known, "an adapter's parameters have rank 1 to 4");
+    }
+    fn enter(&mut self, name: &str, container: &str) {
+        self.0.enter_module(name, container);
+    }
+    fn exit(&mut self, name: &str, container: &str) {
+        self.0.exit_module(name, container);
+    }
+}
+
+struct RestoreMapper<'a, M>(&'a mut M);
+
+impl<M: ModuleMapper> RestoreMapper<'_, M> {
+    fn try_rank<const D: usize>(&mut self, param: Box<dyn Any>) -> Result<Box<dyn Any>, Box<dyn Any>> {
+        let param = param.downcast::<Param<Tensor<D>>>()?;
+        Ok(Box::new(self.0.map_float(*param)))
+    }
+}
+
+impl<M: ModuleMapper> ErasedMapper for RestoreMapper<'_, M> {
+    fn float(&mut self, param: Box<dyn Any>) -> Box<dyn Any> {
+        self.try_rank::<1>(param)
+            .or_else(|param| self.try_rank::<2>(param))
+            .or_else(|param| self.try_rank::<3>(param))
+            .or_else(|param| self.try_rank::<4>(param))
+            .expect("an adapter's parameters have rank 1 to 4")
+    }
+    fn enter(&mut self, name: &str, container: &str) {
+        self.0.enter_module(name, container);
+    }
+    fn exit(&mut self, name: &str, container: &str) {
+        self.0.exit_module(name, container);
+    }
+}

@@ -1,0 +1,102 @@
+//! What can go wrong in this crate.
+
+use crate::file::FileError;
+use crate::target::TargetError;
+
+/// An error of `peft-core`: what went wrong, where, what was expected and what was found.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PeftError {
+    /// The targets select nothing or contradict each other.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// An adapter folder could not be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A method was given an option that it does not accept.
+    #[error("method `{method}`: option `{option}`: {problem}")]
+    Option {
+        /// Identifier of the method.
+        method: &'static str,
+        /// Name of the option, or `(options)` when it is the table as a whole.
+        option: String,
+        /// What is wrong and what is accepted.
+        problem: String,
+    },
+    /// No method in the given list can run the adapter described by a folder.
+    #[error("no method here reads an adapter of type `{peft_type}` ({detail}); known methods: {known}")]
+    UnknownMethod {
+        /// The folder's `peft_type`.
+        peft_type: String,
+        /// Which fields told it apart.
+        detail: String,
+        /// Identifiers of the methods that were asked.
+        known: String,
+    },
+    /// The adapter uses a feature that would be misread if it were ignored.
+    #[error("the adapter cannot be loaded as it is:\n{}", problems.join("\n"))]
+    Unsupported {
+        /// One line per feature: field, value, reason and the way out.
+        problems: Vec<String>,
+    },
+    /// Tensors of an adapter do not fit the model.
+    #[error("adapter `{adapter}` does not fit this model:\n{}", problems.join("\n"))]
+    Mismatch {
+        /// Name of the adapter.
+        adapter: String,
+        /// One line per tensor: name, expected, found.
+        problems: Vec<String>,
+    },
+    /// An adapter name is already used by the model.
+    #[error("the model already has an adapter named `{name}`; choose another name or remove that one first")]
+    NameTaken {
+        /// The name.
+        name: String,
+    },
+    /// An adapter name is not known to the model.
+    #[error("no adapter named `{name}` in this model; it has: {known}")]
+    UnknownAdapter {
+        /// The name asked for.
+        name: String,
+        /// The names that exist.
+        known: String,
+    },
+    /// A rank that a site cannot carry.
+    #[error("site `{site}`: rank {rank} must be between 1 and {limit} (the smaller of d_in and d_out)")]
+    Rank {
+        /// Path of the site.
+        site: String,
+        /// The rank asked for.
+        rank: usize,
+        /// The largest rank that makes sense there.
+        limit: usize,
+    },
+    /// A merge produced or met values that are not finite.
+    #[error("site `{site}`: {what} holds {count} values that are NaN or infinite; nothing was merged")]
+    NotFinite {
+        /// Path of the site.
+        site: String,
+        /// Which matrix.
+        what: &'static str,
+        /// How many entries.
+        count: usize,
+    },
+    /// The method's forward depends on the input, so it has no single effective weight.
+    #[error("method `{method}` cannot {action}: {reason}")]
+    NoEffectiveWeight {
+        /// Identifier of the method.
+        method: &'static str,
+        /// What was attempted, for example `merge`.
+        action: &'static str,
+        /// Why it is impossible, and what to do instead.
+        reason: &'static str,
+    },
+    /// A saved state does not fit.
+    #[error("state `{name}`: {problem}")]
+    State {
+        /// Which state.
+        name: String,
+        /// What does not fit.
+        problem: String,
+    },
+}

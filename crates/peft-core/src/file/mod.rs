@@ -1,0 +1,28 @@
+//! Hugging Face PEFT adapter folders: `adapter_config.json` and `adapter_model.safetensors`.
+//!
+//! Nothing here knows a method: the config is a typed view with the raw fields beside it, and tensor keys are
+//! parsed with a list of tensor names that the caller gives. Reading collects every problem before it fails;
+//! writing is atomic per file and byte-deterministic. No code is ever executed from a file.
+
+mod atomic;
+mod config;
+mod error;
+mod keys;
+mod read;
+mod tensor;
+mod write;
+
+pub use atomic::{prepare_folder, write_atomic};
+pub use config::{PeftConfig, Unsupported, to_json};
+pub use error::{FieldProblem, FileError, NonFinite, TensorProblem};
+pub use keys::{TensorKey, index_keys, key, parse_key};
+pub use read::{AdapterFolder, check_finite, read_config, read_folder, read_tensors};
+pub use tensor::{HostTensor, StoredDtype};
+pub use write::{encode_tensors, write_folder, write_tensors};
+
+/// Name of the config file in an adapter folder.
+pub const CONFIG_FILE: &str = "adapter_config.json";
+/// Name of the tensor file in an adapter folder.
+pub const TENSOR_FILE: &str = "adapter_model.safetensors";
+/// Name of the pickled tensor file of older adapter folders.
+pub const PICKLE_FILE: &str = "adapter_model.bin";

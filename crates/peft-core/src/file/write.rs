@@ -1,0 +1,99 @@
+//! Writing an adapter folder.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use safetensors::{Dtype, View};
+use serde_json::{Map, Value};
+
+use super::config::to_json;
+use super::{CONFIG_FILE, FileError, HostTensor, TENSOR_FILE, write_atomic};
+
+/// Writes `adapter_model.safetensors` and then `adapter_config.json` into an existing folder.
+///
+/// Each file is written atomically. The bytes depend on the arguments only.
+///
+/// # Errors
+///
+/// [`FileError::BadTensors`] before anything is written, or [`FileError::Io`].
+pub fn write_folder(
+    folder: &Path,
+    config: &Map<String, Value>,
+    tensors: &BTreeMap<String, HostTensor>,
+) -> Result<(), FileError> {
+    write_tensors(&folder.join(TENSOR_FILE), tensors)?;
+    write_atomic(&folder.join(CONFIG_FILE), to_json(config).as_bytes())
+}
+
+/// Writes a safetensors file atomically, with the metadata `{"format": "pt"}` that PEFT expects.
+///
+/// # Errors
+///
+/// See [`encode_tensors`]; or [`FileError::Io`].
+pub fn write_tensors(path: &Path, tensors: &BTreeMap<String, HostTensor>) -> Result<(), FileError> {
+    write_atomic(path, &encode_tensors(path, tensors)?)
+}
+
+/// The bytes of a safetensors file. `path` is used in errors only.
+///
+/// # Errors
+///
+/// [`FileError::BadTensors`] with every tensor whose data does not fit its shape or its format.
+pub fn encode_tensors(
+    path: &Path,
+    tensors: &BTreeMap<String, HostTensor>,
+) -> Result<Vec<u8>, FileError> {
+    let mut encoded = Vec::with_capacity(tensors.len());
+    let mut problems = Vec::new();
+    for (name, tensor) in tensors {
+        match tensor.encode(name) {
+            Ok(bytes) => {
+                encoded.push((
+                    name,
+                    Encoded {
+                        dtype: tensor.stored.written(),
+                        shape: &tensor.shape,
+                        bytes,
+                    },
+                ));
+            }
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(FileError::BadTensors {
+            path: path.to_owned(),
+            problems,
+        });
+    }
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    safetensors::serialize(encoded, Some(metadata)).map_err(|source| FileError::Encode {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+struct Encoded<'a> {
+    dtype: Dtype,
+    shape: &'a [usize],
+    bytes: Vec<u8>,
+}
+
+impl View for Encoded<'_> {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn shape(&self) -> &[usize] {
+        self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.bytes)
+    }
+
+    fn data_len(&self) -> usize {
+        self.bytes.len()
+    }
+}

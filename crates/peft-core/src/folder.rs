@@ -1,0 +1,338 @@
+//! Adapters of a model to and from adapter folders that Hugging Face PEFT also reads.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::tensor::{Tensor, TensorData};
+
+use crate::attach::{Adaptable, AdapterSpec, AttachReport, attach, saved_modules};
+use crate::error::PeftError;
+use crate::fields;
+use crate::file::{self, AdapterFolder, HostTensor, PeftConfig, StoredDtype, TensorKey};
+use crate::method::MethodEntry;
+use crate::names::{Layout, ParamNames};
+use crate::site::SiteKind;
+use crate::target::{Target, TargetRules, expand_all_linear};
+
+/// A model with an adapter read from a folder.
+#[derive(Debug)]
+pub struct Loaded<M> {
+    /// The model; the adapter is active.
+    pub model: M,
+    /// What the folder's configuration means here.
+    pub spec: AdapterSpec,
+    /// Where it was attached.
+    pub report: AttachReport,
+    /// Configuration fields that nobody here knows; they were passed over.
+    pub unknown_fields: Vec<String>,
+}
+
+/// Writes the adapter called `name`, with the modules saved beside it, as an adapter folder.
+///
+/// # Errors
+/// When the folder cannot be written; a file that was there before stays whole.
+pub fn save<M: Adaptable>(
+    model: &M,
+    names: &ParamNames,
+    name: &str,
+    spec: &AdapterSpec,
+    dir: &Path,
+) -> Result<(), PeftError> {
+    let mut tensors = BTreeMap::new();
+    for (key, tensor) in adapter_tensors(model, name, &HashSet::new()) {
+        tensors.insert(format!("base_model.model.{key}"), tensor);
+    }
+    let (ids, _) = saved_modules(names, &spec.modules_to_save);
+    let saved: HashSet<ParamId> = ids.into_iter().collect();
+    for (key, tensor) in named_tensors(model, names, |id| saved.contains(&id)) {
+        tensors.insert(format!("base_model.model.{key}"), tensor);
+    }
+    let config = config_of(model, spec)?;
+    let fields = spec.method.config_fields();
+    Ok(file::write_folder(dir, &config.to_map(&fields), &tensors)?)
+}
+
+/// Reads an adapter folder and attaches it as `name`, with the values of the file.
+///
+/// # Errors
+/// Everything that is wrong with the folder, or every tensor that does not fit the model, in one report.
+pub fn load<M: Adaptable>(
+    model: M,
+    names: &ParamNames,
+    name: &str,
+    entries: &[&'static MethodEntry],
+    dir: &Path,
+) -> Result<Loaded<M>, PeftError> {
+    let folder = file::read_folder(dir)?;
+    file::check_finite(&folder.tensors)?;
+    let spec = spec_of(entries, &folder.config)?;
+    let (model, report) = attach(model, names, name, &spec, 0)?;
+    let model = fill(model, names, name, &spec, &folder)?;
+    Ok(Loaded {
+        model,
+        spec,
+        report,
+        unknown_fields: folder.config.unknown,
+    })
+}
+
+/// What a folder's configuration asks for.
+///
+/// # Errors
+/// When no method recognises it, or it uses what cannot be read exactly.
+pub fn spec_of(
+    entries: &[&'static MethodEntry],
+    config: &PeftConfig,
+) -> Result<AdapterSpec, PeftError> {
+    let Some(target) = config.target.clone() else {
+        return Err(PeftError::Unsupported {
+            problems: vec![
+                "`target_modules` is missing: name the adapted modules in adapter_config.json".into(),
+            ],
+        });
+    };
+    Ok(AdapterSpec {
+        method: MethodEntry::find(entries, config)?,
+        rank: config.r,
+        alpha: config.lora_alpha,
+        targets: TargetRules {
+            target,
+            exclude: config.exclude.clone(),
+            layers_to_transform: config.layers_to_transform.clone(),
+            layers_pattern: config.layers_pattern.clone(),
+        },
+        rank_pattern: config.rank_pattern.clone(),
+        alpha_pattern: config.alpha_pattern.clone(),
+        modules_to_save: config.modules_to_save.clone(),
+        task_type: config.task_type.clone(),
+        base_model: config.base_model_name_or_path.clone(),
+    })
+}
+
+fn config_of<M: Adaptable>(model: &M, spec: &AdapterSpec) -> Result<PeftConfig, PeftError> {
+    let sites = model.sites();
+    let target = match &spec.targets.target {
+        Target::AllLinear => {
+            let heads = model.output_heads();
+            let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
+            let selection = spec.targets.select(&sites, &heads, &spec.modules_to_save)?;
+            Target::List(expand_all_linear(&sites, &selection.matched)?)
+        }
+        other => other.clone(),
+    };
+    let mut config = PeftConfig::new("", target);
+    config.task_type.clone_from(&spec.task_type);
+    config.base_model_name_or_path.clone_from(&spec.base_model);
+    config.r = spec.rank;
+    config.lora_alpha = spec.alpha;
+    config.exclude.clone_from(&spec.targets.exclude);
+    config.layers_to_transform.clone_from(&spec.targets.layers_to_transform);
+    config.layers_pattern.clone_from(&spec.targets.layers_pattern);
+    config.rank_pattern.clone_from(&spec.rank_pattern);
+    config.alpha_pattern.clone_from(&spec.alpha_pattern);
+    config.modules_to_save.clone_from(&spec.modules_to_save);
+    config.fan_in_fan_out = sites.iter().any(|site| site.kind == SiteKind::Conv1d);
+    Ok(config)
+}
+
+/// Tensors of the adapter called `name`, keyed `site.path.lora_A.weight`, in file orientation; parameters in `skip`
+/// (followers of a tie group) are left out.
+pub fn adapter_tensors<M: Adaptable>(
+    model: &M,
+    name: &str,
+    skip: &HashSet<ParamId>,
+) -> BTreeMap<String, HostTensor> {
+    let mut tensors = BTreeMap::new();
+    model.visit_linears(&mut |linear| {
+        let Some(adapter) = linear.adapter(name) else {
+            return;
+        };
+        let fields = fields::read(adapter);
+        for tensor in adapter.tensors() {
+            if let Some(field) = fields.get(tensor.field)
+                && !skip.contains(&field.id)
+            {
+                let key = format!("{}.{}", linear.site().path, tensor.file);
+                tensors.insert(key, to_file(&field.shape, field.values(), tensor.layout));
+            }
+        }
+    });
+    tensors
+}
+
+/// Base parameters that `keep` selects, under their file names and in file orientation.
+pub fn named_tensors<M: Module>(
+    model: &M,
+    names: &ParamNames,
+    keep: impl Fn(ParamId) -> bool,
+) -> BTreeMap<String, HostTensor> {
+    struct Collect<'a, F> {
+        names: &'a ParamNames,
+        keep: F,
+        found: BTreeMap<String, HostTensor>,
+    }
+    impl<F: Fn(ParamId) -> bool> ModuleVisitor for Collect<'_, F> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if !(self.keep)(param.id) {
+                return;
+            }
+            if let Some((name, layout)) = self.names.get(param.id) {
+                let tensor = param.base();
+                let shape = tensor.dims().to_vec();
+                let values = tensor.into_data().iter::<f32>().collect();
+                self.found.insert(name.to_owned(), to_file(&shape, values, layout));
+            }
+        }
+    }
+    let mut collect = Collect {
+        names,
+        keep,
+        found: BTreeMap::new(),
+    };
+    model.visit(&mut collect);
+    collect.found
+}
+
+/// Replaces parameters by id with values in memory orientation; lengths must agree.
+pub fn set_values<M: Module>(model: M, values: BTreeMap<ParamId, Vec<f32>>) -> M {
+    struct Set(BTreeMap<ParamId, Vec<f32>>);
+    impl ModuleMapper for Set {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            match self.0.remove(&param.id) {
+                Some(values) => {
+                    let shape = param.lazy_shape();
+                    fields::with_data(param, TensorData::new(values, shape))
+                }
+                None => param,
+            }
+        }
+    }
+    model.map(&mut Set(values))
+}
+
+/// Where a tensor of the file goes: the parameter's id, its shape in memory and its layout.
+type Place = (ParamId, Vec<usize>, Layout);
+
+fn fill<M: Adaptable>(
+    model: M,
+    names: &ParamNames,
+    name: &str,
+    spec: &AdapterSpec,
+    folder: &AdapterFolder,
+) -> Result<M, PeftError> {
+    let mut places = adapter_places(&model, name);
+    let suffixes: Vec<&str> = places.iter().map(|(key, _)| key.tensor.as_str()).collect();
+    let index = file::index_keys(folder.tensors.keys().map(String::as_str), &suffixes)?;
+    places.extend(saved_places(&model, names, spec));
+    let mut problems = Vec::new();
+    let mut values = BTreeMap::new();
+    let mut used = HashSet::new();
+    for (key, (id, shape, layout)) in &places {
+        let Some(raw) = index.get(key) else {
+            problems.push(format!("`{key}`: missing, expected {:?}", file_shape(shape, *layout)));
+            continue;
+        };
+        used.insert(raw.as_str());
+        let tensor = &folder.tensors[raw];
+        let expected = file_shape(shape, *layout);
+        if tensor.shape == expected {
+            values.insert(*id, from_file(tensor, *layout));
+        } else {
+            problems.push(format!("`{raw}`: expected {expected:?}, found {:?}", tensor.shape));
+        }
+    }
+    for raw in folder.tensors.keys().filter(|raw| !used.contains(raw.as_str())) {
+        let shape = &folder.tensors[raw].shape;
+        problems.push(format!("`{raw}` {shape:?}: not expected, no adapted site has it"));
+    }
+    if problems.is_empty() {
+        return Ok(set_values(model, values));
+    }
+    Err(PeftError::Mismatch {
+        adapter: name.to_owned(),
+        problems,
+    })
+}
+
+fn adapter_places<M: Adaptable>(model: &M, name: &str) -> Vec<(TensorKey, Place)> {
+    let mut places = Vec::new();
+    model.visit_linears(&mut |linear| {
+        let Some(adapter) = linear.adapter(name) else {
+            return;
+        };
+        let ids = fields::ids(adapter);
+        for tensor in adapter.tensors() {
+            if let Some((id, shape)) = ids.get(tensor.field) {
+                let key = TensorKey {
+                    module: linear.site().path.clone(),
+                    tensor: tensor.file.to_owned(),
+                };
+                places.push((key, (*id, shape.clone(), tensor.layout)));
+            }
+        }
+    });
+    places
+}
+
+fn saved_places<M: Adaptable>(
+    model: &M,
+    names: &ParamNames,
+    spec: &AdapterSpec,
+) -> Vec<(TensorKey, Place)> {
+    struct Shapes(HashMap<ParamId, Vec<usize>>);
+    impl ModuleVisitor for Shapes {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0.insert(param.id, param.lazy_shape().as_slice().to_vec());
+        }
+    }
+    let mut shapes = Shapes(HashMap::new());
+    model.visit(&mut shapes);
+    let (ids, saved) = saved_modules(names, &spec.modules_to_save);
+    ids.into_iter()
+        .zip(saved)
+        .filter_map(|(id, full)| {
+            let (module, tensor) = full.rsplit_once('.')?;
+            let shape = shapes.0.remove(&id)?;
+            let (_, layout) = names.get(id)?;
+            let key = TensorKey {
+                module: module.to_owned(),
+                tensor: tensor.to_owned(),
+            };
+            Some((key, (id, shape, layout)))
+        })
+        .collect()
+}
+
+fn file_shape(shape: &[usize], layout: Layout) -> Vec<usize> {
+    match layout {
+        Layout::AsIs => shape.to_vec(),
+        Layout::Transposed => shape.iter().rev().copied().collect(),
+    }
+}
+
+fn to_file(shape: &[usize], values: Vec<f32>, layout: Layout) -> HostTensor {
+    let data = match layout {
+        Layout::AsIs => values,
+        Layout::Transposed => transpose(&values, shape[0], shape[1]),
+    };
+    HostTensor {
+        shape: file_shape(shape, layout),
+        data,
+        stored: StoredDtype::F32,
+    }
+}
+
+fn from_file(tensor: &HostTensor, layout: Layout) -> Vec<f32> {
+    match layout {
+        Layout::AsIs => tensor.data.clone(),
+        Layout::Transposed => transpose(&tensor.data, tensor.shape[0], tensor.shape[1]),
+    }
+}
+
+/// Row-major `[rows, columns]` to row-major `[columns, rows]`.
+fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    (0..columns)
+        .flat_map(|column| (0..rows).map(move |row| values[row * columns + column]))
+        .collect()
+}

@@ -1,0 +1,46 @@
+//! Parameter-efficient fine-tuning for Burn: sites, targets, adapters, LoRA, adapter files and merging.
+//!
+//! A **site** is a linear layer that can be adapted, a **method** makes an **adapter** for a site, and two
+//! hosts run the same adapter: [`AdaptedLinear`] (factored, several named adapters, dropout) and Burn's own
+//! reparameterization ([`reparam`]) for any module that knows nothing of this crate.
+//!
+//! Everything a user sees (paths, shapes, files) is in the Hugging Face orientation and naming; in memory a
+//! linear weight is Burn's `[d_in, d_out]`.
+
+mod adapter;
+mod attach;
+mod count;
+mod erased;
+mod error;
+mod fields;
+pub mod file;
+pub mod folder;
+pub mod gradient;
+pub mod init;
+mod linear;
+pub mod lora;
+pub mod merge;
+mod method;
+mod names;
+mod observe;
+mod pass;
+pub mod reparam;
+mod site;
+pub mod target;
+#[cfg(feature = "testing")]
+pub mod testing;
+pub mod tie;
+mod trainable;
+
+pub use adapter::{Adapter, BaseLinear, FactorPair, TensorName};
+pub use attach::{Adaptable, AdapterSpec, AttachReport, AttachedSite, attach, detach, select_adapters};
+pub use count::{ParameterCount, count};
+pub use erased::AnyAdapter;
+pub use error::PeftError;
+pub use linear::AdaptedLinear;
+pub use method::{Method, MethodEntry, Slot};
+pub use names::{Layout, ParamNames, param_id};
+pub use observe::{DeltaEvent, Observer, OutputNorms};
+pub use pass::Pass;
+pub use site::{Site, SiteKind};
+pub use trainable::{Trainable, TrainableParam, mark_trainable};

@@ -1,0 +1,254 @@
+//! The host: a frozen linear layer with any number of named adapters of any methods.
+
+use std::sync::Arc;
+
+use burn::module::{
+    Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor,
+    Param,
+};
+use burn::tensor::{Device, Tensor};
+
+use crate::adapter::BaseLinear;
+use crate::erased::AnyAdapter;
+use crate::observe::DeltaEvent;
+use crate::pass::Pass;
+use crate::site::Site;
+
+/// A linear layer `y = x W + bias` whose output adapters change.
+///
+/// With active adapters `i` of weights `w_i`: `y = x W + bias + sum_i w_i delta_i(x)`. Families use this for every
+/// linear layer, name no method and are generic over none.
+///
+/// # Shapes
+/// `weight [d_in, d_out]`, `bias [d_out]`; input `[.., d_in]`, output `[.., d_out]`.
+#[derive(Module, Debug)]
+pub struct AdaptedLinear {
+    /// The layer's own weight, shape `[d_in, d_out]`; frozen unless the whole module is trained.
+    pub weight: Param<Tensor<2>>,
+    /// The layer's own bias, shape `[d_out]`.
+    pub bias: Option<Param<Tensor<1>>>,
+    adapters: AdapterSet,
+    #[module(skip)]
+    site: Arc<Site>,
+}
+
+impl AdaptedLinear {
+    /// A layer without adapters.
+    ///
+    /// # Panics
+    /// When the weight is not `[site.d_in, site.d_out]`: a mistake of the family that builds it.
+    #[must_use]
+    pub fn new(site: Site, weight: Param<Tensor<2>>, bias: Option<Param<Tensor<1>>>) -> Self {
+        let found = weight.lazy_shape();
+        let expected = [site.d_in, site.d_out];
+        assert_eq!(
+            found.as_slice(),
+            expected,
+            "site `{}`: the weight must be [d_in, d_out]",
+            site.path
+        );
+        Self {
+            weight,
+            bias,
+            adapters: AdapterSet::default(),
+            site: Arc::new(site),
+        }
+    }
+
+    /// Where the layer is and how large.
+    #[must_use]
+    pub fn site(&self) -> &Site {
+        &self.site
+    }
+
+    /// Applies the layer and its active adapters to the last axis of `x`.
+    #[must_use]
+    pub fn forward<const D: usize>(&self, x: Tensor<D>, pass: &mut Pass<'_>) -> Tensor<D> {
+        let mut dims = x.dims();
+        let rows = dims[..D - 1].iter().product::<usize>();
+        let y = self.forward_rows(x.reshape([rows, self.site.d_in]), pass);
+        dims[D - 1] = self.site.d_out;
+        y.reshape(dims)
+    }
+
+    fn forward_rows(&self, x: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {
+        let base = self.base();
+        let mut active = self.adapters.active();
+        let first = active.next();
+        match (first, active.next()) {
+            (None, _) => base.add_bias(base.product(x)),
+            (Some((only, weight)), None) if weight == 1.0 && !pass.is_observed() => {
+                only.adapter.forward(x, &base, pass)
+            }
+            _ => self.sum_of_deltas(x, &base, pass),
+        }
+    }
+
+    fn sum_of_deltas(&self, x: Tensor<2>, base: &BaseLinear<'_>, pass: &mut Pass<'_>) -> Tensor<2> {
+        let product = base.product(x.clone());
+        let mut output = base.add_bias(product.clone());
+        for (named, weight) in self.adapters.active() {
+            let delta = named.adapter.delta(x.clone(), &product, base, pass);
+            let delta = if weight == 1.0 { delta } else { delta.mul_scalar(weight) };
+            pass.observe(&DeltaEvent {
+                site: &self.site,
+                adapter: &named.name,
+                delta: &delta,
+            });
+            output = output + delta;
+        }
+        output
+    }
+
+    /// The frozen layer under the adapters.
+    #[must_use]
+    pub fn base(&self) -> BaseLinear<'_> {
+        BaseLinear {
+            site: &self.site,
+            weight: &self.weight,
+            bias: self.bias.as_ref(),
+        }
+    }
+
+    /// Adds an adapter under `name`, active with weight 1; replaces one of the same name.
+    pub fn insert(&mut self, name: &str, adapter: AnyAdapter) {
+        self.adapters.remove(name);
+        self.adapters.0.push(NamedAdapter {
+            name: name.to_owned(),
+            weight: Some(1.0),
+            adapter,
+        });
+    }
+
+    /// Takes the adapter called `name` out.
+    pub fn remove(&mut self, name: &str) -> Option<AnyAdapter> {
+        self.adapters.remove(name)
+    }
+
+    /// The adapter called `name`.
+    #[must_use]
+    pub fn adapter(&self, name: &str) -> Option<&AnyAdapter> {
+        self.adapters
+            .0
+            .iter()
+            .find(|named| named.name == name)
+            .map(|named| &named.adapter)
+    }
+
+    /// Names of all adapters, active or not, in the order of insertion.
+    pub fn adapter_names(&self) -> impl Iterator<Item = &str> {
+        self.adapters.0.iter().map(|named| named.name.as_str())
+    }
+
+    /// Active adapters with their weights.
+    pub fn active_adapters(&self) -> impl Iterator<Item = (&str, &AnyAdapter, f64)> {
+        self.adapters
+            .active()
+            .map(|(named, weight)| (named.name.as_str(), &named.adapter, weight))
+    }
+
+    /// Makes exactly these adapters active, each with its weight; names that are not here are passed over.
+    pub fn activate(&mut self, weights: &[(&str, f64)]) {
+        for named in &mut self.adapters.0 {
+            named.weight = weights
+                .iter()
+                .find(|(name, _)| *name == named.name)
+                .map(|(_, weight)| *weight);
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct NamedAdapter {
+    name: String,
+    /// Factor of the delta; `None` while the adapter is inactive.
+    weight: Option<f64>,
+    adapter: AnyAdapter,
+}
+
+/// The slot: a module whose children are chosen at run time.
+#[derive(Debug, Clone, Default)]
+struct AdapterSet(Vec<NamedAdapter>);
+
+impl AdapterSet {
+    fn active(&self) -> impl Iterator<Item = (&NamedAdapter, f64)> {
+        self.0
+            .iter()
+            .filter_map(|named| named.weight.map(|weight| (named, weight)))
+    }
+
+    fn remove(&mut self, name: &str) -> Option<AnyAdapter> {
+        let index = self.0.iter().position(|named| named.name == name)?;
+        Some(self.0.remove(index).adapter)
+    }
+
+    fn each(mut self, change: impl Fn(AnyAdapter) -> AnyAdapter) -> Self {
+        self.0 = self
+            .0
+            .into_iter()
+            .map(|named| NamedAdapter {
+                adapter: change(named.adapter),
+                ..named
+            })
+            .collect();
+        self
+    }
+}
+
+impl Module for AdapterSet {
+    fn collect_devices(&self, devices: Devices) -> Devices {
+        self.0
+            .iter()
+            .fold(devices, |devices, named| named.adapter.collect_devices(devices))
+    }
+
+    fn fork(self, device: &Device) -> Self {
+        self.each(|adapter| adapter.fork(device))
+    }
+
+    fn to_device(self, device: &Device) -> Self {
+        self.each(|adapter| adapter.to_device(device))
+    }
+
+    fn train(self) -> Self {
+        self.each(Module::train)
+    }
+
+    fn valid(&self) -> Self {
+        self.clone().each(|adapter| adapter.valid())
+    }
+
+    fn materialize(self) -> Self {
+        self.each(Module::materialize)
+    }
+
+    fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
+        for named in &self.0 {
+            visitor.enter_module(&named.name, "Adapter");
+            named.adapter.visit(visitor);
+            visitor.exit_module(&named.name, "Adapter");
+        }
+    }
+
+    fn map<M: ModuleMapper>(mut self, mapper: &mut M) -> Self {
+        self.0 = self
+            .0
+            .into_iter()
+            .map(|named| {
+                mapper.enter_module(&named.name, "Adapter");
+                let adapter = named.adapter.map(mapper);
+                mapper.exit_module(&named.name, "Adapter");
+                NamedAdapter { adapter, ..named }
+            })
+            .collect();
+        self
+    }
+}
+
+impl ModuleDisplayDefault for AdapterSet {
+    fn content(&self, content: Content) -> Option<Content> {
+        Some(content)
+    }
+}
+
+impl ModuleDisplay for AdapterSet {}

@@ -1,0 +1,245 @@
+//! LoRA and rank-stabilised LoRA: `y = x W + bias + scale * (dropout(x) A) B`, with `scale = alpha / rank`
+//! (LoRA, <https://arxiv.org/abs/2106.09685>) or `scale = alpha / sqrt(rank)` (rsLoRA, <https://arxiv.org/abs/2312.03732>).
+//!
+//! where `A [d_in, rank]` starts random, `B [rank, d_out]` starts at zero, and `W [d_in, d_out]` stays frozen.
+//! Files hold `lora_A.weight [rank, d_in]` and `lora_B.weight [d_out, rank]`.
+//!
+//! Deviation from the paper, shared with Hugging Face PEFT: `A` is Kaiming-uniform rather than Gaussian by default.
+
+use burn::module::{Module, Param};
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::adapter::{Adapter, BaseLinear, FactorPair, TensorName};
+use crate::erased::AnyAdapter;
+use crate::error::PeftError;
+use crate::file::PeftConfig;
+use crate::init;
+use crate::method::{Method, MethodEntry, Slot};
+use crate::names::Layout;
+use crate::pass::Pass;
+use crate::site::Site;
+
+/// How alpha and rank make the factor of the product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scaling {
+    /// `alpha / rank`.
+    Standard,
+    /// `alpha / sqrt(rank)`: the size of the update no longer falls with the rank.
+    RankStabilized,
+}
+
+impl Scaling {
+    /// The factor of the product `A B`.
+    #[must_use]
+    pub fn factor(self, rank: usize, alpha: f64) -> f64 {
+        match self {
+            Self::Standard => alpha / rank as f64,
+            Self::RankStabilized => alpha / (rank as f64).sqrt(),
+        }
+    }
+}
+
+/// Initial value of `A`; `B` is zero in each, so that training starts at exactly the base.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoraInit {
+    /// `U(-1/sqrt(d_in), 1/sqrt(d_in))`, PEFT's default.
+    #[default]
+    Kaiming,
+    /// Normal with standard deviation `1/rank`.
+    Gaussian,
+}
+
+/// LoRA with its options.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lora {
+    /// Probability that an input of `A` is dropped while training.
+    pub dropout: f64,
+    /// Initial value of `A`.
+    pub init: LoraInit,
+    /// Factor of the product.
+    pub scaling: Scaling,
+}
+
+/// LoRA's entry in a registry of methods.
+pub const LORA: MethodEntry = MethodEntry {
+    id: "lora",
+    name: "LoRA",
+    summary: "a trained low-rank product beside each frozen weight",
+    paper: "Hu et al. 2021, LoRA: Low-Rank Adaptation of Large Language Models, arXiv 2106.09685",
+    default_options,
+    from_options: |options| Lora::from_options(&LORA, Scaling::Standard, options),
+    recognises: |config| is_plain_lora(config) && !config.use_rslora,
+    from_config: |config| Lora::from_config(Scaling::Standard, config),
+};
+
+/// The entry of rank-stabilised LoRA.
+pub const RSLORA: MethodEntry = MethodEntry {
+    id: "rslora",
+    name: "rsLoRA",
+    summary: "LoRA scaled by alpha / sqrt(rank), so that high ranks keep learning",
+    paper: "Kalajdzievski 2023, A Rank Stabilization Scaling Factor for Fine-Tuning with LoRA, arXiv 2312.03732",
+    default_options,
+    from_options: |options| Lora::from_options(&RSLORA, Scaling::RankStabilized, options),
+    recognises: |config| is_plain_lora(config) && config.use_rslora,
+    from_config: |config| Lora::from_config(Scaling::RankStabilized, config),
+};
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Options {
+    dropout: f64,
+    init: LoraInit,
+}
+
+fn default_options() -> Map<String, Value> {
+    match serde_json::to_value(Options::default()) {
+        Ok(Value::Object(map)) => map,
+        _ => Map::new(),
+    }
+}
+
+fn is_plain_lora(config: &PeftConfig) -> bool {
+    config.peft_type == "LORA" && !config.use_dora
+}
+
+impl Lora {
+    fn from_options(
+        entry: &'static MethodEntry,
+        scaling: Scaling,
+        options: &Map<String, Value>,
+    ) -> Result<Box<dyn Method>, PeftError> {
+        let Options { dropout, init } = MethodEntry::parse(entry.id, options)?;
+        if !(0.0..1.0).contains(&dropout) {
+            return Err(PeftError::Option {
+                method: entry.id,
+                option: "dropout".into(),
+                problem: format!("expected a probability from 0 up to, but not including, 1; found {dropout}"),
+            });
+        }
+        Ok(Box::new(Self {
+            dropout,
+            init,
+            scaling,
+        }))
+    }
+
+    fn from_config(scaling: Scaling, config: &PeftConfig) -> Result<Box<dyn Method>, PeftError> {
+        let problems: Vec<String> = config
+            .unsupported_for_lora()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        if !problems.is_empty() {
+            return Err(PeftError::Unsupported { problems });
+        }
+        Ok(Box::new(Self {
+            dropout: config.lora_dropout,
+            init: LoraInit::Kaiming,
+            scaling,
+        }))
+    }
+}
+
+impl Method for Lora {
+    fn entry(&self) -> &'static MethodEntry {
+        match self.scaling {
+            Scaling::Standard => &LORA,
+            Scaling::RankStabilized => &RSLORA,
+        }
+    }
+
+    fn create(&self, slot: &Slot<'_>) -> Result<AnyAdapter, PeftError> {
+        let (d_in, d_out, rank) = (slot.site.d_in, slot.site.d_out, slot.rank);
+        let mut rng = slot.rng();
+        let a = match self.init {
+            LoraInit::Kaiming => init::kaiming_uniform(d_in, rank, &mut rng),
+            LoraInit::Gaussian => init::gaussian(d_in, rank, 1.0 / rank as f64, &mut rng),
+        };
+        Ok(AnyAdapter::new(LoraAdapter {
+            a: slot.trainable("a", a),
+            b: slot.trainable("b", init::zeros(rank, d_out)),
+            scale: self.scaling.factor(rank, slot.alpha),
+            dropout: self.dropout,
+        }))
+    }
+
+    /// `rank * (d_in + d_out)`.
+    fn trainable(&self, site: &Site, rank: usize) -> usize {
+        rank * (site.d_in + site.d_out)
+    }
+
+    fn config_fields(&self) -> Map<String, Value> {
+        let fields = json!({
+            "peft_type": "LORA",
+            "lora_dropout": self.dropout,
+            "use_rslora": self.scaling == Scaling::RankStabilized,
+            "use_dora": false,
+        });
+        fields.as_object().cloned().unwrap_or_default()
+    }
+
+    fn boxed(&self) -> Box<dyn Method> {
+        Box::new(self.clone())
+    }
+}
+
+/// The trainable factors at one site.
+#[derive(Module, Debug)]
+pub struct LoraAdapter {
+    /// Down-projection, shape `[d_in, rank]`.
+    pub a: Param<Tensor<2>>,
+    /// Up-projection, shape `[rank, d_out]`.
+    pub b: Param<Tensor<2>>,
+    /// Factor of the product.
+    pub scale: f64,
+    /// Probability that an input of `a` is dropped while training.
+    pub dropout: f64,
+}
+
+impl Adapter for LoraAdapter {
+    fn tensors(&self) -> &'static [TensorName] {
+        &[
+            TensorName {
+                field: "a",
+                file: "lora_A.weight",
+                layout: Layout::Transposed,
+                trains: true,
+            },
+            TensorName {
+                field: "b",
+                file: "lora_B.weight",
+                layout: Layout::Transposed,
+                trains: true,
+            },
+        ]
+    }
+
+    fn delta(
+        &self,
+        x: Tensor<2>,
+        _product: &Tensor<2>,
+        _base: &BaseLinear<'_>,
+        pass: &mut Pass<'_>,
+    ) -> Tensor<2> {
+        let hidden = pass.dropout(x, self.dropout).matmul(self.a.val());
+        // The scale multiplies the narrow [rows, rank] tensor, not the wide output.
+        hidden.mul_scalar(self.scale).matmul(self.b.val())
+    }
+
+    fn effective_weight(&self, weight: Tensor<2>) -> Result<Tensor<2>, &'static str> {
+        let delta = self.a.val().matmul(self.b.val()).mul_scalar(self.scale);
+        Ok(weight + delta)
+    }
+
+    fn pairs(&self) -> Vec<FactorPair> {
+        vec![FactorPair {
+            a: self.a.id,
+            b: self.b.id,
+            scale: self.scale,
+        }]
+    }
+}

@@ -1,0 +1,213 @@
+//! Merging active adapters into the weights, and taking them out again bit for bit.
+//!
+//! `W' = W + sum_i w_i (effective_i(W) - W)`, in f32 whatever the base's type, then rounded once to that type.
+//! Merging returns a second value instead of a flag: [`Merged`] keeps the untouched base and the adapters, so that
+//! [`Merged::unmerge`] restores the very same bits rather than subtracting.
+
+use burn::module::Param;
+use burn::tensor::{DType, FloatDType, Tensor, TensorData};
+use serde::Serialize;
+
+use crate::attach::Adaptable;
+use crate::erased::AnyAdapter;
+use crate::error::PeftError;
+use crate::linear::AdaptedLinear;
+use crate::pass::Pass;
+
+/// What merging did to one site.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MergedSite {
+    /// Path of the layer.
+    pub path: String,
+    /// Largest absolute entry of `W' - W`.
+    pub max_change: f32,
+    /// Largest absolute entry of the merged weight.
+    pub max_weight: f32,
+    /// Largest difference between the merged and the adapted layer's output on a probe input, relative to the
+    /// largest output.
+    pub output_error: f32,
+}
+
+/// A model whose active adapters are folded into its weights.
+#[derive(Debug)]
+pub struct Merged<M> {
+    model: M,
+    kept: Vec<Kept>,
+    /// One entry per merged site, in the model's order.
+    pub sites: Vec<MergedSite>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    path: String,
+    weight: Param<Tensor<2>>,
+    adapters: Vec<(String, AnyAdapter)>,
+    active: Vec<(String, f64)>,
+}
+
+/// Folds every active adapter into its layer's weight.
+///
+/// # Errors
+/// [`PeftError::NotFinite`] when a weight is or becomes NaN or infinite, and [`PeftError::NoEffectiveWeight`] when a
+/// method's forward depends on the input. The model is then dropped unmerged; clone it first to keep it.
+pub fn merge<M: Adaptable>(mut model: M) -> Result<Merged<M>, PeftError> {
+    let mut merged = Vec::new();
+    let mut failure = None;
+    model.visit_linears(&mut |linear| {
+        if failure.is_none() && linear.active_adapters().next().is_some() {
+            match merge_site(linear) {
+                Ok(site) => merged.push(site),
+                Err(error) => failure = Some(error),
+            }
+        }
+    });
+    if let Some(error) = failure {
+        return Err(error);
+    }
+    let mut sites = Vec::with_capacity(merged.len());
+    let mut kept = Vec::with_capacity(merged.len());
+    let mut merged = merged.into_iter().peekable();
+    model.visit_linears_mut(&mut |linear| {
+        if let Some((site, weight)) = merged.next_if(|(site, _)| site.path == linear.site().path) {
+            kept.push(replace_weight(linear, weight));
+            sites.push(site);
+        }
+    });
+    Ok(Merged { model, kept, sites })
+}
+
+impl<M: Adaptable> Merged<M> {
+    /// The merged model; its merged layers have no adapters.
+    #[must_use]
+    pub fn model(&self) -> &M {
+        &self.model
+    }
+
+    /// Gives the merged model away; unmerging is no longer possible.
+    #[must_use]
+    pub fn into_model(self) -> M {
+        self.model
+    }
+
+    /// The model as it was: weights bit for bit, adapters active as before.
+    #[must_use]
+    pub fn unmerge(self) -> M {
+        let mut model = self.model;
+        let mut kept = self.kept.into_iter().peekable();
+        model.visit_linears_mut(&mut |linear| {
+            let Some(kept) = kept.next_if(|kept| kept.path == linear.site().path) else {
+                return;
+            };
+            linear.weight = kept.weight;
+            for (name, adapter) in kept.adapters {
+                linear.insert(&name, adapter);
+            }
+            let active: Vec<(&str, f64)> = kept
+                .active
+                .iter()
+                .map(|(name, weight)| (name.as_str(), *weight))
+                .collect();
+            linear.activate(&active);
+        });
+        model
+    }
+}
+
+/// The merged weight of one layer with active adapters, in the type of its base, and what changed.
+///
+/// # Errors
+/// As [`merge`].
+pub fn merge_site(linear: &AdaptedLinear) -> Result<(MergedSite, Tensor<2>), PeftError> {
+    let site = linear.site();
+    let stored = linear.weight.val();
+    let dtype = stored.dtype();
+    let base = untracked(stored).cast(FloatDType::F32);
+    require_finite(&base, &site.path, "the base weight")?;
+    let mut sum = base.clone();
+    for (_, adapter, weight) in linear.active_adapters() {
+        let effective = adapter.effective_weight(base.clone()).map_err(|reason| {
+            PeftError::NoEffectiveWeight {
+                method: "of this adapter",
+                action: "be merged",
+                reason,
+            }
+        })?;
+        let change = untracked(effective) - base.clone();
+        sum = sum + if weight == 1.0 { change } else { change.mul_scalar(weight) };
+    }
+    require_finite(&sum, &site.path, "the merged weight")?;
+    let rounded = cast_like(sum, dtype);
+    let exact = rounded.clone().cast(FloatDType::F32);
+    let report = MergedSite {
+        path: site.path.clone(),
+        max_change: largest(exact.clone() - base),
+        max_weight: largest(exact.clone()),
+        output_error: output_error(linear, exact),
+    };
+    Ok((report, rounded))
+}
+
+fn replace_weight(linear: &mut AdaptedLinear, merged: Tensor<2>) -> Kept {
+    let active: Vec<(String, f64)> = linear
+        .active_adapters()
+        .map(|(name, _, weight)| (name.to_owned(), weight))
+        .collect();
+    let names: Vec<String> = linear.adapter_names().map(str::to_owned).collect();
+    let adapters = names
+        .into_iter()
+        .filter_map(|name| linear.remove(&name).map(|adapter| (name, adapter)))
+        .collect();
+    let weight = linear.weight.clone();
+    let tracked = weight.val().is_autodiff();
+    linear.weight = linear.weight.clone().map(|_| {
+        if tracked { Tensor::from_inner(merged) } else { merged }
+    });
+    Kept {
+        path: linear.site().path.clone(),
+        weight,
+        adapters,
+        active,
+    }
+}
+
+/// Compares both layers on a fixed probe of 16 rows with entries between -1 and 1.
+fn output_error(linear: &AdaptedLinear, merged: Tensor<2>) -> f32 {
+    let d_in = linear.site().d_in;
+    let values: Vec<f32> = (0..16 * d_in).map(|i| ((i as f32) * 0.7311).sin()).collect();
+    let device = linear.weight.val().device();
+    let probe = Tensor::<2>::from_data(TensorData::new(values, [16, d_in]), &device);
+    let dtype = linear.weight.val().dtype();
+    let adapted = untracked(linear.forward(cast_like(probe.clone(), dtype), &mut Pass::eval()));
+    let adapted = adapted.cast(FloatDType::F32);
+    let mut direct = untracked(probe).matmul(merged);
+    if let Some(bias) = &linear.bias {
+        direct = direct + untracked(bias.val()).cast(FloatDType::F32).unsqueeze();
+    }
+    let scale = largest(direct.clone()).max(f32::MIN_POSITIVE);
+    largest(adapted - direct) / scale
+}
+
+fn untracked<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
+    if tensor.is_autodiff() { tensor.inner() } else { tensor }
+}
+
+fn cast_like(tensor: Tensor<2>, dtype: DType) -> Tensor<2> {
+    if tensor.dtype() == dtype { tensor } else { tensor.cast(FloatDType::from(dtype)) }
+}
+
+fn largest(tensor: Tensor<2>) -> f32 {
+    tensor.abs().max().into_scalar::<f32>()
+}
+
+fn require_finite(tensor: &Tensor<2>, site: &str, what: &'static str) -> Result<(), PeftError> {
+    let values = tensor.clone().into_data().convert::<f32>();
+    let count = values.iter::<f32>().filter(|value| !value.is_finite()).count();
+    if count == 0 {
+        return Ok(());
+    }
+    Err(PeftError::NotFinite {
+        site: site.to_owned(),
+        what,
+        count,
+    })
+}

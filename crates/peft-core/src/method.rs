@@ -1,0 +1,140 @@
+//! A method: what makes adapters for sites, and how it is registered.
+
+use std::fmt::Debug;
+
+use burn::module::{Param, ParamId};
+use burn::tensor::{Device, Tensor, TensorData};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Map, Value};
+
+use crate::erased::AnyAdapter;
+use crate::error::PeftError;
+use crate::file::PeftConfig;
+use crate::names::param_id;
+use crate::site::Site;
+
+/// Everything a method needs to know to make an adapter for one site.
+#[derive(Debug)]
+pub struct Slot<'a> {
+    /// The layer.
+    pub site: &'a Site,
+    /// Its frozen weight, shape `[d_in, d_out]`.
+    pub weight: &'a Tensor<2>,
+    /// Name of the adapter that is being attached.
+    pub adapter: &'a str,
+    /// Rank after the rank pattern.
+    pub rank: usize,
+    /// Alpha after the alpha pattern.
+    pub alpha: f64,
+    /// Seed of the whole attachment.
+    pub seed: u64,
+}
+
+impl Slot<'_> {
+    /// A generator that depends on the seed and on the site's path, and on nothing else: the same factors on
+    /// every backend and in every order of attachment.
+    #[must_use]
+    pub fn rng(&self) -> ChaCha8Rng {
+        ChaCha8Rng::seed_from_u64(self.seed ^ param_id(&self.site.path).val())
+    }
+
+    /// A trainable parameter named `field` with the given values, on the device of the frozen weight.
+    ///
+    /// Its id derives from adapter, site and field, so that optimizer states find it again in another process.
+    #[must_use]
+    pub fn trainable<const D: usize>(&self, field: &str, data: TensorData) -> Param<Tensor<D>> {
+        let tensor = Tensor::from_data(data, &self.device());
+        Param::initialized(self.param_id(field), tensor).set_require_grad(true)
+    }
+
+    /// The device of the frozen weight.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.weight.device()
+    }
+
+    fn param_id(&self, field: &str) -> ParamId {
+        param_id(&format!("{}#{}#{field}", self.adapter, self.site.path))
+    }
+}
+
+/// A parameter-efficient method with its options: the factory of its adapters.
+pub trait Method: Debug + Send + Sync {
+    /// The method's entry in the registry.
+    fn entry(&self) -> &'static MethodEntry;
+
+    /// Makes a fresh adapter for one site.
+    ///
+    /// # Errors
+    /// When the site or its weight does not suit the method.
+    fn create(&self, slot: &Slot<'_>) -> Result<AnyAdapter, PeftError>;
+
+    /// How many parameters train at a site of this size: the method's formula.
+    fn trainable(&self, site: &Site, rank: usize) -> usize;
+
+    /// The method's own fields of `adapter_config.json`; rank, alpha, targets and patterns are written for it.
+    fn config_fields(&self) -> Map<String, Value>;
+
+    /// A copy behind a new box.
+    fn boxed(&self) -> Box<dyn Method>;
+}
+
+/// One line of a registry: what a method is and how to build it from options or from a file.
+#[derive(Debug)]
+pub struct MethodEntry {
+    /// Identifier on the command line and in run files, for example `lora`.
+    pub id: &'static str,
+    /// Name as papers write it.
+    pub name: &'static str,
+    /// One sentence.
+    pub summary: &'static str,
+    /// Paper, with its arXiv id.
+    pub paper: &'static str,
+    /// The options with their defaults.
+    pub default_options: fn() -> Map<String, Value>,
+    /// Builds the method from options; unknown or wrong ones are errors.
+    pub from_options: fn(&Map<String, Value>) -> Result<Box<dyn Method>, PeftError>,
+    /// Whether a folder's configuration describes this method.
+    pub recognises: fn(&PeftConfig) -> bool,
+    /// Builds the method from a folder's configuration.
+    pub from_config: fn(&PeftConfig) -> Result<Box<dyn Method>, PeftError>,
+}
+
+impl MethodEntry {
+    /// Builds the method that a folder's configuration asks for.
+    ///
+    /// # Errors
+    /// [`PeftError::UnknownMethod`] when no entry recognises it, else what the entry reports.
+    pub fn find(
+        entries: &[&'static MethodEntry],
+        config: &PeftConfig,
+    ) -> Result<Box<dyn Method>, PeftError> {
+        match entries.iter().find(|entry| (entry.recognises)(config)) {
+            Some(entry) => (entry.from_config)(config),
+            None => Err(PeftError::UnknownMethod {
+                peft_type: config.peft_type.clone(),
+                detail: format!(
+                    "use_dora = {}, use_rslora = {}",
+                    config.use_dora, config.use_rslora
+                ),
+                known: entries.iter().map(|entry| entry.id).collect::<Vec<_>>().join(", "),
+            }),
+        }
+    }
+
+    /// Deserialises a method's options, naming the method and the option that is wrong.
+    ///
+    /// # Errors
+    /// [`PeftError::Option`] with what serde reports.
+    pub fn parse<T: serde::de::DeserializeOwned>(
+        method: &'static str,
+        options: &Map<String, Value>,
+    ) -> Result<T, PeftError> {
+        serde_json::from_value(Value::Object(options.clone())).map_err(|error| PeftError::Option {
+            method,
+            option: "(options)".into(),
+            problem: error.to_string(),
+        })
+    }
+}

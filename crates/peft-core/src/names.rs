@@ -1,0 +1,150 @@
+//! Parameter names: every parameter has a Hugging Face name, and its Burn id is derived from that name.
+//!
+//! The id is the 64-bit FNV-1a hash of the UTF-8 name. Optimizer states are keyed by it, so the function is
+//! part of the checkpoint format: changing it makes every saved optimizer state unreadable.
+
+use std::collections::BTreeMap;
+
+use burn::module::ParamId;
+
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
+
+/// The Burn id of the parameter called `name`, the same in every run and on every machine.
+///
+/// `name` is the full Hugging Face name, for example `bert.encoder.layer.0.attention.self.query.weight`.
+pub fn param_id(name: &str) -> ParamId {
+    let hash = name.bytes().fold(FNV_OFFSET, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME)
+    });
+    ParamId::from(hash)
+}
+
+/// Whether the in-memory tensor is laid out as the file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// The file and Burn agree.
+    AsIs,
+    /// The file holds `[out, in]`, Burn holds `[in, out]`.
+    Transposed,
+}
+
+/// The Hugging Face name and layout of every parameter of a model, by Burn id.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ParamNames {
+    entries: BTreeMap<u64, (String, Layout)>,
+}
+
+impl ParamNames {
+    /// An empty table.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Records a name and returns the id its parameter must have. Recording a name again replaces its layout.
+    ///
+    /// # Panics
+    ///
+    /// If a different name with the same 64-bit hash is already recorded. With a million parameters the chance
+    /// of that is 3e-8; the remedy is to rename one of the two modules.
+    pub fn insert(&mut self, name: &str, layout: Layout) -> ParamId {
+        let id = param_id(name);
+        let previous = self.entries.insert(id.val(), (name.to_owned(), layout));
+        if let Some((other, _)) = previous {
+            assert_eq!(
+                other, name,
+                "two parameter names have the same 64-bit id: rename one of the modules"
+            );
+        }
+        id
+    }
+
+    /// The name and layout of a parameter.
+    pub fn get(&self, id: ParamId) -> Option<(&str, Layout)> {
+        self.entries
+            .get(&id.val())
+            .map(|(name, layout)| (name.as_str(), *layout))
+    }
+
+    /// All entries, ordered by id.
+    pub fn iter(&self) -> impl Iterator<Item = (ParamId, &str, Layout)> {
+        self.entries
+            .iter()
+            .map(|(id, (name, layout))| (ParamId::from(*id), name.as_str(), *layout))
+    }
+
+    /// Number of recorded parameters.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether nothing is recorded.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_the_published_fnv_1a_values() {
+        assert_eq!(param_id("").val(), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(param_id("a").val(), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(param_id("foobar").val(), 0x8594_4171_f739_67e8);
+    }
+
+    #[test]
+    fn names_come_back_from_their_ids() {
+        let mut names = ParamNames::new();
+        let weight = names.insert("bert.pooler.dense.weight", Layout::Transposed);
+        let bias = names.insert("bert.pooler.dense.bias", Layout::AsIs);
+        assert_ne!(weight, bias);
+        assert_eq!(
+            names.get(weight),
+            Some(("bert.pooler.dense.weight", Layout::Transposed))
+        );
+        assert_eq!(
+            names.get(bias),
+            Some(("bert.pooler.dense.bias", Layout::AsIs))
+        );
+        assert_eq!(names.get(param_id("other")), None);
+        assert_eq!(names.iter().count(), 2);
+    }
+
+    #[test]
+    fn inserting_a_name_twice_keeps_one_entry() {
+        let mut names = ParamNames::new();
+        assert!(names.is_empty());
+        let first = names.insert("x.weight", Layout::AsIs);
+        assert_eq!(names.insert("x.weight", Layout::Transposed), first);
+        assert_eq!(names.len(), 1);
+        assert_eq!(names.get(first), Some(("x.weight", Layout::Transposed)));
+    }
+
+    #[test]
+    fn a_large_model_has_no_two_equal_ids() {
+        let roles = [
+            "q_proj",
+            "k_proj",
+            "v_proj",
+            "o_proj",
+            "gate_proj",
+            "up_proj",
+            "down_proj",
+        ];
+        let mut names = ParamNames::new();
+        for layer in 0..128 {
+            for expert in 0..64 {
+                for role in roles {
+                    names.insert(
+                        &format!("model.layers.{layer}.experts.{expert}.{role}.weight"),
+                        Layout::AsIs,
+                    );
+                }
+            }
+        }
+        assert_eq!(names.len(), 128 * 64 * roles.len());
+    }
+}

@@ -1,0 +1,6 @@
+//! What the tests of every method crate share: the contract, tiny models, golden files and tolerances.
+
+pub mod contract;
+pub mod golden;
+pub mod tiny;
+pub mod tolerance;

@@ -1,0 +1,102 @@
+//! Tie groups: several parameters that are one.
+//!
+//! Burn steps each parameter id once, so clones of one parameter in several layers would drift apart. A tie group
+//! sums its members' gradients into the owner before the optimizer's step and copies the owner into the members
+//! after it: `g_owner = sum_i g_i`, then `p_i = p_owner`.
+
+use std::collections::{HashMap, HashSet};
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
+
+/// Parameters of equal shape (`[d_in, rank]` or `[rank, d_out]`) that share one value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TieGroup {
+    /// The parameter that the optimizer steps, that is counted and saved.
+    pub owner: ParamId,
+    /// The parameters that follow it.
+    pub members: Vec<ParamId>,
+}
+
+/// All tie groups of a model.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TieGroups(pub Vec<TieGroup>);
+
+impl TieGroups {
+    /// Every member that is not an owner: to be left out of counts and files.
+    #[must_use]
+    pub fn followers(&self) -> HashSet<ParamId> {
+        self.0.iter().flat_map(|group| group.members.iter().copied()).collect()
+    }
+
+    /// Moves the members' gradients into their owners; members end without a gradient.
+    pub fn gather(&self, grads: &mut GradientsParams) {
+        for group in &self.0 {
+            let mut sum = grads.remove::<2>(group.owner);
+            for member in &group.members {
+                let grad = grads.remove::<2>(*member);
+                sum = match (sum, grad) {
+                    (Some(sum), Some(grad)) => Some(sum + grad),
+                    (sum, grad) => sum.or(grad),
+                };
+            }
+            if let Some(sum) = sum {
+                grads.register(group.owner, sum);
+            }
+        }
+    }
+
+    /// Copies every owner's value into its members.
+    #[must_use]
+    pub fn broadcast<M: Module>(&self, model: M) -> M {
+        if self.0.is_empty() {
+            return model;
+        }
+        let owners = self.0.iter().map(|group| group.owner).collect();
+        let mut finder = OwnerFinder {
+            owners,
+            values: HashMap::new(),
+        };
+        model.visit(&mut finder);
+        let mut values = HashMap::new();
+        for group in &self.0 {
+            if let Some(value) = finder.values.get(&group.owner) {
+                values.extend(group.members.iter().map(|member| (*member, value.clone())));
+            }
+        }
+        model.map(&mut Follow { values })
+    }
+}
+
+struct OwnerFinder {
+    owners: HashSet<ParamId>,
+    values: HashMap<ParamId, Tensor<2>>,
+}
+
+impl ModuleVisitor for OwnerFinder {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if self.owners.contains(&param.id) {
+            let value = param.val();
+            let dims = value.dims();
+            assert_eq!(D, 2, "tied parameters are factors of rank 2");
+            self.values.insert(param.id, value.detach().reshape([dims[0], dims[1]]));
+        }
+    }
+}
+
+struct Follow {
+    values: HashMap<ParamId, Tensor<2>>,
+}
+
+impl ModuleMapper for Follow {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(value) = self.values.remove(&param.id) else {
+            return param;
+        };
+        param.map(|old| {
+            let copy = value.reshape(old.dims());
+            if old.is_require_grad() { copy.require_grad() } else { copy }
+        })
+    }
+}

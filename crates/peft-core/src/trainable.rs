@@ -1,0 +1,97 @@
+//! Which parameters train, and under which names.
+
+use std::collections::{HashMap, HashSet};
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::tensor::Tensor;
+
+use crate::adapter::FactorPair;
+use crate::attach::Adaptable;
+use crate::fields;
+use crate::names::ParamNames;
+
+/// One parameter that requires gradients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrainableParam {
+    /// Burn's id, which gradients and optimizer states are keyed by.
+    pub id: ParamId,
+    /// Name in files, for example `encoder.layer.0.attention.self.query.lora_A.weight`.
+    pub name: String,
+    /// Shape in memory.
+    pub shape: Vec<usize>,
+}
+
+/// Every parameter of a model that trains, and the low-rank pairs among them.
+#[derive(Debug, Clone, Default)]
+pub struct Trainable {
+    /// In the order of the model's traversal.
+    pub params: Vec<TrainableParam>,
+    /// Pairs whose two factors both train.
+    pub pairs: Vec<FactorPair>,
+}
+
+impl Trainable {
+    /// Lists what trains in `model`, which must be in training state (built on, or moved to, an autodiff device).
+    pub fn of<M: Adaptable>(model: &M, names: &ParamNames) -> Self {
+        let mut lister = Lister::default();
+        model.visit(&mut lister);
+        let mut adapter_names = HashMap::new();
+        let mut pairs = Vec::new();
+        model.visit_linears(&mut |linear| {
+            for (_, adapter, _) in linear.active_adapters() {
+                let ids = fields::ids(adapter);
+                for tensor in adapter.tensors() {
+                    if let Some((id, _)) = ids.get(tensor.field) {
+                        adapter_names.insert(*id, format!("{}.{}", linear.site().path, tensor.file));
+                    }
+                }
+                pairs.extend(adapter.pairs());
+            }
+        });
+        let params: Vec<TrainableParam> = lister
+            .found
+            .into_iter()
+            .map(|(id, shape)| TrainableParam {
+                name: names
+                    .get(id)
+                    .map(|(name, _)| name.to_owned())
+                    .or_else(|| adapter_names.get(&id).cloned())
+                    .unwrap_or_else(|| id.to_string()),
+                id,
+                shape,
+            })
+            .collect();
+        let ids: HashSet<ParamId> = params.iter().map(|param| param.id).collect();
+        pairs.retain(|pair| ids.contains(&pair.a) && ids.contains(&pair.b));
+        Self { params, pairs }
+    }
+}
+
+#[derive(Default)]
+struct Lister {
+    found: Vec<(ParamId, Vec<usize>)>,
+}
+
+impl ModuleVisitor for Lister {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if param.is_require_grad() {
+            self.found.push((param.id, param.lazy_shape().as_slice().to_vec()));
+        }
+    }
+}
+
+/// Makes exactly the parameters in `ids` require gradients and freezes all others.
+pub fn mark_trainable<M: Module>(model: M, ids: &HashSet<ParamId>) -> M {
+    model.map(&mut Marker { ids })
+}
+
+struct Marker<'a> {
+    ids: &'a HashSet<ParamId>,
+}
+
+impl ModuleMapper for Marker<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let trains = self.ids.contains(&param.id);
+        param.set_require_grad(trains)
+    }
+}

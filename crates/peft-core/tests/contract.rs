@@ -1,0 +1,26 @@
+//! LoRA and rsLoRA under the contract that every method passes.
+
+use peft_core::lora::{LORA, Lora, LoraInit, RSLORA, Scaling};
+use peft_core::testing::contract::Contract;
+
+fn contract(scaling: Scaling, init: LoraInit) -> Contract {
+    Contract {
+        entries: &[&LORA, &RSLORA],
+        method: Box::new(Lora {
+            dropout: 0.0,
+            init,
+            scaling,
+        }),
+        mergeable: true,
+    }
+}
+
+#[test]
+fn lora_passes_the_contract() {
+    contract(Scaling::Standard, LoraInit::Kaiming).check();
+}
+
+#[test]
+fn rslora_passes_the_contract() {
+    contract(Scaling::RankStabilized, LoraInit::Gaussian).check();
+}

@@ -1,0 +1,142 @@
+//! Published adapter folders and configs from an optional data folder: `PEFT_DATA`, or `../shared/data` beside
+//! the project. Each test says so when the folder is absent.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use peft_core::file::{
+    CONFIG_FILE, FileError, PeftConfig, TENSOR_FILE, check_finite, index_keys, key, read_folder,
+    read_tensors,
+};
+
+const TENSORS: [&str; 2] = ["lora_A.weight", "lora_B.weight"];
+
+fn data(part: &str) -> Option<PathBuf> {
+    let root = std::env::var_os("PEFT_DATA").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
+        PathBuf::from,
+    );
+    let folder = root.join(part);
+    if !folder.is_dir() {
+        eprintln!(
+            "SKIPPED: {} is absent; set PEFT_DATA to the data folder",
+            folder.display()
+        );
+        return None;
+    }
+    Some(folder)
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let mut entries: Vec<PathBuf> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    entries.sort();
+    entries
+}
+
+#[test]
+fn published_configs_parse_and_other_methods_are_refused_as_lora() {
+    let Some(folder) = data("adapter_configs") else {
+        return;
+    };
+    let files: Vec<PathBuf> = entries(&folder)
+        .iter()
+        .flat_map(|part| entries(part))
+        .collect();
+    assert_eq!(files.len(), 81);
+    let mut plain = 0;
+    for file in files {
+        let config = PeftConfig::parse(&fs::read(&file).unwrap(), &file)
+            .unwrap_or_else(|error| panic!("{error}"));
+        let unsupported = config.unsupported_for_lora();
+        assert_eq!(
+            config.peft_type != "LORA",
+            unsupported
+                .iter()
+                .any(|feature| feature.field == "peft_type")
+        );
+        plain += usize::from(unsupported.is_empty());
+        if config.peft_type == "LORA" {
+            if let Some(rules) = config.target_rules() {
+                rules.check().unwrap();
+            }
+            let text = peft_core::file::to_json(&config.to_map(&serde_json::Map::new()));
+            let again = PeftConfig::parse(text.as_bytes(), &file).unwrap();
+            assert_eq!(
+                (again.r, &again.target, &again.rank_pattern),
+                (config.r, &config.target, &config.rank_pattern)
+            );
+        }
+    }
+    assert!(plain >= 30, "only {plain} configs are plain LoRA");
+}
+
+#[test]
+fn published_folders_parse_with_every_key_and_write_back_equal() {
+    let Some(folder) = data("adapters") else {
+        return;
+    };
+    let mut read = 0;
+    for folder in entries(&folder)
+        .iter()
+        .filter(|path| path.join(CONFIG_FILE).exists())
+    {
+        if !folder.join(TENSOR_FILE).exists() {
+            assert!(
+                matches!(read_folder(folder), Err(FileError::Pickle { .. })),
+                "{}",
+                folder.display()
+            );
+            continue;
+        }
+        let adapter = read_folder(folder).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(
+            adapter.config.unsupported_for_lora(),
+            [],
+            "{}",
+            folder.display()
+        );
+        check_finite(&adapter.tensors).unwrap();
+        let keys = index_keys(adapter.tensors.keys().map(String::as_str), &TENSORS).unwrap();
+        assert_eq!(keys.len(), adapter.tensors.len());
+        for (parsed, raw) in keys {
+            assert!(!parsed.module.starts_with("base_model"), "{raw}");
+            let lora = TENSORS.contains(&parsed.tensor.as_str());
+            assert!(
+                lora || ["weight", "bias"].contains(&parsed.tensor.as_str()),
+                "{raw}"
+            );
+            assert!(raw.ends_with(&key(&parsed.module, &parsed.tensor)), "{raw}");
+            if parsed.tensor == "lora_A.weight" {
+                assert_eq!(adapter.tensors[&raw].shape[0], adapter.config.r, "{raw}");
+            }
+        }
+        let target = tempfile::tempdir().unwrap();
+        peft_core::file::write_folder(target.path(), &adapter.config.raw, &adapter.tensors)
+            .unwrap();
+        assert_eq!(read_folder(target.path()).unwrap().tensors, adapter.tensors);
+        read += 1;
+    }
+    assert_eq!(read, 13);
+}
+
+#[test]
+fn published_broken_files_are_refused_by_kind() {
+    let Some(folder) = data("adapters") else {
+        return;
+    };
+    let error = |name: &str| read_tensors(&folder.join(name).join(TENSOR_FILE)).unwrap_err();
+    assert!(matches!(
+        error("broken-lfs-pointer"),
+        FileError::LfsPointer {
+            size: Some(83_946_192),
+            ..
+        }
+    ));
+    assert!(matches!(
+        error("broken-mock-22-bytes"),
+        FileError::NotSafetensors { size: 22, .. }
+    ));
+}

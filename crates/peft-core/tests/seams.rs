@@ -1,0 +1,194 @@
+//! The seams, each with its real user: clipping, a tied pair, an output-norm observer, dropout.
+
+use std::collections::HashSet;
+
+use burn::optim::{AdamWConfig, GradientsParams};
+use burn::tensor::Device;
+use peft_core::gradient::{Chain, ClipNorm, GradientTransform};
+use peft_core::lora::{LORA, LoraAdapter, RSLORA};
+use peft_core::target::TargetRules;
+use peft_core::testing::contract::values;
+use peft_core::testing::tiny::{self, Tiny};
+use peft_core::testing::tolerance::{MATMUL, assert_close};
+use peft_core::tie::{TieGroup, TieGroups};
+use peft_core::{
+    Adaptable, AdapterSpec, OutputNorms, ParamNames, Pass, PeftError, Trainable, attach, count,
+};
+use serde_json::{Map, json};
+
+fn spec(options: serde_json::Value, targets: &[&str]) -> AdapterSpec {
+    let options: Map<_, _> = options.as_object().cloned().unwrap_or_default();
+    AdapterSpec {
+        method: (LORA.from_options)(&options).unwrap(),
+        rank: 2,
+        alpha: 4.0,
+        targets: TargetRules::list(targets.iter().copied()),
+        rank_pattern: [].into(),
+        alpha_pattern: [].into(),
+        modules_to_save: vec![],
+        task_type: None,
+        base_model: None,
+    }
+}
+
+fn tuned(device: &Device, options: serde_json::Value) -> (Tiny, ParamNames) {
+    let (model, names) = Tiny::new(device);
+    let (model, _) = attach(model, &names, "default", &spec(options, &["up_proj", "down_proj"]), 3).unwrap();
+    let mut optimizer = AdamWConfig::new().init();
+    (peft_core::testing::contract::train(model, &mut optimizer, 3), names)
+}
+
+fn grads(model: &Tiny, device: &Device) -> GradientsParams {
+    let output = model.forward(tiny::inputs(12, device), &mut Pass::train());
+    let loss = tiny::loss(output, tiny::targets(12, device));
+    GradientsParams::from_grads(loss.backward(), model)
+}
+
+fn norm(grads: &GradientsParams, trainable: &Trainable) -> f64 {
+    let squares = trainable.params.iter().map(|param| {
+        let grad = grads.get::<2>(param.id).unwrap().into_data();
+        grad.iter::<f32>().map(|g| f64::from(g).powi(2)).sum::<f64>()
+    });
+    squares.sum::<f64>().sqrt()
+}
+
+#[test]
+fn clipping_brings_the_global_norm_down_to_the_limit_and_reports_the_old_one() {
+    let device = Device::default().autodiff();
+    let (model, names) = tuned(&device, json!({}));
+    let trainable = Trainable::of(&model, &names);
+    let mut gradients = grads(&model, &device);
+    let before = norm(&gradients, &trainable);
+    assert!(before > 0.02, "{before}");
+    let mut chain = Chain(vec![Box::new(ClipNorm { max_norm: 0.01 })]);
+    let figures = chain.transform(&mut gradients, &trainable).unwrap();
+    assert_eq!(figures[0].0, "grad_norm");
+    assert!((figures[0].1 / before - 1.0).abs() < 1e-5);
+    assert!((norm(&gradients, &trainable) / 0.01 - 1.0).abs() < 1e-3);
+}
+
+#[test]
+fn clipping_leaves_small_gradients_alone() {
+    let device = Device::default().autodiff();
+    let (model, names) = tuned(&device, json!({}));
+    let trainable = Trainable::of(&model, &names);
+    let mut gradients = grads(&model, &device);
+    let before = norm(&gradients, &trainable);
+    ClipNorm { max_norm: 1e6 }.transform(&mut gradients, &trainable).unwrap();
+    assert_eq!(before, norm(&gradients, &trainable));
+}
+
+#[test]
+fn a_chain_refuses_a_state_that_belongs_to_none_of_its_transforms() {
+    let tensor = peft_core::file::HostTensor::new("x", [1], vec![0.0]).unwrap();
+    let state = [("riemannian/x".to_owned(), tensor)].into();
+    let error = Chain::default().load_state(state).unwrap_err();
+    assert!(matches!(error, PeftError::State { ref name, .. } if name == "riemannian"), "{error}");
+}
+
+#[test]
+fn tied_factors_sum_their_gradients_and_stay_equal_over_a_hundred_steps() {
+    let device = Device::default().autodiff();
+    let (mut model, names) = tuned(&device, json!({}));
+    // The same layer twice under two adapter names: two pairs of equal shape.
+    let (again, _) = attach(Tiny::new(&device).0, &names, "second", &spec(json!({}), &["up_proj"]), 3).unwrap();
+    let second = again.up().adapter("second").unwrap().clone();
+    model.visit_linears_mut(&mut |linear| {
+        if linear.site().role() == "up_proj" {
+            linear.insert("second", second.clone());
+        }
+    });
+    let owner = model.up().adapter("default").unwrap().downcast_ref::<LoraAdapter>().unwrap().clone();
+    let member = second.downcast_ref::<LoraAdapter>().unwrap().clone();
+    let ties = TieGroups(vec![
+        TieGroup { owner: owner.a.id, members: vec![member.a.id] },
+        TieGroup { owner: owner.b.id, members: vec![member.b.id] },
+    ]);
+    model = ties.broadcast(model);
+    let all = values(&model);
+    assert_eq!(all[&owner.a.id], all[&member.a.id]);
+
+    let untied = grads(&model, &device);
+    let sum = untied.get::<2>(owner.a.id).unwrap() + untied.get::<2>(member.a.id).unwrap();
+    let mut tied = grads(&model, &device);
+    ties.gather(&mut tied);
+    assert!(tied.get::<2>(member.a.id).is_none());
+    let gathered: Vec<f32> = tied.get::<2>(owner.a.id).unwrap().into_data().iter().collect();
+    assert_close("gathered gradient", &gathered, &sum.into_data().iter().collect::<Vec<f32>>(), MATMUL);
+
+    let mut optimizer = AdamWConfig::new().init();
+    let start = all[&owner.a.id].clone();
+    for _ in 0..100 {
+        let mut gradients = grads(&model, &device);
+        ties.gather(&mut gradients);
+        model = ties.broadcast(optimizer.step(1e-2, model, gradients));
+    }
+    let all = values(&model);
+    assert_ne!(start, all[&owner.a.id]);
+    assert_eq!(all[&owner.a.id], all[&member.a.id]);
+    assert_eq!(all[&owner.b.id], all[&member.b.id]);
+
+    let untied = count(&model, &HashSet::new());
+    let tied = count(&model, &ties.followers());
+    assert_eq!(untied.trainable - tied.trainable, 2 * (6 + 10));
+}
+
+#[test]
+fn the_observer_sums_the_squared_norm_of_what_each_adapter_adds() {
+    let device = Device::default();
+    let (model, _) = tuned(&device.clone().autodiff(), json!({}));
+    let model = burn::module::Module::valid(&model);
+    let x = tiny::inputs(12, &device);
+    let mut norms = OutputNorms::new();
+    let observed = model.forward(x.clone(), &mut Pass::eval().with_observer(&mut norms));
+    let plain = model.forward(x.clone(), &mut Pass::eval());
+    let host = |t: burn::Tensor<2>| t.into_data().iter::<f32>().collect::<Vec<f32>>();
+    assert_close("observing changes no output", &host(observed), &host(plain), MATMUL);
+    let adapted = model.up().forward(x.clone(), &mut Pass::eval());
+    let base = Tiny::new(&device).0.up().forward(x.clone(), &mut Pass::eval());
+    let expected = host(adapted - base).iter().map(|d| f64::from(*d).powi(2)).sum::<f64>();
+    let found = norms.sums()["layers.0.up_proj"];
+    assert!((found / expected - 1.0).abs() < 1e-4, "{found} against {expected}");
+    assert_eq!(norms.sums().len(), 2);
+
+    // With one of three "tokens" of each of four rows masked, its rows no longer count.
+    let padding = burn::Tensor::<2, burn::tensor::Bool>::from_data(
+        burn::tensor::TensorData::new([false, false, true].repeat(4), [4, 3]),
+        &device,
+    );
+    let mut masked = OutputNorms::new();
+    masked.set_padding(Some(padding));
+    let _ = model.forward(x, &mut Pass::eval().with_observer(&mut masked));
+    let part = masked.sums()["layers.0.up_proj"];
+    assert!(part > 0.0 && part < 0.95 * found, "{part} of {found}");
+}
+
+#[test]
+fn dropout_acts_in_training_passes_only_and_repeats_with_the_seed() {
+    let device = Device::default();
+    let (model, _) = tuned(&device.clone().autodiff(), json!({"dropout": 0.5}));
+    let x = tiny::inputs(12, &device.clone().autodiff());
+    let run = |pass: &mut Pass<'_>, seed| {
+        device.seed(seed);
+        let y = model.forward(x.clone(), pass);
+        y.into_data().iter::<f32>().collect::<Vec<f32>>()
+    };
+    let eval = run(&mut Pass::eval(), 1);
+    assert_eq!(eval, run(&mut Pass::eval(), 2));
+    assert_ne!(eval, run(&mut Pass::train(), 1));
+    assert_eq!(run(&mut Pass::train(), 1), run(&mut Pass::train(), 1));
+    assert_ne!(run(&mut Pass::train(), 1), run(&mut Pass::train(), 2));
+}
+
+#[test]
+fn wrong_options_are_refused_by_name() {
+    let options = |value: serde_json::Value| value.as_object().cloned().unwrap();
+    for (value, word) in [
+        (json!({"dropout": 1.5}), "dropout"),
+        (json!({"droput": 0.1}), "droput"),
+        (json!({"init": "magic"}), "magic"),
+    ] {
+        let error = (RSLORA.from_options)(&options(value)).unwrap_err().to_string();
+        assert!(error.contains(word) && error.contains("rslora"), "{error}");
+    }
+}

@@ -1,0 +1,287 @@
+//! `config.json`: the raw map, and a typed view of what all families have in common.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+
+use crate::error::ModelError;
+
+/// A model configuration: every field as it stands in the file, plus typed access with errors that name file and field.
+#[derive(Debug, Clone)]
+pub struct ModelConfig {
+    path: PathBuf,
+    raw: Map<String, Value>,
+    model_type: String,
+    architectures: Vec<String>,
+    labels: Vec<String>,
+}
+
+impl ModelConfig {
+    /// Reads `config.json` of a model folder.
+    ///
+    /// # Errors
+    /// [`ModelError::Io`], [`ModelError::Json`], or [`ModelError::Field`] when `model_type`, `architectures` or the
+    /// labels are absent or malformed.
+    pub fn read(dir: &Path) -> Result<Self, ModelError> {
+        let path = dir.join("config.json");
+        let text = std::fs::read_to_string(&path).map_err(ModelError::io(&path, "reading"))?;
+        Self::parse(&path, &text)
+    }
+
+    /// Parses the text of a configuration file; `path` is only used in messages.
+    ///
+    /// # Errors
+    /// As [`ModelConfig::read`].
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ModelError> {
+        let raw: Map<String, Value> =
+            serde_json::from_str(text).map_err(|source| ModelError::Json {
+                path: path.to_path_buf(),
+                source,
+            })?;
+        let mut config = Self {
+            path: path.to_path_buf(),
+            raw,
+            model_type: String::new(),
+            architectures: Vec::new(),
+            labels: Vec::new(),
+        };
+        config.model_type = match config.present("model_type") {
+            Some(Value::String(name)) => name.clone(),
+            _ => return Err(config.field_error("model_type", "a string")),
+        };
+        config.architectures = config.read_architectures()?;
+        config.labels = config.read_labels()?;
+        Ok(config)
+    }
+
+    /// The file, for messages.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// `model_type`, for example `bert`.
+    #[must_use]
+    pub fn model_type(&self) -> &str {
+        &self.model_type
+    }
+
+    /// `architectures`, for example `["BertForSequenceClassification"]`; empty when absent.
+    #[must_use]
+    pub fn architectures(&self) -> &[String] {
+        &self.architectures
+    }
+
+    /// Label names by id; two unnamed ones when the file says nothing, as in `transformers`.
+    #[must_use]
+    pub fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    /// Number of labels; 1 means regression.
+    #[must_use]
+    pub fn num_labels(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Every field as it stands in the file.
+    #[must_use]
+    pub fn raw(&self) -> &Map<String, Value> {
+        &self.raw
+    }
+
+    /// The same configuration with other label names (`id2label`, `label2id`, `problem_type`).
+    #[must_use]
+    pub fn with_labels(mut self, labels: &[String]) -> Self {
+        let id2label: Map<_, _> = (0..).map(|id: usize| id.to_string()).zip(labels.iter().map(|name| json!(name))).collect();
+        let label2id: Map<_, _> = labels.iter().cloned().zip((0..).map(|id: usize| json!(id))).collect();
+        self.raw.insert("id2label".into(), Value::Object(id2label));
+        self.raw.insert("label2id".into(), Value::Object(label2id));
+        self.raw.remove("num_labels");
+        if labels.len() != self.labels.len() {
+            self.raw.remove("problem_type");
+        }
+        self.labels = labels.to_vec();
+        self
+    }
+
+    /// The same configuration with `num_labels` unnamed labels, unless it has that many already.
+    #[must_use]
+    pub fn with_num_labels(self, num_labels: usize) -> Self {
+        if self.labels.len() == num_labels {
+            return self;
+        }
+        self.with_labels(&unnamed(num_labels))
+    }
+
+    /// The same configuration for another class of `transformers`.
+    #[must_use]
+    pub fn with_architecture(mut self, architecture: &str) -> Self {
+        self.architectures = vec![architecture.to_owned()];
+        self.raw.insert("architectures".into(), json!([architecture]));
+        self
+    }
+
+    /// The same configuration with one field set, for example the element type of the weights.
+    #[must_use]
+    pub fn with_field(mut self, field: &str, value: Value) -> Self {
+        self.raw.insert(field.to_owned(), value);
+        self
+    }
+
+    /// A whole number that must be there.
+    ///
+    /// # Errors
+    /// [`ModelError::Field`].
+    pub fn usize(&self, field: &str) -> Result<usize, ModelError> {
+        self.present(field)
+            .and_then(Value::as_u64)
+            .and_then(|value| usize::try_from(value).ok())
+            .ok_or_else(|| self.field_error(field, "a whole number, 0 or larger"))
+    }
+
+    /// A whole number larger than zero that must be there.
+    ///
+    /// # Errors
+    /// [`ModelError::Field`].
+    pub fn positive(&self, field: &str) -> Result<usize, ModelError> {
+        match self.usize(field) {
+            Ok(value) if value > 0 => Ok(value),
+            _ => Err(self.field_error(field, "a whole number larger than 0")),
+        }
+    }
+
+    /// A whole number, or `default` when absent or null.
+    ///
+    /// # Errors
+    /// [`ModelError::Field`] when it is something else.
+    pub fn usize_or(&self, field: &str, default: usize) -> Result<usize, ModelError> {
+        self.present(field).map_or(Ok(default), |_| self.usize(field))
+    }
+
+    /// A number, or `default` when absent or null.
+    ///
+    /// # Errors
+    /// [`ModelError::Field`] when it is something else.
+    pub fn f64_or(&self, field: &str, default: f64) -> Result<f64, ModelError> {
+        match self.present(field) {
+            None => Ok(default),
+            Some(value) => value.as_f64().ok_or_else(|| self.field_error(field, "a number")),
+        }
+    }
+
+    /// A probability in `[0, 1)`, or `default` when absent or null.
+    ///
+    /// # Errors
+    /// [`ModelError::Field`] when it is something else.
+    pub fn probability_or(&self, field: &str, default: f64) -> Result<f64, ModelError> {
+        let value = self.f64_or(field, default)?;
+        if (0.0..1.0).contains(&value) {
+            Ok(value)
+        } else {
+            Err(self.field_error(field, "a probability, at least 0 and below 1"))
+        }
+    }
+
+    /// A string, or `default` when absent or null.
+    ///
+    /// # Errors
+    /// [`ModelError::Field`] when it is something else.
+    pub fn str_or<'a>(&'a self, field: &str, default: &'a str) -> Result<&'a str, ModelError> {
+        match self.present(field) {
+            None => Ok(default),
+            Some(value) => value.as_str().ok_or_else(|| self.field_error(field, "a string")),
+        }
+    }
+
+    /// Refuses the file when `field` is set to anything but `accepted` (absent and null are fine).
+    ///
+    /// # Errors
+    /// [`ModelError::UnsupportedOption`], naming the field, its value and `supported`.
+    pub fn require(
+        &self,
+        field: &str,
+        accepted: impl FnOnce(&Value) -> bool,
+        supported: &'static str,
+    ) -> Result<(), ModelError> {
+        match self.present(field) {
+            Some(value) if !accepted(value) => Err(ModelError::UnsupportedOption {
+                path: self.path.clone(),
+                option: field.to_owned(),
+                value: shortened(value),
+                supported,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn present(&self, field: &str) -> Option<&Value> {
+        self.raw.get(field).filter(|value| !value.is_null())
+    }
+
+    fn field_error(&self, field: &str, expected: &'static str) -> ModelError {
+        ModelError::Field {
+            path: self.path.clone(),
+            field: field.to_owned(),
+            expected,
+            found: self.raw.get(field).map_or_else(|| "nothing".to_owned(), shortened),
+        }
+    }
+
+    fn read_architectures(&self) -> Result<Vec<String>, ModelError> {
+        let Some(value) = self.present("architectures") else {
+            return Ok(Vec::new());
+        };
+        value
+            .as_array()
+            .and_then(|items| items.iter().map(|item| item.as_str().map(str::to_owned)).collect())
+            .ok_or_else(|| self.field_error("architectures", "a list of strings"))
+    }
+
+    /// Names by id from `id2label`; else from `label2id`; else `num_labels` unnamed ones; else two.
+    fn read_labels(&self) -> Result<Vec<String>, ModelError> {
+        if let Some(value) = self.present("id2label") {
+            let pairs = value.as_object().map(|map| {
+                map.iter().map(|(id, name)| Some((id.parse().ok()?, name.as_str()?.to_owned()))).collect()
+            });
+            return numbered(pairs.flatten())
+                .ok_or_else(|| self.field_error("id2label", "a map from 0, 1, 2, ... to names"));
+        }
+        if let Some(value) = self.present("label2id") {
+            let pairs = value.as_object().map(|map| {
+                map.iter().map(|(name, id)| Some((usize::try_from(id.as_u64()?).ok()?, name.clone()))).collect()
+            });
+            return numbered(pairs.flatten())
+                .ok_or_else(|| self.field_error("label2id", "a map from names to 0, 1, 2, ..."));
+        }
+        let count = self.usize_or("num_labels", 2)?;
+        if !(1..=MAX_LABELS).contains(&count) {
+            return Err(self.field_error("num_labels", "a number of labels between 1 and 1000000"));
+        }
+        Ok(unnamed(count))
+    }
+}
+
+/// More labels than any classifier has; keeps a hostile `num_labels` from filling the memory.
+const MAX_LABELS: usize = 1_000_000;
+
+/// Names sorted by id, if the ids are exactly `0..n` with `n > 0`.
+fn numbered(pairs: Option<Vec<(usize, String)>>) -> Option<Vec<String>> {
+    let mut pairs = pairs?;
+    pairs.sort();
+    let complete = pairs.iter().enumerate().all(|(index, (id, _))| *id == index);
+    (complete && !pairs.is_empty()).then(|| pairs.into_iter().map(|(_, name)| name).collect())
+}
+
+fn unnamed(count: usize) -> Vec<String> {
+    (0..count).map(|id| format!("LABEL_{id}")).collect()
+}
+
+/// A value for a message, cut to one short line.
+fn shortened(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(80) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
+}

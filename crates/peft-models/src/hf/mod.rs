@@ -1,0 +1,18 @@
+//! Model folders in the Hugging Face layout: configuration and weights, read and written.
+
+mod archive;
+mod config;
+mod dtype;
+mod export;
+mod initial;
+mod save;
+mod spelling;
+mod stream;
+mod weights;
+
+pub use archive::{TensorArchive, TensorEntry};
+pub use config::ModelConfig;
+pub use dtype::FloatDtype;
+pub use export::{HostTensors, export};
+pub use save::{save_model, write_model};
+pub use weights::{HeadPolicy, LoadReport, WeightReader};

@@ -1,0 +1,249 @@
+//! From the tensors of a folder to the parameters of a model, collecting everything that does not fit.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use burn::module::Param;
+use burn::tensor::{Device, Tensor, TensorData};
+use peft_core::{AdaptedLinear, Layout, ParamNames, Site};
+
+use super::archive::TensorArchive;
+use super::dtype::FloatDtype;
+use super::initial::{Initial, Start};
+use super::spelling::{is_leftover, spellings};
+use crate::error::{Misshaped, ModelError, UnreadableDtype, WeightProblems};
+use crate::layers::LayerNorm;
+
+/// What to do when a head in the file has another shape than the one asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeadPolicy {
+    /// Report it: the file and its configuration disagree.
+    Keep,
+    /// Start afresh: the caller asked for other labels.
+    Resize,
+}
+
+/// What a finished [`WeightReader`] hands over.
+#[derive(Debug, Clone)]
+pub struct LoadReport {
+    /// Every parameter's name and layout.
+    pub names: ParamNames,
+    /// Parameters that start afresh because no file holds them, sorted.
+    pub fresh: Vec<String>,
+    /// Tensors of the file that this model has no use for (buffers, other heads), sorted.
+    pub ignored: Vec<String>,
+}
+
+/// Hands out parameters by their Hugging Face names.
+///
+/// Names are found with and without the base prefix (`bert.`) and under the spellings of old checkpoints. A parameter
+/// that does not fit becomes zeros, and [`WeightReader::finish`] reports them all. Every parameter is created frozen.
+#[derive(Debug)]
+pub struct WeightReader {
+    dir: PathBuf,
+    archive: Option<TensorArchive>,
+    prefix: &'static str,
+    device: Device,
+    initial: Initial,
+    taken: HashSet<String>,
+    names: ParamNames,
+    fresh: Vec<String>,
+    problems: WeightProblems,
+    failure: Option<ModelError>,
+}
+
+impl WeightReader {
+    /// Reads from the weights of the folder `dir`; `prefix` is the base prefix without its dot.
+    ///
+    /// # Errors
+    /// As [`TensorArchive::open`].
+    pub fn open(dir: &Path, prefix: &'static str, std: f64, seed: u64, device: &Device) -> Result<Self, ModelError> {
+        let archive = TensorArchive::open(dir)?;
+        let mut reader = Self::untrained(prefix, std, seed, device);
+        reader.archive = Some(archive);
+        reader.dir = dir.to_path_buf();
+        Ok(reader)
+    }
+
+    /// Has no file: every parameter starts afresh, normal weights with standard deviation `std`.
+    #[must_use]
+    pub fn untrained(prefix: &'static str, std: f64, seed: u64, device: &Device) -> Self {
+        #[expect(clippy::cast_possible_truncation, reason = "a standard deviation needs no f64")]
+        let std = std as f32;
+        Self {
+            dir: PathBuf::new(),
+            archive: None,
+            prefix,
+            device: device.clone(),
+            initial: Initial { seed, std },
+            taken: HashSet::new(),
+            names: ParamNames::default(),
+            fresh: Vec::new(),
+            problems: WeightProblems::default(),
+            failure: None,
+        }
+    }
+
+    /// The linear layer at `path` with its bias; the file holds `[d_out, d_in]`, memory holds `[d_in, d_out]`.
+    pub fn linear(&mut self, path: &str, d_in: usize, d_out: usize) -> AdaptedLinear {
+        self.linear_with(path, d_in, d_out, None)
+    }
+
+    /// A linear layer of a head: it starts afresh when the file lacks it, and under [`HeadPolicy::Resize`] also when
+    /// the file holds another shape.
+    pub fn head_linear(&mut self, path: &str, d_in: usize, d_out: usize, policy: HeadPolicy) -> AdaptedLinear {
+        self.linear_with(path, d_in, d_out, Some(policy))
+    }
+
+    /// Scale and shift of a layer norm of width `d`.
+    pub fn layer_norm(&mut self, path: &str, d: usize, eps: f64) -> LayerNorm {
+        let weight = self.param::<1>(&format!("{path}.weight"), [d], Start::Ones);
+        let bias = self.param::<1>(&format!("{path}.bias"), [d], Start::Zeros);
+        LayerNorm::new(weight, bias, eps)
+    }
+
+    /// The table of an embedding, shape `[n, d]`.
+    pub fn embedding(&mut self, path: &str, n: usize, d: usize) -> Param<Tensor<2>> {
+        self.param::<2>(&format!("{path}.weight"), [n, d], Start::Normal)
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// One [`ModelError::Weights`] with every missing, unexpected, misshaped and unreadable tensor, or the first
+    /// failure of the file system.
+    pub fn finish(mut self) -> Result<LoadReport, ModelError> {
+        if let Some(failure) = self.failure {
+            return Err(failure);
+        }
+        let mut ignored = Vec::new();
+        if let Some(archive) = &self.archive {
+            let left = archive.entries().map(|(name, _)| name).filter(|name| !self.taken.contains(*name));
+            for name in left {
+                if is_leftover(name, self.prefix) {
+                    ignored.push(name.to_owned());
+                } else {
+                    self.problems.unexpected.push(name.to_owned());
+                }
+            }
+        }
+        if !self.problems.is_empty() {
+            return Err(ModelError::Weights {
+                dir: self.dir,
+                problems: Box::new(self.problems),
+            });
+        }
+        self.fresh.sort();
+        Ok(LoadReport {
+            names: self.names,
+            fresh: self.fresh,
+            ignored,
+        })
+    }
+
+    fn linear_with(&mut self, path: &str, d_in: usize, d_out: usize, head: Option<HeadPolicy>) -> AdaptedLinear {
+        let name = format!("{path}.weight");
+        let values = self.values(&name, &[d_out, d_in], Start::Normal, head);
+        let values = transposed(&values, d_out, d_in);
+        let weight = self.register::<2>(&name, values, [d_in, d_out], Layout::Transposed);
+        let name = format!("{path}.bias");
+        let values = self.values(&name, &[d_out], Start::Zeros, head);
+        let bias = self.register::<1>(&name, values, [d_out], Layout::AsIs);
+        AdaptedLinear::new(Site::new(path, d_in, d_out), weight, Some(bias))
+    }
+
+    fn param<const D: usize>(&mut self, name: &str, shape: [usize; D], start: Start) -> Param<Tensor<D>> {
+        let values = self.values(name, &shape, start, None);
+        self.register(name, values, shape, Layout::AsIs)
+    }
+
+    fn register<const D: usize>(
+        &mut self,
+        name: &str,
+        values: Vec<f32>,
+        shape: [usize; D],
+        layout: Layout,
+    ) -> Param<Tensor<D>> {
+        let id = self.names.insert(name, layout);
+        let tensor = Tensor::from_data(TensorData::new(values, shape), &self.device);
+        Param::initialized(id, tensor).set_require_grad(false)
+    }
+
+    /// The values called `name` in the file's orientation; zeros, with a note, when the file does not fit.
+    fn values(&mut self, name: &str, shape: &[usize], start: Start, head: Option<HeadPolicy>) -> Vec<f32> {
+        let count = shape.iter().product();
+        let Some(archive) = &self.archive else {
+            return self.start_afresh(name, start, count);
+        };
+        let found = spellings(name, self.prefix)
+            .into_iter()
+            .find_map(|spelling| archive.entry(&spelling).map(|entry| (spelling, entry.clone())));
+        let Some((spelling, entry)) = found else {
+            if head.is_some() {
+                return self.start_afresh(name, start, count);
+            }
+            self.problems.missing.push(name.to_owned());
+            return vec![0.0; count];
+        };
+        self.taken.insert(spelling.clone());
+        if entry.shape() != shape {
+            if head == Some(HeadPolicy::Resize) {
+                return self.start_afresh(name, start, count);
+            }
+            self.problems.misshaped.push(Misshaped {
+                name: spelling,
+                expected: shape.to_vec(),
+                found: entry.shape().to_vec(),
+            });
+            return vec![0.0; count];
+        }
+        let Some(dtype) = FloatDtype::from_file(entry.dtype()) else {
+            self.problems.unreadable.push(UnreadableDtype {
+                name: spelling,
+                dtype: entry.dtype().to_string(),
+            });
+            return vec![0.0; count];
+        };
+        match archive.read(&entry) {
+            Ok(bytes) => dtype.decode(&bytes),
+            Err(error) => {
+                self.failure.get_or_insert(error);
+                vec![0.0; count]
+            }
+        }
+    }
+
+    fn start_afresh(&mut self, name: &str, start: Start, count: usize) -> Vec<f32> {
+        self.fresh.push(name.to_owned());
+        self.initial.draw(name, start, count)
+    }
+}
+
+/// `[rows, cols]` to `[cols, rows]`, in blocks that stay in the cache.
+pub(crate) fn transposed(values: &[f32], rows: usize, cols: usize) -> Vec<f32> {
+    const BLOCK: usize = 32;
+    let mut output = vec![0.0; values.len()];
+    for top in (0..rows).step_by(BLOCK) {
+        for left in (0..cols).step_by(BLOCK) {
+            for row in top..(top + BLOCK).min(rows) {
+                for col in left..(left + BLOCK).min(cols) {
+                    output[col * rows + row] = values[row * cols + col];
+                }
+            }
+        }
+    }
+    output
+}
+
+#[cfg(test)]
+mod tests {
+    use super::transposed;
+
+    #[test]
+    fn transposing_moves_every_element_and_twice_is_nothing() {
+        let values: Vec<f32> = (0..70_u16 * 35).map(f32::from).collect();
+        let turned = transposed(&values, 70, 35);
+        assert_eq!(turned[3 * 70 + 64], values[64 * 35 + 3]);
+        assert_eq!(transposed(&turned, 35, 70), values);
+    }
+}

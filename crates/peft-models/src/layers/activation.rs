@@ -1,0 +1,55 @@
+//! Activation functions by their `transformers` names.
+
+use burn::tensor::{Tensor, activation};
+
+use crate::error::ModelError;
+use crate::hf::ModelConfig;
+
+/// A pointwise nonlinearity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// `x * Phi(x)` with the error function.
+    Gelu,
+    /// `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))`.
+    GeluTanh,
+    /// `max(x, 0)`.
+    Relu,
+    /// `x * sigmoid(x)`.
+    Silu,
+    /// `tanh(x)`.
+    Tanh,
+}
+
+impl Activation {
+    /// Reads the activation named by `field` of a configuration (`gelu` when absent).
+    ///
+    /// # Errors
+    /// [`ModelError::UnsupportedOption`] with the name, or [`ModelError::Field`].
+    pub fn from_config(config: &ModelConfig, field: &str) -> Result<Self, ModelError> {
+        let name = config.str_or(field, "gelu")?;
+        match name {
+            "gelu" => Ok(Self::Gelu),
+            "gelu_new" | "gelu_pytorch_tanh" => Ok(Self::GeluTanh),
+            "relu" => Ok(Self::Relu),
+            "silu" | "swish" => Ok(Self::Silu),
+            _ => Err(ModelError::UnsupportedOption {
+                path: config.path().to_path_buf(),
+                option: field.to_owned(),
+                value: name.to_owned(),
+                supported: "gelu, gelu_new, gelu_pytorch_tanh, relu, silu",
+            }),
+        }
+    }
+
+    /// Applies the function to every element.
+    #[must_use]
+    pub fn forward<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
+        match self {
+            Self::Gelu => activation::gelu(x),
+            Self::GeluTanh => activation::gelu_approximate(x),
+            Self::Relu => activation::relu(x),
+            Self::Silu => activation::silu(x),
+            Self::Tanh => activation::tanh(x),
+        }
+    }
+}

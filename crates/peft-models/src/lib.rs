@@ -1,0 +1,30 @@
+//! Model families in the Hugging Face layout, ready to be adapted.
+//!
+//! A family is data ([`Family`]): how its `config.json` is read and what its tensors are called. One [`Encoder`] and
+//! one [`ClassificationHead`] serve BERT, RoBERTa and DistilBERT; every linear layer of theirs is an
+//! [`AdaptedLinear`](peft_core::AdaptedLinear), and no family names a method.
+//!
+//! [`load_classifier`] and [`load_encoder`] read a folder, [`hf::save_model`] writes one. A bare encoder has paths
+//! without base prefix (`encoder.layer.0...`), a classifier has them (`bert.encoder.layer.0...`), as in `transformers`.
+
+mod batch;
+mod bert;
+mod classifier;
+mod distilbert;
+mod encoder;
+mod encoder_config;
+mod error;
+mod heads;
+pub mod hf;
+pub mod layers;
+mod pooling;
+mod roberta;
+
+pub use batch::TokenBatch;
+pub use classifier::{Loaded, SequenceClassifier, init_classifier, init_encoder, load_classifier, load_encoder};
+pub use encoder::Encoder;
+pub use encoder_config::{EncoderConfig, FAMILIES, Family, HeadModule, HeadNames, Numbering, default_targets};
+pub use error::{Misshaped, ModelError, UnreadableDtype, WeightProblems};
+pub use heads::ClassificationHead;
+pub use hf::ModelConfig;
+pub use pooling::{Pooling, l2_normalized};

@@ -1,0 +1,276 @@
+//! CSV and TSV: rows of cells, a header or given column names, and a table of the named columns.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::problem::{Problems, RowFault, shorten};
+use super::read::ReadOptions;
+use super::table::{Format, Quoting, Row, Table};
+use crate::TrainError;
+
+/// The cells of one row and the line on which it begins.
+struct RawRow {
+    line: u64,
+    cells: Vec<String>,
+}
+
+/// Which cells of a row become columns.
+struct Layout {
+    /// (index of the cell, name of the column)
+    named: Vec<(usize, String)>,
+    /// How many cells the named columns need.
+    needed: usize,
+    /// How many cells a row may have, when a header says so.
+    allowed: Option<usize>,
+}
+
+/// Reads the text of a CSV or TSV file.
+pub(super) fn read(
+    path: &Path,
+    text: &str,
+    format: Format,
+    options: &ReadOptions,
+) -> Result<Table, TrainError> {
+    let quoted = match options.quoting {
+        Quoting::Auto => format == Format::Csv,
+        Quoting::None => false,
+        Quoting::Double => true,
+    };
+    if format == Format::Csv && options.format.is_none() {
+        refuse_tabs(path, text)?;
+    }
+    let separator = if format == Format::Csv { ',' } else { '\t' };
+    let mut rows = if quoted {
+        quoted_rows(path, text, separator)?
+    } else {
+        plain_rows(text, separator)
+    };
+    let (layout, skip) = match &options.columns {
+        Some(names) => given_layout(names, rows.first(), options)?,
+        None => (header_layout(path, rows.first(), options)?, true),
+    };
+    if skip && !rows.is_empty() {
+        rows.remove(0);
+    }
+    collect(path, rows, layout)
+}
+
+/// A `.csv` whose first line has more tabs than commas is a TSV in disguise (STS-B ships like this).
+fn refuse_tabs(path: &Path, text: &str) -> Result<(), TrainError> {
+    let first = text
+        .lines()
+        .enumerate()
+        .find(|(_, line)| !line.trim().is_empty());
+    let Some((index, line)) = first else {
+        return Ok(());
+    };
+    if line.matches('\t').count() > line.matches(',').count() {
+        return Err(TrainError::TabsInCsv {
+            path: path.to_path_buf(),
+            line: index as u64 + 1,
+        });
+    }
+    Ok(())
+}
+
+fn is_blank(cells: &[String]) -> bool {
+    matches!(cells, [] | [_]) && cells.iter().all(|cell| cell.trim().is_empty())
+}
+
+/// Rows without quoting: a line is a row.
+fn plain_rows(text: &str, separator: char) -> Vec<RawRow> {
+    let rows = text.lines().enumerate().map(|(index, line)| RawRow {
+        line: index as u64 + 1,
+        cells: line.split(separator).map(str::to_string).collect(),
+    });
+    rows.filter(|row| !is_blank(&row.cells)).collect()
+}
+
+/// Rows with RFC 4180 quoting: a quoted cell may span lines.
+fn quoted_rows(path: &Path, text: &str, separator: char) -> Result<Vec<RawRow>, TrainError> {
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(separator as u8)
+        .has_headers(false)
+        .flexible(true)
+        .from_reader(text.as_bytes());
+    let mut rows: Vec<RawRow> = Vec::new();
+    let (mut line, mut counted, mut start) = (1, 0, 0);
+    let mut record = csv::StringRecord::new();
+    let broken = |line, byte, error: csv::Error| {
+        let found = error.to_string();
+        TrainError::NotText {
+            path: path.to_path_buf(),
+            line,
+            byte,
+            found,
+        }
+    };
+    while reader
+        .read_record(&mut record)
+        .map_err(|error| broken(line, counted, error))?
+    {
+        // The record begins after the line ends and blank lines that the reader passed over.
+        let at = record
+            .position()
+            .map_or(0, |position| position.byte() as usize);
+        let blank = text[at..].len() - text[at..].trim_start_matches(['\r', '\n']).len();
+        start = at + blank;
+        line += text[counted..start].matches('\n').count() as u64;
+        counted = start;
+        let cells: Vec<String> = record.iter().map(str::to_string).collect();
+        if !is_blank(&cells) {
+            rows.push(RawRow { line, cells });
+        }
+    }
+    if ends_in_quotes(&text[start..], separator) {
+        return Err(TrainError::OpenQuote {
+            path: path.to_path_buf(),
+            line,
+        });
+    }
+    Ok(rows)
+}
+
+/// Whether the last record of a file, `record`, opens a quote that it does not close.
+fn ends_in_quotes(record: &str, separator: char) -> bool {
+    let (mut inside, mut cell_start) = (false, true);
+    let mut chars = record.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' if inside && chars.peek() == Some(&'"') => {
+                chars.next();
+            }
+            '"' if inside => inside = false,
+            '"' if cell_start => inside = true,
+            _ => {}
+        }
+        cell_start = !inside && (c == separator || c == '\n' || c == '\r');
+    }
+    inside
+}
+
+fn is_skipped(name: &str) -> bool {
+    name.is_empty() || name == "_"
+}
+
+/// The layout of given column names, and whether the first row is a header to be skipped.
+fn given_layout(
+    names: &[String],
+    first: Option<&RawRow>,
+    options: &ReadOptions,
+) -> Result<(Layout, bool), TrainError> {
+    let layout = layout(names.iter().map(|name| name.trim()), None);
+    let mut sorted: Vec<_> = layout
+        .named
+        .iter()
+        .map(|(_, n)| n.to_ascii_lowercase())
+        .collect();
+    sorted.sort();
+    if layout.named.is_empty() || sorted.windows(2).any(|two| two[0] == two[1]) {
+        return Err(TrainError::Option {
+            option: "columns",
+            expected: "at least one name, none of them twice".to_string(),
+            found: names.join(","),
+        });
+    }
+    let repeats_name = |row: &RawRow| {
+        layout.named.iter().any(|(index, name)| {
+            row.cells
+                .get(*index)
+                .is_some_and(|cell| cell.trim().eq_ignore_ascii_case(name))
+        })
+    };
+    let skip = options
+        .header
+        .unwrap_or_else(|| first.is_some_and(repeats_name));
+    Ok((layout, skip))
+}
+
+/// The layout that the first row, a header, describes.
+fn header_layout(
+    path: &Path,
+    first: Option<&RawRow>,
+    options: &ReadOptions,
+) -> Result<Layout, TrainError> {
+    let Some(row) = first else {
+        return Err(TrainError::Empty {
+            path: path.to_path_buf(),
+        });
+    };
+    let is_wanted = |cell: &String| {
+        options
+            .wanted
+            .iter()
+            .any(|wanted| cell.trim().eq_ignore_ascii_case(wanted))
+    };
+    let is_header = options
+        .header
+        .unwrap_or_else(|| row.cells.iter().any(is_wanted));
+    if !is_header {
+        return Err(TrainError::NoHeader {
+            path: path.to_path_buf(),
+            line: row.line,
+            expected: options.wanted.clone(),
+            found: row.cells.iter().map(|cell| shorten(cell)).collect(),
+        });
+    }
+    Ok(layout(
+        row.cells.iter().map(|cell| cell.trim()),
+        Some(row.cells.len()),
+    ))
+}
+
+fn layout<'a>(names: impl Iterator<Item = &'a str>, allowed: Option<usize>) -> Layout {
+    let named: Vec<_> = names
+        .enumerate()
+        .filter(|(_, name)| !is_skipped(name))
+        .map(|(index, name)| (index, name.to_string()))
+        .collect();
+    let needed = named.last().map_or(0, |(index, _)| index + 1);
+    Layout {
+        named,
+        needed,
+        allowed,
+    }
+}
+
+fn collect(path: &Path, rows: Vec<RawRow>, layout: Layout) -> Result<Table, TrainError> {
+    let columns: Vec<String> = layout.named.iter().map(|(_, name)| name.clone()).collect();
+    let mut problems = Problems::default();
+    let mut kept = Vec::with_capacity(rows.len());
+    for mut row in rows {
+        let found = row.cells.len();
+        // Cells beyond a header are a cell with an unquoted separator, unless a spreadsheet left them empty.
+        let filled = row
+            .cells
+            .iter()
+            .rposition(|cell| !cell.is_empty())
+            .map_or(0, |last| last + 1);
+        if found < layout.needed {
+            let columns = columns.join(",");
+            let fault = RowFault::TooFewCells {
+                expected: layout.needed,
+                found,
+                columns,
+            };
+            problems.push(row.line, fault);
+        } else if let Some(expected) = layout.allowed.filter(|&allowed| filled > allowed) {
+            problems.push(row.line, RowFault::TooManyCells { expected, found });
+        } else {
+            let take = |(index, _): &(usize, String)| {
+                Value::String(std::mem::take(&mut row.cells[*index]))
+            };
+            kept.push(Row {
+                line: row.line,
+                cells: layout.named.iter().map(take).collect(),
+            });
+        }
+    }
+    problems.finish(path)?;
+    Ok(Table {
+        path: path.to_path_buf(),
+        columns,
+        rows: kept,
+    })
+}

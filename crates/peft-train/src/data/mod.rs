@@ -1,0 +1,24 @@
+//! From a data file to padded batches: [`read_table`] -> [`LabelSet`] and [`examples`] -> [`TextTokenizer`] ->
+//! [`BatchPlan`] -> [`Padded`].
+
+mod batch;
+mod collate;
+mod delimited;
+mod example;
+mod json;
+mod label;
+mod problem;
+mod read;
+mod roles;
+mod table;
+mod tokenize;
+
+pub use batch::{BatchOptions, BatchPlan};
+pub use collate::Padded;
+pub use example::{Example, Target, TargetKind, examples};
+pub use label::LabelSet;
+pub use problem::{RowFault, RowProblem};
+pub use read::{ReadOptions, read_table};
+pub use roles::{RoleColumns, Roles};
+pub use table::{Format, Quoting, Row, Table};
+pub use tokenize::{Encoded, TextTokenizer, TokenizeOptions, Tokenized};

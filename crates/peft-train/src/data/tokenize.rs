@@ -1,0 +1,180 @@
+//! Texts to token ids with the tokenizer of a model folder.
+
+use std::path::{Path, PathBuf};
+
+use tokenizers::{
+    EncodeInput, Encoding, PostProcessor, Tokenizer, TruncationDirection, TruncationParams,
+    TruncationStrategy,
+};
+
+use super::example::Example;
+use super::problem::shorten;
+use crate::TrainError;
+
+/// The file of a model folder that holds the tokenizer.
+const FILE: &str = "tokenizer.json";
+
+/// How many examples are encoded at a time; their offsets and texts are dropped before the next ones.
+const CHUNK: usize = 1024;
+
+/// How texts become tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenizeOptions {
+    /// The greatest number of tokens of an example, special tokens included; the longer text of a pair is cut first.
+    pub max_length: usize,
+    /// The id that fills up a batch; `None` takes it from the padding section of the file, or 0 (the mask hides it).
+    pub pad_id: Option<u32>,
+    /// The number of embeddings of the model, to refuse a tokenizer that belongs to another one.
+    pub vocab_size: Option<usize>,
+}
+
+/// The tokens of one example, special tokens included, without padding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    /// Token ids, at least one.
+    pub ids: Vec<u32>,
+    /// 0 for the first text and 1 for the second, as the tokenizer says; as long as `ids`.
+    pub type_ids: Vec<u32>,
+}
+
+/// The tokens of a data set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tokenized {
+    /// One entry per example, in the same order.
+    pub examples: Vec<Encoded>,
+    /// How many examples lost tokens to `max_length`.
+    pub truncated: usize,
+}
+
+/// A Hugging Face tokenizer with the truncation of a run and no padding, whatever its file says about both.
+#[derive(Debug, Clone)]
+pub struct TextTokenizer {
+    inner: Tokenizer,
+    path: PathBuf,
+    pad_id: u32,
+    id_limit: usize,
+}
+
+impl TextTokenizer {
+    /// Loads `tokenizer.json` from a model folder.
+    ///
+    /// # Errors
+    /// [`TrainError::Read`] when the file is not there, [`TrainError::Tokenizer`] when it is broken,
+    /// [`TrainError::Option`] when `max_length` leaves no room for text beside the special tokens of a pair.
+    pub fn load(folder: &Path, options: &TokenizeOptions) -> Result<Self, TrainError> {
+        let path = folder.join(FILE);
+        let bytes = std::fs::read(&path).map_err(|source| TrainError::Read {
+            path: path.clone(),
+            source,
+        })?;
+        let broken = |error: tokenizers::Error| TrainError::Tokenizer {
+            path: path.clone(),
+            message: format!("expected a Hugging Face tokenizer: {error}"),
+        };
+        let mut inner = Tokenizer::from_bytes(&bytes).map_err(broken)?;
+        let special = inner
+            .get_post_processor()
+            .map_or(0, |post| post.added_tokens(true));
+        if options.max_length < special + 2 {
+            return Err(TrainError::Option {
+                option: "max_length",
+                expected: format!(
+                    "at least {} ({special} special tokens and text)",
+                    special + 2
+                ),
+                found: options.max_length.to_string(),
+            });
+        }
+        let of_file = inner.get_padding().map(|padding| padding.pad_id);
+        inner.with_padding(None);
+        let truncation = TruncationParams {
+            direction: TruncationDirection::Right,
+            max_length: options.max_length,
+            strategy: TruncationStrategy::LongestFirst,
+            stride: 0,
+        };
+        inner.with_truncation(Some(truncation)).map_err(broken)?;
+        Ok(Self {
+            inner,
+            pad_id: options.pad_id.or(of_file).unwrap_or(0),
+            id_limit: options
+                .vocab_size
+                .unwrap_or(i32::MAX as usize)
+                .min(i32::MAX as usize),
+            path,
+        })
+    }
+
+    /// The id that fills up a batch.
+    pub fn pad_id(&self) -> u32 {
+        self.pad_id
+    }
+
+    /// The tokenizer itself, for decoding.
+    pub fn inner(&self) -> &Tokenizer {
+        &self.inner
+    }
+
+    /// Encodes examples, with the special tokens and type ids of the file's post-processor. The result does not
+    /// depend on the number of threads.
+    ///
+    /// # Errors
+    /// [`TrainError::Tokenizer`] when the tokenizer fails, [`TrainError::NoTokens`] when nothing is left of a text,
+    /// [`TrainError::TokenId`] when an id is beyond `vocab_size`.
+    pub fn encode(&self, examples: &[Example]) -> Result<Tokenized, TrainError> {
+        let mut all = Tokenized {
+            examples: Vec::with_capacity(examples.len()),
+            truncated: 0,
+        };
+        for chunk in examples.chunks(CHUNK) {
+            let inputs: Vec<EncodeInput> = chunk.iter().map(input).collect();
+            let encodings = self
+                .inner
+                .encode_batch_fast(inputs, true)
+                .map_err(|error| TrainError::Tokenizer {
+                    path: self.path.clone(),
+                    message: error.to_string(),
+                })?;
+            for (example, encoding) in chunk.iter().zip(encodings) {
+                all.truncated += usize::from(!encoding.get_overflowing().is_empty());
+                let encoded = self.checked(all.examples.len(), example, &encoding)?;
+                all.examples.push(encoded);
+            }
+        }
+        Ok(all)
+    }
+
+    fn checked(
+        &self,
+        index: usize,
+        example: &Example,
+        encoding: &Encoding,
+    ) -> Result<Encoded, TrainError> {
+        let ids = encoding.get_ids().to_vec();
+        if ids.is_empty() {
+            return Err(TrainError::NoTokens {
+                path: self.path.clone(),
+                index,
+                text: shorten(&example.text),
+            });
+        }
+        if let Some(&id) = ids.iter().find(|&&id| id as usize >= self.id_limit) {
+            return Err(TrainError::TokenId {
+                path: self.path.clone(),
+                id,
+                limit: self.id_limit,
+            });
+        }
+        Ok(Encoded {
+            ids,
+            type_ids: encoding.get_type_ids().to_vec(),
+        })
+    }
+}
+
+fn input(example: &Example) -> EncodeInput<'_> {
+    match &example.pair {
+        Some(pair) => (example.text.as_str(), pair.as_str()).into(),
+        None => example.text.as_str().into(),
+    }
+}

@@ -1,0 +1,237 @@
+//! Everything that can go wrong between a data file and a finished run.
+
+use std::path::PathBuf;
+
+use crate::data::RowProblem;
+
+/// How many problems of a report are printed; the rest is counted.
+const PRINTED_PROBLEMS: usize = 10;
+
+/// A failure of the data half of training. Each variant carries the place, what was expected and what was found.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// A file could not be read.
+    #[error("{}: cannot be read: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file could not be written.
+    #[error("{}: cannot be written: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The extension of a data file names no known format.
+    #[error(
+        "{}: unknown data format `{extension}`, expected one of {known}; rename the file or give the format",
+        path.display()
+    )]
+    UnknownFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its extension, empty when there is none.
+        extension: String,
+        /// The known extensions.
+        known: &'static str,
+    },
+    /// A data file has no rows.
+    #[error("{}: holds no rows, expected at least one example", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A data file is not UTF-8 text.
+    #[error(
+        "{}: line {line}, byte {byte} of the file: expected UTF-8 text, found {found}; convert the file to UTF-8",
+        path.display()
+    )]
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: u64,
+        /// The offset in the file, counted from 0.
+        byte: usize,
+        /// What stands there.
+        found: String,
+    },
+    /// A line is too long to be one example.
+    #[error(
+        "{}: line {line} has {bytes} bytes, expected at most {limit}; is it one row per line? \
+         raise the limit when it is",
+        path.display()
+    )]
+    LongLine {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: u64,
+        /// Its length in bytes.
+        bytes: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// A quoted CSV cell never ends.
+    #[error(
+        "{}: the row that begins on line {line} opens a quote that is never closed; \
+         double the quotes inside a cell, or read the file with quoting = none",
+        path.display()
+    )]
+    OpenQuote {
+        /// The file.
+        path: PathBuf,
+        /// The line on which the row begins, counted from 1.
+        line: u64,
+    },
+    /// A file called `.csv` is separated by tabs.
+    #[error(
+        "{}: line {line} is separated by tabs although the name says csv; give the format tsv (or csv to insist)",
+        path.display()
+    )]
+    TabsInCsv {
+        /// The file.
+        path: PathBuf,
+        /// The first line with text, counted from 1.
+        line: u64,
+    },
+    /// A JSON file is broken, or is not an array of objects.
+    #[error("{}: line {line}, column {column}: broken JSON: {message}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: u64,
+        /// The column, counted from 1.
+        column: usize,
+        /// What the parser expected.
+        message: String,
+    },
+    /// The first row is neither a header with a known name, nor were column names given.
+    #[error(
+        "{}: line {line}: expected a header with one of {expected:?}, found {found:?}; \
+         name the columns yourself (for example text,label; _ skips one) when the file has no header",
+        path.display()
+    )]
+    NoHeader {
+        /// The file.
+        path: PathBuf,
+        /// The line of the first row, counted from 1.
+        line: u64,
+        /// The names that would have made it a header.
+        expected: Vec<String>,
+        /// The cells of the first row.
+        found: Vec<String>,
+    },
+    /// A column that is needed does not exist.
+    #[error(
+        "{}: no column {expected:?}, found {found:?}; rename the column or say which one it is",
+        path.display()
+    )]
+    MissingColumn {
+        /// The file.
+        path: PathBuf,
+        /// The names of which one is needed.
+        expected: Vec<String>,
+        /// The columns of the file.
+        found: Vec<String>,
+    },
+    /// Two columns have the name of a column that is needed.
+    #[error("{}: two columns are named `{column}`, expected one", path.display())]
+    TwoColumns {
+        /// The file.
+        path: PathBuf,
+        /// The name.
+        column: String,
+    },
+    /// Rows of a data file cannot be used.
+    #[error("{}: {count} unusable row(s){}", path.display(), list(problems, *count))]
+    Rows {
+        /// The file.
+        path: PathBuf,
+        /// The first problems, in the order of the file.
+        problems: Vec<RowProblem>,
+        /// How many problems there are altogether.
+        count: usize,
+    },
+    /// An option has a value that makes no sense.
+    #[error("{option}: expected {expected}, found {found}")]
+    Option {
+        /// The option.
+        option: &'static str,
+        /// What it may be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// A `tokenizer.json` is broken, or failed on a text.
+    #[error("{}: {message}", path.display())]
+    Tokenizer {
+        /// The file.
+        path: PathBuf,
+        /// What the tokenizer said.
+        message: String,
+    },
+    /// The tokenizer makes an id for which the model has no embedding.
+    #[error(
+        "{}: makes token id {id}, expected less than {limit}, the vocabulary of the model; \
+         take the tokenizer that belongs to the model",
+        path.display()
+    )]
+    TokenId {
+        /// The tokenizer file.
+        path: PathBuf,
+        /// The token id.
+        id: u32,
+        /// The number of embeddings.
+        limit: usize,
+    },
+    /// A text became no tokens at all.
+    #[error("{}: example {index} (counted from 0) becomes no tokens: {text:?}", path.display())]
+    NoTokens {
+        /// The tokenizer file.
+        path: PathBuf,
+        /// The position of the example.
+        index: usize,
+        /// The beginning of its text.
+        text: String,
+    },
+    /// A line of the training log is broken, other than the last.
+    #[error(
+        "{}: line {line}: expected a JSON record, found {found:?}; remove the line",
+        path.display()
+    )]
+    LogLine {
+        /// The log.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// The beginning of the line.
+        found: String,
+    },
+    /// A record cannot be written as one JSON object.
+    #[error("{}: the record is no JSON object: {message}", path.display())]
+    LogRecord {
+        /// The log.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+}
+
+fn list(problems: &[RowProblem], count: usize) -> String {
+    let mut text = String::new();
+    let printed = problems.len().min(PRINTED_PROBLEMS);
+    for problem in &problems[..printed] {
+        text.push_str(&format!("\n  {problem}"));
+    }
+    if count > printed {
+        text.push_str(&format!("\n  and {} more", count - printed));
+    }
+    text
+}

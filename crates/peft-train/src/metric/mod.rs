@@ -1,0 +1,147 @@
+//! Metrics, all computed in f64, with a number (or `None`) for every input, never NaN.
+
+mod classification;
+mod regression;
+
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+pub use classification::{accuracy, f1_binary, f1_macro, matthews};
+pub use regression::{mse, pearson, spearman};
+
+use crate::TrainError;
+
+/// A metric by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// [`accuracy`]
+    Accuracy,
+    /// [`f1_binary`]
+    F1,
+    /// [`f1_macro`]
+    F1Macro,
+    /// [`matthews`]
+    Matthews,
+    /// [`pearson`]
+    Pearson,
+    /// [`spearman`]
+    Spearman,
+    /// [`mse`]
+    Mse,
+}
+
+impl Metric {
+    /// Every metric.
+    pub const ALL: [Self; 7] = [
+        Self::Accuracy,
+        Self::F1,
+        Self::F1Macro,
+        Self::Matthews,
+        Self::Pearson,
+        Self::Spearman,
+        Self::Mse,
+    ];
+
+    /// The name in files and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Accuracy => "accuracy",
+            Self::F1 => "f1",
+            Self::F1Macro => "f1_macro",
+            Self::Matthews => "matthews",
+            Self::Pearson => "pearson",
+            Self::Spearman => "spearman",
+            Self::Mse => "mse",
+        }
+    }
+
+    /// Whether a greater value is a better model; `false` for errors alone.
+    pub fn higher_is_better(self) -> bool {
+        self != Self::Mse
+    }
+
+    /// Whether it compares classes rather than values.
+    pub fn is_of_classes(self) -> bool {
+        matches!(
+            self,
+            Self::Accuracy | Self::F1 | Self::F1Macro | Self::Matthews
+        )
+    }
+
+    /// Compares predicted with true classes; `None` for a metric of values.
+    ///
+    /// # Panics
+    /// When the slices differ in length.
+    pub fn of_classes(self, predicted: &[usize], truth: &[usize]) -> Option<f64> {
+        match self {
+            Self::Accuracy => Some(accuracy(predicted, truth)),
+            Self::F1 => Some(f1_binary(predicted, truth)),
+            Self::F1Macro => Some(f1_macro(predicted, truth)),
+            Self::Matthews => Some(matthews(predicted, truth)),
+            Self::Pearson | Self::Spearman | Self::Mse => None,
+        }
+    }
+
+    /// Compares predicted with true values; `None` for a metric of classes, or when a value is not finite.
+    ///
+    /// # Panics
+    /// When the slices differ in length.
+    pub fn of_values(self, predicted: &[f64], truth: &[f64]) -> Option<f64> {
+        match self {
+            Self::Pearson => pearson(predicted, truth),
+            Self::Spearman => spearman(predicted, truth),
+            Self::Mse => mse(predicted, truth),
+            Self::Accuracy | Self::F1 | Self::F1Macro | Self::Matthews => None,
+        }
+    }
+}
+
+impl FromStr for Metric {
+    type Err = TrainError;
+
+    fn from_str(text: &str) -> Result<Self, TrainError> {
+        Self::ALL
+            .into_iter()
+            .find(|metric| metric.name() == text)
+            .ok_or_else(|| TrainError::Option {
+                option: "metric",
+                expected: Self::ALL.map(Self::name).join(", "),
+                found: text.to_string(),
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_is_parsed_and_written_by_its_name() {
+        for metric in Metric::ALL {
+            assert_eq!(metric.name().parse::<Metric>().unwrap(), metric);
+            assert_eq!(serde_json::to_value(metric).unwrap(), metric.name());
+        }
+        let error = "bleu".parse::<Metric>().unwrap_err().to_string();
+        assert!(
+            error.contains("matthews") && error.contains("bleu"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_metric_answers_for_its_own_kind_alone() {
+        for metric in Metric::ALL {
+            assert_eq!(
+                metric.of_classes(&[0, 1], &[0, 1]).is_some(),
+                metric.is_of_classes()
+            );
+            assert_eq!(
+                metric.of_values(&[0.0, 1.0], &[0.0, 1.0]).is_none(),
+                metric.is_of_classes()
+            );
+        }
+        assert!(!Metric::Mse.higher_is_better() && Metric::F1.higher_is_better());
+    }
+}

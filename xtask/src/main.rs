@@ -1,0 +1,105 @@
+//! Chores of this workspace: `cargo xtask validate | tidy | bench | test | new-method`.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line tool reports on its standard streams"
+)]
+
+mod bench;
+mod device_test;
+mod edit;
+mod new_method;
+mod shell;
+mod tidy;
+mod validate;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What was typed.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Chores of this workspace")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// One chore, one file.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run every check that continuous integration runs, cheapest first.
+    Validate,
+    /// Check the rules that compilers do not: sizes, headers, seams, docs in step.
+    Tidy,
+    /// Run the benchmarks; further arguments go to `cargo bench`.
+    Bench(bench::Arguments),
+    /// Run the contract tests of the method crates on one device.
+    Test(device_test::Arguments),
+    /// Write the skeleton of a new method.
+    NewMethod(new_method::Arguments),
+    /// Write the skeleton of something new.
+    #[command(subcommand)]
+    New(New),
+}
+
+/// `cargo xtask new method ..` is another spelling of `cargo xtask new-method ..`.
+#[derive(Debug, Subcommand)]
+enum New {
+    /// Write the skeleton of a new method.
+    Method(new_method::Arguments),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let root = shell::workspace_root();
+    let outcome = match &arguments.command {
+        Command::Validate => validate::run(&root),
+        Command::Tidy => tidy::run(&root),
+        Command::Bench(arguments) => bench::run(&root, arguments),
+        Command::Test(arguments) => device_test::run(&root, arguments),
+        Command::NewMethod(arguments) | Command::New(New::Method(arguments)) => {
+            new_method::run(&root, arguments)
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn new_method_has_two_spellings() {
+        let rest = [
+            "dora",
+            "--crate",
+            "peft-decompose",
+            "--name",
+            "DoRA",
+            "--arxiv",
+            "2402.09353",
+        ];
+        let joined = Arguments::try_parse_from(["xtask", "new-method"].iter().chain(&rest));
+        let apart = Arguments::try_parse_from(["xtask", "new", "method"].iter().chain(&rest));
+        assert!(matches!(joined.unwrap().command, Command::NewMethod(_)));
+        assert!(matches!(
+            apart.unwrap().command,
+            Command::New(New::Method(_))
+        ));
+    }
+}
