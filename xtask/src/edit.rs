@@ -11,10 +11,7 @@ pub(crate) fn add_module(text: &str, name: &str) -> String {
     let later = lines
         .iter()
         .position(|other| is_module(other) && *other > line.as_str());
-    let after_last = lines
-        .iter()
-        .rposition(|other| is_module(other))
-        .map(|last| last + 1);
+    let after_last = lines.iter().rposition(is_module).map(|last| last + 1);
     lines.insert(later.or(after_last).unwrap_or(lines.len()), &line);
     lines.join("\n") + "\n"
 }

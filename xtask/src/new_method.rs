@@ -193,7 +193,7 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
         println!("{path}");
     }
     println!(
-        "next: the mathematics in {}.rs, its page, its golden numbers, a line in README.md;\n\
+        "next: `cargo fmt`, the mathematics in {}.rs, its page, its golden numbers, a line in README.md;\n\
          `cargo xtask tidy` names what is missing",
         arguments.module()
     );

@@ -1,2 +1,75 @@
-//! Placeholder.
-fn main() {}
+//! `peft`: fine-tunes, inspects and merges adapters from the command line.
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong usage or settings. stdout is data, stderr is progress.
+#![recursion_limit = "256"]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
+#![allow(unreachable_pub, reason = "a binary has no public surface; pub marks what its modules offer each other")]
+
+mod adapter_spec;
+mod args;
+mod commands;
+mod data;
+mod device;
+mod memory;
+mod open;
+mod picture;
+mod progress;
+mod quickstart;
+mod registry;
+mod run;
+mod run_config;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Verb};
+
+/// A mistake in how the program was called: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(if is_usage(&error) { 2 } else { 1 })
+        }
+    }
+}
+
+fn run(cli: &Cli) -> anyhow::Result<()> {
+    let json = cli.json;
+    match &cli.verb {
+        Verb::Quickstart(args) => commands::quickstart::run(args, json),
+        Verb::Init(args) => commands::init::run(args, json),
+        Verb::Methods => commands::methods::run(json),
+        Verb::Devices => commands::devices::run(json),
+        Verb::Env => commands::env::run(json),
+        Verb::Targets(args) => commands::targets::run(args, json),
+        Verb::Train(args) => commands::train::run(args, json),
+        Verb::Eval(args) => commands::eval::run(args, json),
+        Verb::Predict(args) => commands::predict::run(args, json),
+        Verb::Merge(args) => commands::merge::run(args, json),
+        Verb::Inspect(args) => commands::inspect::run(args, json),
+        Verb::Plot(args) => commands::plot::run(args, json),
+    }
+}
+
+/// Wrong usage or settings, as opposed to a run that failed.
+fn is_usage(error: &anyhow::Error) -> bool {
+    use peft_core::PeftError;
+    use peft_train::TrainError;
+    error.chain().any(|cause| {
+        cause.is::<Usage>()
+            || cause.is::<toml::de::Error>()
+            || matches!(cause.downcast_ref(), Some(TrainError::Option { .. }))
+            || matches!(
+                cause.downcast_ref(),
+                Some(PeftError::Option { .. } | PeftError::Target(_) | PeftError::Rank { .. })
+            )
+    })
+}

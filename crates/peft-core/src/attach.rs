@@ -208,7 +208,9 @@ pub(crate) fn saved_modules(names: &ParamNames, modules: &[String]) -> (Vec<Para
 
 /// `a.b.c`, then `a.b`, then `a`: a parameter is saved when any module above it is.
 fn ancestors(module: &str) -> impl Iterator<Item = &str> {
-    std::iter::successors(Some(module), |path| path.rsplit_once('.').map(|(above, _)| above))
+    std::iter::successors(Some(module), |path| {
+        path.rsplit_once('.').map(|(above, _)| above)
+    })
 }
 
 /// Removes the adapter called `name` from every layer.
@@ -225,7 +227,10 @@ pub fn detach<M: Adaptable>(mut model: M, name: &str) -> Result<M, PeftError> {
 ///
 /// # Errors
 /// [`PeftError::UnknownAdapter`] when a name exists nowhere in the model.
-pub fn select_adapters<M: Adaptable>(mut model: M, weights: &[(&str, f64)]) -> Result<M, PeftError> {
+pub fn select_adapters<M: Adaptable>(
+    mut model: M,
+    weights: &[(&str, f64)],
+) -> Result<M, PeftError> {
     let names: Vec<&str> = weights.iter().map(|(name, _)| *name).collect();
     require_adapters(&model, &names)?;
     model.visit_linears_mut(&mut |linear| linear.activate(weights));

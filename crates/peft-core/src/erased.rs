@@ -271,7 +271,10 @@ impl<V: ModuleVisitor> ErasedVisitor for RestoreVisitor<'_, V> {
 struct RestoreMapper<'a, M>(&'a mut M);
 
 impl<M: ModuleMapper> RestoreMapper<'_, M> {
-    fn try_rank<const D: usize>(&mut self, param: Box<dyn Any>) -> Result<Box<dyn Any>, Box<dyn Any>> {
+    fn try_rank<const D: usize>(
+        &mut self,
+        param: Box<dyn Any>,
+    ) -> Result<Box<dyn Any>, Box<dyn Any>> {
         let param = param.downcast::<Param<Tensor<D>>>()?;
         Ok(Box::new(self.0.map_float(*param)))
     }

@@ -24,7 +24,9 @@ pub enum PeftError {
         problem: String,
     },
     /// No method in the given list can run the adapter described by a folder.
-    #[error("no method here reads an adapter of type `{peft_type}` ({detail}); known methods: {known}")]
+    #[error(
+        "no method here reads an adapter of type `{peft_type}` ({detail}); known methods: {known}"
+    )]
     UnknownMethod {
         /// The folder's `peft_type`.
         peft_type: String,
@@ -48,7 +50,9 @@ pub enum PeftError {
         problems: Vec<String>,
     },
     /// An adapter name is already used by the model.
-    #[error("the model already has an adapter named `{name}`; choose another name or remove that one first")]
+    #[error(
+        "the model already has an adapter named `{name}`; choose another name or remove that one first"
+    )]
     NameTaken {
         /// The name.
         name: String,
@@ -62,7 +66,9 @@ pub enum PeftError {
         known: String,
     },
     /// A rank that a site cannot carry.
-    #[error("site `{site}`: rank {rank} must be between 1 and {limit} (the smaller of d_in and d_out)")]
+    #[error(
+        "site `{site}`: rank {rank} must be between 1 and {limit} (the smaller of d_in and d_out)"
+    )]
     Rank {
         /// Path of the site.
         site: String,
@@ -72,7 +78,9 @@ pub enum PeftError {
         limit: usize,
     },
     /// A merge produced or met values that are not finite.
-    #[error("site `{site}`: {what} holds {count} values that are NaN or infinite; nothing was merged")]
+    #[error(
+        "site `{site}`: {what} holds {count} values that are NaN or infinite; nothing was merged"
+    )]
     NotFinite {
         /// Path of the site.
         site: String,

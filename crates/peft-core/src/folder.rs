@@ -1,19 +1,19 @@
 //! Adapters of a model to and from adapter folders that Hugging Face PEFT also reads.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
-use burn::tensor::{Tensor, TensorData};
+use burn::module::ParamId;
 
 use crate::attach::{Adaptable, AdapterSpec, AttachReport, attach, saved_modules};
 use crate::error::PeftError;
 use crate::fields;
-use crate::file::{self, AdapterFolder, HostTensor, PeftConfig, StoredDtype, TensorKey};
+use crate::file::{self, AdapterFolder, HostTensor, PeftConfig, TensorKey};
 use crate::method::MethodEntry;
 use crate::names::{Layout, ParamNames};
 use crate::site::SiteKind;
-use crate::target::{Target, TargetRules, expand_all_linear};
+use crate::target::{Target, expand_all_linear};
+use crate::values::{file_shape, from_file, named_tensors, set_values, shapes_of, to_file};
 
 /// A model with an adapter read from a folder.
 #[derive(Debug)]
@@ -77,6 +77,22 @@ pub fn load<M: Adaptable>(
     })
 }
 
+/// Puts the values of an adapter folder into the adapter called `name`, which is attached already.
+///
+/// # Errors
+/// Everything that is wrong with the folder, or every tensor that does not fit the model, in one report.
+pub fn restore<M: Adaptable>(
+    model: M,
+    names: &ParamNames,
+    name: &str,
+    spec: &AdapterSpec,
+    dir: &Path,
+) -> Result<M, PeftError> {
+    let folder = file::read_folder(dir)?;
+    file::check_finite(&folder.tensors)?;
+    fill(model, names, name, spec, &folder)
+}
+
 /// What a folder's configuration asks for.
 ///
 /// # Errors
@@ -85,10 +101,11 @@ pub fn spec_of(
     entries: &[&'static MethodEntry],
     config: &PeftConfig,
 ) -> Result<AdapterSpec, PeftError> {
-    let Some(target) = config.target.clone() else {
+    let Some(targets) = config.target_rules() else {
         return Err(PeftError::Unsupported {
             problems: vec![
-                "`target_modules` is missing: name the adapted modules in adapter_config.json".into(),
+                "`target_modules` is missing: name the adapted modules in adapter_config.json"
+                    .into(),
             ],
         });
     };
@@ -96,12 +113,7 @@ pub fn spec_of(
         method: MethodEntry::find(entries, config)?,
         rank: config.r,
         alpha: config.lora_alpha,
-        targets: TargetRules {
-            target,
-            exclude: config.exclude.clone(),
-            layers_to_transform: config.layers_to_transform.clone(),
-            layers_pattern: config.layers_pattern.clone(),
-        },
+        targets,
         rank_pattern: config.rank_pattern.clone(),
         alpha_pattern: config.alpha_pattern.clone(),
         modules_to_save: config.modules_to_save.clone(),
@@ -127,8 +139,12 @@ fn config_of<M: Adaptable>(model: &M, spec: &AdapterSpec) -> Result<PeftConfig, 
     config.r = spec.rank;
     config.lora_alpha = spec.alpha;
     config.exclude.clone_from(&spec.targets.exclude);
-    config.layers_to_transform.clone_from(&spec.targets.layers_to_transform);
-    config.layers_pattern.clone_from(&spec.targets.layers_pattern);
+    config
+        .layers_to_transform
+        .clone_from(&spec.targets.layers_to_transform);
+    config
+        .layers_pattern
+        .clone_from(&spec.targets.layers_pattern);
     config.rank_pattern.clone_from(&spec.rank_pattern);
     config.alpha_pattern.clone_from(&spec.alpha_pattern);
     config.modules_to_save.clone_from(&spec.modules_to_save);
@@ -161,56 +177,6 @@ pub fn adapter_tensors<M: Adaptable>(
     tensors
 }
 
-/// Base parameters that `keep` selects, under their file names and in file orientation.
-pub fn named_tensors<M: Module>(
-    model: &M,
-    names: &ParamNames,
-    keep: impl Fn(ParamId) -> bool,
-) -> BTreeMap<String, HostTensor> {
-    struct Collect<'a, F> {
-        names: &'a ParamNames,
-        keep: F,
-        found: BTreeMap<String, HostTensor>,
-    }
-    impl<F: Fn(ParamId) -> bool> ModuleVisitor for Collect<'_, F> {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if !(self.keep)(param.id) {
-                return;
-            }
-            if let Some((name, layout)) = self.names.get(param.id) {
-                let tensor = param.base();
-                let shape = tensor.dims().to_vec();
-                let values = tensor.into_data().iter::<f32>().collect();
-                self.found.insert(name.to_owned(), to_file(&shape, values, layout));
-            }
-        }
-    }
-    let mut collect = Collect {
-        names,
-        keep,
-        found: BTreeMap::new(),
-    };
-    model.visit(&mut collect);
-    collect.found
-}
-
-/// Replaces parameters by id with values in memory orientation; lengths must agree.
-pub fn set_values<M: Module>(model: M, values: BTreeMap<ParamId, Vec<f32>>) -> M {
-    struct Set(BTreeMap<ParamId, Vec<f32>>);
-    impl ModuleMapper for Set {
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            match self.0.remove(&param.id) {
-                Some(values) => {
-                    let shape = param.lazy_shape();
-                    fields::with_data(param, TensorData::new(values, shape))
-                }
-                None => param,
-            }
-        }
-    }
-    model.map(&mut Set(values))
-}
-
 /// Where a tensor of the file goes: the parameter's id, its shape in memory and its layout.
 type Place = (ParamId, Vec<usize>, Layout);
 
@@ -230,7 +196,10 @@ fn fill<M: Adaptable>(
     let mut used = HashSet::new();
     for (key, (id, shape, layout)) in &places {
         let Some(raw) = index.get(key) else {
-            problems.push(format!("`{key}`: missing, expected {:?}", file_shape(shape, *layout)));
+            problems.push(format!(
+                "`{key}`: missing, expected {:?}",
+                file_shape(shape, *layout)
+            ));
             continue;
         };
         used.insert(raw.as_str());
@@ -239,12 +208,21 @@ fn fill<M: Adaptable>(
         if tensor.shape == expected {
             values.insert(*id, from_file(tensor, *layout));
         } else {
-            problems.push(format!("`{raw}`: expected {expected:?}, found {:?}", tensor.shape));
+            problems.push(format!(
+                "`{raw}`: expected {expected:?}, found {:?}",
+                tensor.shape
+            ));
         }
     }
-    for raw in folder.tensors.keys().filter(|raw| !used.contains(raw.as_str())) {
+    for raw in folder
+        .tensors
+        .keys()
+        .filter(|raw| !used.contains(raw.as_str()))
+    {
         let shape = &folder.tensors[raw].shape;
-        problems.push(format!("`{raw}` {shape:?}: not expected, no adapted site has it"));
+        problems.push(format!(
+            "`{raw}` {shape:?}: not expected, no adapted site has it"
+        ));
     }
     if problems.is_empty() {
         return Ok(set_values(model, values));
@@ -280,20 +258,13 @@ fn saved_places<M: Adaptable>(
     names: &ParamNames,
     spec: &AdapterSpec,
 ) -> Vec<(TensorKey, Place)> {
-    struct Shapes(HashMap<ParamId, Vec<usize>>);
-    impl ModuleVisitor for Shapes {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.0.insert(param.id, param.lazy_shape().as_slice().to_vec());
-        }
-    }
-    let mut shapes = Shapes(HashMap::new());
-    model.visit(&mut shapes);
+    let mut shapes = shapes_of(model);
     let (ids, saved) = saved_modules(names, &spec.modules_to_save);
     ids.into_iter()
         .zip(saved)
         .filter_map(|(id, full)| {
             let (module, tensor) = full.rsplit_once('.')?;
-            let shape = shapes.0.remove(&id)?;
+            let shape = shapes.remove(&id)?;
             let (_, layout) = names.get(id)?;
             let key = TensorKey {
                 module: module.to_owned(),
@@ -301,38 +272,5 @@ fn saved_places<M: Adaptable>(
             };
             Some((key, (id, shape, layout)))
         })
-        .collect()
-}
-
-fn file_shape(shape: &[usize], layout: Layout) -> Vec<usize> {
-    match layout {
-        Layout::AsIs => shape.to_vec(),
-        Layout::Transposed => shape.iter().rev().copied().collect(),
-    }
-}
-
-fn to_file(shape: &[usize], values: Vec<f32>, layout: Layout) -> HostTensor {
-    let data = match layout {
-        Layout::AsIs => values,
-        Layout::Transposed => transpose(&values, shape[0], shape[1]),
-    };
-    HostTensor {
-        shape: file_shape(shape, layout),
-        data,
-        stored: StoredDtype::F32,
-    }
-}
-
-fn from_file(tensor: &HostTensor, layout: Layout) -> Vec<f32> {
-    match layout {
-        Layout::AsIs => tensor.data.clone(),
-        Layout::Transposed => transpose(&tensor.data, tensor.shape[0], tensor.shape[1]),
-    }
-}
-
-/// Row-major `[rows, columns]` to row-major `[columns, rows]`.
-fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    (0..columns)
-        .flat_map(|column| (0..rows).map(move |row| values[row * columns + column]))
         .collect()
 }

@@ -92,7 +92,10 @@ impl Chain {
         let mut parts: BTreeMap<String, BTreeMap<String, HostTensor>> = BTreeMap::new();
         for (name, tensor) in state {
             let (owner, rest) = name.split_once('/').unwrap_or((&name, ""));
-            parts.entry(owner.to_owned()).or_default().insert(rest.to_owned(), tensor);
+            parts
+                .entry(owner.to_owned())
+                .or_default()
+                .insert(rest.to_owned(), tensor);
         }
         for transform in &mut self.0 {
             transform.load_state(parts.remove(transform.name()).unwrap_or_default())?;
@@ -126,7 +129,11 @@ impl GradientTransform for ClipNorm {
         grads: &mut GradientsParams,
         trainable: &Trainable,
     ) -> Result<Vec<(&'static str, f64)>, PeftError> {
-        let squares: f64 = trainable.params.iter().map(|param| squared_norm(grads, param)).sum();
+        let squares: f64 = trainable
+            .params
+            .iter()
+            .map(|param| squared_norm(grads, param))
+            .sum();
         let norm = squares.sqrt();
         let factor = self.max_norm / (norm + 1e-6);
         if factor < 1.0 {

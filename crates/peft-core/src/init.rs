@@ -46,7 +46,11 @@ mod tests {
         let values = data.iter::<f32>().collect::<Vec<f32>>();
         let n = values.len() as f64;
         let mean = values.iter().map(|v| f64::from(*v)).sum::<f64>() / n;
-        let variance = values.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / n;
+        let variance = values
+            .iter()
+            .map(|v| (f64::from(*v) - mean).powi(2))
+            .sum::<f64>()
+            / n;
         let largest = values.iter().fold(0.0f64, |m, v| m.max(f64::from(v.abs())));
         (mean, variance, largest)
     }
@@ -56,7 +60,10 @@ mod tests {
         let data = kaiming_uniform(400, 100, &mut ChaCha8Rng::seed_from_u64(1));
         let (mean, variance, largest) = moments(&data);
         assert!(mean.abs() < 1e-3, "{mean}");
-        assert!((variance / (0.05f64.powi(2) / 3.0) - 1.0).abs() < 0.03, "{variance}");
+        assert!(
+            (variance / (0.05f64.powi(2) / 3.0) - 1.0).abs() < 0.03,
+            "{variance}"
+        );
         assert!(largest <= 0.05 && largest > 0.0499, "{largest}");
     }
 

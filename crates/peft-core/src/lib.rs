@@ -31,14 +31,17 @@ pub mod target;
 pub mod testing;
 pub mod tie;
 mod trainable;
+pub mod values;
 
 pub use adapter::{Adapter, BaseLinear, FactorPair, TensorName};
-pub use attach::{Adaptable, AdapterSpec, AttachReport, AttachedSite, attach, detach, select_adapters};
+pub use attach::{
+    Adaptable, AdapterSpec, AttachReport, AttachedSite, attach, detach, select_adapters,
+};
 pub use count::{ParameterCount, count};
 pub use erased::AnyAdapter;
 pub use error::PeftError;
 pub use linear::AdaptedLinear;
-pub use method::{Method, MethodEntry, Slot};
+pub use method::{Method, MethodEntry, MethodResult, Slot};
 pub use names::{Layout, ParamNames, param_id};
 pub use observe::{DeltaEvent, Observer, OutputNorms};
 pub use pass::Pass;

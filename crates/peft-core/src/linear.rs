@@ -89,7 +89,11 @@ impl AdaptedLinear {
         let mut output = base.add_bias(product.clone());
         for (named, weight) in self.adapters.active() {
             let delta = named.adapter.delta(x.clone(), &product, base, pass);
-            let delta = if weight == 1.0 { delta } else { delta.mul_scalar(weight) };
+            let delta = if weight == 1.0 {
+                delta
+            } else {
+                delta.mul_scalar(weight)
+            };
             pass.observe(&DeltaEvent {
                 site: &self.site,
                 adapter: &named.name,
@@ -197,9 +201,9 @@ impl AdapterSet {
 
 impl Module for AdapterSet {
     fn collect_devices(&self, devices: Devices) -> Devices {
-        self.0
-            .iter()
-            .fold(devices, |devices, named| named.adapter.collect_devices(devices))
+        self.0.iter().fold(devices, |devices, named| {
+            named.adapter.collect_devices(devices)
+        })
     }
 
     fn fork(self, device: &Device) -> Self {

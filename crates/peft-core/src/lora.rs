@@ -117,7 +117,9 @@ impl Lora {
             return Err(PeftError::Option {
                 method: entry.id,
                 option: "dropout".into(),
-                problem: format!("expected a probability from 0 up to, but not including, 1; found {dropout}"),
+                problem: format!(
+                    "expected a probability from 0 up to, but not including, 1; found {dropout}"
+                ),
             });
         }
         Ok(Box::new(Self {

@@ -133,7 +133,12 @@ pub fn merge_site(linear: &AdaptedLinear) -> Result<(MergedSite, Tensor<2>), Pef
             }
         })?;
         let change = untracked(effective) - base.clone();
-        sum = sum + if weight == 1.0 { change } else { change.mul_scalar(weight) };
+        sum = sum
+            + if weight == 1.0 {
+                change
+            } else {
+                change.mul_scalar(weight)
+            };
     }
     require_finite(&sum, &site.path, "the merged weight")?;
     let rounded = cast_like(sum, dtype);
@@ -160,7 +165,11 @@ fn replace_weight(linear: &mut AdaptedLinear, merged: Tensor<2>) -> Kept {
     let weight = linear.weight.clone();
     let tracked = weight.val().is_autodiff();
     linear.weight = linear.weight.clone().map(|_| {
-        if tracked { Tensor::from_inner(merged) } else { merged }
+        if tracked {
+            Tensor::from_inner(merged)
+        } else {
+            merged
+        }
     });
     Kept {
         path: linear.site().path.clone(),
@@ -173,7 +182,9 @@ fn replace_weight(linear: &mut AdaptedLinear, merged: Tensor<2>) -> Kept {
 /// Compares both layers on a fixed probe of 16 rows with entries between -1 and 1.
 fn output_error(linear: &AdaptedLinear, merged: Tensor<2>) -> f32 {
     let d_in = linear.site().d_in;
-    let values: Vec<f32> = (0..16 * d_in).map(|i| ((i as f32) * 0.7311).sin()).collect();
+    let values: Vec<f32> = (0..16 * d_in)
+        .map(|i| ((i as f32) * 0.7311).sin())
+        .collect();
     let device = linear.weight.val().device();
     let probe = Tensor::<2>::from_data(TensorData::new(values, [16, d_in]), &device);
     let dtype = linear.weight.val().dtype();
@@ -188,11 +199,19 @@ fn output_error(linear: &AdaptedLinear, merged: Tensor<2>) -> f32 {
 }
 
 fn untracked<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
-    if tensor.is_autodiff() { tensor.inner() } else { tensor }
+    if tensor.is_autodiff() {
+        tensor.inner()
+    } else {
+        tensor
+    }
 }
 
 fn cast_like(tensor: Tensor<2>, dtype: DType) -> Tensor<2> {
-    if tensor.dtype() == dtype { tensor } else { tensor.cast(FloatDType::from(dtype)) }
+    if tensor.dtype() == dtype {
+        tensor
+    } else {
+        tensor.cast(FloatDType::from(dtype))
+    }
 }
 
 fn largest(tensor: Tensor<2>) -> f32 {
@@ -201,7 +220,10 @@ fn largest(tensor: Tensor<2>) -> f32 {
 
 fn require_finite(tensor: &Tensor<2>, site: &str, what: &'static str) -> Result<(), PeftError> {
     let values = tensor.clone().into_data().convert::<f32>();
-    let count = values.iter::<f32>().filter(|value| !value.is_finite()).count();
+    let count = values
+        .iter::<f32>()
+        .filter(|value| !value.is_finite())
+        .count();
     if count == 0 {
         return Ok(());
     }

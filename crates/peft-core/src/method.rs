@@ -80,6 +80,9 @@ pub trait Method: Debug + Send + Sync {
     fn boxed(&self) -> Box<dyn Method>;
 }
 
+/// A method, or why it cannot be built.
+pub type MethodResult = Result<Box<dyn Method>, PeftError>;
+
 /// One line of a registry: what a method is and how to build it from options or from a file.
 #[derive(Debug)]
 pub struct MethodEntry {
@@ -94,11 +97,11 @@ pub struct MethodEntry {
     /// The options with their defaults.
     pub default_options: fn() -> Map<String, Value>,
     /// Builds the method from options; unknown or wrong ones are errors.
-    pub from_options: fn(&Map<String, Value>) -> Result<Box<dyn Method>, PeftError>,
+    pub from_options: fn(&Map<String, Value>) -> MethodResult,
     /// Whether a folder's configuration describes this method.
     pub recognises: fn(&PeftConfig) -> bool,
     /// Builds the method from a folder's configuration.
-    pub from_config: fn(&PeftConfig) -> Result<Box<dyn Method>, PeftError>,
+    pub from_config: fn(&PeftConfig) -> MethodResult,
 }
 
 impl MethodEntry {
@@ -118,7 +121,11 @@ impl MethodEntry {
                     "use_dora = {}, use_rslora = {}",
                     config.use_dora, config.use_rslora
                 ),
-                known: entries.iter().map(|entry| entry.id).collect::<Vec<_>>().join(", "),
+                known: entries
+                    .iter()
+                    .map(|entry| entry.id)
+                    .collect::<Vec<_>>()
+                    .join(", "),
             }),
         }
     }

@@ -5,19 +5,17 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use burn::module::{
-    Module, ModuleVisitor, Param, ParamId, Reparameterization, Reparameterizer,
-};
+use burn::module::{Module, ModuleVisitor, Param, ParamId, Reparameterization, Reparameterizer};
 use burn::tensor::{Shape, Tensor};
 
 use crate::attach::{AdapterSpec, AttachReport};
 use crate::erased::AnyAdapter;
 use crate::error::PeftError;
 use crate::fields;
-use crate::folder::set_values;
 use crate::method::Slot;
 use crate::site::Site;
 use crate::trainable::mark_trainable;
+use crate::values::set_values;
 
 /// An adapter attached to one weight `[d_in, d_out]`.
 #[derive(Module, Debug)]
@@ -85,7 +83,8 @@ pub fn reparameterize<M: Module>(
     let report = spec.plan(&sites, &[])?;
     let mut adapters = BTreeMap::new();
     for at in &report.sites {
-        let Some((site, weight)) = finder.found.iter().find(|(site, _)| site.path == at.path) else {
+        let Some((site, weight)) = finder.found.iter().find(|(site, _)| site.path == at.path)
+        else {
             continue;
         };
         let adapter = spec.method.create(&Slot {
@@ -96,10 +95,12 @@ pub fn reparameterize<M: Module>(
             alpha: at.alpha,
             seed,
         })?;
-        adapter.effective_weight(weight.clone()).map_err(|reason| PeftError::NoEffectiveWeight {
-            method: spec.method.entry().id,
-            action: "run as a reparameterization of the weight",
-            reason,
+        adapter.effective_weight(weight.clone()).map_err(|reason| {
+            PeftError::NoEffectiveWeight {
+                method: spec.method.entry().id,
+                action: "run as a reparameterization of the weight",
+                reason,
+            }
         })?;
         adapters.insert(format!("{}.weight", site.path), adapter);
     }
@@ -158,7 +159,8 @@ impl ModuleVisitor for LinearFinder {
         let path: Vec<&str> = above.iter().map(|(name, _)| name.as_str()).collect();
         let dims = param.lazy_shape();
         let site = Site::new(path.join("."), dims[0], dims[1]);
-        self.found.push((site, param.base().reshape([dims[0], dims[1]])));
+        self.found
+            .push((site, param.base().reshape([dims[0], dims[1]])));
     }
 }
 

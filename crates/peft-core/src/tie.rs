@@ -27,7 +27,10 @@ impl TieGroups {
     /// Every member that is not an owner: to be left out of counts and files.
     #[must_use]
     pub fn followers(&self) -> HashSet<ParamId> {
-        self.0.iter().flat_map(|group| group.members.iter().copied()).collect()
+        self.0
+            .iter()
+            .flat_map(|group| group.members.iter().copied())
+            .collect()
     }
 
     /// Moves the members' gradients into their owners; members end without a gradient.
@@ -80,7 +83,8 @@ impl ModuleVisitor for OwnerFinder {
             let value = param.val();
             let dims = value.dims();
             assert_eq!(D, 2, "tied parameters are factors of rank 2");
-            self.values.insert(param.id, value.detach().reshape([dims[0], dims[1]]));
+            self.values
+                .insert(param.id, value.detach().reshape([dims[0], dims[1]]));
         }
     }
 }
@@ -96,7 +100,11 @@ impl ModuleMapper for Follow {
         };
         param.map(|old| {
             let copy = value.reshape(old.dims());
-            if old.is_require_grad() { copy.require_grad() } else { copy }
+            if old.is_require_grad() {
+                copy.require_grad()
+            } else {
+                copy
+            }
         })
     }
 }

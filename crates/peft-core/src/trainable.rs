@@ -42,7 +42,8 @@ impl Trainable {
                 let ids = fields::ids(adapter);
                 for tensor in adapter.tensors() {
                     if let Some((id, _)) = ids.get(tensor.field) {
-                        adapter_names.insert(*id, format!("{}.{}", linear.site().path, tensor.file));
+                        adapter_names
+                            .insert(*id, format!("{}.{}", linear.site().path, tensor.file));
                     }
                 }
                 pairs.extend(adapter.pairs());
@@ -75,7 +76,8 @@ struct Lister {
 impl ModuleVisitor for Lister {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if param.is_require_grad() {
-            self.found.push((param.id, param.lazy_shape().as_slice().to_vec()));
+            self.found
+                .push((param.id, param.lazy_shape().as_slice().to_vec()));
         }
     }
 }

@@ -11,7 +11,7 @@ fn parse(value: &Value) -> PeftConfig {
         value.to_string().as_bytes(),
         Path::new("adapter_config.json"),
     )
-    .unwrap()
+    .expect("the config parses")
 }
 
 fn unsupported(value: &Value) -> Vec<&'static str> {

@@ -18,16 +18,17 @@ fn config() -> PeftConfig {
 }
 
 fn tensors(values: &[f32]) -> BTreeMap<String, HostTensor> {
-    let tensor = HostTensor::new("x", [values.len()], values.to_vec()).unwrap();
+    let tensor =
+        HostTensor::new("x", [values.len()], values.to_vec()).expect("a vector fits its length");
     BTreeMap::from([("base_model.model.x.lora_A.weight".to_owned(), tensor)])
 }
 
 /// The error of reading a tensor file with these bytes.
 fn error_of(bytes: &[u8]) -> FileError {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("the temporary folder is writable");
     let path = folder.path().join(TENSOR_FILE);
-    fs::write(&path, bytes).unwrap();
-    let error = read_tensors(&path).unwrap_err();
+    fs::write(&path, bytes).expect("the temporary folder is writable");
+    let error = read_tensors(&path).expect_err("malformed bytes are refused");
     assert!(
         error.to_string().contains(TENSOR_FILE),
         "the file is named: {error}"

@@ -58,15 +58,20 @@ impl Network {
                 Param::initialized(base("weight"), weight.detach()),
                 bias,
             );
-            layer.insert("default", AnyAdapter::new(LoraAdapter {
-                a: factor("lora_a"),
-                b: factor("lora_b"),
-                scale: site["scaling"].as_f64().unwrap(),
-                dropout: 0.0,
-            }));
+            layer.insert(
+                "default",
+                AnyAdapter::new(LoraAdapter {
+                    a: factor("lora_a"),
+                    b: factor("lora_b"),
+                    scale: site["scaling"].as_f64().unwrap(),
+                    dropout: 0.0,
+                }),
+            );
             layer
         });
-        Self { layers: layers.collect() }
+        Self {
+            layers: layers.collect(),
+        }
     }
 
     /// One linear layer, or two blocks `down(tanh(up(x)))`.
@@ -85,7 +90,10 @@ impl Network {
 fn loss(network: &Network, golden: &Golden, device: &Device) -> (Tensor<2>, Tensor<2>, Tensor<1>) {
     let matrix = |name: &str| {
         let tensor = golden.get(name);
-        Tensor::<2>::from_data(TensorData::new(tensor.data.clone(), tensor.shape.clone()), device)
+        Tensor::<2>::from_data(
+            TensorData::new(tensor.data.clone(), tensor.shape.clone()),
+            device,
+        )
     };
     let x = matrix("x").require_grad();
     let y = network.forward(x.clone());
@@ -103,20 +111,53 @@ fn check(name: &str) {
     let (x, y, value) = loss(&network, &golden, &device);
     assert_close("y", &host(y), &golden.get("y").data, MATMUL);
     let grads = value.backward();
-    assert_close("grad_x", &host(x.grad(&grads).unwrap()), &golden.get("grad_x").data, MATMUL);
+    assert_close(
+        "grad_x",
+        &host(x.grad(&grads).unwrap()),
+        &golden.get("grad_x").data,
+        MATMUL,
+    );
     let gradients = GradientsParams::from_grads(grads, &network);
     for layer in &network.layers {
         let path = &layer.site().path;
         let expect = |what: &str| &golden.get(&format!("{path}.{what}")).data;
-        let adapter = layer.adapter("default").unwrap().downcast_ref::<LoraAdapter>().unwrap();
+        let adapter = layer
+            .adapter("default")
+            .unwrap()
+            .downcast_ref::<LoraAdapter>()
+            .unwrap();
         let grad = |id| file_order(gradients.get::<2>(id).unwrap());
-        assert_close(&format!("{path} grad_a"), &grad(adapter.a.id), expect("grad_a"), GRADIENT);
-        assert_close(&format!("{path} grad_b"), &grad(adapter.b.id), expect("grad_b"), GRADIENT);
+        assert_close(
+            &format!("{path} grad_a"),
+            &grad(adapter.a.id),
+            expect("grad_a"),
+            GRADIENT,
+        );
+        assert_close(
+            &format!("{path} grad_b"),
+            &grad(adapter.b.id),
+            expect("grad_b"),
+            GRADIENT,
+        );
         let (report, merged) = merge_site(layer).unwrap();
-        assert!(report.output_error < 1e-5, "{path}: {}", report.output_error);
-        assert_close(&format!("{path} merged"), &file_order(merged.clone()), expect("merged_weight"), MATMUL);
+        assert!(
+            report.output_error < 1e-5,
+            "{path}: {}",
+            report.output_error
+        );
+        assert_close(
+            &format!("{path} merged"),
+            &file_order(merged.clone()),
+            expect("merged_weight"),
+            MATMUL,
+        );
         let delta = merged - layer.weight.val().inner();
-        assert_close(&format!("{path} delta"), &file_order(delta), expect("delta_weight"), STEPS);
+        assert_close(
+            &format!("{path} delta"),
+            &file_order(delta),
+            expect("delta_weight"),
+            STEPS,
+        );
     }
 
     let adamw = &case["adamw"];
@@ -127,15 +168,29 @@ fn check(name: &str) {
     for step in 1..=3 {
         let (_, _, value) = loss(&network, &golden, &device);
         let expected = case["losses"][step - 1].as_f64().unwrap() as f32;
-        assert_close(&format!("loss before step {step}"), &[value.clone().into_scalar()], &[expected], STEPS);
+        assert_close(
+            &format!("loss before step {step}"),
+            &[value.clone().into_scalar()],
+            &[expected],
+            STEPS,
+        );
         let gradients = GradientsParams::from_grads(value.backward(), &network);
         network = optimizer.step(adamw["lr"].as_f64().unwrap(), network, gradients);
         for layer in &network.layers {
             let path = &layer.site().path;
-            let adapter = layer.adapter("default").unwrap().downcast_ref::<LoraAdapter>().unwrap();
+            let adapter = layer
+                .adapter("default")
+                .unwrap()
+                .downcast_ref::<LoraAdapter>()
+                .unwrap();
             for (what, factor) in [("a", &adapter.a), ("b", &adapter.b)] {
                 let name = format!("{path}.lora_{what}_step{step}");
-                assert_close(&name, &file_order(factor.val()), &golden.get(&name).data, STEPS);
+                assert_close(
+                    &name,
+                    &file_order(factor.val()),
+                    &golden.get(&name).data,
+                    STEPS,
+                );
             }
         }
     }

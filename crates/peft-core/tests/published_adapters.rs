@@ -11,6 +11,7 @@ use peft_core::file::{
 
 const TENSORS: [&str; 2] = ["lora_A.weight", "lora_B.weight"];
 
+#[allow(clippy::print_stderr, reason = "a skipped test must be seen")]
 fn data(part: &str) -> Option<PathBuf> {
     let root = std::env::var_os("PEFT_DATA").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
@@ -29,8 +30,8 @@ fn data(part: &str) -> Option<PathBuf> {
 
 fn entries(folder: &Path) -> Vec<PathBuf> {
     let mut entries: Vec<PathBuf> = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
+        .expect("the folder is readable")
+        .map(|entry| entry.expect("the folder is readable").path())
         .collect();
     entries.sort();
     entries

@@ -33,9 +33,19 @@ fn spec(options: serde_json::Value, targets: &[&str]) -> AdapterSpec {
 
 fn tuned(device: &Device, options: serde_json::Value) -> (Tiny, ParamNames) {
     let (model, names) = Tiny::new(device);
-    let (model, _) = attach(model, &names, "default", &spec(options, &["up_proj", "down_proj"]), 3).unwrap();
+    let (model, _) = attach(
+        model,
+        &names,
+        "default",
+        &spec(options, &["up_proj", "down_proj"]),
+        3,
+    )
+    .unwrap();
     let mut optimizer = AdamWConfig::new().init();
-    (peft_core::testing::contract::train(model, &mut optimizer, 3), names)
+    (
+        peft_core::testing::contract::train(model, &mut optimizer, 3),
+        names,
+    )
 }
 
 fn grads(model: &Tiny, device: &Device) -> GradientsParams {
@@ -47,7 +57,9 @@ fn grads(model: &Tiny, device: &Device) -> GradientsParams {
 fn norm(grads: &GradientsParams, trainable: &Trainable) -> f64 {
     let squares = trainable.params.iter().map(|param| {
         let grad = grads.get::<2>(param.id).unwrap().into_data();
-        grad.iter::<f32>().map(|g| f64::from(g).powi(2)).sum::<f64>()
+        grad.iter::<f32>()
+            .map(|g| f64::from(g).powi(2))
+            .sum::<f64>()
     });
     squares.sum::<f64>().sqrt()
 }
@@ -74,7 +86,9 @@ fn clipping_leaves_small_gradients_alone() {
     let trainable = Trainable::of(&model, &names);
     let mut gradients = grads(&model, &device);
     let before = norm(&gradients, &trainable);
-    ClipNorm { max_norm: 1e6 }.transform(&mut gradients, &trainable).unwrap();
+    ClipNorm { max_norm: 1e6 }
+        .transform(&mut gradients, &trainable)
+        .unwrap();
     assert_eq!(before, norm(&gradients, &trainable));
 }
 
@@ -83,7 +97,10 @@ fn a_chain_refuses_a_state_that_belongs_to_none_of_its_transforms() {
     let tensor = peft_core::file::HostTensor::new("x", [1], vec![0.0]).unwrap();
     let state = [("riemannian/x".to_owned(), tensor)].into();
     let error = Chain::default().load_state(state).unwrap_err();
-    assert!(matches!(error, PeftError::State { ref name, .. } if name == "riemannian"), "{error}");
+    assert!(
+        matches!(error, PeftError::State { ref name, .. } if name == "riemannian"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -91,18 +108,37 @@ fn tied_factors_sum_their_gradients_and_stay_equal_over_a_hundred_steps() {
     let device = Device::default().autodiff();
     let (mut model, names) = tuned(&device, json!({}));
     // The same layer twice under two adapter names: two pairs of equal shape.
-    let (again, _) = attach(Tiny::new(&device).0, &names, "second", &spec(json!({}), &["up_proj"]), 3).unwrap();
+    let (again, _) = attach(
+        Tiny::new(&device).0,
+        &names,
+        "second",
+        &spec(json!({}), &["up_proj"]),
+        3,
+    )
+    .unwrap();
     let second = again.up().adapter("second").unwrap().clone();
     model.visit_linears_mut(&mut |linear| {
         if linear.site().role() == "up_proj" {
             linear.insert("second", second.clone());
         }
     });
-    let owner = model.up().adapter("default").unwrap().downcast_ref::<LoraAdapter>().unwrap().clone();
+    let owner = model
+        .up()
+        .adapter("default")
+        .unwrap()
+        .downcast_ref::<LoraAdapter>()
+        .unwrap()
+        .clone();
     let member = second.downcast_ref::<LoraAdapter>().unwrap().clone();
     let ties = TieGroups(vec![
-        TieGroup { owner: owner.a.id, members: vec![member.a.id] },
-        TieGroup { owner: owner.b.id, members: vec![member.b.id] },
+        TieGroup {
+            owner: owner.a.id,
+            members: vec![member.a.id],
+        },
+        TieGroup {
+            owner: owner.b.id,
+            members: vec![member.b.id],
+        },
     ]);
     model = ties.broadcast(model);
     let all = values(&model);
@@ -113,8 +149,18 @@ fn tied_factors_sum_their_gradients_and_stay_equal_over_a_hundred_steps() {
     let mut tied = grads(&model, &device);
     ties.gather(&mut tied);
     assert!(tied.get::<2>(member.a.id).is_none());
-    let gathered: Vec<f32> = tied.get::<2>(owner.a.id).unwrap().into_data().iter().collect();
-    assert_close("gathered gradient", &gathered, &sum.into_data().iter().collect::<Vec<f32>>(), MATMUL);
+    let gathered: Vec<f32> = tied
+        .get::<2>(owner.a.id)
+        .unwrap()
+        .into_data()
+        .iter()
+        .collect();
+    assert_close(
+        "gathered gradient",
+        &gathered,
+        &sum.into_data().iter().collect::<Vec<f32>>(),
+        MATMUL,
+    );
 
     let mut optimizer = AdamWConfig::new().init();
     let start = all[&owner.a.id].clone();
@@ -143,12 +189,26 @@ fn the_observer_sums_the_squared_norm_of_what_each_adapter_adds() {
     let observed = model.forward(x.clone(), &mut Pass::eval().with_observer(&mut norms));
     let plain = model.forward(x.clone(), &mut Pass::eval());
     let host = |t: burn::Tensor<2>| t.into_data().iter::<f32>().collect::<Vec<f32>>();
-    assert_close("observing changes no output", &host(observed), &host(plain), MATMUL);
+    assert_close(
+        "observing changes no output",
+        &host(observed),
+        &host(plain),
+        MATMUL,
+    );
     let adapted = model.up().forward(x.clone(), &mut Pass::eval());
-    let base = Tiny::new(&device).0.up().forward(x.clone(), &mut Pass::eval());
-    let expected = host(adapted - base).iter().map(|d| f64::from(*d).powi(2)).sum::<f64>();
+    let base = Tiny::new(&device)
+        .0
+        .up()
+        .forward(x.clone(), &mut Pass::eval());
+    let expected = host(adapted - base)
+        .iter()
+        .map(|d| f64::from(*d).powi(2))
+        .sum::<f64>();
     let found = norms.sums()["layers.0.up_proj"];
-    assert!((found / expected - 1.0).abs() < 1e-4, "{found} against {expected}");
+    assert!(
+        (found / expected - 1.0).abs() < 1e-4,
+        "{found} against {expected}"
+    );
     assert_eq!(norms.sums().len(), 2);
 
     // With one of three "tokens" of each of four rows masked, its rows no longer count.
@@ -188,7 +248,9 @@ fn wrong_options_are_refused_by_name() {
         (json!({"droput": 0.1}), "droput"),
         (json!({"init": "magic"}), "magic"),
     ] {
-        let error = (RSLORA.from_options)(&options(value)).unwrap_err().to_string();
+        let error = (RSLORA.from_options)(&options(value))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(word) && error.contains("rslora"), "{error}");
     }
 }

@@ -35,14 +35,19 @@ impl TokenBatch {
         let seq = lengths.iter().copied().max().unwrap_or(0);
         let padded = lengths.iter().any(|length| *length < seq);
         let mask = padded.then(|| {
-            let mask: Vec<bool> = lengths.iter().flat_map(|length| (0..seq).map(move |i| i >= *length)).collect();
+            let mask: Vec<bool> = lengths
+                .iter()
+                .flat_map(|length| (0..seq).map(move |i| i >= *length))
+                .collect();
             Tensor::from_data(TensorData::new(mask, [rows.len(), seq]), device)
         });
         let largest_type = type_ids.map_or(0, largest);
         Ok(Self {
             ids: padded_tensor(rows, seq, pad_id, device),
             mask,
-            type_ids: type_ids.filter(|_| largest_type > 0).map(|types| padded_tensor(types, seq, 0, device)),
+            type_ids: type_ids
+                .filter(|_| largest_type > 0)
+                .map(|types| padded_tensor(types, seq, 0, device)),
             lengths,
             largest_id: largest(rows).max(if padded { pad_id as usize } else { 0 }),
             largest_type,
@@ -80,9 +85,16 @@ fn check(rows: &[Vec<u32>], type_ids: Option<&[Vec<u32>]>) -> Result<(), ModelEr
         return Ok(());
     };
     if types.len() != rows.len() {
-        return problem(types.len().min(rows.len()), "token types and token ids differ in their number of rows");
+        return problem(
+            types.len().min(rows.len()),
+            "token types and token ids differ in their number of rows",
+        );
     }
-    match rows.iter().zip(types).position(|(ids, types)| ids.len() != types.len()) {
+    match rows
+        .iter()
+        .zip(types)
+        .position(|(ids, types)| ids.len() != types.len())
+    {
         Some(row) => problem(row, "token types and token ids differ in length"),
         None => Ok(()),
     }
@@ -95,7 +107,11 @@ fn largest(rows: &[Vec<u32>]) -> usize {
 fn padded_tensor(rows: &[Vec<u32>], seq: usize, pad: u32, device: &Device) -> Tensor<2, Int> {
     let row = |row: &Vec<u32>| -> Vec<i32> {
         let padding = std::iter::repeat_n(pad, seq - row.len());
-        row.iter().copied().chain(padding).map(u32::cast_signed).collect()
+        row.iter()
+            .copied()
+            .chain(padding)
+            .map(u32::cast_signed)
+            .collect()
     };
     let values: Vec<i32> = rows.iter().flat_map(row).collect();
     Tensor::from_data(TensorData::new(values, [rows.len(), seq]), device)
@@ -130,11 +146,13 @@ mod tests {
     #[test]
     fn batches_that_make_no_sense_are_refused_by_row() {
         let device = Device::flex();
-        let row_of = |rows: &[Vec<u32>], types: Option<&[Vec<u32>]>| {
-            match TokenBatch::new(rows, types, 0, &device).unwrap_err() {
-                ModelError::Batch { row, .. } => row,
-                other => panic!("{other}"),
-            }
+        let row_of = |rows: &[Vec<u32>], types: Option<&[Vec<u32>]>| match TokenBatch::new(
+            rows, types, 0, &device,
+        )
+        .unwrap_err()
+        {
+            ModelError::Batch { row, .. } => row,
+            other => panic!("{other}"),
         };
         assert_eq!(row_of(&[], None), 0);
         assert_eq!(row_of(&[vec![1], vec![]], None), 1);

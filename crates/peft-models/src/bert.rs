@@ -28,7 +28,7 @@ pub(crate) const EMBEDDINGS: EmbeddingNames = EmbeddingNames {
 };
 
 /// BERT: the head is the pooler of the base model, then a classifier.
-pub static FAMILY: Family = Family {
+pub(crate) static FAMILY: Family = Family {
     model_types: &["bert"],
     prefix: "bert",
     embeddings: EMBEDDINGS,

@@ -80,9 +80,13 @@ impl Loaded<SequenceClassifier> {
     /// What belongs into `modules_to_save`: the head, and a pooler that starts afresh.
     #[must_use]
     pub fn head_modules(&self) -> Vec<String> {
-        let modules = Family::by_type(self.config.model_type()).map_or(&[][..], |family| family.head.modules);
+        let modules =
+            Family::by_type(self.config.model_type()).map_or(&[][..], |family| family.head.modules);
         let is_fresh = |path: &str| {
-            let below = |name: &String| name.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
+            let below = |name: &String| {
+                name.strip_prefix(path)
+                    .is_some_and(|rest| rest.starts_with('.'))
+            };
             self.fresh.iter().any(below)
         };
         modules
@@ -106,7 +110,22 @@ pub fn load_classifier(
     seed: u64,
     device: &Device,
 ) -> Result<Loaded<SequenceClassifier>, ModelError> {
-    let (config, family, sizes) = read_config(dir)?;
+    load_classifier_with(ModelConfig::read(dir)?, dir, num_labels, seed, device)
+}
+
+/// As [`load_classifier`], with a configuration that differs from the folder's own, for example in its dropout.
+///
+/// # Errors
+/// As [`load_classifier`].
+pub fn load_classifier_with(
+    config: ModelConfig,
+    dir: &Path,
+    num_labels: Option<usize>,
+    seed: u64,
+    device: &Device,
+) -> Result<Loaded<SequenceClassifier>, ModelError> {
+    let family = Family::of(&config)?;
+    let sizes = (family.read)(&config)?;
     let reader = WeightReader::open(dir, family.prefix, sizes.initializer_range, seed, device)?;
     build_classifier(config, family, &sizes, num_labels, reader)
 }
@@ -140,7 +159,11 @@ pub fn load_encoder(dir: &Path, device: &Device) -> Result<Loaded<Encoder>, Mode
 ///
 /// # Errors
 /// An unsupported configuration.
-pub fn init_encoder(config: ModelConfig, seed: u64, device: &Device) -> Result<Loaded<Encoder>, ModelError> {
+pub fn init_encoder(
+    config: ModelConfig,
+    seed: u64,
+    device: &Device,
+) -> Result<Loaded<Encoder>, ModelError> {
     let family = Family::of(&config)?;
     let sizes = (family.read)(&config)?;
     let reader = WeightReader::untrained(family.prefix, sizes.initializer_range, seed, device);
@@ -161,7 +184,11 @@ fn build_classifier(
     num_labels: Option<usize>,
     mut reader: WeightReader,
 ) -> Result<Loaded<SequenceClassifier>, ModelError> {
-    let policy = if num_labels.is_some() { HeadPolicy::Resize } else { HeadPolicy::Keep };
+    let policy = if num_labels.is_some() {
+        HeadPolicy::Resize
+    } else {
+        HeadPolicy::Keep
+    };
     let num_labels = num_labels.unwrap_or_else(|| config.num_labels());
     let base = format!("{}.", family.prefix);
     let encoder = Encoder::load(&mut reader, &base, family, sizes);
@@ -170,7 +197,9 @@ fn build_classifier(
     Ok(Loaded {
         model: SequenceClassifier { encoder, head },
         names: report.names,
-        config: config.with_num_labels(num_labels).with_architecture(family.classifier_class),
+        config: config
+            .with_num_labels(num_labels)
+            .with_architecture(family.classifier_class),
         fresh: report.fresh,
         ignored: report.ignored,
     })

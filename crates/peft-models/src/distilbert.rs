@@ -6,7 +6,7 @@ use crate::hf::ModelConfig;
 use crate::layers::{Activation, BlockNames, EmbeddingNames};
 
 /// DistilBERT: the head is `pre_classifier`, then `classifier`.
-pub static FAMILY: Family = Family {
+pub(crate) static FAMILY: Family = Family {
     model_types: &["distilbert"],
     prefix: "distilbert",
     embeddings: EmbeddingNames {

@@ -24,7 +24,12 @@ pub struct Encoder {
 impl Encoder {
     /// Reads the encoder; `base` goes before every name (`bert.` in a model with a head, nothing in a bare one).
     #[must_use]
-    pub fn load(reader: &mut WeightReader, base: &str, family: &Family, config: &EncoderConfig) -> Self {
+    pub fn load(
+        reader: &mut WeightReader,
+        base: &str,
+        family: &Family,
+        config: &EncoderConfig,
+    ) -> Self {
         let embeddings = TokenEmbeddings::load(reader, base, &family.embeddings, config);
         let blocks = (0..config.layers)
             .map(|index| {
@@ -54,7 +59,11 @@ impl Encoder {
         let config = &self.config;
         let limits = [
             ("token id", batch.largest_id, config.vocab_size - 1),
-            ("token type", batch.largest_type, config.token_types.max(1) - 1),
+            (
+                "token type",
+                batch.largest_type,
+                config.token_types.max(1) - 1,
+            ),
             ("sequence length", batch.seq(), config.max_length()),
         ];
         match limits.into_iter().find(|(_, found, limit)| found > limit) {
@@ -72,7 +81,10 @@ impl Encoder {
         let [rows, seq] = batch.ids.dims();
         let d = self.config.d_model;
         let bias = batch.mask.as_ref().map(attention_bias);
-        let mut x = self.embeddings.forward(batch, pass).reshape([rows * seq, d]);
+        let mut x = self
+            .embeddings
+            .forward(batch, pass)
+            .reshape([rows * seq, d]);
         for block in &self.blocks {
             x = block.forward(x, seq, bias.as_ref(), pass);
         }
@@ -86,6 +98,9 @@ impl Adaptable for Encoder {
     }
 
     fn visit_linears_mut(&mut self, visit: &mut dyn FnMut(&mut AdaptedLinear)) {
-        self.blocks.iter_mut().flat_map(Block::linears_mut).for_each(visit);
+        self.blocks
+            .iter_mut()
+            .flat_map(Block::linears_mut)
+            .for_each(visit);
     }
 }

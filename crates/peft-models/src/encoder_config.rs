@@ -65,7 +65,11 @@ impl EncoderConfig {
     }
 
     /// Checks what the fields must satisfy together.
-    pub(crate) fn checked(self, config: &ModelConfig, heads_field: &'static str) -> Result<Self, ModelError> {
+    pub(crate) fn checked(
+        self,
+        config: &ModelConfig,
+        heads_field: &'static str,
+    ) -> Result<Self, ModelError> {
         if !self.d_model.is_multiple_of(self.heads) {
             return Err(ModelError::Field {
                 path: config.path().to_path_buf(),
@@ -145,16 +149,27 @@ impl Family {
     /// [`ModelError::UnsupportedModel`], naming the type and the supported ones; [`ModelError::UnsupportedOption`] for
     /// quantised weights.
     pub fn of(config: &ModelConfig) -> Result<&'static Self, ModelError> {
-        let family = Self::by_type(config.model_type()).ok_or_else(|| ModelError::UnsupportedModel {
-            path: config.path().to_path_buf(),
-            model_type: config.model_type().to_owned(),
-            supported: FAMILIES.map(|family| family.model_types.join(", ")).join(", "),
-        })?;
-        config.require("quantization_config", |_| false, "weights that are not quantised")?;
+        let family =
+            Self::by_type(config.model_type()).ok_or_else(|| ModelError::UnsupportedModel {
+                path: config.path().to_path_buf(),
+                model_type: config.model_type().to_owned(),
+                supported: FAMILIES
+                    .map(|family| family.model_types.join(", "))
+                    .join(", "),
+            })?;
+        config.require(
+            "quantization_config",
+            |_| false,
+            "weights that are not quantised",
+        )?;
         config.require("is_encoder_decoder", |value| value == false, "false")?;
         config.require("is_decoder", |value| value == false, "false")?;
         config.require("add_cross_attention", |value| value == false, "false")?;
-        config.require("position_embedding_type", |value| value == "absolute", "absolute")?;
+        config.require(
+            "position_embedding_type",
+            |value| value == "absolute",
+            "absolute",
+        )?;
         config.require(
             "pruned_heads",
             |value| value.as_object().is_some_and(serde_json::Map::is_empty),
@@ -166,7 +181,9 @@ impl Family {
     /// The family of a `model_type`.
     #[must_use]
     pub fn by_type(model_type: &str) -> Option<&'static Self> {
-        FAMILIES.into_iter().find(|family| family.model_types.contains(&model_type))
+        FAMILIES
+            .into_iter()
+            .find(|family| family.model_types.contains(&model_type))
     }
 }
 

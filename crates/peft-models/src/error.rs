@@ -60,10 +60,16 @@ impl std::fmt::Display for WeightProblems {
             found,
         } in &self.misshaped
         {
-            write!(f, "\n  shape: `{name}`: expected {expected:?}, found {found:?}")?;
+            write!(
+                f,
+                "\n  shape: `{name}`: expected {expected:?}, found {found:?}"
+            )?;
         }
         for UnreadableDtype { name, dtype } in &self.unreadable {
-            write!(f, "\n  type: `{name}`: expected F32, F16, BF16 or F64, found {dtype}")?;
+            write!(
+                f,
+                "\n  type: `{name}`: expected F32, F16, BF16 or F64, found {dtype}"
+            )?;
         }
         Ok(())
     }

@@ -40,7 +40,11 @@ impl ClassificationHead {
             dense: reader.head_linear(names.dense, d, d, HeadPolicy::Keep),
             output: reader.head_linear(names.output, d, num_labels, policy),
             dropout: config.classifier_dropout,
-            input_dropout: if names.input_dropout { config.classifier_dropout } else { 0.0 },
+            input_dropout: if names.input_dropout {
+                config.classifier_dropout
+            } else {
+                0.0
+            },
             activation: names.activation,
         }
     }

@@ -21,9 +21,14 @@ mod pooling;
 mod roberta;
 
 pub use batch::TokenBatch;
-pub use classifier::{Loaded, SequenceClassifier, init_classifier, init_encoder, load_classifier, load_encoder};
+pub use classifier::{
+    Loaded, SequenceClassifier, init_classifier, init_encoder, load_classifier,
+    load_classifier_with, load_encoder,
+};
 pub use encoder::Encoder;
-pub use encoder_config::{EncoderConfig, FAMILIES, Family, HeadModule, HeadNames, Numbering, default_targets};
+pub use encoder_config::{
+    EncoderConfig, FAMILIES, Family, HeadModule, HeadNames, Numbering, default_targets,
+};
 pub use error::{Misshaped, ModelError, UnreadableDtype, WeightProblems};
 pub use heads::ClassificationHead;
 pub use hf::ModelConfig;

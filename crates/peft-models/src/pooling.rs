@@ -50,11 +50,18 @@ mod tests {
     fn the_mean_leaves_padding_out_and_normalised_rows_have_length_one() {
         let device = Device::flex();
         let batch = TokenBatch::new(&[vec![1, 2], vec![3]], None, 0, &device).unwrap();
-        let hidden = Tensor::<3>::from_floats([[[1., 2.], [3., 6.]], [[3., 4.], [9., 9.]]], &device);
+        let hidden =
+            Tensor::<3>::from_floats([[[1., 2.], [3., 6.]], [[3., 4.], [9., 9.]]], &device);
         let mean = Pooling::Mean.forward(hidden.clone(), &batch);
-        assert_eq!(mean.clone().into_data().iter::<f32>().collect::<Vec<_>>(), [2., 4., 3., 4.]);
+        assert_eq!(
+            mean.clone().into_data().iter::<f32>().collect::<Vec<_>>(),
+            [2., 4., 3., 4.]
+        );
         let cls = Pooling::Cls.forward(hidden, &batch);
-        assert_eq!(cls.into_data().iter::<f32>().collect::<Vec<_>>(), [1., 2., 3., 4.]);
+        assert_eq!(
+            cls.into_data().iter::<f32>().collect::<Vec<_>>(),
+            [1., 2., 3., 4.]
+        );
         let unit: Vec<f32> = l2_normalized(mean).into_data().iter::<f32>().collect();
         assert!((unit[2] - 0.6).abs() < 1e-6 && (unit[3] - 0.8).abs() < 1e-6);
     }

@@ -7,7 +7,7 @@ use crate::hf::ModelConfig;
 use crate::layers::Activation;
 
 /// RoBERTa: the head is a module `classifier` of two layers.
-pub static FAMILY: Family = Family {
+pub(crate) static FAMILY: Family = Family {
     model_types: &["roberta", "xlm-roberta"],
     prefix: "roberta",
     embeddings: EMBEDDINGS,
@@ -30,5 +30,7 @@ pub static FAMILY: Family = Family {
 };
 
 fn read(config: &ModelConfig) -> Result<EncoderConfig, ModelError> {
-    read_common(config, 1e-12, 1, |pad_id| Numbering::AfterPadding { pad_id })
+    read_common(config, 1e-12, 1, |pad_id| Numbering::AfterPadding {
+        pad_id,
+    })
 }

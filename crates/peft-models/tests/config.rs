@@ -1,4 +1,5 @@
 //! Configurations: real ones, unsupported ones, damaged ones.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
@@ -15,7 +16,9 @@ fn parse(text: &str) -> Result<ModelConfig, ModelError> {
 
 /// The golden configuration of a family with one field changed.
 fn with(name: &str, field: &str, value: Value) -> Result<(), ModelError> {
-    let config = ModelConfig::read(&golden(name)).unwrap().with_field(field, value);
+    let config = ModelConfig::read(&golden(name))
+        .unwrap()
+        .with_field(field, value);
     let family = Family::of(&config)?;
     (family.read)(&config).map(drop)
 }
@@ -33,7 +36,11 @@ fn seventeen_real_configurations_are_read_or_refused_by_name() {
         let dir = entry.unwrap().path();
         let config = ModelConfig::read(&dir).unwrap_or_else(|error| panic!("{error}"));
         match Family::of(&config).and_then(|family| (family.read)(&config)) {
-            Ok(sizes) => supported.push((config.model_type().to_owned(), sizes.d_model, config.num_labels())),
+            Ok(sizes) => supported.push((
+                config.model_type().to_owned(),
+                sizes.d_model,
+                config.num_labels(),
+            )),
             Err(error @ ModelError::UnsupportedModel { .. }) => {
                 assert!(error.to_string().contains(config.model_type()), "{error}");
                 refused += 1;
@@ -43,7 +50,10 @@ fn seventeen_real_configurations_are_read_or_refused_by_name() {
     }
     supported.sort();
     let expected = [("bert", 768, 9), ("bert", 1024, 1), ("distilbert", 768, 9)];
-    assert_eq!(supported, expected.map(|(name, d, labels)| (name.to_owned(), d, labels)));
+    assert_eq!(
+        supported,
+        expected.map(|(name, d, labels)| (name.to_owned(), d, labels))
+    );
     assert_eq!(refused, 14);
 }
 
@@ -93,7 +103,16 @@ fn fields_of_the_wrong_kind_are_named() {
 fn damaged_files_give_an_error_with_the_path() {
     let deep = "[".repeat(100_000);
     let text = fs::read_to_string(golden("bert").join("config.json")).unwrap();
-    for text in ["", "{", "[]", "null", "{\"model_type\": 3}", "{}", &text[..text.len() / 2], &deep] {
+    for text in [
+        "",
+        "{",
+        "[]",
+        "null",
+        "{\"model_type\": 3}",
+        "{}",
+        &text[..text.len() / 2],
+        &deep,
+    ] {
         let error = parse(text).unwrap_err();
         assert!(error.to_string().starts_with("some/config.json"), "{error}");
     }
@@ -105,8 +124,16 @@ fn damaged_files_give_an_error_with_the_path() {
 
 #[test]
 fn labels_come_from_id2label_then_label2id_then_num_labels() {
-    let labels = |fields: &str| parse(&format!("{{\"model_type\": \"bert\"{fields}}}")).unwrap().labels().to_vec();
-    assert_eq!(labels(r#", "id2label": {"1": "b", "0": "a", "2": "c"}"#), ["a", "b", "c"]);
+    let labels = |fields: &str| {
+        parse(&format!("{{\"model_type\": \"bert\"{fields}}}"))
+            .unwrap()
+            .labels()
+            .to_vec()
+    };
+    assert_eq!(
+        labels(r#", "id2label": {"1": "b", "0": "a", "2": "c"}"#),
+        ["a", "b", "c"]
+    );
     assert_eq!(labels(r#", "label2id": {"b": 1, "a": 0}"#), ["a", "b"]);
     assert_eq!(labels(r#", "num_labels": 1"#), ["LABEL_0"]);
     assert_eq!(labels(""), ["LABEL_0", "LABEL_1"]);
@@ -125,7 +152,10 @@ fn labels_can_be_renamed_and_survive_writing() {
 #[test]
 fn every_family_has_default_targets() {
     assert_eq!(default_targets("bert"), Some(&["query", "value"][..]));
-    assert_eq!(default_targets("xlm-roberta"), Some(&["query", "value"][..]));
+    assert_eq!(
+        default_targets("xlm-roberta"),
+        Some(&["query", "value"][..])
+    );
     assert_eq!(default_targets("distilbert"), Some(&["q_lin", "v_lin"][..]));
     assert_eq!(default_targets("vit"), None);
 }

@@ -1,4 +1,5 @@
 //! The families against the numbers of `transformers` (tools/golden/encoders.py).
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
@@ -20,7 +21,11 @@ fn check_classifier(name: &str, pad_id: u32) {
     loaded.model.encoder.check(&batch).unwrap();
     assert!(batch.mask.is_some(), "the golden batch is padded");
     let hidden = loaded.model.hidden(&batch, &mut Pass::eval());
-    assert_close(&floats(hidden.clone()), &expected.floats("last_hidden_state"), TOLERANCE);
+    assert_close(
+        &floats(hidden.clone()),
+        &expected.floats("last_hidden_state"),
+        TOLERANCE,
+    );
     let mean = Pooling::Mean.forward(hidden.clone(), &batch);
     assert_close(&floats(mean), &expected.floats("mean_embedding"), TOLERANCE);
     let cls = Pooling::Cls.forward(hidden, &batch);
@@ -55,11 +60,25 @@ fn a_bare_f16_encoder_computes_what_transformers_computes() {
     let device = Device::flex();
     let expected = Expected::of("bert-bare");
     let loaded = load_encoder(&golden("bert-bare"), &device).unwrap();
-    assert_eq!(loaded.ignored, ["embeddings.position_ids", "pooler.dense.bias", "pooler.dense.weight"]);
-    assert_eq!(loaded.model.sites()[0].path, "encoder.layer.0.attention.self.query");
+    assert_eq!(
+        loaded.ignored,
+        [
+            "embeddings.position_ids",
+            "pooler.dense.bias",
+            "pooler.dense.weight"
+        ]
+    );
+    assert_eq!(
+        loaded.model.sites()[0].path,
+        "encoder.layer.0.attention.self.query"
+    );
     let batch = expected.batch(0, &device);
     let hidden = loaded.model.hidden(&batch, &mut Pass::eval());
-    assert_close(&floats(hidden), &expected.floats("last_hidden_state"), TOLERANCE);
+    assert_close(
+        &floats(hidden),
+        &expected.floats("last_hidden_state"),
+        TOLERANCE,
+    );
 }
 
 #[test]
@@ -68,17 +87,37 @@ fn a_classifier_reads_a_bare_encoder_and_an_encoder_reads_a_classifier() {
     let expected = Expected::of("bert-bare");
     let loaded = load_classifier(&golden("bert-bare"), None, 0, &device).unwrap();
     assert_eq!(loaded.fresh, ["classifier.bias", "classifier.weight"]);
-    assert_eq!(loaded.head_modules(), ["classifier"], "the pooler is in the file");
-    assert_eq!(loaded.model.sites()[0].path, "bert.encoder.layer.0.attention.self.query");
+    assert_eq!(
+        loaded.head_modules(),
+        ["classifier"],
+        "the pooler is in the file"
+    );
+    assert_eq!(
+        loaded.model.sites()[0].path,
+        "bert.encoder.layer.0.attention.self.query"
+    );
     let batch = expected.batch(0, &device);
     let hidden = loaded.model.hidden(&batch, &mut Pass::eval());
-    assert_close(&floats(hidden), &expected.floats("last_hidden_state"), TOLERANCE);
+    assert_close(
+        &floats(hidden),
+        &expected.floats("last_hidden_state"),
+        TOLERANCE,
+    );
 
     let expected = Expected::of("distilbert");
     let loaded = load_encoder(&golden("distilbert"), &device).unwrap();
-    assert_eq!(loaded.model.sites()[0].path, "transformer.layer.0.attention.q_lin");
-    let hidden = loaded.model.hidden(&expected.batch(0, &device), &mut Pass::eval());
-    assert_close(&floats(hidden), &expected.floats("last_hidden_state"), TOLERANCE);
+    assert_eq!(
+        loaded.model.sites()[0].path,
+        "transformer.layer.0.attention.q_lin"
+    );
+    let hidden = loaded
+        .model
+        .hidden(&expected.batch(0, &device), &mut Pass::eval());
+    assert_close(
+        &floats(hidden),
+        &expected.floats("last_hidden_state"),
+        TOLERANCE,
+    );
 }
 
 #[test]
@@ -104,15 +143,23 @@ fn padding_changes_no_real_token() {
 fn the_sites_are_the_linear_layers_in_the_order_of_the_forward_pass() {
     let device = Device::flex();
     let paths = |name: &str| -> Vec<String> {
-        let model = load_classifier(&golden(name), None, 0, &device).unwrap().model;
+        let model = load_classifier(&golden(name), None, 0, &device)
+            .unwrap()
+            .model;
         model.sites().into_iter().map(|site| site.path).collect()
     };
     let bert = paths("bert");
     assert_eq!(bert.len(), 2 * 6 + 2);
     assert_eq!(bert[4], "bert.encoder.layer.0.intermediate.dense");
     assert_eq!(bert[12..], ["bert.pooler.dense", "classifier"]);
-    assert_eq!(paths("roberta")[12..], ["classifier.dense", "classifier.out_proj"]);
+    assert_eq!(
+        paths("roberta")[12..],
+        ["classifier.dense", "classifier.out_proj"]
+    );
     let distilbert = paths("distilbert");
-    assert_eq!(distilbert[3], "distilbert.transformer.layer.0.attention.out_lin");
+    assert_eq!(
+        distilbert[3],
+        "distilbert.transformer.layer.0.attention.out_lin"
+    );
     assert_eq!(distilbert[12..], ["pre_classifier", "classifier"]);
 }

@@ -1,4 +1,5 @@
 //! Written model folders are read back with the same numbers.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
@@ -20,15 +21,35 @@ fn logits(dir: &std::path::Path, name: &str, pad: u32) -> Vec<f32> {
 fn a_copy_without_replacements_holds_the_same_bytes() {
     let out = tempfile::tempdir().unwrap();
     let config = ModelConfig::read(&golden("roberta")).unwrap();
-    save_model(&golden("roberta"), out.path(), &config, &HostTensors::new(), None).unwrap();
-    for (copy, original) in read_raw(out.path()).iter().zip(read_raw(&golden("roberta"))) {
-        assert_eq!((&copy.name, &copy.shape, &copy.bytes), (&original.name, &original.shape, &original.bytes));
+    save_model(
+        &golden("roberta"),
+        out.path(),
+        &config,
+        &HostTensors::new(),
+        None,
+    )
+    .unwrap();
+    for (copy, original) in read_raw(out.path())
+        .iter()
+        .zip(read_raw(&golden("roberta")))
+    {
+        assert_eq!(
+            (&copy.name, &copy.shape, &copy.bytes),
+            (&original.name, &original.shape, &original.bytes)
+        );
     }
     let header = fs::read(out.path().join("model.safetensors")).unwrap();
     let (_, metadata) = safetensors::SafeTensors::read_metadata(&header).unwrap();
     assert_eq!(metadata.metadata().as_ref().unwrap()["format"], "pt");
-    assert_eq!(fs::read_dir(out.path()).unwrap().count(), 2, "no temporary file stays");
-    assert_eq!(logits(out.path(), "roberta", 1), logits(&golden("roberta"), "roberta", 1));
+    assert_eq!(
+        fs::read_dir(out.path()).unwrap().count(),
+        2,
+        "no temporary file stays"
+    );
+    assert_eq!(
+        logits(out.path(), "roberta", 1),
+        logits(&golden("roberta"), "roberta", 1)
+    );
 }
 
 #[test]
@@ -39,12 +60,28 @@ fn replaced_tensors_are_written_and_the_rest_is_kept() {
     let name = "bert.encoder.layer.0.intermediate.dense.weight";
     let mut replacements = export(&loaded.model, &loaded.names);
     replacements.retain(|key, _| key == name);
-    replacements.get_mut(name).unwrap().1.iter_mut().for_each(|value| *value *= 2.0);
-    save_model(&golden("bert"), out.path(), &loaded.config, &replacements, None).unwrap();
+    replacements
+        .get_mut(name)
+        .unwrap()
+        .1
+        .iter_mut()
+        .for_each(|value| *value *= 2.0);
+    save_model(
+        &golden("bert"),
+        out.path(),
+        &loaded.config,
+        &replacements,
+        None,
+    )
+    .unwrap();
     let again = load_classifier(out.path(), None, 0, &device).unwrap();
     let before = export(&loaded.model, &loaded.names);
     for (key, (shape, values)) in export(&again.model, &again.names) {
-        let expected = if key == name { &replacements[name] } else { &before[&key] };
+        let expected = if key == name {
+            &replacements[name]
+        } else {
+            &before[&key]
+        };
         assert_eq!((&shape, &values), (&expected.0, &expected.1), "{key}");
     }
 }
@@ -56,16 +93,33 @@ fn a_head_added_to_a_bare_encoder_gives_every_name_its_prefix() {
     let loaded = load_classifier(&golden("bert-bare"), Some(4), 9, &device).unwrap();
     let mut head = export(&loaded.model, &loaded.names);
     head.retain(|name, _| loaded.fresh.contains(name));
-    save_model(&golden("bert-bare"), out.path(), &loaded.config, &head, Some(FloatDtype::F32)).unwrap();
+    save_model(
+        &golden("bert-bare"),
+        out.path(),
+        &loaded.config,
+        &head,
+        Some(FloatDtype::F32),
+    )
+    .unwrap();
     for raw in read_raw(out.path()) {
-        assert!(raw.name.starts_with("bert.") || raw.name.starts_with("classifier."), "{}", raw.name);
+        assert!(
+            raw.name.starts_with("bert.") || raw.name.starts_with("classifier."),
+            "{}",
+            raw.name
+        );
     }
     let again = load_classifier(out.path(), None, 0, &device).unwrap();
     assert!(again.fresh.is_empty());
-    assert_eq!(again.config.architectures(), ["BertForSequenceClassification"]);
+    assert_eq!(
+        again.config.architectures(),
+        ["BertForSequenceClassification"]
+    );
     assert_eq!(again.config.num_labels(), 4);
     assert_eq!(again.config.raw()["dtype"], "float32");
-    assert_eq!(export(&again.model, &again.names), export(&loaded.model, &loaded.names));
+    assert_eq!(
+        export(&again.model, &again.names),
+        export(&loaded.model, &loaded.names)
+    );
 }
 
 #[test]
@@ -74,9 +128,19 @@ fn bare_names_replace_prefixed_tensors() {
     let config = ModelConfig::read(&golden("distilbert")).unwrap();
     let ones = (vec![32], vec![1.0; 32]);
     let replacements = HostTensors::from([("transformer.layer.1.ffn.lin2.bias".to_owned(), ones)]);
-    save_model(&golden("distilbert"), out.path(), &config, &replacements, None).unwrap();
+    save_model(
+        &golden("distilbert"),
+        out.path(),
+        &config,
+        &replacements,
+        None,
+    )
+    .unwrap();
     let found = read_raw(out.path());
-    let raw = found.iter().find(|raw| raw.name == "distilbert.transformer.layer.1.ffn.lin2.bias").unwrap();
+    let raw = found
+        .iter()
+        .find(|raw| raw.name == "distilbert.transformer.layer.1.ffn.lin2.bias")
+        .unwrap();
     assert_eq!(raw.bytes, FloatDtype::F32.encode(&[1.0; 32]));
     assert_eq!(found.len(), read_raw(&golden("distilbert")).len());
 }
@@ -84,12 +148,27 @@ fn bare_names_replace_prefixed_tensors() {
 #[test]
 fn a_sharded_bf16_model_becomes_one_file_in_another_type() {
     let expected = Expected::of("bert-sharded").floats("logits");
-    for (dtype, tolerance) in [(None, 1e-4), (Some(FloatDtype::F32), 1e-4), (Some(FloatDtype::F16), 2e-2)] {
+    for (dtype, tolerance) in [
+        (None, 1e-4),
+        (Some(FloatDtype::F32), 1e-4),
+        (Some(FloatDtype::F16), 2e-2),
+    ] {
         let out = tempfile::tempdir().unwrap();
         let config = ModelConfig::read(&golden("bert-sharded")).unwrap();
-        save_model(&golden("bert-sharded"), out.path(), &config, &HostTensors::new(), dtype).unwrap();
+        save_model(
+            &golden("bert-sharded"),
+            out.path(),
+            &config,
+            &HostTensors::new(),
+            dtype,
+        )
+        .unwrap();
         let written = dtype.unwrap_or(FloatDtype::Bf16);
-        assert!(read_raw(out.path()).iter().all(|raw| raw.dtype == written.in_file()));
+        assert!(
+            read_raw(out.path())
+                .iter()
+                .all(|raw| raw.dtype == written.in_file())
+        );
         assert_close(&logits(out.path(), "bert-sharded", 0), &expected, tolerance);
     }
 }
@@ -99,8 +178,14 @@ fn replacements_that_do_not_fit_are_listed_and_nothing_is_written() {
     let out = tempfile::tempdir().unwrap();
     let config = ModelConfig::read(&golden("bert")).unwrap();
     let replacements = HostTensors::from([
-        ("bert.embeddings.LayerNorm.bias".to_owned(), (vec![3], vec![0.0; 3])),
-        ("bert.encoder.layer.0.unknown.weight".to_owned(), (vec![1], vec![0.0])),
+        (
+            "bert.embeddings.LayerNorm.bias".to_owned(),
+            (vec![3], vec![0.0; 3]),
+        ),
+        (
+            "bert.encoder.layer.0.unknown.weight".to_owned(),
+            (vec![1], vec![0.0]),
+        ),
     ]);
     let error = save_model(&golden("bert"), out.path(), &config, &replacements, None).unwrap_err();
     let ModelError::Weights { problems, .. } = error else {
@@ -117,15 +202,38 @@ fn values_that_overflow_the_type_are_refused_and_leave_no_file() {
     let config = ModelConfig::read(&golden("bert")).unwrap();
     let large = (vec![32], vec![1e6; 32]);
     let replacements = HostTensors::from([("bert.embeddings.LayerNorm.bias".to_owned(), large)]);
-    let error = save_model(&golden("bert"), out.path(), &config, &replacements, Some(FloatDtype::F16)).unwrap_err();
-    assert!(matches!(error, ModelError::Overflow { dtype: "float16", .. }), "{error}");
+    let error = save_model(
+        &golden("bert"),
+        out.path(),
+        &config,
+        &replacements,
+        Some(FloatDtype::F16),
+    )
+    .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            ModelError::Overflow {
+                dtype: "float16",
+                ..
+            }
+        ),
+        "{error}"
+    );
     assert_eq!(fs::read_dir(out.path()).unwrap().count(), 0);
 }
 
 #[test]
 fn a_folder_is_not_written_over_itself() {
     let config = ModelConfig::read(&golden("bert")).unwrap();
-    let error = save_model(&golden("bert"), &golden("bert"), &config, &HostTensors::new(), None).unwrap_err();
+    let error = save_model(
+        &golden("bert"),
+        &golden("bert"),
+        &config,
+        &HostTensors::new(),
+        None,
+    )
+    .unwrap_err();
     assert!(matches!(error, ModelError::SameFolder { .. }));
 }
 
@@ -139,4 +247,40 @@ fn a_written_model_is_read_back_exactly() {
     write_model(out.path(), &loaded.config, &tensors).unwrap();
     let again = load_encoder(out.path(), &device).unwrap();
     assert_eq!(export(&again.model, &again.names), tensors);
+}
+
+#[test]
+fn a_replaced_classifier_keeps_the_rest_of_its_head_and_drops_heads_of_other_tasks() {
+    let extra = common::Raw {
+        name: "vocab_projector.bias".into(),
+        dtype: FloatDtype::F32.in_file(),
+        shape: vec![1],
+        bytes: vec![0; 4],
+    };
+    let dir = common::changed("distilbert", |tensors| tensors.push(extra), |_| ());
+    let out = tempfile::tempdir().unwrap();
+    let config = ModelConfig::read(dir.path()).unwrap();
+    let bias = (vec![3], vec![0.5; 3]);
+    let replacements = HostTensors::from([("classifier.bias".to_owned(), bias)]);
+    save_model(dir.path(), out.path(), &config, &replacements, None).unwrap();
+    let names = |dir| {
+        read_raw(dir)
+            .into_iter()
+            .map(|raw| raw.name)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names(out.path()), names(&golden("distilbert")));
+}
+
+#[test]
+fn a_replacement_without_enough_values_is_refused() {
+    let out = tempfile::tempdir().unwrap();
+    let config = ModelConfig::read(&golden("bert")).unwrap();
+    let short = (vec![3], vec![0.0; 2]);
+    let replacements = HostTensors::from([("classifier.bias".to_owned(), short)]);
+    let error = save_model(&golden("bert"), out.path(), &config, &replacements, None).unwrap_err();
+    assert!(
+        error.to_string().contains("expected [3], found [2]"),
+        "{error}"
+    );
 }

@@ -1,4 +1,5 @@
 //! Weight files that do not fit, are damaged or hostile, and heads that start afresh.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
@@ -9,7 +10,10 @@ use burn::tensor::Device;
 use common::{Expected, Raw, assert_close, changed, floats, golden};
 use peft_core::Pass;
 use peft_models::hf::export;
-use peft_models::{Misshaped, ModelConfig, ModelError, UnreadableDtype, init_classifier, load_classifier, load_encoder};
+use peft_models::{
+    Misshaped, ModelConfig, ModelError, UnreadableDtype, init_classifier, load_classifier,
+    load_encoder,
+};
 use safetensors::tensor::Dtype;
 use serde_json::json;
 
@@ -49,7 +53,10 @@ fn one_error_names_every_tensor_that_does_not_fit() {
     assert_eq!(problems.missing, ["bert.embeddings.LayerNorm.bias"]);
     assert_eq!(
         problems.unexpected,
-        ["bert.encoder.layer.7.output.dense.bias", "bert.encoder.layer.7.output.dense.weight"]
+        [
+            "bert.encoder.layer.7.output.dense.bias",
+            "bert.encoder.layer.7.output.dense.weight"
+        ]
     );
     let misshaped = Misshaped {
         name: "bert.encoder.layer.1.attention.self.query.weight".into(),
@@ -71,7 +78,10 @@ fn old_spellings_buffers_and_other_heads_are_tolerated() {
         "bert",
         |tensors| {
             for raw in tensors.iter_mut() {
-                raw.name = raw.name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta");
+                raw.name = raw
+                    .name
+                    .replace("LayerNorm.weight", "LayerNorm.gamma")
+                    .replace("LayerNorm.bias", "LayerNorm.beta");
             }
             tensors.push(zeros("bert.embeddings.position_ids", &[1, 40]));
             tensors.push(zeros("cls.predictions.bias", &[120]));
@@ -80,9 +90,14 @@ fn old_spellings_buffers_and_other_heads_are_tolerated() {
     );
     let device = Device::flex();
     let loaded = load_classifier(dir.path(), None, 0, &device).unwrap();
-    assert_eq!(loaded.ignored, ["bert.embeddings.position_ids", "cls.predictions.bias"]);
+    assert_eq!(
+        loaded.ignored,
+        ["bert.embeddings.position_ids", "cls.predictions.bias"]
+    );
     let expected = Expected::of("bert");
-    let logits = loaded.model.logits(&expected.batch(0, &device), &mut Pass::eval());
+    let logits = loaded
+        .model
+        .logits(&expected.batch(0, &device), &mut Pass::eval());
     assert_close(&floats(logits), &expected.floats("logits"), 1e-4);
 }
 
@@ -94,25 +109,45 @@ fn a_tensor_under_two_spellings_is_not_silently_dropped() {
         |_| (),
     );
     let error = load_classifier(dir.path(), None, 0, &Device::flex()).unwrap_err();
-    assert!(error.to_string().contains("unexpected: `encoder.layer.0.output.dense.bias`"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("unexpected: `encoder.layer.0.output.dense.bias`"),
+        "{error}"
+    );
 }
 
 #[test]
 fn another_number_of_labels_is_an_error_unless_asked_for() {
     let device = Device::flex();
-    let dir = changed("bert", |_| (), |config| {
-        config["id2label"] = json!({"0": "no", "1": "yes"});
-        config["label2id"] = json!({"no": 0, "yes": 1});
-    });
+    let dir = changed(
+        "bert",
+        |_| (),
+        |config| {
+            config["id2label"] = json!({"0": "no", "1": "yes"});
+            config["label2id"] = json!({"no": 0, "yes": 1});
+        },
+    );
     let error = load_classifier(dir.path(), None, 0, &device).unwrap_err();
-    assert!(error.to_string().contains("`classifier.weight`: expected [2, 32], found [3, 32]"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("`classifier.weight`: expected [2, 32], found [3, 32]"),
+        "{error}"
+    );
 
     let loaded = load_classifier(dir.path(), Some(2), 0, &device).unwrap();
     assert_eq!(loaded.fresh, ["classifier.bias", "classifier.weight"]);
     assert_eq!(loaded.config.labels(), ["no", "yes"]);
     let loaded = load_classifier(&golden("roberta"), Some(1), 0, &device).unwrap();
-    assert_eq!(loaded.fresh, ["classifier.out_proj.bias", "classifier.out_proj.weight"]);
-    assert_eq!((loaded.model.num_labels(), loaded.config.num_labels()), (1, 1));
+    assert_eq!(
+        loaded.fresh,
+        ["classifier.out_proj.bias", "classifier.out_proj.weight"]
+    );
+    assert_eq!(
+        (loaded.model.num_labels(), loaded.config.num_labels()),
+        (1, 1)
+    );
 }
 
 #[test]
@@ -128,14 +163,24 @@ fn fresh_heads_depend_on_the_seed_only() {
     assert_eq!(head(1).1, values);
     assert_ne!(head(2).1, values);
     let std = (values.iter().map(|v| v * v).sum::<f32>() / 160.0).sqrt();
-    assert!((0.2..0.4).contains(&std), "initializer_range is 0.3, std {std}");
+    assert!(
+        (0.2..0.4).contains(&std),
+        "initializer_range is 0.3, std {std}"
+    );
 }
 
 #[test]
 fn a_fresh_pooler_belongs_to_the_modules_to_save() {
-    let dir = changed("bert", |tensors| tensors.retain(|raw| !raw.name.starts_with("bert.pooler")), |_| ());
+    let dir = changed(
+        "bert",
+        |tensors| tensors.retain(|raw| !raw.name.starts_with("bert.pooler")),
+        |_| (),
+    );
     let loaded = load_classifier(dir.path(), None, 0, &Device::flex()).unwrap();
-    assert_eq!(loaded.fresh, ["bert.pooler.dense.bias", "bert.pooler.dense.weight"]);
+    assert_eq!(
+        loaded.fresh,
+        ["bert.pooler.dense.bias", "bert.pooler.dense.weight"]
+    );
     assert_eq!(loaded.head_modules(), ["pooler", "classifier"]);
     let distilbert = load_classifier(&golden("distilbert"), None, 0, &Device::flex()).unwrap();
     assert_eq!(distilbert.head_modules(), ["pre_classifier", "classifier"]);
@@ -150,7 +195,10 @@ fn exported_tensors_are_those_of_the_file() {
         assert_eq!(tensors.len(), file.len());
         for raw in file {
             let (shape, values) = &tensors[&raw.name];
-            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            let bytes: Vec<u8> = values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect();
             assert_eq!((shape, &bytes), (&raw.shape, &raw.bytes), "{}", raw.name);
         }
     }
@@ -162,8 +210,18 @@ fn an_untrained_model_has_every_parameter_fresh() {
     let loaded = init_classifier(config, 3, &Device::flex()).unwrap();
     assert_eq!(loaded.fresh.len(), loaded.names.len());
     let tensors = export(&loaded.model, &loaded.names);
-    assert!(tensors["distilbert.embeddings.LayerNorm.weight"].1.iter().all(|value| *value == 1.0));
-    assert!(tensors["classifier.weight"].1.iter().any(|value| *value != 0.0));
+    assert!(
+        tensors["distilbert.embeddings.LayerNorm.weight"]
+            .1
+            .iter()
+            .all(|value| *value == 1.0)
+    );
+    assert!(
+        tensors["classifier.weight"]
+            .1
+            .iter()
+            .any(|value| *value != 0.0)
+    );
 }
 
 /// Copies the sharded golden folder and gives its index a new text.
@@ -182,7 +240,15 @@ fn with_index(change: impl FnOnce(String) -> String) -> tempfile::TempDir {
 #[test]
 fn shards_outside_the_folder_are_refused() {
     let shard = "model-00002-of-00002.safetensors";
-    for hostile in ["../secret.safetensors", "/etc/passwd", "a/b.safetensors", "..", "c:x", "", "./x"] {
+    for hostile in [
+        "../secret.safetensors",
+        "/etc/passwd",
+        "a/b.safetensors",
+        "..",
+        "c:x",
+        "",
+        "./x",
+    ] {
         let dir = with_index(|text| text.replace(shard, hostile));
         match load_encoder(dir.path(), &Device::flex()) {
             Err(ModelError::ShardName { shard, .. }) => assert_eq!(shard, hostile),
@@ -194,14 +260,23 @@ fn shards_outside_the_folder_are_refused() {
 #[test]
 fn an_index_that_promises_too_much_is_refused_by_name() {
     let dir = with_index(|text| {
-        text.replace("\"weight_map\": {", "\"weight_map\": {\"ghost\": \"model-00001-of-00002.safetensors\",")
+        text.replace(
+            "\"weight_map\": {",
+            "\"weight_map\": {\"ghost\": \"model-00001-of-00002.safetensors\",",
+        )
     });
     let error = load_encoder(dir.path(), &Device::flex()).unwrap_err();
     assert!(error.to_string().contains("missing: `ghost`"), "{error}");
     let dir = with_index(|_| "{\"weight_map\": [1]}".into());
-    assert!(matches!(load_encoder(dir.path(), &Device::flex()), Err(ModelError::Field { .. })));
+    assert!(matches!(
+        load_encoder(dir.path(), &Device::flex()),
+        Err(ModelError::Field { .. })
+    ));
     let dir = with_index(|text| text.replace("model-00002-of-00002", "absent"));
-    assert!(matches!(load_encoder(dir.path(), &Device::flex()), Err(ModelError::Io { .. })));
+    assert!(matches!(
+        load_encoder(dir.path(), &Device::flex()),
+        Err(ModelError::Io { .. })
+    ));
 }
 
 #[test]
@@ -223,14 +298,21 @@ fn damaged_weight_files_give_an_error_with_the_path() {
         fs::write(dir.path().join("model.safetensors"), bytes).unwrap();
         let error = load_encoder(dir.path(), &Device::flex()).unwrap_err();
         let text = error.to_string();
-        assert!(text.contains("model.safetensors: ") && text.contains(part), "{text}");
+        assert!(
+            text.contains("model.safetensors: ") && text.contains(part),
+            "{text}"
+        );
     }
 }
 
 #[test]
 fn a_folder_without_weights_says_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
-    fs::copy(golden("bert").join("config.json"), dir.path().join("config.json")).unwrap();
+    fs::copy(
+        golden("bert").join("config.json"),
+        dir.path().join("config.json"),
+    )
+    .unwrap();
     fs::write(dir.path().join("pytorch_model.bin"), b"x").unwrap();
     let error = load_encoder(dir.path(), &Device::flex()).unwrap_err();
     assert!(error.to_string().contains("convert it"), "{error}");

@@ -4,10 +4,14 @@ use std::path::PathBuf;
 
 use crate::data::RowProblem;
 
+use peft_core::PeftError;
+use peft_core::file::FileError;
+use peft_models::ModelError;
+
 /// How many problems of a report are printed; the rest is counted.
 const PRINTED_PROBLEMS: usize = 10;
 
-/// A failure of the data half of training. Each variant carries the place, what was expected and what was found.
+/// A failure of training. Each variant carries the place, what was expected and what was found.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
@@ -222,6 +226,47 @@ pub enum TrainError {
         /// What is wrong with it.
         message: String,
     },
+    /// The loss is not a number any more.
+    #[error(
+        "step {step}: the loss is {loss}; no further step was taken and {kept}; \
+         try a smaller learning rate, a warm-up or a smaller alpha"
+    )]
+    LossNotFinite {
+        /// The step that was not taken.
+        step: usize,
+        /// What the loss became.
+        loss: f64,
+        /// What is still there.
+        kept: String,
+    },
+    /// A checkpoint belongs to another run.
+    #[error("{}: was written by a run with other settings or data ({what}); resume with the same ones, or start anew elsewhere", path.display())]
+    OtherRun {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+    },
+    /// A checkpoint cannot be used.
+    #[error("{}: broken checkpoint: {message}; remove it to resume from the one before", path.display())]
+    Checkpoint {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// There are no training examples.
+    #[error("no training examples: the run would take no step")]
+    NothingToTrain,
+    /// An adapter, or its folder.
+    #[error(transparent)]
+    Peft(#[from] PeftError),
+    /// A model, or its folder.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A file of an adapter or a checkpoint.
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 fn list(problems: &[RowProblem], count: usize) -> String {

@@ -1,9 +1,22 @@
-//! Training for `peft`: data sets, batches, schedules, metrics and the training log.
+//! Training for `peft`: data sets, batches, schedules, the training loop, checkpoints, metrics and the training log.
 
+mod accumulate;
+mod callback;
+mod checkpoint;
 pub mod data;
 mod error;
 pub mod log;
 pub mod metric;
+mod options;
 pub mod schedule;
+pub mod synthetic;
+pub mod task;
+mod trained;
+mod trainer;
 
+pub use callback::{Callback, ScheduledRate, Step};
+pub use checkpoint::{Checkpoints, RunState};
 pub use error::TrainError;
+pub use options::{Select, TrainOptions};
+pub use trained::{Trained, TrainedAdapter, TrainedWeights, WEIGHTS_FILE};
+pub use trainer::{LOG_FILE, TrainReport, Trainer};

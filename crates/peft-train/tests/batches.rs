@@ -1,5 +1,10 @@
 //! Batch plans: every example once, within the limits, the same for the same seed; and padding.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a panic in a test helper is the failure report"
+)]
+
 use peft_train::data::{BatchOptions, BatchPlan, Encoded, Padded};
 use proptest::prelude::*;
 

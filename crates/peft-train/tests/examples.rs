@@ -1,8 +1,13 @@
 //! From tables to examples: roles, labels, values, and the rows that are refused.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a panic in a test helper is the failure report"
+)]
+
 use peft_train::TrainError;
 use peft_train::data::{
-    Example, LabelSet, ReadOptions, Roles, RowFault, Table, Target, TargetKind, examples,
+    Example, LabelSet, ReadOptions, Roles, RowFault, Table, Target, TargetKind, Targets, examples,
     read_table,
 };
 
@@ -16,7 +21,7 @@ fn table(name: &str, content: &str) -> Table {
 fn classes(table: &Table) -> (LabelSet, Vec<Example>) {
     let roles = Roles::default();
     let labels = LabelSet::fit(table, &roles).unwrap();
-    let examples = examples(table, &roles, TargetKind::Class, Some(&labels)).unwrap();
+    let examples = examples(table, &roles, Targets::Classes(&labels)).unwrap();
     (labels, examples)
 }
 
@@ -56,7 +61,7 @@ fn json_numbers_and_booleans_are_the_labels_that_their_text_is() {
     let train = table("a.csv", "text,label\na,1\nb,0\n");
     let (labels, _) = classes(&train);
     let valid = table("a.jsonl", "{\"text\": \"x\", \"label\": 1}\n");
-    let found = examples(&valid, &Roles::default(), TargetKind::Class, Some(&labels)).unwrap();
+    let found = examples(&valid, &Roles::default(), Targets::Classes(&labels)).unwrap();
     assert_eq!(found[0].target, Target::Class(1));
     let (labels, _) = classes(&table(
         "a.jsonl",
@@ -69,7 +74,7 @@ fn json_numbers_and_booleans_are_the_labels_that_their_text_is() {
 fn unknown_labels_are_all_reported_with_their_lines() {
     let (labels, _) = classes(&table("a.csv", "text,label\na,no\nb,yes\n"));
     let valid = table("b.csv", "text,label\nx,yes\ny,maybe\nz,never\n");
-    let result = examples(&valid, &Roles::default(), TargetKind::Class, Some(&labels));
+    let result = examples(&valid, &Roles::default(), Targets::Classes(&labels));
     let found = faults(result);
     assert_eq!(
         found.iter().map(|(line, _)| *line).collect::<Vec<_>>(),
@@ -102,7 +107,7 @@ fn missing_labels_and_texts_are_all_reported_with_their_lines() {
         "a.jsonl",
         "{\"text\": \" \"}\n{\"text\": 5}\n{\"text\": \"c\"}\n",
     );
-    let found = faults(examples(&file, &Roles::default(), TargetKind::None, None));
+    let found = faults(examples(&file, &Roles::default(), Targets::Unknown));
     assert_eq!(
         found.iter().map(|(line, _)| *line).collect::<Vec<_>>(),
         [1, 2]
@@ -144,14 +149,14 @@ fn a_header_among_whole_number_labels_is_recognised() {
 #[test]
 fn regression_takes_finite_numbers_only() {
     let file = table("a.csv", "sentence1,sentence2,score\na,b,4.75\nc,d,-1e3\n");
-    let found = examples(&file, &Roles::default(), TargetKind::Value, None).unwrap();
+    let found = examples(&file, &Roles::default(), Targets::Values).unwrap();
     assert_eq!(found[0].pair.as_deref(), Some("b"));
     assert_eq!(found[1].target, Target::Value(-1000.0));
     let file = table(
         "a.csv",
         "text,score\na,1\nb,NaN\nc,inf\nd,\ne,five\nf,1e999\n",
     );
-    let found = faults(examples(&file, &Roles::default(), TargetKind::Value, None));
+    let found = faults(examples(&file, &Roles::default(), Targets::Values));
     assert_eq!(
         found.iter().map(|(line, _)| *line).collect::<Vec<_>>(),
         [3, 4, 5, 6, 7]

@@ -1,5 +1,10 @@
 //! No reader panics, whatever the bytes; and what was written as CSV, TSV or JSONL comes back.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a panic in a test helper is the failure report"
+)]
+
 use std::io::Write;
 
 use peft_train::data::{Format, Quoting, ReadOptions, read_table};

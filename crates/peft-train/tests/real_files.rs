@@ -1,9 +1,15 @@
 //! Public data sets as they are shipped; skipped, with a line that says so, when the data folder is absent.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "test helpers report failures by panics, skips by a line"
+)]
+
 use std::path::{Path, PathBuf};
 
 use peft_train::data::{
-    Example, Format, LabelSet, ReadOptions, Roles, TargetKind, examples, read_table,
+    Example, Format, LabelSet, ReadOptions, Roles, Targets, examples, read_table,
 };
 
 /// A file of the optional data folder: `PEFT_DATA`, or `../shared/data` beside the project.
@@ -30,7 +36,7 @@ fn columns(names: &str) -> ReadOptions {
 fn classes(path: &Path, options: &ReadOptions, roles: &Roles) -> (LabelSet, Vec<Example>) {
     let table = read_table(path, options).unwrap();
     let labels = LabelSet::fit(&table, roles).unwrap();
-    let examples = examples(&table, roles, TargetKind::Class, Some(&labels)).unwrap();
+    let examples = examples(&table, roles, Targets::Classes(&labels)).unwrap();
     (labels, examples)
 }
 
@@ -68,7 +74,7 @@ fn stsb_is_a_tsv_called_csv_with_lone_quotes() {
         ..options
     };
     let table = read_table(&path, &options).unwrap();
-    let examples = examples(&table, &Roles::default(), TargetKind::Value, None).unwrap();
+    let examples = examples(&table, &Roles::default(), Targets::Values).unwrap();
     assert_eq!(examples.len(), 5749);
     assert!(examples.iter().all(|example| example.pair.is_some()));
 }
@@ -114,7 +120,7 @@ fn banking77_has_quoted_cells_and_its_own_label_column() {
 }
 
 #[test]
-fn trec_asks_for_a_format_and_then_for_columns() {
+fn trec_asks_for_a_format_and_then_for_utf_8() {
     let Some(path) = data("trec/TREC.train") else {
         return;
     };
@@ -126,5 +132,9 @@ fn trec_asks_for_a_format_and_then_for_columns() {
         format: Some(Format::Tsv),
         ..columns("text")
     };
-    assert_eq!(read_table(&path, &tsv).unwrap().rows.len(), 5452);
+    let error = read_table(&path, &tsv).unwrap_err().to_string();
+    assert!(
+        error.contains("line 66, byte 3695") && error.contains("0xf0"),
+        "{error}"
+    );
 }

@@ -114,14 +114,14 @@ mod tests {
 
     #[test]
     fn each_missing_part_is_found() {
-        for missing in 0..FILES.len() {
+        for missing in FILES {
             let rest: Vec<_> = FILES
                 .iter()
                 .copied()
-                .filter(|file| *file != FILES[missing])
+                .filter(|file| *file != missing)
                 .collect();
             let findings = check(&Tree::of(&rest), &method());
-            assert_eq!(findings.len(), 1, "{}", FILES[missing].0);
+            assert_eq!(findings.len(), 1, "{}", missing.0);
             assert_eq!(findings[0].line, 9);
         }
     }

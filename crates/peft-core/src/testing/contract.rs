@@ -99,7 +99,11 @@ impl Contract {
         let trainable = Trainable::of(&model, &names);
         assert!(!trainable.params.is_empty(), "nothing trains");
         for param in &trainable.params {
-            assert!(names.get(param.id).is_none(), "base parameter {} trains", param.name);
+            assert!(
+                names.get(param.id).is_none(),
+                "base parameter {} trains",
+                param.name
+            );
         }
         let x = tiny::inputs(ROWS, &device);
         let loss = tiny::loss(
@@ -107,7 +111,11 @@ impl Contract {
             tiny::targets(ROWS, &device),
         );
         let grads = GradientsParams::from_grads(loss.backward(), &model);
-        assert_eq!(grads.len(), trainable.params.len(), "gradients exist for what trains, only");
+        assert_eq!(
+            grads.len(),
+            trainable.params.len(),
+            "gradients exist for what trains, only"
+        );
     }
 
     fn every_trained_parameter_moves_and_the_loss_falls(&self, device: &Device) {
@@ -132,7 +140,10 @@ impl Contract {
         }
         let model = train(model, &mut optimizer, 400);
         let last = loss_of(&model);
-        assert!(last < first / 3.0, "the loss went from {first} to {last} only");
+        assert!(
+            last < first / 3.0,
+            "the loss went from {first} to {last} only"
+        );
     }
 
     fn merging_reproduces_the_adapter_and_unmerging_the_bits(&self, device: &Device) {
@@ -153,7 +164,12 @@ impl Contract {
         assert_eq!(merged.sites.len(), 2);
         for site in &merged.sites {
             assert!(site.max_change > 0.0, "`{}` did not change", site.path);
-            assert!(site.output_error < 1e-5, "`{}`: {}", site.path, site.output_error);
+            assert!(
+                site.output_error < 1e-5,
+                "`{}`: {}",
+                site.path,
+                site.output_error
+            );
         }
         let output = host(merged.model().forward(x.clone(), &mut Pass::eval()));
         assert_close("merged output", &output, &adapted, MATMUL);
@@ -174,11 +190,17 @@ impl Contract {
         assert_eq!(attached.report.sites.len(), 2);
         let x = tiny::inputs(ROWS, device);
         let base = host(model.forward(x.clone(), &mut Pass::eval()));
-        assert_close("second host at the start", &host(plain.forward(x.clone())), &base, MATMUL);
+        assert_close(
+            "second host at the start",
+            &host(plain.forward(x.clone())),
+            &base,
+            MATMUL,
+        );
 
         let device = &device.clone().autodiff();
         let (model, _) = Tiny::new(device);
-        let (mut plain, attached) = reparam::reparameterize(model.plain(), &spec, 1).expect("attaches");
+        let (mut plain, attached) =
+            reparam::reparameterize(model.plain(), &spec, 1).expect("attaches");
         let mut optimizer = AdamWConfig::new().init();
         for _ in 0..3 {
             let output = plain.forward(tiny::inputs(ROWS, device));
@@ -219,8 +241,14 @@ impl Contract {
             "outputs after loading"
         );
         let other = tempfile::tempdir().expect("a temporary directory");
-        folder::save(&loaded.model, &fresh_names, "again", &loaded.spec, other.path())
-            .expect("saves again");
+        folder::save(
+            &loaded.model,
+            &fresh_names,
+            "again",
+            &loaded.spec,
+            other.path(),
+        )
+        .expect("saves again");
         let read = |dir: &std::path::Path| std::fs::read(dir.join("adapter_model.safetensors"));
         assert_eq!(
             read(dir.path()).expect("a file"),
@@ -268,7 +296,10 @@ impl Contract {
         let (model, names) = Tiny::new(device);
         let error = attach(model, &names, "default", &self.spec(&["up_prog"]), 1)
             .expect_err("nothing matches");
-        assert!(error.to_string().contains("up_proj"), "a near miss is named: {error}");
+        assert!(
+            error.to_string().contains("up_proj"),
+            "a near miss is named: {error}"
+        );
     }
 
     fn seeds_decide_the_factors(&self, device: &Device) {
@@ -284,8 +315,15 @@ impl Contract {
         let one = forward(&model);
         let base = forward(&select_adapters(model.clone(), &[]).expect("disables"));
         let (plain, _) = Tiny::new(device);
-        assert_eq!(base, forward(&plain), "disabled means the base, bit for bit");
-        assert_eq!(base, forward(&detach(model.clone(), "default").expect("removes")));
+        assert_eq!(
+            base,
+            forward(&plain),
+            "disabled means the base, bit for bit"
+        );
+        assert_eq!(
+            base,
+            forward(&detach(model.clone(), "default").expect("removes"))
+        );
         assert!(one != base, "a trained adapter changes the output");
 
         let mut both = model.clone();
@@ -343,7 +381,7 @@ fn restore(model: Tiny, saved: &BTreeMap<ParamId, Vec<f32>>) -> Tiny {
         .iter()
         .map(|(id, data)| (*id, data.clone()))
         .collect::<BTreeMap<_, _>>();
-    folder::set_values(model, tensors)
+    crate::values::set_values(model, tensors)
 }
 
 /// The tensors of an adapter as a file holds them, for golden comparisons.

@@ -40,8 +40,13 @@ pub fn assert_close(what: &str, actual: &[f32], expected: &[f32], tolerance: Tol
     let mut worst = (0.0f64, 0usize);
     for (index, (a, e)) in actual.iter().zip(expected).enumerate() {
         let (a, e) = (f64::from(*a), f64::from(*e));
-        assert!(!a.is_nan() && !e.is_nan(), "{what}[{index}]: {a} against {e}");
-        let allowed = tolerance.absolute.max(tolerance.relative * a.abs().max(e.abs()));
+        assert!(
+            !a.is_nan() && !e.is_nan(),
+            "{what}[{index}]: {a} against {e}"
+        );
+        let allowed = tolerance
+            .absolute
+            .max(tolerance.relative * a.abs().max(e.abs()));
         let excess = (a - e).abs() / allowed;
         if excess > worst.0 {
             worst = (excess, index);

@@ -90,7 +90,9 @@ impl TensorArchive {
 
     /// Names and places of all tensors, sorted by name.
     pub fn entries(&self) -> impl Iterator<Item = (&str, &TensorEntry)> {
-        self.entries.iter().map(|(name, entry)| (name.as_str(), entry))
+        self.entries
+            .iter()
+            .map(|(name, entry)| (name.as_str(), entry))
     }
 
     /// Where a tensor lies.
@@ -146,7 +148,12 @@ impl TensorArchive {
             self.add_file(&self.dir.join(shard))?;
         }
         let absent = |name: &&str| !self.entries.contains_key(*name);
-        let missing: Vec<String> = promised.iter().map(|(name, _)| *name).filter(absent).map(str::to_owned).collect();
+        let missing: Vec<String> = promised
+            .iter()
+            .map(|(name, _)| *name)
+            .filter(absent)
+            .map(str::to_owned)
+            .collect();
         if missing.is_empty() {
             return Ok(());
         }
@@ -191,28 +198,39 @@ fn read_header(path: &Path, file: &mut File) -> Result<(Metadata, u64), ModelErr
         path: path.to_path_buf(),
         reason,
     };
-    let length = file.metadata().map_err(ModelError::io(path, "reading the length of"))?.len();
+    let length = file
+        .metadata()
+        .map_err(ModelError::io(path, "reading the length of"))?
+        .len();
     let mut size = [0; 8];
     if length < 8 {
         return Err(damaged(format!("{length} bytes are too few for a header")));
     }
-    file.read_exact(&mut size).map_err(ModelError::io(path, "reading the header of"))?;
+    file.read_exact(&mut size)
+        .map_err(ModelError::io(path, "reading the header of"))?;
     if size == *b"version " {
-        return Err(damaged("it is a Git LFS pointer, not the file itself; fetch it with `git lfs pull`".into()));
+        return Err(damaged(
+            "it is a Git LFS pointer, not the file itself; fetch it with `git lfs pull`".into(),
+        ));
     }
     let size = u64::from_le_bytes(size);
     if size > MAX_HEADER.min(length - 8) {
-        return Err(damaged(format!("the header claims {size} bytes, the file has {length}")));
+        return Err(damaged(format!(
+            "the header claims {size} bytes, the file has {length}"
+        )));
     }
     let mut header = Vec::new();
     Read::take(&mut *file, size)
         .read_to_end(&mut header)
         .map_err(ModelError::io(path, "reading the header of"))?;
-    let metadata: Metadata = serde_json::from_slice(&header).map_err(|error| damaged(format!("header: {error}")))?;
+    let metadata: Metadata =
+        serde_json::from_slice(&header).map_err(|error| damaged(format!("header: {error}")))?;
     let data_start = 8 + size;
     let expected = data_start + metadata.data_len() as u64;
     if expected != length {
-        return Err(damaged(format!("the header describes {expected} bytes, the file has {length}")));
+        return Err(damaged(format!(
+            "the header describes {expected} bytes, the file has {length}"
+        )));
     }
     Ok((metadata, data_start))
 }
@@ -220,13 +238,17 @@ fn read_header(path: &Path, file: &mut File) -> Result<(Metadata, u64), ModelErr
 /// Tensor name and shard name pairs of an index.
 fn weight_map<'a>(index: &Path, json: &'a Value) -> Result<Vec<(&'a str, &'a str)>, ModelError> {
     let map = json.get("weight_map").and_then(Value::as_object);
-    map.and_then(|map| map.iter().map(|(name, shard)| Some((name.as_str(), shard.as_str()?))).collect())
-        .ok_or_else(|| ModelError::Field {
-            path: index.to_path_buf(),
-            field: "weight_map".into(),
-            expected: "a map from tensor names to file names",
-            found: "something else".into(),
-        })
+    map.and_then(|map| {
+        map.iter()
+            .map(|(name, shard)| Some((name.as_str(), shard.as_str()?)))
+            .collect()
+    })
+    .ok_or_else(|| ModelError::Field {
+        path: index.to_path_buf(),
+        field: "weight_map".into(),
+        expected: "a map from tensor names to file names",
+        found: "something else".into(),
+    })
 }
 
 fn is_plain_file_name(name: &str) -> bool {
@@ -241,7 +263,9 @@ fn is_plain_file_name(name: &str) -> bool {
 fn hint_for(dir: &Path) -> &'static str {
     if !dir.exists() {
         "; the folder does not exist"
-    } else if dir.join("pytorch_model.bin").exists() || dir.join("pytorch_model.bin.index.json").exists() {
+    } else if dir.join("pytorch_model.bin").exists()
+        || dir.join("pytorch_model.bin.index.json").exists()
+    {
         "; it has pytorch_model.bin: convert it with `save_pretrained(.., safe_serialization=True)`"
     } else {
         ""

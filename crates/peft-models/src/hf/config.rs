@@ -93,8 +93,15 @@ impl ModelConfig {
     /// The same configuration with other label names (`id2label`, `label2id`, `problem_type`).
     #[must_use]
     pub fn with_labels(mut self, labels: &[String]) -> Self {
-        let id2label: Map<_, _> = (0..).map(|id: usize| id.to_string()).zip(labels.iter().map(|name| json!(name))).collect();
-        let label2id: Map<_, _> = labels.iter().cloned().zip((0..).map(|id: usize| json!(id))).collect();
+        let id2label: Map<_, _> = (0..)
+            .map(|id: usize| id.to_string())
+            .zip(labels.iter().map(|name| json!(name)))
+            .collect();
+        let label2id: Map<_, _> = labels
+            .iter()
+            .cloned()
+            .zip((0..).map(|id: usize| json!(id)))
+            .collect();
         self.raw.insert("id2label".into(), Value::Object(id2label));
         self.raw.insert("label2id".into(), Value::Object(label2id));
         self.raw.remove("num_labels");
@@ -118,7 +125,8 @@ impl ModelConfig {
     #[must_use]
     pub fn with_architecture(mut self, architecture: &str) -> Self {
         self.architectures = vec![architecture.to_owned()];
-        self.raw.insert("architectures".into(), json!([architecture]));
+        self.raw
+            .insert("architectures".into(), json!([architecture]));
         self
     }
 
@@ -156,7 +164,8 @@ impl ModelConfig {
     /// # Errors
     /// [`ModelError::Field`] when it is something else.
     pub fn usize_or(&self, field: &str, default: usize) -> Result<usize, ModelError> {
-        self.present(field).map_or(Ok(default), |_| self.usize(field))
+        self.present(field)
+            .map_or(Ok(default), |_| self.usize(field))
     }
 
     /// A number, or `default` when absent or null.
@@ -166,7 +175,9 @@ impl ModelConfig {
     pub fn f64_or(&self, field: &str, default: f64) -> Result<f64, ModelError> {
         match self.present(field) {
             None => Ok(default),
-            Some(value) => value.as_f64().ok_or_else(|| self.field_error(field, "a number")),
+            Some(value) => value
+                .as_f64()
+                .ok_or_else(|| self.field_error(field, "a number")),
         }
     }
 
@@ -190,7 +201,9 @@ impl ModelConfig {
     pub fn str_or<'a>(&'a self, field: &str, default: &'a str) -> Result<&'a str, ModelError> {
         match self.present(field) {
             None => Ok(default),
-            Some(value) => value.as_str().ok_or_else(|| self.field_error(field, "a string")),
+            Some(value) => value
+                .as_str()
+                .ok_or_else(|| self.field_error(field, "a string")),
         }
     }
 
@@ -224,7 +237,10 @@ impl ModelConfig {
             path: self.path.clone(),
             field: field.to_owned(),
             expected,
-            found: self.raw.get(field).map_or_else(|| "nothing".to_owned(), shortened),
+            found: self
+                .raw
+                .get(field)
+                .map_or_else(|| "nothing".to_owned(), shortened),
         }
     }
 
@@ -234,7 +250,12 @@ impl ModelConfig {
         };
         value
             .as_array()
-            .and_then(|items| items.iter().map(|item| item.as_str().map(str::to_owned)).collect())
+            .and_then(|items| {
+                items
+                    .iter()
+                    .map(|item| item.as_str().map(str::to_owned))
+                    .collect()
+            })
             .ok_or_else(|| self.field_error("architectures", "a list of strings"))
     }
 
@@ -242,14 +263,18 @@ impl ModelConfig {
     fn read_labels(&self) -> Result<Vec<String>, ModelError> {
         if let Some(value) = self.present("id2label") {
             let pairs = value.as_object().map(|map| {
-                map.iter().map(|(id, name)| Some((id.parse().ok()?, name.as_str()?.to_owned()))).collect()
+                map.iter()
+                    .map(|(id, name)| Some((id.parse().ok()?, name.as_str()?.to_owned())))
+                    .collect()
             });
             return numbered(pairs.flatten())
                 .ok_or_else(|| self.field_error("id2label", "a map from 0, 1, 2, ... to names"));
         }
         if let Some(value) = self.present("label2id") {
             let pairs = value.as_object().map(|map| {
-                map.iter().map(|(name, id)| Some((usize::try_from(id.as_u64()?).ok()?, name.clone()))).collect()
+                map.iter()
+                    .map(|(name, id)| Some((usize::try_from(id.as_u64()?).ok()?, name.clone())))
+                    .collect()
             });
             return numbered(pairs.flatten())
                 .ok_or_else(|| self.field_error("label2id", "a map from names to 0, 1, 2, ..."));
@@ -269,7 +294,10 @@ const MAX_LABELS: usize = 1_000_000;
 fn numbered(pairs: Option<Vec<(usize, String)>>) -> Option<Vec<String>> {
     let mut pairs = pairs?;
     pairs.sort();
-    let complete = pairs.iter().enumerate().all(|(index, (id, _))| *id == index);
+    let complete = pairs
+        .iter()
+        .enumerate()
+        .all(|(index, (id, _))| *id == index);
     (complete && !pairs.is_empty()).then(|| pairs.into_iter().map(|(_, name)| name).collect())
 }
 

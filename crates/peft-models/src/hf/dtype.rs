@@ -69,18 +69,30 @@ impl FloatDtype {
             Self::Bf16 => bf16::from_f32(value).is_infinite(),
             Self::F32 | Self::F64 => false,
         };
-        values.iter().copied().find(|value| value.is_finite() && overflows(*value))
+        values
+            .iter()
+            .copied()
+            .find(|value| value.is_finite() && overflows(*value))
     }
 
     /// Little-endian bytes to `f32`; a trailing partial element is left out.
     #[must_use]
     pub fn decode(self, bytes: &[u8]) -> Vec<f32> {
         match self {
-            Self::F16 => elements(bytes).map(|b| f16::from_le_bytes(b).to_f32()).collect(),
-            Self::Bf16 => elements(bytes).map(|b| bf16::from_le_bytes(b).to_f32()).collect(),
+            Self::F16 => elements(bytes)
+                .map(|b| f16::from_le_bytes(b).to_f32())
+                .collect(),
+            Self::Bf16 => elements(bytes)
+                .map(|b| bf16::from_le_bytes(b).to_f32())
+                .collect(),
             Self::F32 => elements(bytes).map(f32::from_le_bytes).collect(),
-            #[expect(clippy::cast_possible_truncation, reason = "weights are computed with in f32")]
-            Self::F64 => elements(bytes).map(|b| f64::from_le_bytes(b) as f32).collect(),
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "weights are computed with in f32"
+            )]
+            Self::F64 => elements(bytes)
+                .map(|b| f64::from_le_bytes(b) as f32)
+                .collect(),
         }
     }
 
@@ -88,10 +100,19 @@ impl FloatDtype {
     #[must_use]
     pub fn encode(self, values: &[f32]) -> Vec<u8> {
         match self {
-            Self::F16 => values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect(),
-            Self::Bf16 => values.iter().flat_map(|v| bf16::from_f32(*v).to_le_bytes()).collect(),
+            Self::F16 => values
+                .iter()
+                .flat_map(|v| f16::from_f32(*v).to_le_bytes())
+                .collect(),
+            Self::Bf16 => values
+                .iter()
+                .flat_map(|v| bf16::from_f32(*v).to_le_bytes())
+                .collect(),
             Self::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            Self::F64 => values.iter().flat_map(|v| f64::from(*v).to_le_bytes()).collect(),
+            Self::F64 => values
+                .iter()
+                .flat_map(|v| f64::from(*v).to_le_bytes())
+                .collect(),
         }
     }
 }
@@ -109,7 +130,12 @@ mod tests {
     #[test]
     fn values_that_every_type_can_hold_survive_encoding_and_decoding() {
         let values = [0.0, -1.5, 0.25, 96.0];
-        for dtype in [FloatDtype::F16, FloatDtype::Bf16, FloatDtype::F32, FloatDtype::F64] {
+        for dtype in [
+            FloatDtype::F16,
+            FloatDtype::Bf16,
+            FloatDtype::F32,
+            FloatDtype::F64,
+        ] {
             let bytes = dtype.encode(&values);
             assert_eq!(bytes.len(), values.len() * dtype.size());
             assert_eq!(dtype.decode(&bytes), values, "{dtype:?}");

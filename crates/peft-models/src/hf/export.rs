@@ -8,8 +8,11 @@ use peft_core::{Layout, ParamNames};
 
 use super::weights::transposed;
 
-/// Tensors on the host by Hugging Face name: shape in that orientation, and the values row by row.
-pub type HostTensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+/// A shape and the values row by row.
+pub type ShapedValues = (Vec<usize>, Vec<f32>);
+
+/// Tensors on the host by Hugging Face name, in Hugging Face orientation.
+pub type HostTensors = BTreeMap<String, ShapedValues>;
 
 /// Every parameter of `module` that `names` knows, on the host; adapters are not among them.
 #[must_use]

@@ -65,9 +65,18 @@ mod tests {
         assert!(mean.abs() < 1e-3, "mean {mean}");
         assert!((std - 0.02).abs() < 1e-3, "std {std}");
         initial.draw("another", Start::Normal, 3);
-        assert_eq!(values, initial.draw("classifier.weight", Start::Normal, 10_001));
-        assert_ne!(values, initial.draw("classifier.other", Start::Normal, 10_001));
+        assert_eq!(
+            values,
+            initial.draw("classifier.weight", Start::Normal, 10_001)
+        );
+        assert_ne!(
+            values,
+            initial.draw("classifier.other", Start::Normal, 10_001)
+        );
         let other = Initial { seed: 8, std: 0.02 };
-        assert_ne!(values, other.draw("classifier.weight", Start::Normal, 10_001));
+        assert_ne!(
+            values,
+            other.draw("classifier.weight", Start::Normal, 10_001)
+        );
     }
 }

@@ -13,6 +13,6 @@ mod weights;
 pub use archive::{TensorArchive, TensorEntry};
 pub use config::ModelConfig;
 pub use dtype::FloatDtype;
-pub use export::{HostTensors, export};
+pub use export::{HostTensors, ShapedValues, export};
 pub use save::{save_model, write_model};
 pub use weights::{HeadPolicy, LoadReport, WeightReader};

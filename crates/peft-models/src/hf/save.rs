@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::archive::{TensorArchive, TensorEntry};
 use super::config::ModelConfig;
 use super::dtype::FloatDtype;
-use super::export::HostTensors;
+use super::export::{HostTensors, ShapedValues};
 use super::spelling::{canonical, is_task_head};
 use super::stream::{Planned, write_file, write_safetensors};
 use crate::encoder_config::Family;
@@ -38,6 +38,9 @@ enum Source<'a> {
     Given(&'a [f32]),
 }
 
+/// What is to be written, by name.
+type Output<'a> = BTreeMap<String, (Planned, Source<'a>)>;
+
 /// Writes `dir_out` as a copy of `dir_in` with some tensors replaced or added and `config` as its configuration.
 ///
 /// `replacements` are in Hugging Face names and orientation, with or without the base prefix. When they hold a head,
@@ -61,9 +64,12 @@ pub fn save_model(
         });
     }
     let archive = TensorArchive::open(dir_in)?;
-    let prefix = Family::of(config)?.prefix;
-    let output = plan(&archive, prefix, replacements, dtype)?;
-    let planned = output.values().map(|(planned, _)| planned.clone()).collect();
+    let family = Family::of(config)?;
+    let output = plan(&archive, family, replacements, dtype)?;
+    let planned = output
+        .values()
+        .map(|(planned, _)| planned.clone())
+        .collect();
     write_safetensors(&dir_out.join("model.safetensors"), planned, |tensor| {
         let (_, source) = &output[&tensor.name];
         content(&archive, tensor, source)
@@ -75,86 +81,91 @@ pub fn save_model(
         Some(dtype) => with_dtype(config.clone(), dtype),
         None => config.clone(),
     };
-    write_json(&dir_out.join("config.json"), &Value::Object(config.raw().clone()))
+    write_json(
+        &dir_out.join("config.json"),
+        &Value::Object(config.raw().clone()),
+    )
 }
 
 /// Writes a folder of F32 weights and a configuration; tokenizer files are the caller's.
 ///
 /// # Errors
 /// [`ModelError::Io`].
-pub fn write_model(dir: &Path, config: &ModelConfig, tensors: &HostTensors) -> Result<(), ModelError> {
+pub fn write_model(
+    dir: &Path,
+    config: &ModelConfig,
+    tensors: &HostTensors,
+) -> Result<(), ModelError> {
     fs::create_dir_all(dir).map_err(ModelError::io(dir, "creating"))?;
     let planned = tensors.iter().map(|(name, (shape, _))| Planned {
         name: name.clone(),
         dtype: FloatDtype::F32.in_file(),
         shape: shape.clone(),
     });
-    write_safetensors(&dir.join("model.safetensors"), planned.collect(), |tensor| {
-        Ok(FloatDtype::F32.encode(&tensors[&tensor.name].1))
-    })?;
+    write_safetensors(
+        &dir.join("model.safetensors"),
+        planned.collect(),
+        |tensor| Ok(FloatDtype::F32.encode(&tensors[&tensor.name].1)),
+    )?;
     let config = with_dtype(config.clone(), FloatDtype::F32);
-    write_json(&dir.join("config.json"), &Value::Object(config.raw().clone()))
+    write_json(
+        &dir.join("config.json"),
+        &Value::Object(config.raw().clone()),
+    )
 }
 
 /// Every tensor of the output by name, with its source.
 fn plan<'a>(
     archive: &'a TensorArchive,
-    prefix: &str,
+    family: &Family,
     replacements: &'a HostTensors,
     dtype: Option<FloatDtype>,
-) -> Result<BTreeMap<String, (Planned, Source<'a>)>, ModelError> {
-    let new_head = replacements.keys().any(|name| is_task_head(&canonical(name, prefix)));
+) -> Result<Output<'a>, ModelError> {
+    let prefix = family.prefix;
+    let new_head = replacements
+        .keys()
+        .any(|name| is_task_head(&canonical(name, prefix)));
     let dotted = format!("{prefix}.");
     let prefixed = new_head || archive.entries().any(|(name, _)| name.starts_with(&dotted));
     let mut given = by_canonical_name(archive, prefix, replacements)?;
-    let mut output = BTreeMap::new();
+    let mut output = Output::new();
     let mut problems = WeightProblems::default();
+    let added = dtype.unwrap_or_else(|| archive.main_dtype());
     for (stored, entry) in archive.entries() {
         let bare = canonical(stored, prefix);
         let replacement = given.remove(&bare);
-        if new_head && is_task_head(&bare) && replacement.is_none() {
+        if new_head && replacement.is_none() && is_task_head(&bare) && !belongs(&bare, family) {
             continue;
         }
         let name = output_name(&bare, prefix, prefixed);
         let float = FloatDtype::from_file(entry.dtype());
-        let target = float.map_or(entry.dtype(), |own| dtype.unwrap_or(own).in_file());
-        let (shape, source) = match replacement {
-            Some((shape, _)) if shape != entry.shape() && !is_task_head(&bare) => {
-                problems.misshaped.push(Misshaped {
-                    name: name.clone(),
-                    expected: entry.shape().to_vec(),
-                    found: shape.clone(),
-                });
-                continue;
+        let tensor = match replacement {
+            Some(tensor) => {
+                let expected = if is_task_head(&bare) {
+                    &tensor.0
+                } else {
+                    entry.shape()
+                };
+                problems.misshaped.extend(misfit(&name, expected, tensor));
+                from_memory(&name, tensor, dtype.or(float).unwrap_or(added))
             }
-            Some((shape, values)) => (shape.clone(), Source::Given(values.as_slice())),
-            None => (entry.shape().to_vec(), Source::Base(entry)),
+            None => from_base(&name, entry, float.map(|own| dtype.unwrap_or(own))),
         };
-        let planned = Planned {
-            name: name.clone(),
-            dtype: target,
-            shape,
-        };
-        if output.insert(name.clone(), (planned, source)).is_some() {
+        if output.insert(name.clone(), tensor).is_some() {
             return Err(ModelError::DuplicateTensor {
                 path: archive.dir().to_path_buf(),
                 name,
             });
         }
     }
-    let added = dtype.unwrap_or_else(|| archive.main_dtype()).in_file();
-    for (bare, (shape, values)) in given {
+    for (bare, tensor) in given {
         let name = output_name(&bare, prefix, prefixed);
-        if !is_task_head(&bare) && !bare.starts_with("pooler.") {
+        if is_task_head(&bare) || bare.starts_with("pooler.") {
+            problems.misshaped.extend(misfit(&name, &tensor.0, tensor));
+            output.insert(name.clone(), from_memory(&name, tensor, added));
+        } else {
             problems.unexpected.push(name);
-            continue;
         }
-        let planned = Planned {
-            name: name.clone(),
-            dtype: added,
-            shape: shape.clone(),
-        };
-        output.insert(name, (planned, Source::Given(values.as_slice())));
     }
     if problems.is_empty() {
         return Ok(output);
@@ -165,11 +176,63 @@ fn plan<'a>(
     })
 }
 
+/// Whether a head tensor is part of the family's classification head.
+fn belongs(bare: &str, family: &Family) -> bool {
+    let below = |path: &str| {
+        bare.strip_prefix(path)
+            .is_some_and(|rest| rest.starts_with('.'))
+    };
+    below(family.head.dense) || below(family.head.output)
+}
+
+/// What is wrong with a replacement: another shape than `expected`, or not as many values as its shape says.
+fn misfit(name: &str, expected: &[usize], (shape, values): &ShapedValues) -> Option<Misshaped> {
+    let found = if shape != expected {
+        shape.clone()
+    } else if values.len() != shape.iter().product::<usize>() {
+        vec![values.len()]
+    } else {
+        return None;
+    };
+    Some(Misshaped {
+        name: name.to_owned(),
+        expected: expected.to_vec(),
+        found,
+    })
+}
+
+fn from_memory<'a>(
+    name: &str,
+    tensor: &'a ShapedValues,
+    dtype: FloatDtype,
+) -> (Planned, Source<'a>) {
+    let planned = Planned {
+        name: name.to_owned(),
+        dtype: dtype.in_file(),
+        shape: tensor.0.clone(),
+    };
+    (planned, Source::Given(&tensor.1))
+}
+
+/// A tensor of the input; `dtype` is `None` for integers, which are copied as they are.
+fn from_base<'a>(
+    name: &str,
+    entry: &'a TensorEntry,
+    dtype: Option<FloatDtype>,
+) -> (Planned, Source<'a>) {
+    let planned = Planned {
+        name: name.to_owned(),
+        dtype: dtype.map_or(entry.dtype(), FloatDtype::in_file),
+        shape: entry.shape().to_vec(),
+    };
+    (planned, Source::Base(entry))
+}
+
 fn by_canonical_name<'a>(
     archive: &TensorArchive,
     prefix: &str,
     replacements: &'a HostTensors,
-) -> Result<BTreeMap<String, &'a (Vec<usize>, Vec<f32>)>, ModelError> {
+) -> Result<BTreeMap<String, &'a ShapedValues>, ModelError> {
     let mut given = BTreeMap::new();
     for (name, tensor) in replacements {
         if given.insert(canonical(name, prefix), tensor).is_some() {
@@ -191,7 +254,11 @@ fn output_name(bare: &str, prefix: &str, prefixed: bool) -> String {
 }
 
 /// The bytes of one tensor in the type that was planned for it.
-fn content(archive: &TensorArchive, planned: &Planned, source: &Source<'_>) -> Result<Vec<u8>, ModelError> {
+fn content(
+    archive: &TensorArchive,
+    planned: &Planned,
+    source: &Source<'_>,
+) -> Result<Vec<u8>, ModelError> {
     let target = FloatDtype::from_file(planned.dtype);
     let decoded;
     let values = match source {
@@ -223,15 +290,24 @@ fn copy_if_present(from: &Path, to: &Path) -> Result<(), ModelError> {
         return Ok(());
     }
     let bytes = fs::read(from).map_err(ModelError::io(from, "reading"))?;
-    write_file(to, |out| out.write_all(&bytes).map_err(ModelError::io(to, "writing")))
+    write_file(to, |out| {
+        out.write_all(&bytes).map_err(ModelError::io(to, "writing"))
+    })
 }
 
 /// Sets the element type under the key the file uses already: `dtype` since transformers 4.56, `torch_dtype` before.
 fn with_dtype(config: ModelConfig, dtype: FloatDtype) -> ModelConfig {
-    let key = if config.raw().contains_key("dtype") { "dtype" } else { "torch_dtype" };
+    let key = if config.raw().contains_key("dtype") {
+        "dtype"
+    } else {
+        "torch_dtype"
+    };
     config.with_field(key, json!(dtype.config_name()))
 }
 
 fn write_json(path: &Path, value: &Value) -> Result<(), ModelError> {
-    write_file(path, |out| out.write_all(format!("{value:#}\n").as_bytes()).map_err(ModelError::io(path, "writing")))
+    write_file(path, |out| {
+        out.write_all(format!("{value:#}\n").as_bytes())
+            .map_err(ModelError::io(path, "writing"))
+    })
 }

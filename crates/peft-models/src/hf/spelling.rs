@@ -71,7 +71,9 @@ fn last(name: &str) -> &str {
 }
 
 fn without_prefix<'a>(name: &'a str, prefix: &str) -> &'a str {
-    name.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('.')).unwrap_or(name)
+    name.strip_prefix(prefix)
+        .and_then(|rest| rest.strip_prefix('.'))
+        .unwrap_or(name)
 }
 
 #[cfg(test)]
@@ -87,19 +89,36 @@ mod tests {
             "bert.encoder.layer.0.output.LayerNorm.gamma",
             "encoder.layer.0.output.LayerNorm.gamma",
         ] {
-            assert!(spellings(today, "bert").contains(&stored.to_owned()), "{stored}");
-            assert_eq!(canonical(stored, "bert"), "encoder.layer.0.output.LayerNorm.weight");
+            assert!(
+                spellings(today, "bert").contains(&stored.to_owned()),
+                "{stored}"
+            );
+            assert_eq!(
+                canonical(stored, "bert"),
+                "encoder.layer.0.output.LayerNorm.weight"
+            );
         }
         assert!(spellings("embeddings.x", "bert").contains(&"bert.embeddings.x".to_owned()));
     }
 
     #[test]
     fn heads_have_one_name_and_leftovers_are_recognised() {
-        assert_eq!(spellings("classifier.weight", "bert"), ["classifier.weight"]);
-        for name in ["cls.predictions.bias", "bert.pooler.dense.weight", "bert.embeddings.position_ids"] {
+        assert_eq!(
+            spellings("classifier.weight", "bert"),
+            ["classifier.weight"]
+        );
+        for name in [
+            "cls.predictions.bias",
+            "bert.pooler.dense.weight",
+            "bert.embeddings.position_ids",
+        ] {
             assert!(is_leftover(name, "bert"), "{name}");
         }
-        for name in ["bert.encoder.layer.9.output.dense.weight", "clsx.weight", "embeddings.extra"] {
+        for name in [
+            "bert.encoder.layer.9.output.dense.weight",
+            "clsx.weight",
+            "embeddings.extra",
+        ] {
             assert!(!is_leftover(name, "bert"), "{name}");
         }
         assert!(is_task_head("classifier.weight") && !is_task_head("pooler.dense.weight"));

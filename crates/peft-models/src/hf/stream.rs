@@ -29,13 +29,21 @@ pub(crate) fn write_safetensors(
     mut bytes: impl FnMut(&Planned) -> Result<Vec<u8>, ModelError>,
 ) -> Result<(), ModelError> {
     // Wide types first keeps every tensor aligned, as the safetensors library does.
-    tensors.sort_by(|left, right| right.dtype.cmp(&left.dtype).then_with(|| left.name.cmp(&right.name)));
+    tensors.sort_by(|left, right| {
+        right
+            .dtype
+            .cmp(&left.dtype)
+            .then_with(|| left.name.cmp(&right.name))
+    });
     let header = header(path, &tensors)?;
     write_file(path, |out| {
-        out.write_all(&(header.len() as u64).to_le_bytes()).map_err(ModelError::io(path, "writing"))?;
-        out.write_all(&header).map_err(ModelError::io(path, "writing"))?;
+        out.write_all(&(header.len() as u64).to_le_bytes())
+            .map_err(ModelError::io(path, "writing"))?;
+        out.write_all(&header)
+            .map_err(ModelError::io(path, "writing"))?;
         for tensor in &tensors {
-            out.write_all(&bytes(tensor)?).map_err(ModelError::io(path, "writing"))?;
+            out.write_all(&bytes(tensor)?)
+                .map_err(ModelError::io(path, "writing"))?;
         }
         Ok(())
     })
@@ -46,21 +54,31 @@ pub(crate) fn write_file(
     path: &Path,
     fill: impl FnOnce(&mut BufWriter<&File>) -> Result<(), ModelError>,
 ) -> Result<(), ModelError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     builder.prefix(".peft-").suffix(".tmp");
     #[cfg(unix)]
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666);
     #[cfg(unix)]
     builder.permissions(permissions);
-    let temporary = builder.tempfile_in(folder).map_err(ModelError::io(folder, "creating a temporary file in"))?;
+    let temporary = builder
+        .tempfile_in(folder)
+        .map_err(ModelError::io(folder, "creating a temporary file in"))?;
     {
         let mut out = BufWriter::with_capacity(1 << 20, temporary.as_file());
         fill(&mut out)?;
         out.flush().map_err(ModelError::io(path, "writing"))?;
     }
-    temporary.as_file().sync_all().map_err(ModelError::io(path, "syncing"))?;
-    temporary.persist(path).map_err(|error| ModelError::io(path, "renaming to")(error.error))?;
+    temporary
+        .as_file()
+        .sync_all()
+        .map_err(ModelError::io(path, "syncing"))?;
+    temporary
+        .persist(path)
+        .map_err(|error| ModelError::io(path, "renaming to")(error.error))?;
     Ok(())
 }
 
@@ -82,7 +100,8 @@ fn header(path: &Path, tensors: &[Planned]) -> Result<Vec<u8>, ModelError> {
         (tensor.name.clone(), info)
     });
     let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    let metadata = Metadata::new(Some(format), infos.collect()).map_err(|error| damaged(error.to_string()))?;
+    let metadata =
+        Metadata::new(Some(format), infos.collect()).map_err(|error| damaged(error.to_string()))?;
     let mut header = serde_json::to_vec(&metadata).map_err(|error| damaged(error.to_string()))?;
     header.resize(header.len().next_multiple_of(8), b' ');
     Ok(header)

@@ -57,7 +57,13 @@ impl WeightReader {
     ///
     /// # Errors
     /// As [`TensorArchive::open`].
-    pub fn open(dir: &Path, prefix: &'static str, std: f64, seed: u64, device: &Device) -> Result<Self, ModelError> {
+    pub fn open(
+        dir: &Path,
+        prefix: &'static str,
+        std: f64,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
         let archive = TensorArchive::open(dir)?;
         let mut reader = Self::untrained(prefix, std, seed, device);
         reader.archive = Some(archive);
@@ -68,7 +74,10 @@ impl WeightReader {
     /// Has no file: every parameter starts afresh, normal weights with standard deviation `std`.
     #[must_use]
     pub fn untrained(prefix: &'static str, std: f64, seed: u64, device: &Device) -> Self {
-        #[expect(clippy::cast_possible_truncation, reason = "a standard deviation needs no f64")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a standard deviation needs no f64"
+        )]
         let std = std as f32;
         Self {
             dir: PathBuf::new(),
@@ -91,7 +100,13 @@ impl WeightReader {
 
     /// A linear layer of a head: it starts afresh when the file lacks it, and under [`HeadPolicy::Resize`] also when
     /// the file holds another shape.
-    pub fn head_linear(&mut self, path: &str, d_in: usize, d_out: usize, policy: HeadPolicy) -> AdaptedLinear {
+    pub fn head_linear(
+        &mut self,
+        path: &str,
+        d_in: usize,
+        d_out: usize,
+        policy: HeadPolicy,
+    ) -> AdaptedLinear {
         self.linear_with(path, d_in, d_out, Some(policy))
     }
 
@@ -118,7 +133,10 @@ impl WeightReader {
         }
         let mut ignored = Vec::new();
         if let Some(archive) = &self.archive {
-            let left = archive.entries().map(|(name, _)| name).filter(|name| !self.taken.contains(*name));
+            let left = archive
+                .entries()
+                .map(|(name, _)| name)
+                .filter(|name| !self.taken.contains(*name));
             for name in left {
                 if is_leftover(name, self.prefix) {
                     ignored.push(name.to_owned());
@@ -141,7 +159,13 @@ impl WeightReader {
         })
     }
 
-    fn linear_with(&mut self, path: &str, d_in: usize, d_out: usize, head: Option<HeadPolicy>) -> AdaptedLinear {
+    fn linear_with(
+        &mut self,
+        path: &str,
+        d_in: usize,
+        d_out: usize,
+        head: Option<HeadPolicy>,
+    ) -> AdaptedLinear {
         let name = format!("{path}.weight");
         let values = self.values(&name, &[d_out, d_in], Start::Normal, head);
         let values = transposed(&values, d_out, d_in);
@@ -152,7 +176,12 @@ impl WeightReader {
         AdaptedLinear::new(Site::new(path, d_in, d_out), weight, Some(bias))
     }
 
-    fn param<const D: usize>(&mut self, name: &str, shape: [usize; D], start: Start) -> Param<Tensor<D>> {
+    fn param<const D: usize>(
+        &mut self,
+        name: &str,
+        shape: [usize; D],
+        start: Start,
+    ) -> Param<Tensor<D>> {
         let values = self.values(name, &shape, start, None);
         self.register(name, values, shape, Layout::AsIs)
     }
@@ -170,14 +199,24 @@ impl WeightReader {
     }
 
     /// The values called `name` in the file's orientation; zeros, with a note, when the file does not fit.
-    fn values(&mut self, name: &str, shape: &[usize], start: Start, head: Option<HeadPolicy>) -> Vec<f32> {
+    fn values(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        start: Start,
+        head: Option<HeadPolicy>,
+    ) -> Vec<f32> {
         let count = shape.iter().product();
         let Some(archive) = &self.archive else {
             return self.start_afresh(name, start, count);
         };
         let found = spellings(name, self.prefix)
             .into_iter()
-            .find_map(|spelling| archive.entry(&spelling).map(|entry| (spelling, entry.clone())));
+            .find_map(|spelling| {
+                archive
+                    .entry(&spelling)
+                    .map(|entry| (spelling, entry.clone()))
+            });
         let Some((spelling, entry)) = found else {
             if head.is_some() {
                 return self.start_afresh(name, start, count);

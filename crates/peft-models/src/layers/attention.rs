@@ -12,7 +12,11 @@ const PADDED: f64 = -3.0e4;
 #[must_use]
 pub fn attention_bias(padding: &Tensor<2, Bool>) -> Tensor<4> {
     let [batch, seq] = padding.dims();
-    padding.clone().float().mul_scalar(PADDED).reshape([batch, 1, 1, seq])
+    padding
+        .clone()
+        .float()
+        .mul_scalar(PADDED)
+        .reshape([batch, 1, 1, seq])
 }
 
 /// `softmax(Q K^T / sqrt(d_head) + bias) V`, heads side by side, then the output projection.
@@ -54,10 +58,19 @@ impl Attention {
     /// `x [batch * seq, d_model]`, sequences of `seq` rows after one another; `bias [batch, 1, 1, seq]`, absent when
     /// the batch has no padding; output `[batch * seq, d_model]`.
     #[must_use]
-    pub fn forward(&self, x: Tensor<2>, seq: usize, bias: Option<&Tensor<4>>, pass: &mut Pass<'_>) -> Tensor<2> {
+    pub fn forward(
+        &self,
+        x: Tensor<2>,
+        seq: usize,
+        bias: Option<&Tensor<4>>,
+        pass: &mut Pass<'_>,
+    ) -> Tensor<2> {
         let [rows, d_model] = x.dims();
         let d_head = d_model / self.heads;
-        let split = |y: Tensor<2>| y.reshape([rows / seq, seq, self.heads, d_head]).swap_dims(1, 2);
+        let split = |y: Tensor<2>| {
+            y.reshape([rows / seq, seq, self.heads, d_head])
+                .swap_dims(1, 2)
+        };
         #[expect(clippy::cast_precision_loss, reason = "head widths are small numbers")]
         let scale = 1.0 / (d_head as f64).sqrt();
         let query = split(self.query.forward(x.clone(), pass).mul_scalar(scale));
@@ -69,7 +82,10 @@ impl Attention {
             None => scores,
         };
         let weights = pass.dropout(softmax(scores, 3), self.dropout);
-        let joined = weights.matmul(value).swap_dims(1, 2).reshape([rows, d_model]);
+        let joined = weights
+            .matmul(value)
+            .swap_dims(1, 2)
+            .reshape([rows, d_model]);
         self.output.forward(joined, pass)
     }
 
@@ -82,6 +98,11 @@ impl Attention {
     /// The four layers, to be changed.
     #[must_use]
     pub fn linears_mut(&mut self) -> [&mut AdaptedLinear; 4] {
-        [&mut self.query, &mut self.key, &mut self.value, &mut self.output]
+        [
+            &mut self.query,
+            &mut self.key,
+            &mut self.value,
+            &mut self.output,
+        ]
     }
 }

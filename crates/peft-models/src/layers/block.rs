@@ -43,10 +43,18 @@ pub struct Block {
 impl Block {
     /// Reads the block at `path`.
     #[must_use]
-    pub fn load(reader: &mut WeightReader, path: &str, names: &BlockNames, config: &EncoderConfig) -> Self {
+    pub fn load(
+        reader: &mut WeightReader,
+        path: &str,
+        names: &BlockNames,
+        config: &EncoderConfig,
+    ) -> Self {
         let (d, d_ff) = (config.d_model, config.d_ff);
-        let projections = names.attention.map(|name| reader.linear(&format!("{path}.{name}"), d, d));
-        let attention_norm = reader.layer_norm(&format!("{path}.{}", names.attention_norm), d, config.eps);
+        let projections = names
+            .attention
+            .map(|name| reader.linear(&format!("{path}.{name}"), d, d));
+        let attention_norm =
+            reader.layer_norm(&format!("{path}.{}", names.attention_norm), d, config.eps);
         let up = reader.linear(&format!("{path}.{}", names.up), d, d_ff);
         let down = reader.linear(&format!("{path}.{}", names.down), d_ff, d);
         Self {
@@ -61,7 +69,13 @@ impl Block {
 
     /// Applies the block; shapes as [`Attention::forward`].
     #[must_use]
-    pub fn forward(&self, x: Tensor<2>, seq: usize, bias: Option<&Tensor<4>>, pass: &mut Pass<'_>) -> Tensor<2> {
+    pub fn forward(
+        &self,
+        x: Tensor<2>,
+        seq: usize,
+        bias: Option<&Tensor<4>>,
+        pass: &mut Pass<'_>,
+    ) -> Tensor<2> {
         let attended = self.attention.forward(x.clone(), seq, bias, pass);
         let attended = pass.dropout(attended, self.attention_output_dropout);
         let x = self.attention_norm.forward(attended + x);
@@ -72,11 +86,17 @@ impl Block {
 
     /// The six linear layers: query, key, value, output, up, down.
     pub fn linears(&self) -> impl Iterator<Item = &AdaptedLinear> {
-        self.attention.linears().into_iter().chain([&self.mlp.up, &self.mlp.down])
+        self.attention
+            .linears()
+            .into_iter()
+            .chain([&self.mlp.up, &self.mlp.down])
     }
 
     /// The six linear layers, to be changed.
     pub fn linears_mut(&mut self) -> impl Iterator<Item = &mut AdaptedLinear> {
-        self.attention.linears_mut().into_iter().chain([&mut self.mlp.up, &mut self.mlp.down])
+        self.attention
+            .linears_mut()
+            .into_iter()
+            .chain([&mut self.mlp.up, &mut self.mlp.down])
     }
 }

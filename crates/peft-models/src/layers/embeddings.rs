@@ -42,14 +42,23 @@ pub struct TokenEmbeddings {
 impl TokenEmbeddings {
     /// Reads the tables; `names` are full paths below `base` (`bert.` or nothing).
     #[must_use]
-    pub fn load(reader: &mut WeightReader, base: &str, names: &EmbeddingNames, config: &EncoderConfig) -> Self {
+    pub fn load(
+        reader: &mut WeightReader,
+        base: &str,
+        names: &EmbeddingNames,
+        config: &EncoderConfig,
+    ) -> Self {
         let d = config.d_model;
         let types = names
             .types
             .map(|name| reader.embedding(&format!("{base}{name}"), config.token_types, d));
         Self {
             words: reader.embedding(&format!("{base}{}", names.words), config.vocab_size, d),
-            positions: reader.embedding(&format!("{base}{}", names.positions), config.max_positions, d),
+            positions: reader.embedding(
+                &format!("{base}{}", names.positions),
+                config.max_positions,
+                d,
+            ),
             types,
             norm: reader.layer_norm(&format!("{base}{}", names.norm), d, config.eps),
             dropout: config.hidden_dropout,
@@ -67,9 +76,10 @@ impl TokenEmbeddings {
                 let [_, d] = self.positions.lazy_shape().dims();
                 self.positions.val().slice([0..seq, 0..d]).unsqueeze::<3>()
             }
-            Numbering::AfterPadding { pad_id } => {
-                embedding(self.positions.val(), positions_after_padding(batch.ids.clone(), pad_id))
-            }
+            Numbering::AfterPadding { pad_id } => embedding(
+                self.positions.val(),
+                positions_after_padding(batch.ids.clone(), pad_id),
+            ),
         };
         let sum = match (&self.types, &batch.type_ids) {
             (None, _) => words + positions,
@@ -85,7 +95,10 @@ impl TokenEmbeddings {
 
 /// RoBERTa's numbering: tokens count up from `pad_id + 1`, padding keeps `pad_id`.
 fn positions_after_padding(ids: Tensor<2, Int>, pad_id: usize) -> Tensor<2, Int> {
-    #[expect(clippy::cast_possible_wrap, reason = "token ids are far below the largest i64")]
+    #[expect(
+        clippy::cast_possible_wrap,
+        reason = "token ids are far below the largest i64"
+    )]
     let pad = pad_id as i64;
     let token = ids.not_equal_elem(pad).int();
     token.clone().cumsum(1) * token + pad

@@ -1,4 +1,5 @@
 //! What the integration tests share: golden folders, expected tensors, comparison, folders to break.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 
 use std::fs;
@@ -12,7 +13,9 @@ use serde_json::Value;
 
 /// The folder `tests/golden/<name>`.
 pub(crate) fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(name)
 }
 
 /// The tensors of a golden folder's `expected.safetensors`.
@@ -24,13 +27,19 @@ impl Expected {
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
-        SafeTensors::deserialize(&self.0).unwrap().tensor(name).is_ok()
+        SafeTensors::deserialize(&self.0)
+            .unwrap()
+            .tensor(name)
+            .is_ok()
     }
 
     pub(crate) fn floats(&self, name: &str) -> Vec<f32> {
         let file = SafeTensors::deserialize(&self.0).unwrap();
         let (values, _) = file.tensor(name).unwrap().data().as_chunks::<4>();
-        values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+        values
+            .iter()
+            .map(|bytes| f32::from_le_bytes(*bytes))
+            .collect()
     }
 
     /// The rows of an integer matrix, without padding.
@@ -39,20 +48,33 @@ impl Expected {
         let integers = |name: &str| -> Vec<i64> {
             let tensor = file.tensor(name).unwrap();
             assert_eq!(tensor.dtype(), Dtype::I64);
-            tensor.data().as_chunks::<8>().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect()
+            tensor
+                .data()
+                .as_chunks::<8>()
+                .0
+                .iter()
+                .map(|bytes| i64::from_le_bytes(*bytes))
+                .collect()
         };
         let width = file.tensor(name).unwrap().shape()[1];
         let mask = integers("attention_mask");
         let values = integers(name);
         let row = |(values, mask): (&[i64], &[i64])| {
             let kept = values.iter().zip(mask).filter(|(_, mask)| **mask == 1);
-            kept.map(|(value, _)| u32::try_from(*value).unwrap()).collect()
+            kept.map(|(value, _)| u32::try_from(*value).unwrap())
+                .collect()
         };
-        values.chunks(width).zip(mask.chunks(width)).map(row).collect()
+        values
+            .chunks(width)
+            .zip(mask.chunks(width))
+            .map(row)
+            .collect()
     }
 
     pub(crate) fn batch(&self, pad_id: u32, device: &Device) -> TokenBatch {
-        let types = self.has("token_type_ids").then(|| self.rows("token_type_ids"));
+        let types = self
+            .has("token_type_ids")
+            .then(|| self.rows("token_type_ids"));
         TokenBatch::new(&self.rows("input_ids"), types.as_deref(), pad_id, device).unwrap()
     }
 }
@@ -64,9 +86,18 @@ pub(crate) fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 /// Fails unless every pair differs by less than `tolerance` and the expectation is not all zeros.
 pub(crate) fn assert_close(found: &[f32], expected: &[f32], tolerance: f32) {
     assert_eq!(found.len(), expected.len(), "number of values");
-    assert!(expected.iter().any(|value| value.abs() > 10.0 * tolerance), "the expectation is all zeros");
+    assert!(
+        expected.iter().any(|value| value.abs() > 10.0 * tolerance),
+        "the expectation is all zeros"
+    );
     let differences = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
-    let worst = differences.fold(0.0, |worst: f32, difference| if difference > worst || difference.is_nan() { difference } else { worst });
+    let worst = differences.fold(0.0, |worst: f32, difference| {
+        if difference > worst || difference.is_nan() {
+            difference
+        } else {
+            worst
+        }
+    });
     assert!(worst < tolerance, "largest difference {worst}");
 }
 
@@ -98,7 +129,11 @@ pub(crate) fn write_raw(dir: &Path, tensors: &[Raw]) {
         let view = TensorView::new(raw.dtype, raw.shape.clone(), &raw.bytes).unwrap();
         (raw.name.clone(), view)
     });
-    fs::write(dir.join("model.safetensors"), serialize(views, None).unwrap()).unwrap();
+    fs::write(
+        dir.join("model.safetensors"),
+        serialize(views, None).unwrap(),
+    )
+    .unwrap();
 }
 
 /// A copy of a golden folder whose tensors and configuration a test has changed.

@@ -25,6 +25,18 @@ pub struct BatchOptions {
     pub epoch: u64,
 }
 
+impl Default for BatchOptions {
+    fn default() -> Self {
+        Self {
+            batch_size: 32,
+            max_tokens: None,
+            group_by_length: true,
+            seed: 42,
+            epoch: 0,
+        }
+    }
+}
+
 /// The batches of one pass over a data set: every index exactly once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchPlan {

@@ -31,6 +31,28 @@ pub enum TargetKind {
     None,
 }
 
+/// What the examples of a file are given as targets.
+#[derive(Debug, Clone, Copy)]
+pub enum Targets<'a> {
+    /// Classes, numbered by these labels: fit them on the training file and use them for every file.
+    Classes(&'a LabelSet),
+    /// Numbers.
+    Values,
+    /// Nothing; a target column is not looked at.
+    Unknown,
+}
+
+impl Targets<'_> {
+    /// The kind of target.
+    pub fn kind(self) -> TargetKind {
+        match self {
+            Self::Classes(_) => TargetKind::Class,
+            Self::Values => TargetKind::Value,
+            Self::Unknown => TargetKind::None,
+        }
+    }
+}
+
 /// One example of a data set.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Example {
@@ -44,45 +66,32 @@ pub struct Example {
 
 /// Turns the rows of `table` into examples, in the order of the file.
 ///
-/// `labels` are needed for [`TargetKind::Class`] alone: fit them on the training file and use them for every file.
-///
 /// # Errors
 /// [`TrainError::MissingColumn`] when a column is not there; [`TrainError::Rows`] with every empty text, missing or
 /// unknown label and unusable number.
-///
-/// # Panics
-/// When `kind` is [`TargetKind::Class`] and `labels` is `None`.
 pub fn examples(
     table: &Table,
     roles: &Roles,
-    kind: TargetKind,
-    labels: Option<&LabelSet>,
+    targets: Targets<'_>,
 ) -> Result<Vec<Example>, TrainError> {
-    let columns = roles.resolve(table, kind)?;
+    let columns = roles.resolve(table, targets.kind())?;
     let mut problems = Problems::default();
     let mut examples = Vec::with_capacity(table.rows.len());
     for row in &table.rows {
-        let mut cell = |index: usize, read: &dyn Fn(&str, &Value) -> Result<Cell, RowFault>| {
-            read(&table.columns[index], &row.cells[index])
-                .map_err(|fault| problems.push(row.line, fault))
-                .ok()
+        let cell = |index: usize| (table.columns[index].as_str(), &row.cells[index]);
+        let text = problems.keep(row.line, text_cell(cell(columns.text)));
+        let pair = columns
+            .pair
+            .map(|index| problems.keep(row.line, text_cell(cell(index))));
+        let target = match (columns.target, targets) {
+            (Some(index), Targets::Classes(labels)) => class_cell(cell(index), labels),
+            (Some(index), Targets::Values) => value_cell(cell(index)),
+            _ => Ok(Target::None),
         };
-        let text = cell(columns.text, &text_cell);
-        let pair = columns.pair.map(|index| cell(index, &text_cell));
-        let target = match (columns.target, kind) {
-            (Some(index), TargetKind::Class) => {
-                let labels = labels.expect("classes need a label set");
-                cell(index, &|column, value| class_cell(column, value, labels))
-            }
-            (Some(index), TargetKind::Value) => cell(index, &value_cell),
-            _ => Some(Cell::Target(Target::None)),
-        };
-        if let (Some(Cell::Text(text)), Some(Cell::Target(target))) = (text, target) {
-            let pair = match pair {
-                None => None,
-                Some(Some(Cell::Text(pair))) => Some(pair),
-                Some(_) => continue,
-            };
+        let target = problems.keep(row.line, target);
+        // A pair of which one text is unusable is in the report and becomes no example.
+        let pair = pair.map_or(Some(None), |pair| pair.map(Some));
+        if let (Some(text), Some(pair), Some(target)) = (text, pair, target) {
             examples.push(Example { text, pair, target });
         }
     }
@@ -90,16 +99,10 @@ pub fn examples(
     Ok(examples)
 }
 
-/// A cell that was understood.
-enum Cell {
-    Text(String),
-    Target(Target),
-}
-
-fn text_cell(column: &str, value: &Value) -> Result<Cell, RowFault> {
+fn text_cell((column, value): (&str, &Value)) -> Result<String, RowFault> {
     const EXPECTED: &str = "a text";
     match value {
-        Value::String(text) if !text.trim().is_empty() => Ok(Cell::Text(text.clone())),
+        Value::String(text) if !text.trim().is_empty() => Ok(text.clone()),
         Value::String(_) | Value::Null => Err(RowFault::EmptyCell {
             column: column.to_string(),
             expected: EXPECTED,
@@ -112,15 +115,15 @@ fn text_cell(column: &str, value: &Value) -> Result<Cell, RowFault> {
     }
 }
 
-fn class_cell(column: &str, value: &Value, labels: &LabelSet) -> Result<Cell, RowFault> {
+fn class_cell((column, value): (&str, &Value), labels: &LabelSet) -> Result<Target, RowFault> {
     let label = label_text(column, value)?;
     let class = labels
         .id(&label)
         .ok_or_else(|| labels.unknown(column, &label))?;
-    Ok(Cell::Target(Target::Class(class)))
+    Ok(Target::Class(class))
 }
 
-fn value_cell(column: &str, value: &Value) -> Result<Cell, RowFault> {
+fn value_cell((column, value): (&str, &Value)) -> Result<Target, RowFault> {
     const EXPECTED: &str = "a finite number";
     let text = match value {
         Value::String(text) => text.trim().to_string(),
@@ -135,7 +138,7 @@ fn value_cell(column: &str, value: &Value) -> Result<Cell, RowFault> {
         });
     }
     match text.parse::<f64>() {
-        Ok(number) if number.is_finite() => Ok(Cell::Target(Target::Value(number))),
+        Ok(number) if number.is_finite() => Ok(Target::Value(number)),
         _ => Err(RowFault::WrongCell {
             column: column.to_string(),
             expected: EXPECTED,

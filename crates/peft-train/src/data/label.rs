@@ -29,10 +29,7 @@ impl LabelSet {
     /// [`TrainError::MissingColumn`] when there is no label column; [`TrainError::Rows`] with every missing label, or
     /// with the first row when it looks like a header.
     pub fn fit(table: &Table, roles: &Roles) -> Result<Self, TrainError> {
-        let columns = roles.resolve(table, TargetKind::Class)?;
-        let target = columns
-            .target
-            .expect("resolving for classes finds a target column");
+        let target = roles.target(table, TargetKind::Class)?;
         let column = &table.columns[target];
         let mut problems = Problems::default();
         let mut names = IndexSet::new();

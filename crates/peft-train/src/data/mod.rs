@@ -15,7 +15,7 @@ mod tokenize;
 
 pub use batch::{BatchOptions, BatchPlan};
 pub use collate::Padded;
-pub use example::{Example, Target, TargetKind, examples};
+pub use example::{Example, Target, TargetKind, Targets, examples};
 pub use label::LabelSet;
 pub use problem::{RowFault, RowProblem};
 pub use read::{ReadOptions, read_table};

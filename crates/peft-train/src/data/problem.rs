@@ -119,6 +119,11 @@ impl Problems {
         }
     }
 
+    /// The value of a cell, or nothing after noting what is wrong with it.
+    pub(crate) fn keep<T>(&mut self, line: u64, cell: Result<T, RowFault>) -> Option<T> {
+        cell.map_err(|fault| self.push(line, fault)).ok()
+    }
+
     /// An error that lists everything noted, or nothing when all rows were good.
     pub(crate) fn finish(self, path: &Path) -> Result<(), TrainError> {
         if self.count == 0 {

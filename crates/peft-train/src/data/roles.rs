@@ -58,26 +58,20 @@ impl Roles {
     /// a name stands twice.
     pub fn resolve(&self, table: &Table, kind: TargetKind) -> Result<RoleColumns, TrainError> {
         let (text, pair) = self.texts(table)?;
-        let usual = match kind {
-            TargetKind::None => {
-                return Ok(RoleColumns {
-                    text,
-                    pair,
-                    target: None,
-                });
-            }
-            TargetKind::Class => [LABEL, SCORE],
-            TargetKind::Value => [SCORE, LABEL],
+        let target = match kind {
+            TargetKind::None => None,
+            TargetKind::Class | TargetKind::Value => Some(self.target(table, kind)?),
         };
-        let target = match &self.target {
-            Some(name) => required(table, &[name])?,
-            None => required(table, &usual)?,
-        };
-        Ok(RoleColumns {
-            text,
-            pair,
-            target: Some(target),
-        })
+        Ok(RoleColumns { text, pair, target })
+    }
+
+    /// The target column alone.
+    pub(super) fn target(&self, table: &Table, kind: TargetKind) -> Result<usize, TrainError> {
+        match (&self.target, kind) {
+            (Some(name), _) => required(table, &[name]),
+            (None, TargetKind::Value) => required(table, &[SCORE, LABEL]),
+            (None, _) => required(table, &[LABEL, SCORE]),
+        }
     }
 
     fn texts(&self, table: &Table) -> Result<(usize, Option<usize>), TrainError> {

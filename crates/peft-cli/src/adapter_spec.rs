@@ -1,0 +1,66 @@
+//! From the settings of a run to what is attached.
+
+use anyhow::{Context, Result, bail};
+use peft_core::AdapterSpec;
+use peft_core::target::{Selector, Target, TargetRules};
+use peft_models::{ModelConfig, default_targets};
+
+use crate::registry::{self, METHODS};
+use crate::run_config::{Names, RunConfig, TaskKind};
+
+/// Builds the specification of the adapter that `config` asks for; `head_modules` are trained with it.
+pub fn build(config: &RunConfig, head_modules: &[String]) -> Result<AdapterSpec> {
+    let adapter = &config.adapter;
+    let Some(entry) = registry::find(&adapter.method) else {
+        let known: Vec<&str> = METHODS.iter().map(|entry| entry.id).collect();
+        bail!(
+            "unknown method `{}`; expected one of {}, head, full (see `peft methods`)",
+            adapter.method,
+            known.join(", ")
+        );
+    };
+    Ok(AdapterSpec {
+        method: (entry.from_options)(&adapter.options)?,
+        rank: adapter.rank,
+        alpha: config.alpha(),
+        targets: TargetRules {
+            target: targets(config)?,
+            exclude: adapter.exclude.as_ref().map(selector),
+            layers_to_transform: adapter.layers.clone(),
+            layers_pattern: adapter.layers_pattern.clone(),
+        },
+        rank_pattern: adapter.rank_pattern.clone(),
+        alpha_pattern: adapter.alpha_pattern.clone(),
+        modules_to_save: adapter.modules_to_save.clone().unwrap_or_else(|| head_modules.to_vec()),
+        task_type: Some(task_type(config.task).into()),
+        base_model: Some(config.model.display().to_string()),
+    })
+}
+
+/// PEFT's name of the task.
+fn task_type(task: TaskKind) -> &'static str {
+    match task {
+        TaskKind::SeqCls | TaskKind::Regression => "SEQ_CLS",
+    }
+}
+
+fn targets(config: &RunConfig) -> Result<Target> {
+    match &config.adapter.targets {
+        Some(Names::List(names)) => Ok(Target::List(names.clone())),
+        Some(Names::Text(text)) => Ok(Target::from_text(text)),
+        None => {
+            let model = ModelConfig::read(&config.model)?;
+            let names = default_targets(model.model_type()).with_context(|| {
+                format!("no default targets for `{}`; give --targets", model.model_type())
+            })?;
+            Ok(Target::List(names.iter().map(|name| (*name).to_owned()).collect()))
+        }
+    }
+}
+
+fn selector(names: &Names) -> Selector {
+    match names {
+        Names::List(names) => Selector::List(names.clone()),
+        Names::Text(pattern) => Selector::Regex(pattern.clone()),
+    }
+}

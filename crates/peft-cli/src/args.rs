@@ -1,0 +1,102 @@
+//! The command line: verbs and their flags.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::{eval, init, inspect, merge, plot, predict, quickstart, targets, train};
+
+/// Fine-tunes, inspects and merges adapters, without Python.
+#[derive(Debug, Parser)]
+#[command(name = "peft", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// Print one JSON value on stdout instead of text.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Fine-tune a bundled tiny model in under a minute: LoRA against head-only and full fine-tuning.
+    Quickstart(quickstart::QuickstartArgs),
+    /// Print a commented run file.
+    Init(init::InitArgs),
+    /// List the methods, their options and their papers.
+    Methods,
+    /// List the devices that this binary can compute on.
+    Devices,
+    /// Print what a bug report needs: version, devices, processors, memory.
+    Env,
+    /// Dry run: which modules would be adapted, how many parameters, how much memory.
+    Targets(targets::TargetsArgs),
+    /// Train an adapter, the head alone or the full model.
+    Train(train::TrainArgs),
+    /// Score a model, with or without an adapter, on a data file.
+    Eval(eval::EvalArgs),
+    /// Write the answers of a model to a JSONL file: index, label, logits.
+    Predict(predict::PredictArgs),
+    /// Fold an adapter into the weights of its model.
+    Merge(merge::MergeArgs),
+    /// Describe an adapter folder: rank, scale, norms, parameters.
+    Inspect(inspect::InspectArgs),
+    /// Draw the curves of a run directory as SVG and PNG.
+    Plot(plot::PlotArgs),
+}
+
+/// A model with an optional adapter, and where to compute.
+#[derive(Debug, Args)]
+pub struct ModelArgs {
+    /// Folder of the base model in the Hugging Face layout.
+    #[arg(long)]
+    pub model: PathBuf,
+    /// Adapter folder.
+    #[arg(long)]
+    pub adapter: Option<PathBuf>,
+    /// auto, flex, ndarray, wgpu[:n], vulkan[:n], metal[:n] or cuda[:n].
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+}
+
+/// A data file and how it is read.
+#[derive(Debug, Args)]
+pub struct DataArgs {
+    /// Data file: CSV, TSV, JSONL or JSON.
+    #[arg(long)]
+    pub data: PathBuf,
+    /// csv, tsv, jsonl or json, where the extension does not tell.
+    #[arg(long)]
+    pub format: Option<peft_train::data::Format>,
+    /// What a double quote means: auto, none or double.
+    #[arg(long, default_value = "auto")]
+    pub quoting: peft_train::data::Quoting,
+    /// Column names of a file without a header, for example text,label; `_` skips a column.
+    #[arg(long, value_delimiter = ',')]
+    pub columns: Option<Vec<String>>,
+    /// Largest number of tokens of an example.
+    #[arg(long, default_value_t = 128)]
+    pub max_length: usize,
+    /// Examples of a batch.
+    #[arg(long, default_value_t = 64)]
+    pub batch_size: usize,
+    /// Uses only so many examples, from the beginning of the file.
+    #[arg(long)]
+    pub limit: Option<usize>,
+}
+
+impl DataArgs {
+    /// The same in the form of a run file.
+    pub fn config(&self) -> crate::run_config::DataConfig {
+        crate::run_config::DataConfig {
+            format: self.format,
+            quoting: self.quoting,
+            columns: self.columns.clone(),
+            max_length: self.max_length,
+            limit: self.limit,
+            ..Default::default()
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! `peft devices`: which backends are compiled in, and which one `auto` takes.
+
+use anyhow::{Result, bail};
+use serde::Serialize;
+
+use crate::device::{self, BACKENDS};
+
+/// Environment variable by which Burn chooses what `auto` takes.
+pub const BURN_DEVICE: &str = "BURN_DEVICE";
+
+/// One backend.
+#[derive(Debug, Clone, Serialize)]
+pub struct BackendRow {
+    /// Name for `--device`, and the cargo feature that compiles it in.
+    pub name: &'static str,
+    /// Whether this binary has it.
+    pub compiled: bool,
+}
+
+/// What this binary can compute on.
+#[derive(Debug, Serialize)]
+struct DevicesResult {
+    backends: Vec<BackendRow>,
+    auto: String,
+}
+
+/// Every backend that this program knows.
+pub fn backends() -> Vec<BackendRow> {
+    let row = |(name, compiled): &(&'static str, bool)| BackendRow {
+        name,
+        compiled: *compiled,
+    };
+    BACKENDS.iter().map(row).collect()
+}
+
+/// The device that `auto` takes, as Burn prints it.
+///
+/// # Errors
+/// When the environment asks for a backend that is not compiled in.
+pub fn auto() -> Result<String> {
+    if let Ok(wanted) = std::env::var(BURN_DEVICE) {
+        let compiled: Vec<&str> = BACKENDS
+            .iter()
+            .filter_map(|(name, compiled)| compiled.then_some(*name))
+            .collect();
+        if !compiled.contains(&wanted.to_lowercase().as_str()) {
+            bail!(
+                "{BURN_DEVICE}={wanted}: this binary has {}; unset the variable or build with that backend",
+                compiled.join(", ")
+            );
+        }
+    }
+    let text = format!("{:?}", device::open("auto")?);
+    let inner = text
+        .strip_prefix("Device<")
+        .and_then(|rest| rest.strip_suffix('>'));
+    Ok(inner.unwrap_or(&text).to_owned())
+}
+
+/// Runs the verb.
+pub fn run(json: bool) -> Result<()> {
+    let result = DevicesResult {
+        backends: backends(),
+        auto: auto()?,
+    };
+    if json {
+        return super::print_json(&result);
+    }
+    for backend in &result.backends {
+        let state = match backend.compiled {
+            true => format!("compiled in: --device {}", backend.name),
+            false => format!(
+                "absent: cargo build --release -p peft-cli --features {}",
+                backend.name
+            ),
+        };
+        println!("{:<10}{state}", backend.name);
+    }
+    println!("{:<10}{}", "auto", result.auto);
+    Ok(())
+}

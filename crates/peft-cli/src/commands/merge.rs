@@ -1,0 +1,128 @@
+//! `peft merge`: a model folder with an adapter folded into its weights.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use peft_core::file::prepare_folder;
+use peft_core::merge::{MergedSite, merge};
+use peft_core::values::named_tensors;
+use peft_models::hf::{FloatDtype, HostTensors, save_model};
+use serde::Serialize;
+
+use crate::{device, open};
+
+/// Number type of the written weights.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum DtypeArg {
+    /// 32 bits.
+    F32,
+    /// Brain float, 16 bits.
+    Bf16,
+    /// Half precision, 16 bits.
+    F16,
+}
+
+/// What to merge, and where to.
+#[derive(Debug, Args)]
+pub struct MergeArgs {
+    /// Folder of the base model in the Hugging Face layout.
+    #[arg(long)]
+    model: PathBuf,
+    /// Adapter folder.
+    #[arg(long)]
+    adapter: PathBuf,
+    /// Model folder to write.
+    #[arg(long)]
+    out: PathBuf,
+    /// Number type of the written weights; that of the base when absent.
+    #[arg(long, value_enum)]
+    dtype: Option<DtypeArg>,
+    /// Write into a directory that is not empty.
+    #[arg(long)]
+    overwrite: bool,
+    /// auto, flex, ndarray, wgpu[:n], vulkan[:n], metal[:n] or cuda[:n].
+    #[arg(long, default_value = "auto")]
+    device: String,
+}
+
+/// What a merge did.
+#[derive(Debug, Serialize)]
+pub struct MergeResult {
+    /// Folder that was written.
+    pub out: PathBuf,
+    /// Largest output difference of a merged layer, relative to its largest output.
+    pub largest_output_error: f32,
+    /// Largest change of a weight.
+    pub largest_change: f32,
+    /// Each merged layer.
+    pub sites: Vec<MergedSite>,
+}
+
+/// Runs the verb.
+pub fn run(args: &MergeArgs, json: bool) -> Result<()> {
+    prepare_folder(&args.out, args.overwrite).context("use --overwrite to write there all the same")?;
+    let dtype = args.dtype.map(|dtype| match dtype {
+        DtypeArg::F32 => FloatDtype::F32,
+        DtypeArg::Bf16 => FloatDtype::Bf16,
+        DtypeArg::F16 => FloatDtype::F16,
+    });
+    let result = merge_folder(args, dtype)?;
+    if json {
+        return super::print_json(&result);
+    }
+    println!("{} layers merged into {}", result.sites.len(), result.out.display());
+    println!("largest change of a weight: {:.3e}", result.largest_change);
+    println!("largest output difference: {:.3e} of the largest output", result.largest_output_error);
+    Ok(())
+}
+
+/// Merges the adapter of `args` and writes the model folder.
+fn merge_folder(args: &MergeArgs, dtype: Option<FloatDtype>) -> Result<MergeResult> {
+    let device = device::open(&args.device)?;
+    let answering = open::answering(&args.model, Some(&args.adapter), &device)?;
+    let loaded = answering.loaded;
+    let labels = answering.labels.as_ref();
+    let config = match labels {
+        Some(labels) => {
+            let names: Vec<String> = labels.names().map(str::to_owned).collect();
+            loaded.config.with_labels(&names)
+        }
+        None => loaded.config,
+    };
+    let merged = merge(loaded.model)?;
+    let sites = merged.sites.clone();
+    let model = merged.into_model();
+    // The base is read again from its folder and only what changed is replaced, so that nothing else is touched.
+    let changed: Vec<String> = sites.iter().map(|site| format!("{}.weight", site.path)).collect();
+    let saved = answering.spec.map(|spec| spec.modules_to_save).unwrap_or_default();
+    let keep: std::collections::HashSet<_> = loaded
+        .names
+        .iter()
+        .filter(|(_, name, _)| {
+            let module = name.rsplit_once('.').map_or(*name, |(module, _)| module);
+            changed.iter().any(|changed| changed == name)
+                || loaded.fresh.iter().any(|fresh| fresh == name)
+                || saved.iter().any(|saved| is_part_of(module, saved))
+        })
+        .map(|(id, _, _)| id)
+        .collect();
+    let tensors: HostTensors = named_tensors(&model, &loaded.names, |id| keep.contains(&id))
+        .into_iter()
+        .map(|(name, tensor)| (name, (tensor.shape, tensor.data)))
+        .collect();
+    save_model(&args.model, &args.out, &config, &tensors, dtype)?;
+    let largest = |value: fn(&MergedSite) -> f32| sites.iter().map(value).fold(0.0f32, f32::max);
+    Ok(MergeResult {
+        out: args.out.clone(),
+        largest_output_error: largest(|site| site.output_error),
+        largest_change: largest(|site| site.max_change),
+        sites,
+    })
+}
+
+/// Whether a module's path, or that of one above it, ends with `saved`, as PEFT compares them.
+fn is_part_of(module: &str, saved: &str) -> bool {
+    std::iter::successors(Some(module), |path| path.rsplit_once('.').map(|(above, _)| above))
+        .any(|path| path.ends_with(saved))
+}

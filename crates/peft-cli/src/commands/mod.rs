@@ -1,0 +1,23 @@
+//! The verbs, one file each.
+
+pub mod devices;
+pub mod env;
+pub mod eval;
+pub mod init;
+pub mod inspect;
+pub mod merge;
+pub mod methods;
+pub mod plot;
+pub mod predict;
+pub mod quickstart;
+pub mod targets;
+pub mod train;
+
+use anyhow::Result;
+use serde::Serialize;
+
+/// Prints one JSON value on stdout.
+pub fn print_json(value: &impl Serialize) -> Result<()> {
+    println!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
+}

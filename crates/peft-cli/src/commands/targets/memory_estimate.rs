@@ -1,0 +1,176 @@
+//! How much memory a training run holds: an estimate, by these formulas.
+//!
+//! Every value is a 32-bit float, 4 bytes. With `P` base parameters, `A` adapter parameters, `T` that train:
+//!
+//! - weights `4 P`, adapter `4 A`, gradients `4 T`, AdamW's two moments `8 T`;
+//! - activations: what the backward pass needs of the blocks that gradients pass through, for a batch of `b`
+//!   sequences of `s` tokens, width `d`, inner width `f`, `h` heads:
+//!   `4 * blocks * (b s (ROW_D d + ROW_F f) + SCORES b h s^2)`.
+//!
+//! Not counted: the program itself, the data, buffers that live for one operation, and memory that the allocator
+//! keeps. A real run therefore needs more; the estimate is for comparing settings and for a first guess.
+
+use std::fmt;
+
+use peft_models::EncoderConfig;
+use serde::Serialize;
+
+use crate::run_config::RunConfig;
+
+/// Bytes of a value.
+const BYTES: u64 = 4;
+/// Tensors of `[rows, d]` that a block keeps.
+const ROW_D: u64 = 18;
+/// Tensors of `[rows, d_ff]` that a block keeps.
+const ROW_F: u64 = 3;
+/// Tensors of `[batch, heads, seq, seq]` that a block keeps.
+const SCORES: u64 = 4;
+
+/// The sizes that decide how much the backward pass keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Activations {
+    /// Blocks that gradients pass through.
+    pub(super) blocks: usize,
+    /// Sequences of a batch.
+    pub(super) batch: usize,
+    /// Tokens of the longest sequence.
+    pub(super) length: usize,
+    /// Width of the hidden states.
+    pub(super) d_model: usize,
+    /// Width inside the perceptron.
+    pub(super) d_ff: usize,
+    /// Attention heads.
+    pub(super) heads: usize,
+}
+
+impl Activations {
+    /// The largest batch of the run `config`, through every block of the model.
+    pub(super) fn of(model: &EncoderConfig, config: &RunConfig) -> Self {
+        let length = config.data.max_length.min(model.max_length());
+        let limit = config.train.max_tokens.map_or(usize::MAX, |tokens| (tokens / length.max(1)).max(1));
+        Self {
+            blocks: model.layers,
+            batch: config.train.batch_size.min(limit),
+            length,
+            d_model: model.d_model,
+            d_ff: model.d_ff,
+            heads: model.heads,
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        let [blocks, batch, length, d, f, heads] =
+            [self.blocks, self.batch, self.length, self.d_model, self.d_ff, self.heads].map(|size| size as u64);
+        let rows = batch * length * (ROW_D * d + ROW_F * f);
+        let scores = SCORES * batch * heads * length * length;
+        BYTES * blocks * (rows + scores)
+    }
+}
+
+/// Bytes by purpose.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct MemoryEstimate {
+    /// Weights of the base model.
+    pub(super) weights: u64,
+    /// Weights of the adapter.
+    pub(super) adapter: u64,
+    /// Gradients of what trains.
+    pub(super) gradients: u64,
+    /// AdamW's two moments of what trains.
+    pub(super) moments: u64,
+    /// What the backward pass keeps.
+    pub(super) activations: u64,
+    /// All of it.
+    pub(super) total: u64,
+    /// Sequences of the batch.
+    pub(super) batch_size: usize,
+    /// Tokens of its longest sequence.
+    pub(super) length: usize,
+    /// The figures are an estimate, not a measurement.
+    pub(super) estimate: bool,
+}
+
+impl MemoryEstimate {
+    /// The estimate for `base` and `adapter` parameters of which `trainable` train.
+    pub(super) fn new(base: usize, adapter: usize, trainable: usize, activations: &Activations) -> Self {
+        let bytes = |count: usize| BYTES * count as u64;
+        let parts = [
+            bytes(base),
+            bytes(adapter),
+            bytes(trainable),
+            2 * bytes(trainable),
+            activations.bytes(),
+        ];
+        let [weights, adapter, gradients, moments, kept] = parts;
+        Self {
+            weights,
+            adapter,
+            gradients,
+            moments,
+            activations: kept,
+            total: parts.iter().sum(),
+            batch_size: activations.batch,
+            length: activations.length,
+            estimate: true,
+        }
+    }
+}
+
+impl fmt::Display for MemoryEstimate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "memory, estimated for batches of {} x {} tokens (a run needs more: program, data, short-lived buffers):",
+            self.batch_size, self.length
+        )?;
+        let parts = [
+            ("weights", self.weights),
+            ("adapter", self.adapter),
+            ("gradients", self.gradients),
+            ("moments", self.moments),
+            ("activations", self.activations),
+            ("total", self.total),
+        ];
+        let line = |(name, bytes): (&str, u64)| format!("  {name:<12}{:>10.1} MiB", bytes as f64 / 1_048_576.0);
+        f.write_str(&parts.map(line).join("\n"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: Activations = Activations {
+        blocks: 2,
+        batch: 3,
+        length: 5,
+        d_model: 8,
+        d_ff: 32,
+        heads: 2,
+    };
+
+    #[test]
+    fn every_part_follows_its_formula_and_the_total_is_their_sum() {
+        let estimate = MemoryEstimate::new(1000, 100, 110, &SMALL);
+        assert_eq!((estimate.weights, estimate.adapter), (4000, 400));
+        assert_eq!((estimate.gradients, estimate.moments), (440, 880));
+        let rows = 15 * (ROW_D * 8 + ROW_F * 32);
+        let scores = SCORES * 3 * 2 * 25;
+        assert_eq!(estimate.activations, 4 * 2 * (rows + scores));
+        assert_eq!(estimate.total, 4000 + 400 + 440 + 880 + estimate.activations);
+    }
+
+    #[test]
+    fn a_token_limit_makes_the_batch_smaller_and_a_frozen_encoder_keeps_nothing() {
+        let text = r#"{"model_type":"bert","vocab_size":9,"hidden_size":8,"num_hidden_layers":2,"num_attention_heads":2,
+            "hidden_act":"gelu","intermediate_size":32,"max_position_embeddings":40,"type_vocab_size":2}"#;
+        let raw = peft_models::ModelConfig::parse(std::path::Path::new("config.json"), text).unwrap();
+        let model = (peft_models::Family::of(&raw).unwrap().read)(&raw).unwrap();
+        let mut config = RunConfig::default();
+        assert_eq!(Activations::of(&model, &config).length, 40);
+        config.train.max_tokens = Some(80);
+        assert_eq!(Activations::of(&model, &config).batch, 2);
+        let frozen = Activations { blocks: 0, ..SMALL };
+        assert_eq!(MemoryEstimate::new(1, 0, 0, &frozen).activations, 0);
+    }
+}

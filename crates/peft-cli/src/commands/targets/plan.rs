@@ -1,0 +1,151 @@
+//! What a run would train, without attaching anything.
+
+use std::collections::HashMap;
+
+use anyhow::Result;
+use burn::module::{Module, ModuleVisitor, Param, ParamId};
+use burn::tensor::Tensor;
+use peft_core::target::is_saved_module;
+use peft_core::{Adaptable, AttachedSite, ParameterCount};
+use peft_models::{Loaded, SequenceClassifier};
+use peft_train::data::LabelSet;
+
+use super::Unmatched;
+use super::memory_estimate::{Activations, MemoryEstimate};
+use crate::run_config::{RunConfig, TaskKind};
+use crate::{adapter_spec, data, device, open};
+
+/// What a run would train.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// Layers that would be adapted.
+    pub(super) sites: Vec<AttachedSite>,
+    /// Base parameters that would train as a whole, sorted.
+    pub(super) saved: Vec<String>,
+    /// Target entries that match no layer.
+    pub(super) unmatched: Vec<Unmatched>,
+    /// Parameters that would train, and all.
+    pub(super) parameters: ParameterCount,
+    /// What the run would hold in memory.
+    pub(super) memory: MemoryEstimate,
+}
+
+/// Plans the run that `config` describes.
+///
+/// # Errors
+/// When the model cannot be read, the method is unknown, or the targets select nothing.
+pub(super) fn make(config: &RunConfig) -> Result<Plan> {
+    let device = device::open(&config.device)?;
+    let loaded = open::classifier(
+        &config.model,
+        outputs(config)?,
+        config.base_dropout,
+        config.train.seed,
+        &device,
+    )?;
+    plan(config, &loaded)
+}
+
+/// How many outputs the head gets, as far as the settings tell; else what the model's configuration says.
+fn outputs(config: &RunConfig) -> Result<Option<usize>> {
+    match config.task {
+        TaskKind::Regression => Ok(Some(1)),
+        TaskKind::SeqCls if config.data.train.as_os_str().is_empty() => Ok(None),
+        TaskKind::SeqCls => {
+            let table = data::table(&config.data, &config.data.train)?;
+            Ok(Some(LabelSet::fit(&table, &config.data.roles)?.len()))
+        }
+    }
+}
+
+fn plan(config: &RunConfig, loaded: &Loaded<SequenceClassifier>) -> Result<Plan> {
+    let head_modules = loaded.head_modules();
+    let mut sites = Vec::new();
+    let mut unmatched = Vec::new();
+    let saved_modules = match config.adapter.method.as_str() {
+        "full" => None,
+        "head" => Some(head_modules),
+        _ => {
+            let spec = adapter_spec::build(config, &head_modules)?;
+            let report = spec.plan(&loaded.model.sites(), &loaded.model.output_heads())?;
+            sites = report.sites;
+            unmatched.extend(report.unmatched.into_iter().map(|unmatched| Unmatched {
+                entry: unmatched.entry,
+                near: unmatched.near,
+            }));
+            Some(spec.modules_to_save)
+        }
+    };
+    let sizes = Sizes::of(&loaded.model);
+    let mut saved = Vec::new();
+    let mut saved_size = 0;
+    for (id, name, _) in loaded.names.iter() {
+        if saved_modules.as_ref().is_none_or(|modules| is_saved(name, modules)) {
+            saved.push(name.to_owned());
+            saved_size += sizes.0.get(&id).copied().unwrap_or(0);
+        }
+    }
+    saved.sort();
+    let base: usize = sizes.0.values().sum();
+    let adapter: usize = sites.iter().map(|site| site.trainable).sum();
+    let activations = Activations {
+        blocks: trained_blocks(loaded, &sites, &saved),
+        ..Activations::of(loaded.model.encoder.config(), config)
+    };
+    Ok(Plan {
+        sites,
+        saved,
+        unmatched,
+        parameters: ParameterCount {
+            trainable: adapter + saved_size,
+            total: base + adapter,
+        },
+        memory: MemoryEstimate::new(base, adapter, adapter + saved_size, &activations),
+    })
+}
+
+/// Blocks that gradients pass through: from the first one in which something trains to the last.
+fn trained_blocks(
+    loaded: &Loaded<SequenceClassifier>,
+    sites: &[AttachedSite],
+    saved: &[String],
+) -> usize {
+    let blocks = loaded.model.encoder.config().layers;
+    let below_blocks = |name: &&String| name.contains("embeddings");
+    if saved.iter().any(|name| below_blocks(&name)) {
+        return blocks;
+    }
+    let adapted = sites.iter().map(|site| site.path.as_str());
+    let first = adapted
+        .chain(saved.iter().map(String::as_str))
+        .filter_map(|path| path.split('.').find_map(|segment| segment.parse::<usize>().ok()))
+        .min();
+    first.map_or(0, |first| blocks.saturating_sub(first))
+}
+
+/// Whether the parameter belongs to one of the modules trained as a whole.
+fn is_saved(parameter: &str, modules: &[String]) -> bool {
+    let above = |path: &&str| path.rsplit_once('.').map(|(above, _)| above);
+    let module = parameter.rsplit_once('.').map_or(parameter, |(module, _)| module);
+    std::iter::successors(Some(module), |path| above(path)).any(|path| is_saved_module(path, modules))
+}
+
+/// Number of values of every parameter.
+struct Sizes(HashMap<ParamId, usize>);
+
+impl Sizes {
+    fn of<M: Module>(model: &M) -> Self {
+        let mut sizes = Self(HashMap::new());
+        model.visit(&mut sizes);
+        sizes
+    }
+}
+
+impl ModuleVisitor for Sizes {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.0.insert(param.id, param.lazy_shape().num_elements());
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,201 @@
+//! `peft train`: a run from a run file, from flags, or from both.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::progress::Progress;
+use crate::run::{self, RunOptions, RunResult};
+use crate::run_config::{RunConfig, parse_setting};
+
+/// Settings of a run; flags win over the run file, and `--set` over both.
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// Run file (TOML); `peft init` prints one.
+    pub run: Option<PathBuf>,
+    #[command(flatten)]
+    settings: SettingArgs,
+    /// Any setting by its dotted name, for example train.warmup=0.1; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Write into a directory that is not empty.
+    #[arg(long)]
+    overwrite: bool,
+    /// Continue the run in --out from its last checkpoint.
+    #[arg(long)]
+    resume: bool,
+}
+
+/// Flags of the most used settings.
+#[derive(Debug, Args)]
+pub struct SettingArgs {
+    /// Folder of the base model in the Hugging Face layout.
+    #[arg(long)]
+    model: Option<String>,
+    /// seq-cls or regression.
+    #[arg(long)]
+    task: Option<String>,
+    /// Training file: CSV, TSV, JSONL or JSON.
+    #[arg(long)]
+    train: Option<String>,
+    /// Validation file.
+    #[arg(long)]
+    valid: Option<String>,
+    /// Column names of a file without a header, for example text,label; `_` skips a column.
+    #[arg(long)]
+    columns: Option<String>,
+    /// Method: see `peft methods`; or head, or full.
+    #[arg(long)]
+    method: Option<String>,
+    /// Rank.
+    #[arg(long)]
+    rank: Option<i64>,
+    /// Alpha; twice the rank when absent.
+    #[arg(long)]
+    alpha: Option<f64>,
+    /// Module names, comma-separated; or all-linear; or /regex/.
+    #[arg(long)]
+    targets: Option<String>,
+    /// Probability that an input of the adapter is dropped while training.
+    #[arg(long)]
+    dropout: Option<f64>,
+    /// Peak learning rate.
+    #[arg(long)]
+    lr: Option<f64>,
+    /// constant, linear or cosine.
+    #[arg(long)]
+    schedule: Option<String>,
+    /// Warm-up: a number of steps, or a share such as 0.1.
+    #[arg(long)]
+    warmup: Option<String>,
+    /// Passes over the training data.
+    #[arg(long)]
+    epochs: Option<i64>,
+    /// Largest number of steps.
+    #[arg(long)]
+    max_steps: Option<i64>,
+    /// Examples of a batch.
+    #[arg(long)]
+    batch_size: Option<i64>,
+    /// Largest number of tokens of an example.
+    #[arg(long)]
+    max_length: Option<i64>,
+    /// Uses only so many training examples.
+    #[arg(long)]
+    limit: Option<i64>,
+    /// Seed of factors, data order and dropout.
+    #[arg(long)]
+    seed: Option<i64>,
+    /// Run directory.
+    #[arg(long)]
+    out: Option<String>,
+    /// auto, flex, ndarray, wgpu[:n], vulkan[:n], metal[:n] or cuda[:n].
+    #[arg(long)]
+    device: Option<String>,
+}
+
+impl SettingArgs {
+    /// The flags that were given, as settings of a run file.
+    pub fn settings(&self) -> Vec<(String, toml::Value)> {
+        let text = |key: &str, value: &Option<String>| {
+            value.clone().map(|value| (key.to_owned(), toml::Value::String(value)))
+        };
+        let whole = |key: &str, value: Option<i64>| {
+            value.map(|value| (key.to_owned(), toml::Value::Integer(value)))
+        };
+        let float = |key: &str, value: Option<f64>| {
+            value.map(|value| (key.to_owned(), toml::Value::Float(value)))
+        };
+        let list = |key: &str, value: &Option<String>| {
+            value.as_deref().map(|value| (key.to_owned(), names(value)))
+        };
+        let warmup = self.warmup.as_deref().map(|warmup| {
+            let value = warmup.parse().map_or_else(
+                |_| warmup.parse().map_or(toml::Value::String(warmup.into()), toml::Value::Float),
+                toml::Value::Integer,
+            );
+            ("train.warmup".to_owned(), value)
+        });
+        [
+            text("model", &self.model),
+            text("task", &self.task),
+            text("data.train", &self.train),
+            text("data.valid", &self.valid),
+            self.columns.as_deref().map(|columns| ("data.columns".to_owned(), comma_list(columns))),
+            text("adapter.method", &self.method),
+            whole("adapter.rank", self.rank),
+            float("adapter.alpha", self.alpha),
+            list("adapter.targets", &self.targets),
+            float("adapter.options.dropout", self.dropout),
+            float("train.lr", self.lr),
+            text("train.schedule", &self.schedule),
+            warmup,
+            whole("train.epochs", self.epochs),
+            whole("train.max_steps", self.max_steps),
+            whole("train.batch_size", self.batch_size),
+            whole("data.max_length", self.max_length),
+            whole("data.limit", self.limit),
+            whole("train.seed", self.seed),
+            text("out", &self.out),
+            text("device", &self.device),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+/// `all-linear` and `/regex/` are one text, anything else a list of names.
+fn names(value: &str) -> toml::Value {
+    if value.eq_ignore_ascii_case(peft_core::target::ALL_LINEAR) {
+        return toml::Value::String(value.into());
+    }
+    match value.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')) {
+        Some(regex) => toml::Value::String(regex.into()),
+        None => comma_list(value),
+    }
+}
+
+fn comma_list(value: &str) -> toml::Value {
+    let items = value.split(',').map(|item| toml::Value::String(item.trim().to_owned()));
+    toml::Value::Array(items.collect())
+}
+
+/// The settings of a run from its file, its flags and `--set`.
+pub fn config(run: Option<&PathBuf>, flags: &SettingArgs, set: &[String]) -> Result<RunConfig> {
+    let mut settings = flags.settings();
+    for text in set {
+        settings.push(parse_setting(text)?);
+    }
+    RunConfig::load(run.map(PathBuf::as_path), &settings)
+}
+
+/// Runs the verb.
+pub fn run(args: &TrainArgs, json: bool) -> Result<()> {
+    let config = config(args.run.as_ref(), &args.settings, &args.set)?;
+    let options = RunOptions {
+        overwrite: args.overwrite,
+        resume: args.resume,
+    };
+    let progress = Progress::new(config.train.log_every);
+    let result = run::train(&config, options, vec![Box::new(progress)])?;
+    if json {
+        return super::print_json(&result);
+    }
+    print(&result);
+    Ok(())
+}
+
+fn print(result: &RunResult) {
+    let report = &result.report;
+    println!("{}", result.parameters);
+    println!("{} steps, {} tokens, {:.1} s", report.steps, report.tokens, report.seconds);
+    if let Some(scores) = &report.scores {
+        println!("valid loss {:.4}", scores.loss);
+        for (name, value) in &scores.metrics {
+            println!("{name} {value:.4}");
+        }
+    }
+    println!("written to {}", result.out.display());
+}

@@ -1,0 +1,134 @@
+//! Data files of a run to a task that can be trained.
+
+use anyhow::Result;
+use peft_models::hf::ModelConfig;
+use peft_train::data::{
+    Example, LabelSet, ReadOptions, Roles, Table, Targets, TextTokenizer, TokenizeOptions, examples,
+    read_table,
+};
+use peft_train::metric::Metric;
+use peft_train::task::{Objective, SequenceTask, TextSet};
+
+use crate::run_config::{DataConfig, RunConfig, TaskKind};
+
+/// The data of a run, tokenised.
+#[derive(Debug)]
+pub struct PreparedData {
+    /// Training and validation data.
+    pub task: SequenceTask,
+    /// The labels, for classification.
+    pub labels: Option<LabelSet>,
+    /// Examples cut to the maximum length.
+    pub truncated: usize,
+}
+
+/// Reads and tokenises the files of a run.
+///
+/// # Errors
+/// Everything that is wrong with a file, with the place.
+pub fn prepare(config: &RunConfig) -> Result<PreparedData> {
+    let mut table = table(&config.data, &config.data.train)?;
+    let labels = match config.task {
+        TaskKind::SeqCls => Some(LabelSet::fit(&table, &config.data.roles)?),
+        TaskKind::Regression => None,
+    };
+    if let Some(limit) = config.data.limit {
+        table.rows.truncate(limit);
+    }
+    let tokenizer = tokenizer(&config.model, config.data.max_length)?;
+    let targets = targets(labels.as_ref());
+    let (train, mut truncated) = text_set(&tokenizer, &examples(&table, &config.data.roles, targets)?)?;
+    let valid = match &config.data.valid {
+        None => None,
+        Some(path) => {
+            let table = self::table(&config.data, path)?;
+            let (set, cut) = text_set(&tokenizer, &examples(&table, &config.data.roles, targets)?)?;
+            truncated += cut;
+            Some(set)
+        }
+    };
+    let task = SequenceTask {
+        train,
+        valid,
+        pad_id: tokenizer.pad_id(),
+        objective: objective(labels.as_ref()),
+        metrics: metrics(&config.metrics, labels.as_ref()),
+        eval_batch_size: config.train.eval_batch_size,
+    };
+    Ok(PreparedData {
+        task,
+        labels,
+        truncated,
+    })
+}
+
+/// Reads one data file.
+///
+/// # Errors
+/// When it cannot be read, with the place.
+pub fn table(config: &DataConfig, path: &std::path::Path) -> Result<Table> {
+    let options = ReadOptions {
+        format: config.format,
+        quoting: config.quoting,
+        columns: config.columns.clone(),
+        wanted: config.roles.names(),
+        ..ReadOptions::default()
+    };
+    Ok(read_table(path, &options)?)
+}
+
+/// Examples of one data file.
+///
+/// # Errors
+/// When rows are unusable, all of them.
+pub fn read_examples(table: &Table, roles: &Roles, targets: Targets<'_>) -> Result<Vec<Example>> {
+    Ok(examples(table, roles, targets)?)
+}
+
+/// The tokenizer of a model folder.
+///
+/// # Errors
+/// When it is missing or broken.
+pub fn tokenizer(model: &std::path::Path, max_length: usize) -> Result<TextTokenizer> {
+    let config = ModelConfig::read(model)?;
+    let options = TokenizeOptions {
+        max_length,
+        pad_id: None,
+        vocab_size: Some(config.positive("vocab_size")?),
+    };
+    Ok(TextTokenizer::load(model, &options)?)
+}
+
+/// Tokenises examples; the second value says how many were cut.
+///
+/// # Errors
+/// When a text becomes no tokens, or a token does not exist in the model.
+pub fn text_set(tokenizer: &TextTokenizer, examples: &[Example]) -> Result<(TextSet, usize)> {
+    let tokenized = tokenizer.encode(examples)?;
+    Ok((TextSet::new(tokenized.examples, examples), tokenized.truncated))
+}
+
+/// What to read from the target column.
+#[must_use]
+pub fn targets(labels: Option<&LabelSet>) -> Targets<'_> {
+    labels.map_or(Targets::Values, Targets::Classes)
+}
+
+/// What the logits mean.
+#[must_use]
+pub fn objective(labels: Option<&LabelSet>) -> Objective {
+    labels.map_or(Objective::Value, |labels| Objective::Classes(labels.len()))
+}
+
+/// The metrics asked for, or those usual for the task.
+#[must_use]
+pub fn metrics(asked: &[Metric], labels: Option<&LabelSet>) -> Vec<Metric> {
+    if !asked.is_empty() {
+        return asked.to_vec();
+    }
+    match labels.map(LabelSet::len) {
+        None => vec![Metric::Pearson, Metric::Spearman, Metric::Mse],
+        Some(2) => vec![Metric::Accuracy, Metric::F1, Metric::Matthews],
+        Some(_) => vec![Metric::Accuracy, Metric::F1Macro, Metric::Matthews],
+    }
+}

@@ -1,0 +1,14 @@
+//! The one list of methods: one line each.
+
+use peft_core::MethodEntry;
+
+/// Every method of this program.
+pub const METHODS: &[&MethodEntry] = &[
+    &peft_core::lora::LORA,
+    &peft_core::lora::RSLORA,
+];
+
+/// The entry called `id`.
+pub fn find(id: &str) -> Option<&'static MethodEntry> {
+    METHODS.iter().copied().find(|entry| entry.id == id)
+}

@@ -1,0 +1,271 @@
+//! A training run from its settings: data, model, adapter, training, results.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use burn::module::Module;
+use burn::tensor::Device;
+use peft_core::file::{prepare_folder, write_atomic};
+use peft_core::gradient::Chain;
+use peft_core::tie::TieGroups;
+use peft_core::{ParameterCount, attach, count, mark_trainable, values};
+use peft_models::hf::{HostTensors, save_model};
+use peft_models::{Loaded, SequenceClassifier};
+use peft_train::data::LabelSet;
+use peft_train::task::SequenceTask;
+use peft_train::{Callback, TrainReport, Trained, TrainedAdapter, TrainedWeights, Trainer};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::adapter_spec;
+use crate::data;
+use crate::device;
+use crate::run_config::RunConfig;
+
+/// Name under which a run attaches its adapter; Python PEFT calls it so too.
+pub const ADAPTER: &str = "default";
+/// Label names beside an adapter.
+pub const LABELS_FILE: &str = "labels.json";
+/// Resolved settings of a run.
+pub const RUN_FILE: &str = "run.toml";
+/// Figures of a finished run.
+pub const RESULTS_FILE: &str = "results.json";
+
+/// How a run treats what is already there.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RunOptions {
+    /// Write into a directory that is not empty.
+    pub overwrite: bool,
+    /// Continue from the last checkpoint.
+    pub resume: bool,
+}
+
+/// What a run ended with.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunResult {
+    /// Identifier of the method, `head` or `full`.
+    pub method: String,
+    /// Run directory: an adapter folder, or a model folder for `head` and `full`.
+    pub out: PathBuf,
+    /// Parameters that trained, and all.
+    pub parameters: ParameterCount,
+    /// Training examples.
+    pub examples: usize,
+    /// Examples cut to the maximum length.
+    pub truncated: usize,
+    /// Steps, seconds, scores.
+    #[serde(flatten)]
+    pub report: TrainReport,
+    /// Largest resident memory of the process so far, in MiB, where the system tells.
+    pub peak_memory_mib: Option<u64>,
+}
+
+/// What trains in a prepared model.
+enum Part {
+    Adapter(Box<TrainedAdapter>),
+    Weights(TrainedWeights),
+}
+
+/// Runs the training that `config` describes.
+///
+/// # Errors
+/// Whatever is wrong with the settings, the data, the model or the disk; checkpoints stay.
+pub fn train(
+    config: &RunConfig,
+    options: RunOptions,
+    callbacks: Vec<Box<dyn Callback + '_>>,
+) -> Result<RunResult> {
+    check_paths(config)?;
+    let device = device::open(&config.device)?.autodiff();
+    let prepared = data::prepare(config)?;
+    claim_directory(config, options)?;
+    let labels = prepared.labels.as_ref();
+    let loaded = load(config, labels, &device)?;
+    if !loaded.fresh.is_empty() {
+        eprintln!("starting afresh: {}", loaded.fresh.join(", "));
+    }
+    let task = prepared.task;
+    let (model, part) = make_trainable(config, loaded.model, &loaded.names, &loaded.head_modules)?;
+    let parameters = count(&model, &HashSet::new());
+    eprintln!("{parameters}");
+    write_atomic(&config.out.join(RUN_FILE), config.to_toml()?.as_bytes())?;
+    let trained: &dyn Trained<SequenceClassifier> = match &part {
+        Part::Adapter(adapter) => adapter.as_ref(),
+        Part::Weights(weights) => weights,
+    };
+    let mut trainer = Trainer {
+        task: &task,
+        options: &config.train,
+        trained,
+        names: &loaded.names,
+        ties: TieGroups::default(),
+        transforms: Chain::default(),
+        callbacks,
+        dir: config.out.clone(),
+        fingerprint: fingerprint(config, &task)?,
+    };
+    let (model, report) = trainer.run(model, options.resume)?;
+    write_labels(&config.out, labels)?;
+    if let Part::Weights(weights) = &part {
+        write_full_model(config, &model, weights, &loaded.config)?;
+    }
+    let result = RunResult {
+        method: config.adapter.method.clone(),
+        out: config.out.clone(),
+        parameters,
+        examples: task.train.encoded.len(),
+        truncated: prepared.truncated,
+        report,
+        peak_memory_mib: crate::memory::peak_mib(),
+    };
+    let text = serde_json::to_string_pretty(&result)?;
+    write_atomic(&config.out.join(RESULTS_FILE), text.as_bytes())?;
+    Ok(result)
+}
+
+/// A classifier with what the run needs to know of it.
+struct Opened {
+    model: SequenceClassifier,
+    names: peft_core::ParamNames,
+    config: peft_models::ModelConfig,
+    head_modules: Vec<String>,
+    fresh: Vec<String>,
+}
+
+fn load(config: &RunConfig, labels: Option<&LabelSet>, device: &Device) -> Result<Opened> {
+    let num_labels = labels.map_or(1, LabelSet::len);
+    let loaded: Loaded<SequenceClassifier> = crate::open::classifier(
+        &config.model,
+        Some(num_labels),
+        config.base_dropout,
+        config.train.seed,
+        device,
+    )?;
+    let head_modules = loaded.head_modules();
+    let names: Option<Vec<String>> = labels.map(|labels| labels.names().map(str::to_owned).collect());
+    let config = match names {
+        Some(names) => loaded.config.with_labels(&names),
+        None => loaded.config,
+    };
+    Ok(Opened {
+        model: loaded.model,
+        names: loaded.names,
+        config,
+        head_modules,
+        fresh: loaded.fresh,
+    })
+}
+
+fn make_trainable(
+    config: &RunConfig,
+    model: SequenceClassifier,
+    names: &peft_core::ParamNames,
+    head_modules: &[String],
+) -> Result<(SequenceClassifier, Part)> {
+    let ids: HashSet<_> = match config.adapter.method.as_str() {
+        "full" => names.iter().map(|(id, _, _)| id).collect(),
+        "head" => names
+            .iter()
+            .filter(|(_, name, _)| head_modules.iter().any(|head| is_below(name, head)))
+            .map(|(id, _, _)| id)
+            .collect(),
+        _ => {
+            let spec = adapter_spec::build(config, head_modules)?;
+            let (model, report) = attach(model, names, ADAPTER, &spec, config.train.seed)?;
+            for unmatched in &report.unmatched {
+                eprintln!("warning: {unmatched}");
+            }
+            let adapter = TrainedAdapter {
+                names: names.clone(),
+                spec,
+                name: ADAPTER.into(),
+            };
+            return Ok((model, Part::Adapter(Box::new(adapter))));
+        }
+    };
+    let weights = TrainedWeights {
+        names: names.clone(),
+        ids,
+    };
+    Ok((mark_trainable(model, &weights.ids), Part::Weights(weights)))
+}
+
+fn is_below(parameter: &str, module: &str) -> bool {
+    parameter
+        .strip_prefix(module)
+        .is_some_and(|rest| rest.starts_with('.'))
+}
+
+fn check_paths(config: &RunConfig) -> Result<()> {
+    let missing: Vec<&str> = [
+        ("model", config.model.as_os_str().is_empty()),
+        ("data.train (--train)", config.data.train.as_os_str().is_empty()),
+        ("out", config.out.as_os_str().is_empty()),
+    ]
+    .into_iter()
+    .filter_map(|(name, missing)| missing.then_some(name))
+    .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    bail!(crate::Usage(format!(
+        "missing settings: {}; give them as flags or in a run file (see `peft init`)",
+        missing.join(", ")
+    )))
+}
+
+/// Makes sure that the run directory is ours to write.
+fn claim_directory(config: &RunConfig, options: RunOptions) -> Result<()> {
+    prepare_folder(&config.out, options.overwrite || options.resume)
+        .with_context(|| "use --overwrite to write there all the same, or --resume to continue the run")?;
+    if options.overwrite && !options.resume {
+        for step in peft_train::Checkpoints::new(&config.out, 1).steps()? {
+            let old = peft_train::Checkpoints::new(&config.out, 1).path(step);
+            std::fs::remove_dir_all(&old)
+                .with_context(|| format!("cannot remove the old checkpoint {}", old.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Digest of everything that decides the course of a run, the data included.
+fn fingerprint(config: &RunConfig, task: &SequenceTask) -> Result<String> {
+    let mut settings = config.clone();
+    settings.out = PathBuf::new();
+    settings.train.log_every = 1;
+    settings.train.keep_checkpoints = 1;
+    settings.train.save_every = None;
+    let mut digest = Sha256::new();
+    digest.update(settings.to_toml()?);
+    for (row, target) in task.train.encoded.iter().zip(&task.train.targets) {
+        digest.update(format!("{:?}{:?}{target:?}\n", row.ids, row.type_ids));
+    }
+    let bytes = digest.finalize();
+    Ok(bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn write_labels(out: &Path, labels: Option<&LabelSet>) -> Result<()> {
+    if let Some(labels) = labels {
+        let names: Vec<&str> = labels.names().collect();
+        write_atomic(&out.join(LABELS_FILE), serde_json::to_string(&names)?.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// A run without an adapter ends with a whole model folder.
+fn write_full_model(
+    config: &RunConfig,
+    model: &SequenceClassifier,
+    weights: &TrainedWeights,
+    model_config: &peft_models::ModelConfig,
+) -> Result<()> {
+    let tensors = values::named_tensors(&model.valid(), &weights.names, |id| weights.ids.contains(&id));
+    let tensors: HostTensors = tensors
+        .into_iter()
+        .map(|(name, tensor)| (name, (tensor.shape, tensor.data)))
+        .collect();
+    save_model(&config.model, &config.out, model_config, &tensors, None)?;
+    std::fs::remove_file(config.out.join(peft_train::WEIGHTS_FILE)).ok();
+    Ok(())
+}

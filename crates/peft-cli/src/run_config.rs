@@ -1,0 +1,303 @@
+//! The run file: every setting of a training run, from TOML, flags and `--set`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use peft_train::TrainOptions;
+use peft_train::data::{Format, Quoting, Roles};
+use peft_train::metric::Metric;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// What the model is trained for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TaskKind {
+    /// One text or a pair to one of several labels.
+    #[default]
+    SeqCls,
+    /// One text or a pair to a number.
+    Regression,
+}
+
+/// A training run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunConfig {
+    /// What the model is trained for.
+    pub task: TaskKind,
+    /// Folder of the base model in the Hugging Face layout.
+    pub model: PathBuf,
+    /// Run directory.
+    pub out: PathBuf,
+    /// Where to compute: `auto`, `flex`, `wgpu:0`, ...
+    pub device: String,
+    /// Metrics to report; the first one compares models.
+    pub metrics: Vec<Metric>,
+    /// Dropout of the base model while training; without it, what its config.json says.
+    pub base_dropout: Option<f64>,
+    /// Training and validation data.
+    pub data: DataConfig,
+    /// What trains.
+    pub adapter: AdapterConfig,
+    /// How it trains.
+    pub train: TrainOptions,
+}
+
+impl Default for RunConfig {
+    fn default() -> Self {
+        Self {
+            task: TaskKind::SeqCls,
+            model: PathBuf::new(),
+            out: PathBuf::new(),
+            device: "auto".into(),
+            metrics: vec![],
+            base_dropout: None,
+            data: DataConfig::default(),
+            adapter: AdapterConfig::default(),
+            train: TrainOptions::default(),
+        }
+    }
+}
+
+/// Where examples come from and how they are read.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataConfig {
+    /// Training file: CSV, TSV, JSONL or JSON.
+    pub train: PathBuf,
+    /// Validation file.
+    pub valid: Option<PathBuf>,
+    /// Format, where the extension does not tell.
+    pub format: Option<Format>,
+    /// What a double quote means in CSV and TSV.
+    pub quoting: Quoting,
+    /// Column names of a file without a header.
+    pub columns: Option<Vec<String>>,
+    /// Which columns hold text, second text and target, where they are named unusually.
+    pub roles: Roles,
+    /// Largest number of tokens of an example.
+    pub max_length: usize,
+    /// Uses only so many training examples, from the beginning of the file.
+    pub limit: Option<usize>,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            train: PathBuf::new(),
+            valid: None,
+            format: None,
+            quoting: Quoting::Auto,
+            columns: None,
+            roles: Roles::default(),
+            max_length: 128,
+            limit: None,
+        }
+    }
+}
+
+/// One text (a regex, or `all-linear`) or a list of names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Names {
+    /// A regular expression, or `all-linear`.
+    Text(String),
+    /// Names or suffixes of module paths.
+    List(Vec<String>),
+}
+
+/// What trains: an adapter method, `head` alone, or the `full` model.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdapterConfig {
+    /// Identifier of the method, `head` or `full`.
+    pub method: String,
+    /// Rank where no pattern says otherwise.
+    pub rank: usize,
+    /// Alpha where no pattern says otherwise; twice the rank when absent.
+    pub alpha: Option<f64>,
+    /// Adapted modules; the architecture's defaults when absent.
+    pub targets: Option<Names>,
+    /// Modules left out.
+    pub exclude: Option<Names>,
+    /// Indices of the layers to adapt; all when absent.
+    pub layers: Option<Vec<usize>>,
+    /// Name of the list that layer indices count, for example `layer`.
+    pub layers_pattern: Vec<String>,
+    /// Path pattern to rank, first match wins.
+    pub rank_pattern: indexmap::IndexMap<String, usize>,
+    /// Path pattern to alpha, first match wins.
+    pub alpha_pattern: indexmap::IndexMap<String, f64>,
+    /// Modules trained as a whole; the task's head when absent.
+    pub modules_to_save: Option<Vec<String>>,
+    /// The method's own options.
+    pub options: Map<String, Value>,
+}
+
+impl Default for AdapterConfig {
+    fn default() -> Self {
+        Self {
+            method: "lora".into(),
+            rank: 8,
+            alpha: None,
+            targets: None,
+            exclude: None,
+            layers: None,
+            layers_pattern: vec![],
+            rank_pattern: indexmap::IndexMap::new(),
+            alpha_pattern: indexmap::IndexMap::new(),
+            modules_to_save: None,
+            options: Map::new(),
+        }
+    }
+}
+
+/// Keys below which anything may stand: patterns are the user's own, options are checked by the method.
+const FREE: &[&str] = &["adapter.rank_pattern", "adapter.alpha_pattern", "adapter.options"];
+
+impl RunConfig {
+    /// Reads a run file, if there is one, and lays `settings` (dotted key, value) over it, later ones winning.
+    pub fn load(file: Option<&Path>, settings: &[(String, toml::Value)]) -> Result<Self> {
+        let mut table = match file {
+            None => toml::Table::new(),
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("cannot read run file {}", path.display()))?;
+                text.parse().with_context(|| format!("run file {}", path.display()))?
+            }
+        };
+        for (key, value) in settings {
+            set(&mut table, key, value.clone())?;
+        }
+        let known = serde_json::to_value(Self::default()).context("listing the known settings")?;
+        let unknown = unknown_keys(&toml::Value::Table(table.clone()), &known, "");
+        if !unknown.is_empty() {
+            bail!("unknown settings:\n{}", unknown.join("\n"));
+        }
+        let config: Self = table.try_into().context("in the settings of the run")?;
+        config.train.check()?;
+        Ok(config)
+    }
+
+    /// Alpha where no pattern says otherwise.
+    pub fn alpha(&self) -> f64 {
+        self.adapter.alpha.unwrap_or(2.0 * self.adapter.rank as f64)
+    }
+
+    /// The run file that repeats this run.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self).context("writing the run file")
+    }
+}
+
+/// `key=value` as `--set` takes it; the value is TOML, or else text.
+pub fn parse_setting(text: &str) -> Result<(String, toml::Value)> {
+    let Some((key, value)) = text.split_once('=') else {
+        bail!("--set {text}: expected key=value, for example train.lr=1e-3");
+    };
+    Ok((key.trim().to_owned(), parse_value(value.trim())))
+}
+
+/// A TOML value; anything that is none is taken as text.
+fn parse_value(text: &str) -> toml::Value {
+    let document: Result<toml::Table, _> = format!("value = {text}").parse();
+    document
+        .ok()
+        .and_then(|mut table| table.remove("value"))
+        .unwrap_or_else(|| toml::Value::String(text.to_owned()))
+}
+
+fn set(table: &mut toml::Table, key: &str, value: toml::Value) -> Result<()> {
+    match key.split_once('.') {
+        None => {
+            table.insert(key.to_owned(), value);
+        }
+        Some((head, rest)) => {
+            let inner = table
+                .entry(head)
+                .or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            let Some(inner) = inner.as_table_mut() else {
+                bail!("setting `{key}`: `{head}` is a value, not a table");
+            };
+            set(inner, rest, value)?;
+        }
+    }
+    Ok(())
+}
+
+fn unknown_keys(given: &toml::Value, known: &Value, path: &str) -> Vec<String> {
+    let (Some(given), Some(known)) = (given.as_table(), known.as_object()) else {
+        return vec![];
+    };
+    let mut unknown = vec![];
+    for (key, value) in given {
+        let full = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        match known.get(key) {
+            Some(below) if !FREE.contains(&full.as_str()) => {
+                unknown.extend(unknown_keys(value, below, &full));
+            }
+            Some(_) => {}
+            None => unknown.push(describe_unknown(&full, key, known)),
+        }
+    }
+    unknown
+}
+
+fn describe_unknown(full: &str, key: &str, known: &Map<String, Value>) -> String {
+    let near = known
+        .keys()
+        .map(|candidate| (strsim::jaro_winkler(key, candidate), candidate))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|left, right| left.0.total_cmp(&right.0));
+    match near {
+        Some((_, candidate)) => format!("  `{full}`: did you mean `{candidate}`?"),
+        None => {
+            let names: Vec<&str> = known.keys().map(String::as_str).collect();
+            format!("  `{full}`: expected one of {}", names.join(", "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(settings: &[&str]) -> Result<RunConfig> {
+        let settings: Vec<_> = settings.iter().map(|s| parse_setting(s).unwrap()).collect();
+        RunConfig::load(None, &settings)
+    }
+
+    #[test]
+    fn later_settings_win_and_reach_every_table() {
+        let config = load(&["train.lr=1e-3", "train.lr=0.5", "adapter.options.dropout=0.1", "model=a b"]).unwrap();
+        assert_eq!(config.train.lr, 0.5);
+        assert_eq!(config.adapter.options["dropout"], 0.1);
+        assert_eq!(config.model, Path::new("a b"));
+    }
+
+    #[test]
+    fn unknown_keys_are_all_named_with_the_nearest_known_one() {
+        let error = load(&["train.learning_rate=1", "adapter.rnak=4", "modle=x"]).unwrap_err().to_string();
+        for part in ["`train.learning_rate`", "`adapter.rnak`: did you mean `rank`?", "did you mean `model`?"] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_written_run_file_reads_back_as_the_same_run() {
+        let config = load(&["adapter.targets=[\"query\"]", "adapter.rank_pattern={\"a.*b\"=3}", "train.seed=7"]).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run.toml");
+        std::fs::write(&path, config.to_toml().unwrap()).unwrap();
+        let again = RunConfig::load(Some(&path), &[]).unwrap();
+        assert_eq!(again.to_toml().unwrap(), config.to_toml().unwrap());
+        assert_eq!(again.adapter.rank_pattern["a.*b"], 3);
+    }
+
+    #[test]
+    fn senseless_values_are_refused_with_their_name() {
+        let error = format!("{:#}", load(&["train.batch_size=0"]).unwrap_err());
+        assert!(error.contains("batch_size"), "{error}");
+    }
+}

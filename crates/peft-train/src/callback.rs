@@ -1,0 +1,56 @@
+//! Callbacks: what may look at, or steer, every step of a run.
+
+use burn::optim::GradientsParams;
+use peft_core::Trainable;
+
+use crate::schedule::Schedule;
+use crate::task::Scores;
+
+/// The step that is being taken.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// Optimizer steps taken before this one.
+    pub index: usize,
+    /// Optimizer steps of the whole run.
+    pub total: usize,
+    /// Epoch, counted from 0.
+    pub epoch: usize,
+    /// Learning rate of this step; a callback may change it in `step_begin`.
+    pub lr: f64,
+    /// Mean loss of the step's batches; NaN before the backward pass.
+    pub loss: f64,
+    /// Real tokens seen since the run began, padding not counted.
+    pub tokens: usize,
+    /// Figures that gradient transforms reported, such as `grad_norm`.
+    pub figures: Vec<(&'static str, f64)>,
+}
+
+/// Looks at, or steers, a training run. Every method does nothing by default.
+pub trait Callback {
+    /// Before the forward pass; may set the learning rate.
+    fn step_begin(&mut self, _step: &mut Step) {}
+
+    /// After the backward pass and before the gradient transforms.
+    fn after_backward(&mut self, _step: &Step, _grads: &mut GradientsParams, _params: &Trainable) {}
+
+    /// After the optimizer's step.
+    fn step_end(&mut self, _step: &Step) {}
+
+    /// After an evaluation.
+    fn evaluated(&mut self, _step: usize, _scores: &Scores) {}
+}
+
+/// Sets the learning rate of every step: `lr = peak * schedule(step)`.
+#[derive(Debug, Clone, Copy)]
+pub struct ScheduledRate {
+    /// Peak learning rate.
+    pub peak: f64,
+    /// Its shape over the run.
+    pub schedule: Schedule,
+}
+
+impl Callback for ScheduledRate {
+    fn step_begin(&mut self, step: &mut Step) {
+        step.lr = self.peak * self.schedule.factor(step.index);
+    }
+}

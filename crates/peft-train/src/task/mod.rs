@@ -1,0 +1,64 @@
+//! Tasks: what a batch is, what its loss is, and how a model is judged.
+
+mod seq_cls;
+
+use burn::tensor::{Device, Tensor};
+use indexmap::IndexMap;
+use peft_core::{Adaptable, Pass};
+use serde::{Deserialize, Serialize};
+
+use crate::TrainError;
+use crate::metric::Metric;
+
+pub use seq_cls::{Objective, SequenceTask, TextSet, classify, score_logits};
+
+/// How a model did on a validation set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Scores {
+    /// Mean loss over the examples.
+    pub loss: f64,
+    /// Metric name to value; absent where a metric is not defined.
+    pub metrics: IndexMap<String, f64>,
+}
+
+impl Scores {
+    /// The value by which models are compared, greater is better: the headline metric, or minus the loss.
+    #[must_use]
+    pub fn rank(&self, headline: Metric) -> f64 {
+        match self.metrics.get(headline.name()) {
+            Some(value) if headline.higher_is_better() => *value,
+            Some(value) => -value,
+            None => -self.loss,
+        }
+    }
+}
+
+/// What the training loop needs to know of a task.
+pub trait Task {
+    /// The model it trains.
+    type Model: Adaptable;
+
+    /// Lengths in tokens of the training examples, for batching.
+    fn lengths(&self) -> Vec<usize>;
+
+    /// Mean loss over the given training examples, shape `[1]`.
+    ///
+    /// # Errors
+    /// When the batch does not fit the model.
+    fn loss(
+        &self,
+        model: &Self::Model,
+        examples: &[usize],
+        device: &Device,
+        pass: &mut Pass<'_>,
+    ) -> Result<Tensor<1>, TrainError>;
+
+    /// Scores on the validation set; `None` when there is none.
+    ///
+    /// # Errors
+    /// When a batch does not fit the model.
+    fn evaluate(&self, model: &Self::Model, device: &Device) -> Result<Option<Scores>, TrainError>;
+
+    /// The metric by which models are compared.
+    fn headline(&self) -> Metric;
+}
