@@ -10,6 +10,7 @@ mod bench;
 mod device_test;
 mod edit;
 mod new_method;
+mod pretrain;
 mod shell;
 mod tidy;
 mod validate;
@@ -37,6 +38,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Run the contract tests of the method crates on one device.
     Test(device_test::Arguments),
+    /// Make the bundled model of `peft quickstart` again, from its seed.
+    Pretrain(pretrain::Arguments),
     /// Write the skeleton of a new method.
     NewMethod(new_method::Arguments),
     /// Write the skeleton of something new.
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(&root),
         Command::Bench(arguments) => bench::run(&root, arguments),
         Command::Test(arguments) => device_test::run(&root, arguments),
+        Command::Pretrain(arguments) => pretrain::run(&root, arguments),
         Command::NewMethod(arguments) | Command::New(New::Method(arguments)) => {
             new_method::run(&root, arguments)
         }

@@ -10,7 +10,7 @@ use peft_core::file::{prepare_folder, write_atomic};
 use peft_core::gradient::Chain;
 use peft_core::tie::TieGroups;
 use peft_core::{ParameterCount, attach, count, mark_trainable, values};
-use peft_models::hf::{HostTensors, save_model};
+use peft_models::hf::save_model;
 use peft_models::{Loaded, SequenceClassifier};
 use peft_train::data::LabelSet;
 use peft_train::task::SequenceTask;
@@ -76,6 +76,18 @@ pub fn train(
     options: RunOptions,
     callbacks: Vec<Box<dyn Callback + '_>>,
 ) -> Result<RunResult> {
+    Ok(train_model(config, options, callbacks)?.0)
+}
+
+/// As [`train`], and returns the model that the run ends with, on its autodiff device.
+///
+/// # Errors
+/// As [`train`].
+pub fn train_model(
+    config: &RunConfig,
+    options: RunOptions,
+    callbacks: Vec<Box<dyn Callback + '_>>,
+) -> Result<(RunResult, SequenceClassifier)> {
     check_paths(config)?;
     let device = device::open(&config.device)?.autodiff();
     let prepared = data::prepare(config)?;
@@ -121,7 +133,7 @@ pub fn train(
     };
     let text = serde_json::to_string_pretty(&result)?;
     write_atomic(&config.out.join(RESULTS_FILE), text.as_bytes())?;
-    Ok(result)
+    Ok((result, model))
 }
 
 /// A classifier with what the run needs to know of it.
@@ -261,10 +273,6 @@ fn write_full_model(
     model_config: &peft_models::ModelConfig,
 ) -> Result<()> {
     let tensors = values::named_tensors(&model.valid(), &weights.names, |id| weights.ids.contains(&id));
-    let tensors: HostTensors = tensors
-        .into_iter()
-        .map(|(name, tensor)| (name, (tensor.shape, tensor.data)))
-        .collect();
     save_model(&config.model, &config.out, model_config, &tensors, None)?;
     std::fs::remove_file(config.out.join(peft_train::WEIGHTS_FILE)).ok();
     Ok(())

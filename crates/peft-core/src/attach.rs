@@ -9,10 +9,11 @@ use serde::Serialize;
 use crate::error::PeftError;
 use crate::fields;
 use crate::linear::AdaptedLinear;
+use crate::lora::Lora;
 use crate::method::{Method, Slot};
 use crate::names::ParamNames;
 use crate::site::Site;
-use crate::target::{TargetRules, UnmatchedTarget, is_saved_module, pattern_value};
+use crate::target::{Target, TargetRules, UnmatchedTarget, is_saved_module, pattern_value};
 use crate::trainable::mark_trainable;
 
 /// A model whose linear layers can carry adapters.
@@ -57,6 +58,23 @@ pub struct AdapterSpec {
     pub task_type: Option<String>,
     /// Name or path of the base model, written to files.
     pub base_model: Option<String>,
+}
+
+impl Default for AdapterSpec {
+    /// LoRA of rank 8 and alpha 16 on every linear layer.
+    fn default() -> Self {
+        Self {
+            method: Box::new(Lora::default()),
+            rank: 8,
+            alpha: 16.0,
+            targets: TargetRules::new(Target::AllLinear),
+            rank_pattern: IndexMap::new(),
+            alpha_pattern: IndexMap::new(),
+            modules_to_save: vec![],
+            task_type: None,
+            base_model: None,
+        }
+    }
 }
 
 impl Clone for AdapterSpec {

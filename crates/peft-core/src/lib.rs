@@ -47,3 +47,8 @@ pub use observe::{DeltaEvent, Observer, OutputNorms};
 pub use pass::Pass;
 pub use site::{Site, SiteKind};
 pub use trainable::{Trainable, TrainableParam, mark_trainable};
+
+/// The examples of the README, compiled and run with the documentation tests.
+#[cfg(all(doctest, feature = "testing"))]
+#[doc = include_str!("../../../README.md")]
+pub struct Readme;

@@ -64,6 +64,17 @@ pub struct Lora {
     pub scaling: Scaling,
 }
 
+impl Default for Lora {
+    /// No dropout, Kaiming-uniform `A`, `alpha / rank`.
+    fn default() -> Self {
+        Self {
+            dropout: 0.0,
+            init: LoraInit::Kaiming,
+            scaling: Scaling::Standard,
+        }
+    }
+}
+
 /// LoRA's entry in a registry of methods.
 pub const LORA: MethodEntry = MethodEntry {
     id: "lora",

@@ -179,23 +179,38 @@ fn replace_weight(linear: &mut AdaptedLinear, merged: Tensor<2>) -> Kept {
     }
 }
 
-/// Compares both layers on a fixed probe of 16 rows with entries between -1 and 1.
+/// Compares both layers in f32 on a fixed probe of 16 rows with entries between -1 and 1.
 fn output_error(linear: &AdaptedLinear, merged: Tensor<2>) -> f32 {
     let d_in = linear.site().d_in;
     let values: Vec<f32> = (0..16 * d_in)
         .map(|i| ((i as f32) * 0.7311).sin())
         .collect();
+    let linear = in_f32(linear);
     let device = linear.weight.val().device();
     let probe = Tensor::<2>::from_data(TensorData::new(values, [16, d_in]), &device);
-    let dtype = linear.weight.val().dtype();
-    let adapted = untracked(linear.forward(cast_like(probe.clone(), dtype), &mut Pass::eval()));
-    let adapted = adapted.cast(FloatDType::F32);
+    let adapted = untracked(linear.forward(probe.clone(), &mut Pass::eval()));
     let mut direct = untracked(probe).matmul(merged);
     if let Some(bias) = &linear.bias {
-        direct = direct + untracked(bias.val()).cast(FloatDType::F32).unsqueeze();
+        direct = direct + untracked(bias.val()).unsqueeze();
     }
     let scale = largest(direct.clone()).max(f32::MIN_POSITIVE);
     largest(adapted - direct) / scale
+}
+
+/// The layer with its base in the type of the adapters' factors.
+fn in_f32(linear: &AdaptedLinear) -> AdaptedLinear {
+    let mut linear = linear.clone();
+    if linear.weight.val().dtype() != DType::F32 {
+        linear.weight = linear.weight.map(|weight| weight.cast(FloatDType::F32));
+    }
+    linear.bias = linear.bias.map(|bias| {
+        if bias.val().dtype() == DType::F32 {
+            bias
+        } else {
+            bias.map(|bias| bias.cast(FloatDType::F32))
+        }
+    });
+    linear
 }
 
 fn untracked<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {

@@ -1,6 +1,7 @@
 //! What travels with one forward pass through a model.
 
-use burn::tensor::{Distribution, Tensor};
+use burn::tensor::Tensor;
+use peft_kernels::derive_seed;
 
 use crate::observe::{DeltaEvent, Observer};
 
@@ -9,25 +10,32 @@ use crate::observe::{DeltaEvent, Observer};
 /// Layers never keep statistics of a forward; whoever wants them passes an [`Observer`] here.
 #[derive(Default)]
 pub struct Pass<'a> {
-    training: bool,
+    dropout: Option<DropoutStream>,
     observer: Option<&'a mut dyn Observer>,
+}
+
+/// Where the masks of a training pass come from: one seed, and how many masks it has given.
+#[derive(Debug, Clone, Copy)]
+struct DropoutStream {
+    seed: u64,
+    masks: u64,
 }
 
 impl std::fmt::Debug for Pass<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Pass")
-            .field("training", &self.training)
+            .field("dropout", &self.dropout)
             .field("observed", &self.observer.is_some())
             .finish()
     }
 }
 
 impl<'a> Pass<'a> {
-    /// A training pass: dropout is active.
+    /// A training pass: dropout is active, and its masks follow from `seed`.
     #[must_use]
-    pub fn train() -> Self {
+    pub fn train(seed: u64) -> Self {
         Self {
-            training: true,
+            dropout: Some(DropoutStream { seed, masks: 0 }),
             observer: None,
         }
     }
@@ -48,7 +56,7 @@ impl<'a> Pass<'a> {
     /// Whether dropout is active.
     #[must_use]
     pub fn is_training(&self) -> bool {
-        self.training
+        self.dropout.is_some()
     }
 
     /// Whether somebody watches this pass.
@@ -66,14 +74,17 @@ impl<'a> Pass<'a> {
 
     /// Inverted dropout: `x * mask / (1 - probability)` while training, `x` itself otherwise.
     ///
-    /// The mask comes from the device's random stream; seed it before each step for exact repetition.
+    /// The n-th mask of a pass follows from the pass's seed and n; on backends without a fused kernel it comes from
+    /// the device's random stream, to be seeded before each step for exact repetition.
     #[must_use]
-    pub fn dropout<const D: usize>(&self, x: Tensor<D>, probability: f64) -> Tensor<D> {
-        if !self.training || probability <= 0.0 {
-            return x;
+    pub fn dropout<const D: usize>(&mut self, x: Tensor<D>, probability: f64) -> Tensor<D> {
+        match &mut self.dropout {
+            Some(stream) if probability > 0.0 => {
+                stream.masks += 1;
+                let seed = derive_seed(stream.seed, stream.masks);
+                peft_kernels::dropout(x, probability, seed)
+            }
+            _ => x,
         }
-        let keep = 1.0 - probability;
-        let mask = Tensor::<D>::random(x.dims(), Distribution::Bernoulli(keep), &x.device());
-        x * mask.detach().div_scalar(keep)
     }
 }

@@ -83,8 +83,14 @@ impl ModuleVisitor for OwnerFinder {
             let value = param.val();
             let dims = value.dims();
             assert_eq!(D, 2, "tied parameters are factors of rank 2");
+            // `detach` would keep the requirement of a gradient, and a reshaped copy could not be a leaf again.
+            let value = if value.is_autodiff() {
+                Tensor::from_inner(value.inner())
+            } else {
+                value
+            };
             self.values
-                .insert(param.id, value.detach().reshape([dims[0], dims[1]]));
+                .insert(param.id, value.reshape([dims[0], dims[1]]));
         }
     }
 }

@@ -1,5 +1,7 @@
 //! LoRA and rsLoRA against Hugging Face PEFT: forward, delta, gradients, AdamW steps, merged weight.
 
+#![allow(clippy::unwrap_used, reason = "a panic is the failure report")]
+
 use std::path::{Path, PathBuf};
 
 use burn::module::{Module, Param};
@@ -76,7 +78,7 @@ impl Network {
 
     /// One linear layer, or two blocks `down(tanh(up(x)))`.
     fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let mut pass = Pass::train();
+        let mut pass = Pass::train(1);
         if let [only] = self.layers.as_slice() {
             return only.forward(x, &mut pass);
         }
@@ -106,91 +108,74 @@ fn check(name: &str) {
     let golden = Golden::read(&folder().join(format!("{name}.safetensors")));
     let text = std::fs::read_to_string(folder().join(format!("{name}.json"))).unwrap();
     let case: Value = serde_json::from_str(&text).unwrap();
-    let mut network = Network::read(&case, &golden, &device);
+    let network = Network::read(&case, &golden, &device);
+    check_gradients(&network, &golden, &device);
+    for layer in &network.layers {
+        check_merged_weight(layer, &golden);
+    }
+    check_steps(network, &case, &golden, &device);
+}
 
-    let (x, y, value) = loss(&network, &golden, &device);
+fn factors(layer: &AdaptedLinear) -> &LoraAdapter {
+    layer.adapter("default").unwrap().downcast_ref().unwrap()
+}
+
+/// Output, gradient of the input, and gradients of every factor before training.
+fn check_gradients(network: &Network, golden: &Golden, device: &Device) {
+    let (x, y, value) = loss(network, golden, device);
     assert_close("y", &host(y), &golden.get("y").data, MATMUL);
     let grads = value.backward();
-    assert_close(
-        "grad_x",
-        &host(x.grad(&grads).unwrap()),
-        &golden.get("grad_x").data,
-        MATMUL,
-    );
-    let gradients = GradientsParams::from_grads(grads, &network);
+    let grad_x = host(x.grad(&grads).unwrap());
+    assert_close("grad_x", &grad_x, &golden.get("grad_x").data, MATMUL);
+    let gradients = GradientsParams::from_grads(grads, network);
     for layer in &network.layers {
-        let path = &layer.site().path;
-        let expect = |what: &str| &golden.get(&format!("{path}.{what}")).data;
-        let adapter = layer
-            .adapter("default")
-            .unwrap()
-            .downcast_ref::<LoraAdapter>()
-            .unwrap();
-        let grad = |id| file_order(gradients.get::<2>(id).unwrap());
-        assert_close(
-            &format!("{path} grad_a"),
-            &grad(adapter.a.id),
-            expect("grad_a"),
-            GRADIENT,
-        );
-        assert_close(
-            &format!("{path} grad_b"),
-            &grad(adapter.b.id),
-            expect("grad_b"),
-            GRADIENT,
-        );
-        let (report, merged) = merge_site(layer).unwrap();
-        assert!(
-            report.output_error < 1e-5,
-            "{path}: {}",
-            report.output_error
-        );
-        assert_close(
-            &format!("{path} merged"),
-            &file_order(merged.clone()),
-            expect("merged_weight"),
-            MATMUL,
-        );
-        let delta = merged - layer.weight.val().inner();
-        assert_close(
-            &format!("{path} delta"),
-            &file_order(delta),
-            expect("delta_weight"),
-            STEPS,
-        );
+        let adapter = factors(layer);
+        for (what, factor) in [("grad_a", &adapter.a), ("grad_b", &adapter.b)] {
+            let name = format!("{}.{what}", layer.site().path);
+            let actual = file_order(gradients.get::<2>(factor.id).unwrap());
+            assert_close(&name, &actual, &golden.get(&name).data, GRADIENT);
+        }
     }
+}
 
+/// The merged weight and the delta inside it.
+fn check_merged_weight(layer: &AdaptedLinear, golden: &Golden) {
+    let path = &layer.site().path;
+    let (report, merged) = merge_site(layer).unwrap();
+    let error = report.output_error;
+    assert!(error < 1e-5, "{path}: {error}");
+    let delta = merged.clone() - layer.weight.val().inner();
+    for (what, actual, tolerance) in [
+        ("merged_weight", merged, MATMUL),
+        ("delta_weight", delta, STEPS),
+    ] {
+        let name = format!("{path}.{what}");
+        let expected = &golden.get(&name).data;
+        assert_close(&name, &file_order(actual), expected, tolerance);
+    }
+}
+
+/// Three AdamW steps: the loss before each, the factors after each.
+fn check_steps(mut network: Network, case: &Value, golden: &Golden, device: &Device) {
     let adamw = &case["adamw"];
     let mut optimizer = AdamWConfig::new()
         .with_weight_decay(adamw["weight_decay"].as_f64().unwrap() as f32)
         .with_epsilon(adamw["eps"].as_f64().unwrap() as f32)
         .init();
     for step in 1..=3 {
-        let (_, _, value) = loss(&network, &golden, &device);
+        let (_, _, value) = loss(&network, golden, device);
         let expected = case["losses"][step - 1].as_f64().unwrap() as f32;
-        assert_close(
-            &format!("loss before step {step}"),
-            &[value.clone().into_scalar()],
-            &[expected],
-            STEPS,
-        );
+        let actual = value.clone().into_scalar::<f32>();
+        let name = format!("loss before step {step}");
+        assert_close(&name, &[actual], &[expected], STEPS);
         let gradients = GradientsParams::from_grads(value.backward(), &network);
         network = optimizer.step(adamw["lr"].as_f64().unwrap(), network, gradients);
         for layer in &network.layers {
-            let path = &layer.site().path;
-            let adapter = layer
-                .adapter("default")
-                .unwrap()
-                .downcast_ref::<LoraAdapter>()
-                .unwrap();
+            let adapter = factors(layer);
             for (what, factor) in [("a", &adapter.a), ("b", &adapter.b)] {
-                let name = format!("{path}.lora_{what}_step{step}");
-                assert_close(
-                    &name,
-                    &file_order(factor.val()),
-                    &golden.get(&name).data,
-                    STEPS,
-                );
+                let name = format!("{}.lora_{what}_step{step}", layer.site().path);
+                let expected = &golden.get(&name).data;
+                assert_close(&name, &file_order(factor.val()), expected, STEPS);
             }
         }
     }

@@ -1,5 +1,7 @@
 //! The seams, each with its real user: clipping, a tied pair, an output-norm observer, dropout.
 
+#![allow(clippy::unwrap_used, reason = "a panic is the failure report")]
+
 use std::collections::HashSet;
 
 use burn::optim::{AdamWConfig, GradientsParams};
@@ -49,7 +51,7 @@ fn tuned(device: &Device, options: serde_json::Value) -> (Tiny, ParamNames) {
 }
 
 fn grads(model: &Tiny, device: &Device) -> GradientsParams {
-    let output = model.forward(tiny::inputs(12, device), &mut Pass::train());
+    let output = model.forward(tiny::inputs(12, device), &mut Pass::train(1));
     let loss = tiny::loss(output, tiny::targets(12, device));
     GradientsParams::from_grads(loss.backward(), model)
 }
@@ -103,80 +105,74 @@ fn a_chain_refuses_a_state_that_belongs_to_none_of_its_transforms() {
     );
 }
 
-#[test]
-fn tied_factors_sum_their_gradients_and_stay_equal_over_a_hundred_steps() {
-    let device = Device::default().autodiff();
-    let (mut model, names) = tuned(&device, json!({}));
-    // The same layer twice under two adapter names: two pairs of equal shape.
-    let (again, _) = attach(
-        Tiny::new(&device).0,
-        &names,
-        "second",
-        &spec(json!({}), &["up_proj"]),
-        3,
-    )
-    .unwrap();
+/// A model whose first layer carries two adapters, and the two as pairs of factors.
+fn twice_adapted(device: &Device) -> (Tiny, LoraAdapter, LoraAdapter) {
+    let (mut model, names) = tuned(device, json!({}));
+    let spec = spec(json!({}), &["up_proj"]);
+    let (again, _) = attach(Tiny::new(device).0, &names, "second", &spec, 3).unwrap();
     let second = again.up().adapter("second").unwrap().clone();
     model.visit_linears_mut(&mut |linear| {
         if linear.site().role() == "up_proj" {
             linear.insert("second", second.clone());
         }
     });
-    let owner = model
-        .up()
-        .adapter("default")
-        .unwrap()
-        .downcast_ref::<LoraAdapter>()
-        .unwrap()
-        .clone();
-    let member = second.downcast_ref::<LoraAdapter>().unwrap().clone();
-    let ties = TieGroups(vec![
-        TieGroup {
-            owner: owner.a.id,
-            members: vec![member.a.id],
-        },
-        TieGroup {
-            owner: owner.b.id,
-            members: vec![member.b.id],
-        },
-    ]);
-    model = ties.broadcast(model);
-    let all = values(&model);
-    assert_eq!(all[&owner.a.id], all[&member.a.id]);
+    let factors = |name: &str| {
+        let adapter = model.up().adapter(name).unwrap();
+        adapter.downcast_ref::<LoraAdapter>().unwrap().clone()
+    };
+    let (owner, member) = (factors("default"), factors("second"));
+    (model, owner, member)
+}
 
+fn tied(owner: &LoraAdapter, member: &LoraAdapter) -> TieGroups {
+    let pairs = [(owner.a.id, member.a.id), (owner.b.id, member.b.id)];
+    let group = |(owner, member)| TieGroup {
+        owner,
+        members: vec![member],
+    };
+    TieGroups(pairs.map(group).into())
+}
+
+#[test]
+fn tied_factors_sum_their_gradients() {
+    let device = Device::default().autodiff();
+    let (model, owner, member) = twice_adapted(&device);
+    let ties = tied(&owner, &member);
+    let model = ties.broadcast(model);
     let untied = grads(&model, &device);
-    let sum = untied.get::<2>(owner.a.id).unwrap() + untied.get::<2>(member.a.id).unwrap();
-    let mut tied = grads(&model, &device);
-    ties.gather(&mut tied);
-    assert!(tied.get::<2>(member.a.id).is_none());
-    let gathered: Vec<f32> = tied
-        .get::<2>(owner.a.id)
-        .unwrap()
-        .into_data()
-        .iter()
-        .collect();
-    assert_close(
-        "gathered gradient",
-        &gathered,
-        &sum.into_data().iter().collect::<Vec<f32>>(),
-        MATMUL,
-    );
+    let mut gathered = grads(&model, &device);
+    ties.gather(&mut gathered);
+    let host = |t: burn::Tensor<2>| t.into_data().iter::<f32>().collect::<Vec<f32>>();
+    for (owner, member) in [(owner.a.id, member.a.id), (owner.b.id, member.b.id)] {
+        assert!(gathered.get::<2>(member).is_none());
+        let sum = untied.get::<2>(owner).unwrap() + untied.get::<2>(member).unwrap();
+        let found = host(gathered.get::<2>(owner).unwrap());
+        assert_close("gathered gradient", &found, &host(sum), MATMUL);
+    }
+}
 
+#[test]
+fn tied_factors_stay_equal_over_a_hundred_steps_and_count_once() {
+    let device = Device::default().autodiff();
+    let (model, owner, member) = twice_adapted(&device);
+    let ties = tied(&owner, &member);
+    let mut model = ties.broadcast(model);
+    let start = values(&model);
+    assert_eq!(start[&owner.a.id], start[&member.a.id]);
     let mut optimizer = AdamWConfig::new().init();
-    let start = all[&owner.a.id].clone();
     for _ in 0..100 {
         let mut gradients = grads(&model, &device);
         ties.gather(&mut gradients);
         model = ties.broadcast(optimizer.step(1e-2, model, gradients));
     }
-    let all = values(&model);
-    assert_ne!(start, all[&owner.a.id]);
-    assert_eq!(all[&owner.a.id], all[&member.a.id]);
-    assert_eq!(all[&owner.b.id], all[&member.b.id]);
+    let end = values(&model);
+    assert_ne!(start[&owner.a.id], end[&owner.a.id]);
+    assert_eq!(end[&owner.a.id], end[&member.a.id]);
+    assert_eq!(end[&owner.b.id], end[&member.b.id]);
 
-    let untied = count(&model, &HashSet::new());
-    let tied = count(&model, &ties.followers());
-    assert_eq!(untied.trainable - tied.trainable, 2 * (6 + 10));
+    let all = count(&model, &HashSet::new());
+    let once = count(&model, &ties.followers());
+    assert_eq!(all.trainable - once.trainable, 2 * (6 + 10));
 }
 
 #[test]
@@ -235,9 +231,9 @@ fn dropout_acts_in_training_passes_only_and_repeats_with_the_seed() {
     };
     let eval = run(&mut Pass::eval(), 1);
     assert_eq!(eval, run(&mut Pass::eval(), 2));
-    assert_ne!(eval, run(&mut Pass::train(), 1));
-    assert_eq!(run(&mut Pass::train(), 1), run(&mut Pass::train(), 1));
-    assert_ne!(run(&mut Pass::train(), 1), run(&mut Pass::train(), 2));
+    assert_ne!(eval, run(&mut Pass::train(1), 1));
+    assert_eq!(run(&mut Pass::train(1), 1), run(&mut Pass::train(1), 1));
+    assert_ne!(run(&mut Pass::train(1), 1), run(&mut Pass::train(2), 2));
 }
 
 #[test]

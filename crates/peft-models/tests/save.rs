@@ -8,6 +8,7 @@ use std::fs;
 use burn::tensor::Device;
 use common::{Expected, assert_close, floats, golden, read_raw};
 use peft_core::Pass;
+use peft_core::file::HostTensor;
 use peft_models::hf::{FloatDtype, HostTensors, export, save_model, write_model};
 use peft_models::{ModelConfig, ModelError, init_encoder, load_classifier, load_encoder};
 
@@ -15,6 +16,10 @@ fn logits(dir: &std::path::Path, name: &str, pad: u32) -> Vec<f32> {
     let device = Device::flex();
     let model = load_classifier(dir, None, 0, &device).unwrap().model;
     floats(model.logits(&Expected::of(name).batch(pad, &device), &mut Pass::eval()))
+}
+
+fn vector(length: usize, value: f32) -> HostTensor {
+    HostTensor::new("vector", [length], vec![value; length]).unwrap()
 }
 
 #[test]
@@ -63,7 +68,7 @@ fn replaced_tensors_are_written_and_the_rest_is_kept() {
     replacements
         .get_mut(name)
         .unwrap()
-        .1
+        .data
         .iter_mut()
         .for_each(|value| *value *= 2.0);
     save_model(
@@ -76,13 +81,13 @@ fn replaced_tensors_are_written_and_the_rest_is_kept() {
     .unwrap();
     let again = load_classifier(out.path(), None, 0, &device).unwrap();
     let before = export(&loaded.model, &loaded.names);
-    for (key, (shape, values)) in export(&again.model, &again.names) {
+    for (key, tensor) in export(&again.model, &again.names) {
         let expected = if key == name {
             &replacements[name]
         } else {
             &before[&key]
         };
-        assert_eq!((&shape, &values), (&expected.0, &expected.1), "{key}");
+        assert_eq!(&tensor, expected, "{key}");
     }
 }
 
@@ -126,7 +131,7 @@ fn a_head_added_to_a_bare_encoder_gives_every_name_its_prefix() {
 fn bare_names_replace_prefixed_tensors() {
     let out = tempfile::tempdir().unwrap();
     let config = ModelConfig::read(&golden("distilbert")).unwrap();
-    let ones = (vec![32], vec![1.0; 32]);
+    let ones = vector(32, 1.0);
     let replacements = HostTensors::from([("transformer.layer.1.ffn.lin2.bias".to_owned(), ones)]);
     save_model(
         &golden("distilbert"),
@@ -178,13 +183,10 @@ fn replacements_that_do_not_fit_are_listed_and_nothing_is_written() {
     let out = tempfile::tempdir().unwrap();
     let config = ModelConfig::read(&golden("bert")).unwrap();
     let replacements = HostTensors::from([
-        (
-            "bert.embeddings.LayerNorm.bias".to_owned(),
-            (vec![3], vec![0.0; 3]),
-        ),
+        ("bert.embeddings.LayerNorm.bias".to_owned(), vector(3, 0.0)),
         (
             "bert.encoder.layer.0.unknown.weight".to_owned(),
-            (vec![1], vec![0.0]),
+            vector(1, 0.0),
         ),
     ]);
     let error = save_model(&golden("bert"), out.path(), &config, &replacements, None).unwrap_err();
@@ -200,7 +202,7 @@ fn replacements_that_do_not_fit_are_listed_and_nothing_is_written() {
 fn values_that_overflow_the_type_are_refused_and_leave_no_file() {
     let out = tempfile::tempdir().unwrap();
     let config = ModelConfig::read(&golden("bert")).unwrap();
-    let large = (vec![32], vec![1e6; 32]);
+    let large = vector(32, 1e6);
     let replacements = HostTensors::from([("bert.embeddings.LayerNorm.bias".to_owned(), large)]);
     let error = save_model(
         &golden("bert"),
@@ -260,7 +262,7 @@ fn a_replaced_classifier_keeps_the_rest_of_its_head_and_drops_heads_of_other_tas
     let dir = common::changed("distilbert", |tensors| tensors.push(extra), |_| ());
     let out = tempfile::tempdir().unwrap();
     let config = ModelConfig::read(dir.path()).unwrap();
-    let bias = (vec![3], vec![0.5; 3]);
+    let bias = vector(3, 0.5);
     let replacements = HostTensors::from([("classifier.bias".to_owned(), bias)]);
     save_model(dir.path(), out.path(), &config, &replacements, None).unwrap();
     let names = |dir| {
@@ -276,7 +278,10 @@ fn a_replaced_classifier_keeps_the_rest_of_its_head_and_drops_heads_of_other_tas
 fn a_replacement_without_enough_values_is_refused() {
     let out = tempfile::tempdir().unwrap();
     let config = ModelConfig::read(&golden("bert")).unwrap();
-    let short = (vec![3], vec![0.0; 2]);
+    let short = HostTensor {
+        shape: vec![3],
+        ..vector(2, 0.0)
+    };
     let replacements = HostTensors::from([("classifier.bias".to_owned(), short)]);
     let error = save_model(&golden("bert"), out.path(), &config, &replacements, None).unwrap_err();
     assert!(

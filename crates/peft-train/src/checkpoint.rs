@@ -124,7 +124,10 @@ impl Checkpoints {
         remove(&partial)?;
         fs::create_dir_all(&partial).map_err(write_error(&partial))?;
         trained(&partial)?;
-        let record = optimizer.to_record().into_bytes().map_err(|error| broken(&whole, &error))?;
+        let record = optimizer
+            .to_record()
+            .into_bytes()
+            .map_err(|error| broken(&whole, &error))?;
         write_atomic(&partial.join(OPTIMIZER), &record)?;
         if !transforms.is_empty() {
             write_tensors(&partial.join(TRANSFORMS), transforms)?;
@@ -168,7 +171,10 @@ impl Checkpoints {
         if state.fingerprint != fingerprint {
             return Err(TrainError::OtherRun {
                 path,
-                what: format!("fingerprint {}, this run has {fingerprint}", state.fingerprint),
+                what: format!(
+                    "fingerprint {}, this run has {fingerprint}",
+                    state.fingerprint
+                ),
             });
         }
         Ok(state)
@@ -189,7 +195,11 @@ impl Checkpoints {
         let record = OptimizerRecord::from_bytes(Bytes::from_bytes_vec(bytes))
             .map_err(|error| broken(&path, &error))?;
         let transforms = path.join(TRANSFORMS);
-        let transforms = if transforms.exists() { read_tensors(&transforms)? } else { BTreeMap::new() };
+        let transforms = if transforms.exists() {
+            read_tensors(&transforms)?
+        } else {
+            BTreeMap::new()
+        };
         Ok((optimizer.load_record(record), transforms))
     }
 }

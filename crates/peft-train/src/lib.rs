@@ -7,6 +7,7 @@ pub mod data;
 mod error;
 pub mod log;
 pub mod metric;
+mod one_step;
 mod options;
 pub mod schedule;
 pub mod synthetic;

@@ -154,7 +154,11 @@ impl TrainOptions {
         }
         for (name, value) in [("beta1", self.beta1), ("beta2", self.beta2)] {
             if !(0.0..1.0).contains(&value) {
-                return bad(name, "a number from 0 up to, but not including, 1", value.to_string());
+                return bad(
+                    name,
+                    "a number from 0 up to, but not including, 1",
+                    value.to_string(),
+                );
             }
         }
         Ok(())

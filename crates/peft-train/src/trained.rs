@@ -37,11 +37,23 @@ pub struct TrainedAdapter {
 
 impl<M: Adaptable> Trained<M> for TrainedAdapter {
     fn save(&self, model: &M, dir: &Path) -> Result<(), TrainError> {
-        Ok(folder::save(model, &self.names, &self.name, &self.spec, dir)?)
+        Ok(folder::save(
+            model,
+            &self.names,
+            &self.name,
+            &self.spec,
+            dir,
+        )?)
     }
 
     fn restore(&self, model: M, dir: &Path) -> Result<M, TrainError> {
-        Ok(folder::restore(model, &self.names, &self.name, &self.spec, dir)?)
+        Ok(folder::restore(
+            model,
+            &self.names,
+            &self.name,
+            &self.spec,
+            dir,
+        )?)
     }
 }
 

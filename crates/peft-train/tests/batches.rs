@@ -1,11 +1,11 @@
-//! Batch plans: every example once, within the limits, the same for the same seed; and padding.
+//! Batch plans: every example once, within the limits, the same for the same seed.
 
 #![allow(
     clippy::unwrap_used,
     reason = "a panic in a test helper is the failure report"
 )]
 
-use peft_train::data::{BatchOptions, BatchPlan, Encoded, Padded};
+use peft_train::data::{BatchOptions, BatchPlan};
 use proptest::prelude::*;
 
 fn options(batch_size: usize, max_tokens: Option<usize>) -> BatchOptions {
@@ -122,24 +122,4 @@ fn a_batch_of_nothing_is_refused() {
         assert!(error.starts_with(option), "{error}");
         assert!(BatchPlan::evaluation(&[1], size, tokens).is_err());
     }
-}
-
-#[test]
-fn padding_fills_the_right_side_only() {
-    let first = Encoded {
-        ids: vec![101, 7, 102],
-        type_ids: vec![0, 1, 1],
-    };
-    let second = Encoded {
-        ids: vec![101],
-        type_ids: vec![0],
-    };
-    let padded = Padded::collate(&[&second, &first], 5);
-    assert_eq!((padded.batch, padded.seq), (2, 3));
-    assert_eq!(padded.ids, [101, 5, 5, 101, 7, 102]);
-    assert_eq!(padded.mask, [true, false, false, true, true, true]);
-    assert_eq!(padded.type_ids, [0, 0, 0, 0, 1, 1]);
-    assert_eq!(padded.lengths, [1, 3]);
-    let empty = Padded::collate(&[], 0);
-    assert_eq!((empty.batch, empty.seq, empty.ids.len()), (0, 0, 0));
 }

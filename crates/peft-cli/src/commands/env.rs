@@ -8,7 +8,12 @@ use serde::Serialize;
 use super::devices::{self, BURN_DEVICE, BackendRow};
 
 /// Environment variables that change what this program does; none of them is a secret.
-const VARIABLES: &[&str] = &[BURN_DEVICE, "HF_HOME", "RAYON_NUM_THREADS", "RUST_BACKTRACE"];
+const VARIABLES: &[&str] = &[
+    BURN_DEVICE,
+    "HF_HOME",
+    "RAYON_NUM_THREADS",
+    "RUST_BACKTRACE",
+];
 
 /// This program and the machine it runs on.
 #[derive(Debug, Serialize)]

@@ -1,13 +1,14 @@
 //! `peft merge`: a model folder with an adapter folded into its weights.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use burn::tensor::Device;
 use clap::{Args, ValueEnum};
 use peft_core::file::prepare_folder;
 use peft_core::merge::{MergedSite, merge};
 use peft_core::values::named_tensors;
-use peft_models::hf::{FloatDtype, HostTensors, save_model};
+use peft_models::hf::{FloatDtype, save_model};
 use serde::Serialize;
 
 use crate::{device, open};
@@ -67,7 +68,8 @@ pub fn run(args: &MergeArgs, json: bool) -> Result<()> {
         DtypeArg::Bf16 => FloatDtype::Bf16,
         DtypeArg::F16 => FloatDtype::F16,
     });
-    let result = merge_folder(args, dtype)?;
+    let device = device::open(&args.device)?;
+    let result = merge_folder(&args.model, &args.adapter, &args.out, dtype, &device)?;
     if json {
         return super::print_json(&result);
     }
@@ -77,10 +79,19 @@ pub fn run(args: &MergeArgs, json: bool) -> Result<()> {
     Ok(())
 }
 
-/// Merges the adapter of `args` and writes the model folder.
-fn merge_folder(args: &MergeArgs, dtype: Option<FloatDtype>) -> Result<MergeResult> {
-    let device = device::open(&args.device)?;
-    let answering = open::answering(&args.model, Some(&args.adapter), &device)?;
+/// Merges the adapter folder `adapter` into `model` and writes the model folder `out`.
+///
+/// # Errors
+/// When a folder cannot be read or written, or the adapter does not fit the model.
+pub fn merge_folder(
+    model: &Path,
+    adapter: &PathBuf,
+    out: &Path,
+    dtype: Option<FloatDtype>,
+    device: &Device,
+) -> Result<MergeResult> {
+    let base = model;
+    let answering = open::answering(base, Some(adapter), device)?;
     let loaded = answering.loaded;
     let labels = answering.labels.as_ref();
     let config = match labels {
@@ -107,14 +118,11 @@ fn merge_folder(args: &MergeArgs, dtype: Option<FloatDtype>) -> Result<MergeResu
         })
         .map(|(id, _, _)| id)
         .collect();
-    let tensors: HostTensors = named_tensors(&model, &loaded.names, |id| keep.contains(&id))
-        .into_iter()
-        .map(|(name, tensor)| (name, (tensor.shape, tensor.data)))
-        .collect();
-    save_model(&args.model, &args.out, &config, &tensors, dtype)?;
+    let tensors = named_tensors(&model, &loaded.names, |id| keep.contains(&id));
+    save_model(base, out, &config, &tensors, dtype)?;
     let largest = |value: fn(&MergedSite) -> f32| sites.iter().map(value).fold(0.0f32, f32::max);
     Ok(MergeResult {
-        out: args.out.clone(),
+        out: out.to_path_buf(),
         largest_output_error: largest(|site| site.output_error),
         largest_change: largest(|site| site.max_change),
         sites,

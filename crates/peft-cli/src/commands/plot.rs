@@ -68,13 +68,26 @@ pub fn run(args: &PlotArgs, json: bool) -> Result<()> {
             points: points.clone(),
         };
         let parts = [("train", &curves.train), ("valid", &curves.valid)];
-        loss.extend(parts.iter().filter(|(_, points)| !points.is_empty()).map(|(name, points)| series(name, points)));
-        metrics.extend(curves.metrics.iter().map(|(name, points)| series(name, points)));
+        loss.extend(
+            parts
+                .iter()
+                .filter(|(_, points)| !points.is_empty())
+                .map(|(name, points)| series(name, points)),
+        );
+        metrics.extend(
+            curves
+                .metrics
+                .iter()
+                .map(|(name, points)| series(name, points)),
+        );
     }
     for (name, label, series) in [("curves", "loss", &loss), ("metrics", "metric", &metrics)] {
-        if !series.is_empty() {
+        if series.iter().any(has_finite_point) {
             files.extend(draw(out, name, label, series)?);
         }
+    }
+    if files.is_empty() {
+        bail!("no loss or metric in the logs is finite: there is nothing to draw");
     }
     let result = PlotResult {
         files,
@@ -87,6 +100,10 @@ pub fn run(args: &PlotArgs, json: bool) -> Result<()> {
         println!("{}", file.display());
     }
     Ok(())
+}
+
+fn has_finite_point(series: &Series) -> bool {
+    series.points.iter().any(|(_, value)| value.is_finite())
 }
 
 fn draw(out: &Path, name: &str, label: &str, series: &[Series]) -> Result<[PathBuf; 2]> {
@@ -115,8 +132,12 @@ fn prefixes(runs: &[PathBuf]) -> Vec<String> {
     if runs.len() == 1 {
         return vec![String::new()];
     }
-    let name = |run: &PathBuf| run.file_name().map(|name| name.to_string_lossy().into_owned());
-    let is_unique = |run: &PathBuf| runs.iter().filter(|other| name(other) == name(run)).count() == 1;
+    let name = |run: &PathBuf| {
+        run.file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+    };
+    let is_unique =
+        |run: &PathBuf| runs.iter().filter(|other| name(other) == name(run)).count() == 1;
     runs.iter()
         .map(|run| match name(run).filter(|_| is_unique(run)) {
             Some(name) => format!("{name} "),
@@ -136,7 +157,10 @@ fn read(dir: &Path) -> Result<Curves> {
     }
     let curves = curves(&read_log(&path)?);
     if curves.train.is_empty() && curves.valid.is_empty() {
-        bail!("{} holds no loss yet: let the run take a few steps", path.display());
+        bail!(
+            "{} holds no loss yet: let the run take a few steps",
+            path.display()
+        );
     }
     Ok(curves)
 }

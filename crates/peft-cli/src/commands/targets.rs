@@ -66,7 +66,9 @@ struct TargetsResult {
 pub fn run(args: &TargetsArgs, json: bool) -> Result<()> {
     let config = train::config(args.run.as_ref(), &args.settings, &args.set)?;
     if config.model.as_os_str().is_empty() {
-        bail!(crate::Usage("missing setting: model; give --model or a run file".into()));
+        bail!(crate::Usage(
+            "missing setting: model; give --model or a run file".into()
+        ));
     }
     let plan = plan::make(&config)?;
     let result = TargetsResult {
@@ -118,15 +120,23 @@ fn grouped(sites: &[AttachedSite]) -> Vec<Group> {
 
 /// The path with `*` in place of every number.
 fn without_numbers(path: &str) -> String {
-    let segments = path.split('.').map(|segment| match segment.parse::<usize>() {
-        Ok(_) => "*",
-        Err(_) => segment,
-    });
+    let segments = path
+        .split('.')
+        .map(|segment| match segment.parse::<usize>() {
+            Ok(_) => "*",
+            Err(_) => segment,
+        });
     segments.collect::<Vec<_>>().join(".")
 }
 
 fn print(result: &TargetsResult) {
-    let width = result.groups.iter().map(|group| group.module.len()).max().unwrap_or(0).max(6);
+    let width = result
+        .groups
+        .iter()
+        .map(|group| group.module.len())
+        .max()
+        .unwrap_or(0)
+        .max(6);
     if !result.groups.is_empty() {
         println!(
             "{:<width$}  count   d_in x d_out  rank  alpha  trainable",
@@ -151,7 +161,10 @@ fn print(result: &TargetsResult) {
             true => String::new(),
             false => format!("; did you mean {}?", unmatched.near.join(", ")),
         };
-        println!("warning: target `{}` matches nothing{near}", unmatched.entry);
+        println!(
+            "warning: target `{}` matches nothing{near}",
+            unmatched.entry
+        );
     }
     println!("{}", result.memory);
 }
@@ -180,12 +193,31 @@ mod tests {
 
     #[test]
     fn layers_of_one_name_are_one_line_unless_their_rank_differs() {
-        let sites = [site("h.0.up", 2), site("h.1.up", 2), site("h.2.up", 3), site("h.0.down", 2)];
+        let sites = [
+            site("h.0.up", 2),
+            site("h.1.up", 2),
+            site("h.2.up", 3),
+            site("h.0.down", 2),
+        ];
         let groups = grouped(&sites);
         let found: Vec<_> = groups
             .iter()
-            .map(|group| (group.module.as_str(), group.count, group.rank, group.trainable))
+            .map(|group| {
+                (
+                    group.module.as_str(),
+                    group.count,
+                    group.rank,
+                    group.trainable,
+                )
+            })
             .collect();
-        assert_eq!(found, [("h.*.up", 2, 2, 40), ("h.*.up", 1, 3, 30), ("h.*.down", 1, 2, 20)]);
+        assert_eq!(
+            found,
+            [
+                ("h.*.up", 2, 2, 40),
+                ("h.*.up", 1, 3, 30),
+                ("h.*.down", 1, 2, 20)
+            ]
+        );
     }
 }

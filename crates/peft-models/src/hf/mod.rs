@@ -3,8 +3,8 @@
 mod archive;
 mod config;
 mod dtype;
-mod export;
 mod initial;
+mod plan;
 mod save;
 mod spelling;
 mod stream;
@@ -13,6 +13,5 @@ mod weights;
 pub use archive::{TensorArchive, TensorEntry};
 pub use config::ModelConfig;
 pub use dtype::FloatDtype;
-pub use export::{HostTensors, ShapedValues, export};
-pub use save::{save_model, write_model};
+pub use save::{HostTensors, export, save_model, write_model};
 pub use weights::{HeadPolicy, LoadReport, WeightReader};

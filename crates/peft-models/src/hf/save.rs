@@ -5,16 +5,19 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
+use burn::module::Module;
+use peft_core::ParamNames;
+use peft_core::file::HostTensor;
+use peft_core::values::named_tensors;
 use serde_json::{Value, json};
 
-use super::archive::{TensorArchive, TensorEntry};
+use super::archive::TensorArchive;
 use super::config::ModelConfig;
 use super::dtype::FloatDtype;
-use super::export::{HostTensors, ShapedValues};
-use super::spelling::{canonical, is_task_head};
+use super::plan::{Source, plan};
 use super::stream::{Planned, write_file, write_safetensors};
 use crate::encoder_config::Family;
-use crate::error::{Misshaped, ModelError, WeightProblems};
+use crate::error::ModelError;
 
 /// Files besides weights and configuration that make a folder usable.
 const COMPANIONS: [&str; 12] = [
@@ -32,14 +35,14 @@ const COMPANIONS: [&str; 12] = [
     "preprocessor_config.json",
 ];
 
-/// Where a tensor of the output comes from.
-enum Source<'a> {
-    Base(&'a TensorEntry),
-    Given(&'a [f32]),
-}
+/// Tensors on the host by Hugging Face name, in Hugging Face orientation.
+pub type HostTensors = BTreeMap<String, HostTensor>;
 
-/// What is to be written, by name.
-type Output<'a> = BTreeMap<String, (Planned, Source<'a>)>;
+/// Every parameter of `module` that `names` knows, on the host; adapters are not among them.
+#[must_use]
+pub fn export<M: Module>(module: &M, names: &ParamNames) -> HostTensors {
+    named_tensors(module, names, |_| true)
+}
 
 /// Writes `dir_out` as a copy of `dir_in` with some tensors replaced or added and `config` as its configuration.
 ///
@@ -97,160 +100,21 @@ pub fn write_model(
     tensors: &HostTensors,
 ) -> Result<(), ModelError> {
     fs::create_dir_all(dir).map_err(ModelError::io(dir, "creating"))?;
-    let planned = tensors.iter().map(|(name, (shape, _))| Planned {
+    let planned = tensors.iter().map(|(name, tensor)| Planned {
         name: name.clone(),
         dtype: FloatDtype::F32.in_file(),
-        shape: shape.clone(),
+        shape: tensor.shape.clone(),
     });
     write_safetensors(
         &dir.join("model.safetensors"),
         planned.collect(),
-        |tensor| Ok(FloatDtype::F32.encode(&tensors[&tensor.name].1)),
+        |tensor| Ok(FloatDtype::F32.encode(&tensors[&tensor.name].data)),
     )?;
     let config = with_dtype(config.clone(), FloatDtype::F32);
     write_json(
         &dir.join("config.json"),
         &Value::Object(config.raw().clone()),
     )
-}
-
-/// Every tensor of the output by name, with its source.
-fn plan<'a>(
-    archive: &'a TensorArchive,
-    family: &Family,
-    replacements: &'a HostTensors,
-    dtype: Option<FloatDtype>,
-) -> Result<Output<'a>, ModelError> {
-    let prefix = family.prefix;
-    let new_head = replacements
-        .keys()
-        .any(|name| is_task_head(&canonical(name, prefix)));
-    let dotted = format!("{prefix}.");
-    let prefixed = new_head || archive.entries().any(|(name, _)| name.starts_with(&dotted));
-    let mut given = by_canonical_name(archive, prefix, replacements)?;
-    let mut output = Output::new();
-    let mut problems = WeightProblems::default();
-    let added = dtype.unwrap_or_else(|| archive.main_dtype());
-    for (stored, entry) in archive.entries() {
-        let bare = canonical(stored, prefix);
-        let replacement = given.remove(&bare);
-        if new_head && replacement.is_none() && is_task_head(&bare) && !belongs(&bare, family) {
-            continue;
-        }
-        let name = output_name(&bare, prefix, prefixed);
-        let float = FloatDtype::from_file(entry.dtype());
-        let tensor = match replacement {
-            Some(tensor) => {
-                let expected = if is_task_head(&bare) {
-                    &tensor.0
-                } else {
-                    entry.shape()
-                };
-                problems.misshaped.extend(misfit(&name, expected, tensor));
-                from_memory(&name, tensor, dtype.or(float).unwrap_or(added))
-            }
-            None => from_base(&name, entry, float.map(|own| dtype.unwrap_or(own))),
-        };
-        if output.insert(name.clone(), tensor).is_some() {
-            return Err(ModelError::DuplicateTensor {
-                path: archive.dir().to_path_buf(),
-                name,
-            });
-        }
-    }
-    for (bare, tensor) in given {
-        let name = output_name(&bare, prefix, prefixed);
-        if is_task_head(&bare) || bare.starts_with("pooler.") {
-            problems.misshaped.extend(misfit(&name, &tensor.0, tensor));
-            output.insert(name.clone(), from_memory(&name, tensor, added));
-        } else {
-            problems.unexpected.push(name);
-        }
-    }
-    if problems.is_empty() {
-        return Ok(output);
-    }
-    Err(ModelError::Weights {
-        dir: archive.dir().to_path_buf(),
-        problems: Box::new(problems),
-    })
-}
-
-/// Whether a head tensor is part of the family's classification head.
-fn belongs(bare: &str, family: &Family) -> bool {
-    let below = |path: &str| {
-        bare.strip_prefix(path)
-            .is_some_and(|rest| rest.starts_with('.'))
-    };
-    below(family.head.dense) || below(family.head.output)
-}
-
-/// What is wrong with a replacement: another shape than `expected`, or not as many values as its shape says.
-fn misfit(name: &str, expected: &[usize], (shape, values): &ShapedValues) -> Option<Misshaped> {
-    let found = if shape != expected {
-        shape.clone()
-    } else if values.len() != shape.iter().product::<usize>() {
-        vec![values.len()]
-    } else {
-        return None;
-    };
-    Some(Misshaped {
-        name: name.to_owned(),
-        expected: expected.to_vec(),
-        found,
-    })
-}
-
-fn from_memory<'a>(
-    name: &str,
-    tensor: &'a ShapedValues,
-    dtype: FloatDtype,
-) -> (Planned, Source<'a>) {
-    let planned = Planned {
-        name: name.to_owned(),
-        dtype: dtype.in_file(),
-        shape: tensor.0.clone(),
-    };
-    (planned, Source::Given(&tensor.1))
-}
-
-/// A tensor of the input; `dtype` is `None` for integers, which are copied as they are.
-fn from_base<'a>(
-    name: &str,
-    entry: &'a TensorEntry,
-    dtype: Option<FloatDtype>,
-) -> (Planned, Source<'a>) {
-    let planned = Planned {
-        name: name.to_owned(),
-        dtype: dtype.map_or(entry.dtype(), FloatDtype::in_file),
-        shape: entry.shape().to_vec(),
-    };
-    (planned, Source::Base(entry))
-}
-
-fn by_canonical_name<'a>(
-    archive: &TensorArchive,
-    prefix: &str,
-    replacements: &'a HostTensors,
-) -> Result<BTreeMap<String, &'a ShapedValues>, ModelError> {
-    let mut given = BTreeMap::new();
-    for (name, tensor) in replacements {
-        if given.insert(canonical(name, prefix), tensor).is_some() {
-            return Err(ModelError::DuplicateTensor {
-                path: archive.dir().to_path_buf(),
-                name: name.clone(),
-            });
-        }
-    }
-    Ok(given)
-}
-
-fn output_name(bare: &str, prefix: &str, prefixed: bool) -> String {
-    if prefixed && !is_task_head(bare) {
-        format!("{prefix}.{bare}")
-    } else {
-        bare.to_owned()
-    }
 }
 
 /// The bytes of one tensor in the type that was planned for it.

@@ -259,7 +259,7 @@ impl WeightReader {
 }
 
 /// `[rows, cols]` to `[cols, rows]`, in blocks that stay in the cache.
-pub(crate) fn transposed(values: &[f32], rows: usize, cols: usize) -> Vec<f32> {
+fn transposed(values: &[f32], rows: usize, cols: usize) -> Vec<f32> {
     const BLOCK: usize = 32;
     let mut output = vec![0.0; values.len()];
     for top in (0..rows).step_by(BLOCK) {

@@ -1,9 +1,9 @@
 //! Multi-head self-attention over padded sequences.
 
 use burn::module::Module;
-use burn::tensor::activation::softmax;
 use burn::tensor::{Bool, Tensor};
 use peft_core::{AdaptedLinear, Pass};
+use peft_kernels::attention_softmax;
 
 /// What is added to the scores of padding: `exp` of it is 0 in every float type, and it fits into every one.
 const PADDED: f64 = -3.0e4;
@@ -73,15 +73,12 @@ impl Attention {
         };
         #[expect(clippy::cast_precision_loss, reason = "head widths are small numbers")]
         let scale = 1.0 / (d_head as f64).sqrt();
-        let query = split(self.query.forward(x.clone(), pass).mul_scalar(scale));
+        let query = split(self.query.forward(x.clone(), pass));
         let key = split(self.key.forward(x.clone(), pass));
         let value = split(self.value.forward(x, pass));
         let scores = query.matmul(key.swap_dims(2, 3)); // [batch, heads, seq, seq]
-        let scores = match bias {
-            Some(bias) => scores + bias.clone(),
-            None => scores,
-        };
-        let weights = pass.dropout(softmax(scores, 3), self.dropout);
+        let weights = attention_softmax(scores, scale, bias.cloned());
+        let weights = pass.dropout(weights, self.dropout);
         let joined = weights
             .matmul(value)
             .swap_dims(1, 2)

@@ -2,7 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use burn::tensor::module::layer_norm;
+use peft_kernels::layer_norm;
 
 /// `y = (x - mean) / sqrt(var + eps) * weight + bias` over the last axis.
 #[derive(Module, Debug)]
@@ -24,6 +24,6 @@ impl LayerNorm {
     /// Normalises the last axis of `x [.., d]`.
     #[must_use]
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        layer_norm(x, self.weight.val(), Some(self.bias.val()), self.eps)
+        layer_norm(x, self.weight.val(), self.bias.val(), self.eps)
     }
 }

@@ -15,10 +15,10 @@ use anyhow::{Context, Result};
 use burn::module::Module;
 use burn::tensor::Device;
 use peft_core::gradient::Chain;
-use peft_core::mark_trainable;
 use peft_core::tie::TieGroups;
-use peft_models::hf::{export, write_model};
-use peft_models::{Encoder, Loaded, ModelConfig, init_encoder};
+use peft_core::{ParamNames, mark_trainable};
+use peft_models::hf::{HostTensors, export, write_model};
+use peft_models::{Loaded, ModelConfig, SequenceClassifier, init_classifier};
 use peft_train::data::{TextTokenizer, TokenizeOptions};
 use peft_train::schedule::{ScheduleKind, Warmup};
 use peft_train::synthetic::vocabulary;
@@ -37,8 +37,14 @@ fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let usage = "usage: pretrain OUT [STEPS] [SEED]";
     let out = PathBuf::from(arguments.next().context(usage)?);
-    let steps: usize = arguments.next().map_or(Ok(4000), |text| text.parse()).context(usage)?;
-    let seed: u64 = arguments.next().map_or(Ok(1), |text| text.parse()).context(usage)?;
+    let steps: usize = arguments
+        .next()
+        .map_or(Ok(4000), |text| text.parse())
+        .context(usage)?;
+    let seed: u64 = arguments
+        .next()
+        .map_or(Ok(1), |text| text.parse())
+        .context(usage)?;
     std::fs::create_dir_all(&out)?;
     tokenizer::write(&out)?;
     let task = sentences(&out, steps, seed)?;
@@ -49,10 +55,14 @@ fn main() -> Result<()> {
         100.0 * commonest(&task)
     );
     let device = Device::flex().autodiff();
-    let loaded = init_encoder(config()?, seed, &device)?;
+    let loaded = init_classifier(config()?, seed, &device)?;
     let started = std::time::Instant::now();
     let (model, scores) = train(&loaded, &task, steps, seed)?;
-    write_model(&out, &loaded.config, &export(&model.valid(), &loaded.names))?;
+    write_model(
+        &out,
+        &config()?,
+        &base_tensors(&model.valid(), &loaded.names),
+    )?;
     println!(
         "held-out loss {:.4}, accuracy of hidden words {:.2} %, {:.0} s; written to {}",
         scores.loss,
@@ -61,6 +71,12 @@ fn main() -> Result<()> {
         out.display()
     );
     Ok(())
+}
+
+/// The tensors of the model without its classifier, named as those of a `BertModel`.
+fn base_tensors(model: &SequenceClassifier, names: &ParamNames) -> HostTensors {
+    let base = |(name, tensor): (String, _)| Some((name.strip_prefix("bert.")?.to_owned(), tensor));
+    export(model, names).into_iter().filter_map(base).collect()
 }
 
 /// The architecture, in the words of `transformers`.
@@ -82,11 +98,18 @@ fn config() -> Result<ModelConfig> {
         "initializer_range": 0.05,
         "pad_token_id": 0,
     });
-    Ok(ModelConfig::parse(Path::new("config.json"), &config.to_string())?)
+    Ok(ModelConfig::parse(
+        Path::new("config.json"),
+        &config.to_string(),
+    )?)
 }
 
 fn sentences(folder: &Path, steps: usize, seed: u64) -> Result<MaskedWords> {
-    let options = TokenizeOptions { max_length: 64, pad_id: None, vocab_size: Some(vocabulary().len()) };
+    let options = TokenizeOptions {
+        max_length: 64,
+        pad_id: None,
+        vocab_size: Some(vocabulary().len()),
+    };
     let tokenizer = TextTokenizer::load(folder, &options)?;
     Ok(MaskedWords {
         train: masked_sentences(&tokenizer, seed, steps * BATCH)?,
@@ -98,17 +121,39 @@ fn sentences(folder: &Path, steps: usize, seed: u64) -> Result<MaskedWords> {
 /// Share of the commonest word among the hidden words of the held-out sentences.
 fn commonest(task: &MaskedWords) -> f64 {
     let hidden = |sentences: &[Masked]| -> Vec<u32> {
-        sentences.iter().flat_map(|sentence| &sentence.hidden).map(|(_, word)| *word).collect()
+        sentences
+            .iter()
+            .flat_map(|sentence| &sentence.hidden)
+            .map(|(_, word)| *word)
+            .collect()
     };
     let mut counts = HashMap::<u32, usize>::new();
-    hidden(&task.train).into_iter().for_each(|word| *counts.entry(word).or_default() += 1);
-    let word = counts.into_iter().max_by_key(|(_, count)| *count).map(|(word, _)| word);
+    hidden(&task.train)
+        .into_iter()
+        .for_each(|word| *counts.entry(word).or_default() += 1);
+    let word = counts
+        .into_iter()
+        .max_by_key(|(_, count)| *count)
+        .map(|(word, _)| word);
     let held_out = hidden(&task.held_out);
-    held_out.iter().filter(|found| Some(**found) == word).count() as f64 / held_out.len() as f64
+    held_out
+        .iter()
+        .filter(|found| Some(**found) == word)
+        .count() as f64
+        / held_out.len() as f64
 }
 
-fn train(loaded: &Loaded<Encoder>, task: &MaskedWords, steps: usize, seed: u64) -> Result<(Encoder, Scores)> {
-    let ids: HashSet<_> = loaded.names.iter().map(|(id, _, _)| id).collect();
+fn train(
+    loaded: &Loaded<SequenceClassifier>,
+    task: &MaskedWords,
+    steps: usize,
+    seed: u64,
+) -> Result<(SequenceClassifier, Scores)> {
+    let base = loaded
+        .names
+        .iter()
+        .filter(|(_, name, _)| name.starts_with("bert."));
+    let ids: HashSet<_> = base.map(|(id, _, _)| id).collect();
     let model = mark_trainable(loaded.model.clone(), &ids);
     let folder = tempfile::tempdir()?;
     let options = TrainOptions {
@@ -127,7 +172,10 @@ fn train(loaded: &Loaded<Encoder>, task: &MaskedWords, steps: usize, seed: u64) 
     let mut trainer = Trainer {
         task,
         options: &options,
-        trained: &TrainedWeights { names: loaded.names.clone(), ids },
+        trained: &TrainedWeights {
+            names: loaded.names.clone(),
+            ids,
+        },
         names: &loaded.names,
         ties: TieGroups::default(),
         transforms: Chain::default(),
@@ -138,7 +186,9 @@ fn train(loaded: &Loaded<Encoder>, task: &MaskedWords, steps: usize, seed: u64) 
     let (model, report) = trainer.run(model, false)?;
     let scores = match report.scores {
         Some(scores) => scores,
-        None => task.evaluate(&model.valid(), &Device::flex())?.context("the held-out sentences were not scored")?,
+        None => task
+            .evaluate(&model.valid(), &Device::flex())?
+            .context("the held-out sentences were not scored")?,
     };
     Ok((model, scores))
 }
@@ -149,12 +199,21 @@ struct Report;
 impl Callback for Report {
     fn step_end(&mut self, step: &Step) {
         if (step.index + 1).is_multiple_of(200) {
-            println!("step {}/{}  loss {:.4}  lr {:.2e}", step.index + 1, step.total, step.loss, step.lr);
+            println!(
+                "step {}/{}  loss {:.4}  lr {:.2e}",
+                step.index + 1,
+                step.total,
+                step.loss,
+                step.lr
+            );
         }
     }
 
     fn evaluated(&mut self, step: usize, scores: &Scores) {
         let accuracy = 100.0 * scores.metrics["accuracy"];
-        println!("after step {step}: held-out loss {:.4}, accuracy {accuracy:.2} %", scores.loss);
+        println!(
+            "after step {step}: held-out loss {:.4}, accuracy {accuracy:.2} %",
+            scores.loss
+        );
     }
 }

@@ -1,10 +1,10 @@
-//! Masked language modelling as a task of the training loop.
+//! The two objectives of pretraining as a task of the training loop: hidden words, and the words of a whole sentence.
 
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use indexmap::IndexMap;
 use peft_core::Pass;
-use peft_models::{Encoder, TokenBatch};
+use peft_models::{SequenceClassifier, TokenBatch};
 use peft_train::TrainError;
 use peft_train::data::BatchPlan;
 use peft_train::metric::Metric;
@@ -12,7 +12,11 @@ use peft_train::task::{Scores, Task};
 
 use crate::masking::Masked;
 
-/// Sentences with hidden words; the word table is the output layer too: `logits = hidden * words^T`.
+/// Sentences with hidden words. The word table is the output layer of both objectives:
+///
+/// - at a hidden word, `logits = hidden * words^T` is to name it;
+/// - at the first token, `logits = tanh(pooler(hidden)) * words^T` is to name every word of the sentence, so that this
+///   token, which has no word of its own, learns to gather.
 #[derive(Debug)]
 pub(crate) struct MaskedWords {
     /// To learn from.
@@ -23,65 +27,127 @@ pub(crate) struct MaskedWords {
     pub(crate) pad_id: u32,
 }
 
+/// Logits `[words, vocabulary]` and the words that they should name.
+struct Guesses {
+    logits: Tensor<2>,
+    words: Tensor<1, Int>,
+}
+
+impl Guesses {
+    /// Vectors `states [n, d]` looked up at `words`, pairs of row and word, and compared with every row of the table.
+    fn new(states: Tensor<2>, words: impl Iterator<Item = (usize, u32)>, table: Tensor<2>) -> Self {
+        let device = states.device();
+        let (rows, words): (Vec<i32>, Vec<i32>) =
+            words.map(|(row, word)| (row as i32, word as i32)).unzip();
+        let integers = |values: Vec<i32>| {
+            let count = values.len();
+            Tensor::<1, Int>::from_data(TensorData::new(values, [count]), &device)
+        };
+        Self {
+            logits: states.matmul(table.transpose()).select(0, integers(rows)),
+            words: integers(words),
+        }
+    }
+
+    /// Mean cross entropy.
+    fn loss(self) -> Tensor<1> {
+        let device = self.logits.device();
+        CrossEntropyLossConfig::new()
+            .init(&device)
+            .forward(self.logits, self.words)
+    }
+
+    fn right(&self) -> usize {
+        let named = self.logits.clone().argmax(1).squeeze_dim::<1>(1);
+        named
+            .equal(self.words.clone())
+            .int()
+            .sum()
+            .into_scalar::<i32>() as usize
+    }
+}
+
 impl MaskedWords {
-    /// Logits of the hidden words `[words, vocabulary]`, and which words they are.
-    fn logits(
+    /// Guesses of the hidden words and of the words of each sentence.
+    fn guesses(
         &self,
-        model: &Encoder,
+        model: &SequenceClassifier,
         sentences: &[&Masked],
         device: &Device,
         pass: &mut Pass<'_>,
-    ) -> Result<(Tensor<2>, Tensor<1, Int>), TrainError> {
-        let ids: Vec<Vec<u32>> = sentences.iter().map(|sentence| sentence.seen.ids.clone()).collect();
-        let types: Vec<Vec<u32>> = sentences.iter().map(|sentence| sentence.seen.type_ids.clone()).collect();
+    ) -> Result<[Guesses; 2], TrainError> {
+        let ids: Vec<Vec<u32>> = sentences
+            .iter()
+            .map(|sentence| sentence.seen.ids.clone())
+            .collect();
+        let types: Vec<Vec<u32>> = sentences
+            .iter()
+            .map(|sentence| sentence.seen.type_ids.clone())
+            .collect();
         let batch = TokenBatch::new(&ids, Some(&types), self.pad_id, device)?;
-        let seq = batch.seq();
-        let hidden = sentences.iter().enumerate();
-        let hidden = hidden.flat_map(|(row, sentence)| {
-            sentence.hidden.iter().map(move |(place, word)| ((row * seq + place) as i32, *word as i32))
-        });
-        let (places, words): (Vec<i32>, Vec<i32>) = hidden.unzip();
-        let integers = |values: Vec<i32>| {
-            let count = values.len();
-            Tensor::<1, Int>::from_data(TensorData::new(values, [count]), device)
-        };
+        let table = model.encoder.embeddings.words.val();
         let states = model.hidden(&batch, pass);
+        let first = states.clone().narrow(1, 0, 1).squeeze_dim::<2>(1);
+        let pooled = model.head.dense.forward(first, pass).tanh();
         let [rows, seq, d] = states.dims();
-        let states = states.reshape([rows * seq, d]).select(0, integers(places));
-        Ok((states.matmul(model.embeddings.words.val().transpose()), integers(words)))
+        let hidden = (0..).zip(sentences).flat_map(|(row, sentence)| {
+            sentence
+                .hidden
+                .iter()
+                .map(move |(place, word)| (row * seq + place, *word))
+        });
+        let all = (0..)
+            .zip(sentences)
+            .flat_map(|(row, sentence)| sentence.words().map(move |word| (row, word)));
+        Ok([
+            Guesses::new(states.reshape([rows * seq, d]), hidden, table.clone()),
+            Guesses::new(pooled, all, table),
+        ])
     }
 }
 
 impl Task for MaskedWords {
-    type Model = Encoder;
+    type Model = SequenceClassifier;
 
     fn lengths(&self) -> Vec<usize> {
-        self.train.iter().map(|sentence| sentence.seen.ids.len()).collect()
+        self.train
+            .iter()
+            .map(|sentence| sentence.seen.ids.len())
+            .collect()
     }
 
     fn loss(
         &self,
-        model: &Encoder,
+        model: &SequenceClassifier,
         examples: &[usize],
         device: &Device,
         pass: &mut Pass<'_>,
     ) -> Result<Tensor<1>, TrainError> {
         let sentences: Vec<&Masked> = examples.iter().map(|index| &self.train[*index]).collect();
-        let (logits, words) = self.logits(model, &sentences, device, pass)?;
-        Ok(CrossEntropyLossConfig::new().init(device).forward(logits, words))
+        let [hidden, whole] = self.guesses(model, &sentences, device, pass)?;
+        Ok(hidden.loss() + whole.loss())
     }
 
-    fn evaluate(&self, model: &Encoder, device: &Device) -> Result<Option<Scores>, TrainError> {
-        let lengths: Vec<usize> = self.held_out.iter().map(|sentence| sentence.seen.ids.len()).collect();
-        let (mut loss, mut right, mut count) = (0.0, 0_i64, 0);
+    fn evaluate(
+        &self,
+        model: &SequenceClassifier,
+        device: &Device,
+    ) -> Result<Option<Scores>, TrainError> {
+        let lengths: Vec<usize> = self
+            .held_out
+            .iter()
+            .map(|sentence| sentence.seen.ids.len())
+            .collect();
+        let (mut loss, mut right, mut count) = (0.0, 0, 0);
         for examples in BatchPlan::evaluation(&lengths, 128, None)?.batches() {
-            let sentences: Vec<&Masked> = examples.iter().map(|index| &self.held_out[*index]).collect();
-            let (logits, words) = self.logits(model, &sentences, device, &mut Pass::eval())?;
-            let guesses = logits.clone().argmax(1).squeeze_dim::<1>(1);
-            right += i64::from(guesses.equal(words.clone()).int().sum().into_scalar::<i32>());
-            let here = words.dims()[0];
-            let mean = CrossEntropyLossConfig::new().init(device).forward(logits, words);
-            loss += f64::from(mean.into_scalar::<f32>()) * here as f64;
+            let sentences: Vec<&Masked> = examples
+                .iter()
+                .map(|index| &self.held_out[*index])
+                .collect();
+            let [hidden, _] = self.guesses(model, &sentences, device, &mut Pass::eval())?;
+            let here = hidden.words.dims()[0];
+            right += hidden.right();
+            loss += f64::from(hidden.loss().into_scalar::<f32>()) * here as f64;
             count += here;
         }
         let accuracy = right as f64 / count as f64;

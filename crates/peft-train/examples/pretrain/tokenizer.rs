@@ -21,12 +21,19 @@ pub(crate) fn special(name: &str) -> Result<u32> {
 pub(crate) fn write(dir: &Path) -> Result<()> {
     let words = (0..).zip(vocabulary());
     let words = words.map(|(id, word)| (word.to_owned(), id)).collect();
-    let model = WordLevel::builder().vocab(words).unk_token("[UNK]".into()).build().map_err(|e| anyhow!(e))?;
+    let model = WordLevel::builder()
+        .vocab(words)
+        .unk_token("[UNK]".into())
+        .build()
+        .map_err(|e| anyhow!(e))?;
     let template = TemplateProcessing::builder()
         .try_single("[CLS] $A [SEP]")
         .and_then(|template| template.try_pair("[CLS] $A:0 [SEP]:0 $B:1 [SEP]:1"))
         .map_err(|e| anyhow!(e))?
-        .special_tokens(vec![("[CLS]", special("[CLS]")?), ("[SEP]", special("[SEP]")?)])
+        .special_tokens(vec![
+            ("[CLS]", special("[CLS]")?),
+            ("[SEP]", special("[SEP]")?),
+        ])
         .build()?;
     let mut tokenizer = Tokenizer::new(model);
     tokenizer
@@ -35,8 +42,12 @@ pub(crate) fn write(dir: &Path) -> Result<()> {
         .with_pre_tokenizer(Some(Whitespace {}))
         .with_post_processor(Some(template));
     let added = SPECIAL_TOKENS.map(|token| AddedToken::from(token, true));
-    tokenizer.add_special_tokens(added).map_err(|e| anyhow!(e))?;
-    tokenizer.save(dir.join("tokenizer.json"), true).map_err(|e| anyhow!(e))?;
+    tokenizer
+        .add_special_tokens(added)
+        .map_err(|e| anyhow!(e))?;
+    tokenizer
+        .save(dir.join("tokenizer.json"), true)
+        .map_err(|e| anyhow!(e))?;
     let config = serde_json::json!({
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": 64,
@@ -46,5 +57,8 @@ pub(crate) fn write(dir: &Path) -> Result<()> {
         "sep_token": "[SEP]",
         "mask_token": "[MASK]",
     });
-    Ok(std::fs::write(dir.join("tokenizer_config.json"), format!("{config:#}\n"))?)
+    Ok(std::fs::write(
+        dir.join("tokenizer_config.json"),
+        format!("{config:#}\n"),
+    )?)
 }

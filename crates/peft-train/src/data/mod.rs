@@ -1,8 +1,7 @@
-//! From a data file to padded batches: [`read_table`] -> [`LabelSet`] and [`examples`] -> [`TextTokenizer`] ->
-//! [`BatchPlan`] -> [`Padded`].
+//! From a data file to batches: [`read_table`] -> [`LabelSet`] and [`examples`] -> [`TextTokenizer`] ->
+//! [`BatchPlan`].
 
 mod batch;
-mod collate;
 mod delimited;
 mod example;
 mod json;
@@ -14,7 +13,6 @@ mod table;
 mod tokenize;
 
 pub use batch::{BatchOptions, BatchPlan};
-pub use collate::Padded;
 pub use example::{Example, Target, TargetKind, Targets, examples};
 pub use label::LabelSet;
 pub use problem::{RowFault, RowProblem};

@@ -1,16 +1,14 @@
-//! A labelled task in the generated language: the sentiment of an opinion among clauses without one.
+//! A labelled task in the generated language: the sentiment of an opinion.
 //!
-//! Every word occurs equally often with either label: only the opinion's word together with its negation decides, and
-//! the other clause is negated as often. No weighing of single words solves it.
+//! Every word occurs about as often with either label: half of the opinions are worded by negating the opposite one, so
+//! only a word together with its negation decides, and no weighing of single words solves it.
 
 use std::collections::HashSet;
-
-use serde::Serialize;
 
 use super::grammar::{Grammar, Sentiment};
 
 /// A text with its label, a row of a JSONL file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelledText {
     /// One sentence.
     pub text: String,
@@ -39,7 +37,8 @@ impl SentimentData {
             let mut rows = Vec::with_capacity(count);
             while rows.len() < count {
                 let sentiment = [Sentiment::Positive, Sentiment::Negative][rows.len() % 2];
-                let text = grammar.labelled(sentiment);
+                let tense = grammar.speaker.tense();
+                let text = format!("{} .", grammar.opinion(sentiment, tense));
                 if seen.insert(text.clone()) {
                     rows.push(LabelledText {
                         text,
@@ -60,19 +59,9 @@ impl SentimentData {
 /// One JSON object per line.
 #[must_use]
 pub fn to_jsonl(rows: &[LabelledText]) -> String {
-    let line = |row| serde_json::to_string(row).expect("a text and a label are valid JSON") + "\n";
+    let line = |row: &LabelledText| {
+        let object = serde_json::json!({"text": row.text, "label": row.label});
+        format!("{object}\n")
+    };
     rows.iter().map(line).collect()
-}
-
-impl Grammar {
-    /// A sentence of the task whose opinion has this sentiment.
-    fn labelled(&mut self, sentiment: Sentiment) -> String {
-        let tense = self.speaker.tense();
-        let opinion = self.opinion(sentiment, tense);
-        match self.speaker.pick(&[0, 1, 2]) {
-            0 => format!("{opinion} ."),
-            1 => format!("{opinion} while {} .", self.scene(tense)),
-            _ => format!("{} and {opinion} .", self.action(tense)),
-        }
-    }
 }

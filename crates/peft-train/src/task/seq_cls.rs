@@ -55,9 +55,14 @@ impl TextSet {
         pad_id: u32,
         device: &Device,
     ) -> Result<TokenBatch, TrainError> {
-        let rows: Vec<Vec<u32>> = examples.iter().map(|i| self.encoded[*i].ids.clone()).collect();
-        let types: Vec<Vec<u32>> =
-            examples.iter().map(|i| self.encoded[*i].type_ids.clone()).collect();
+        let rows: Vec<Vec<u32>> = examples
+            .iter()
+            .map(|i| self.encoded[*i].ids.clone())
+            .collect();
+        let types: Vec<Vec<u32>> = examples
+            .iter()
+            .map(|i| self.encoded[*i].type_ids.clone())
+            .collect();
         Ok(TokenBatch::new(&rows, Some(&types), pad_id, device)?)
     }
 }
@@ -107,14 +112,22 @@ impl Task for SequenceTask {
             return Ok(None);
         };
         let logits = classify(model, valid, self.pad_id, self.eval_batch_size, device)?;
-        Ok(Some(score_logits(&logits, &valid.targets, self.objective, &self.metrics)))
+        Ok(Some(score_logits(
+            &logits,
+            &valid.targets,
+            self.objective,
+            &self.metrics,
+        )))
     }
 
     fn headline(&self) -> Metric {
-        self.metrics.first().copied().unwrap_or(match self.objective {
-            Objective::Classes(_) => Metric::Accuracy,
-            Objective::Value => Metric::Pearson,
-        })
+        self.metrics
+            .first()
+            .copied()
+            .unwrap_or(match self.objective {
+                Objective::Classes(_) => Metric::Accuracy,
+                Objective::Value => Metric::Pearson,
+            })
     }
 }
 
@@ -131,10 +144,15 @@ fn loss(logits: Tensor<2>, targets: &[Target], objective: Objective) -> Tensor<1
                 })
                 .collect();
             let classes = Tensor::<1, Int>::from_data(TensorData::new(classes, [rows]), &device);
-            CrossEntropyLossConfig::new().init(&device).forward(logits, classes)
+            CrossEntropyLossConfig::new()
+                .init(&device)
+                .forward(logits, classes)
         }
         Objective::Value => {
-            let values: Vec<f32> = targets.iter().map(|target| value_of(target) as f32).collect();
+            let values: Vec<f32> = targets
+                .iter()
+                .map(|target| value_of(target) as f32)
+                .collect();
             let values = Tensor::<2>::from_data(TensorData::new(values, [rows, 1]), &device);
             MseLoss::new().forward(logits, values, Reduction::Mean)
         }
@@ -180,10 +198,13 @@ pub fn score_logits(
     objective: Objective,
     metrics: &[Metric],
 ) -> Scores {
-    let losses = logits.iter().zip(targets).map(|(row, target)| match (objective, target) {
-        (Objective::Classes(_), Target::Class(class)) => negative_log_likelihood(row, *class),
-        (_, target) => (f64::from(row[0]) - value_of(target)).powi(2),
-    });
+    let losses = logits
+        .iter()
+        .zip(targets)
+        .map(|(row, target)| match (objective, target) {
+            (Objective::Classes(_), Target::Class(class)) => negative_log_likelihood(row, *class),
+            (_, target) => (f64::from(row[0]) - value_of(target)).powi(2),
+        });
     let loss = losses.sum::<f64>() / logits.len().max(1) as f64;
     let value = |metric: &Metric| match objective {
         Objective::Classes(_) => {

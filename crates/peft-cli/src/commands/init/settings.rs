@@ -27,7 +27,11 @@ pub(super) struct Setting {
 }
 
 const fn setting(key: &'static str, comment: &'static str, absent: Absent) -> Setting {
-    Setting { key, comment, absent }
+    Setting {
+        key,
+        comment,
+        absent,
+    }
 }
 
 use Absent::{Example, Never, Options, Required, Table};
@@ -35,64 +39,228 @@ use Absent::{Example, Never, Options, Required, Table};
 /// Every setting; a test compares the list with the settings that a run knows.
 pub(super) const SETTINGS: &[Setting] = &[
     setting("task", "seq-cls (labels) or regression (numbers).", Never),
-    setting("model", "Folder of the base model in the Hugging Face layout.", Required("\"path/to/model\"")),
-    setting("out", "Run directory: adapter, log, checkpoints, results.", Required("\"runs/first\"")),
-    setting("device", "auto, flex, ndarray, wgpu[:n], vulkan[:n], metal[:n] or cuda[:n].", Never),
-    setting("metrics", "accuracy, f1, f1_macro, matthews, pearson, spearman, mse; empty: the usual ones.", Never),
-    setting("base_dropout", "Dropout of the base model; absent: what its config.json says.", Example("0.1")),
+    setting(
+        "model",
+        "Folder of the base model in the Hugging Face layout.",
+        Required("\"path/to/model\""),
+    ),
+    setting(
+        "out",
+        "Run directory: adapter, log, checkpoints, results.",
+        Required("\"runs/first\""),
+    ),
+    setting(
+        "device",
+        "auto, flex, ndarray, wgpu[:n], vulkan[:n], metal[:n] or cuda[:n].",
+        Never,
+    ),
+    setting(
+        "metrics",
+        "accuracy, f1, f1_macro, matthews, pearson, spearman, mse; empty: the usual ones.",
+        Never,
+    ),
+    setting(
+        "base_dropout",
+        "Dropout of the base model; absent: what its config.json says.",
+        Example("0.1"),
+    ),
     setting("data", "Training and validation data.", Table),
-    setting("data.train", "Training file: CSV, TSV, JSONL or JSON.", Required("\"path/to/train.csv\"")),
-    setting("data.valid", "Validation file; absent: no scores.", Example("\"path/to/valid.csv\"")),
-    setting("data.format", "csv, tsv, jsonl or json; absent: by the extension.", Example("\"csv\"")),
-    setting("data.quoting", "What a double quote means: auto, none or double.", Never),
-    setting("data.columns", "Column names of a file without a header; _ skips one.", Example("[\"text\", \"label\"]")),
-    setting("data.max_length", "Largest number of tokens of an example; longer ones are cut.", Never),
-    setting("data.limit", "Uses only so many training examples, from the beginning.", Example("1000")),
-    setting("data.roles", "Column names, where they differ from text, sentence1, sentence2, label and score.", Table),
-    setting("data.roles.text", "Column of the (first) text.", Example("\"review\"")),
-    setting("data.roles.pair", "Column of the second text.", Example("\"answer\"")),
-    setting("data.roles.target", "Column of the label or number.", Example("\"stars\"")),
+    setting(
+        "data.train",
+        "Training file: CSV, TSV, JSONL or JSON.",
+        Required("\"path/to/train.csv\""),
+    ),
+    setting(
+        "data.valid",
+        "Validation file; absent: no scores.",
+        Example("\"path/to/valid.csv\""),
+    ),
+    setting(
+        "data.format",
+        "csv, tsv, jsonl or json; absent: by the extension.",
+        Example("\"csv\""),
+    ),
+    setting(
+        "data.quoting",
+        "What a double quote means: auto, none or double.",
+        Never,
+    ),
+    setting(
+        "data.columns",
+        "Column names of a file without a header; _ skips one.",
+        Example("[\"text\", \"label\"]"),
+    ),
+    setting(
+        "data.max_length",
+        "Largest number of tokens of an example; longer ones are cut.",
+        Never,
+    ),
+    setting(
+        "data.limit",
+        "Uses only so many training examples, from the beginning.",
+        Example("1000"),
+    ),
+    setting(
+        "data.roles",
+        "Column names, where they differ from text, sentence1, sentence2, label and score.",
+        Table,
+    ),
+    setting(
+        "data.roles.text",
+        "Column of the (first) text.",
+        Example("\"review\""),
+    ),
+    setting(
+        "data.roles.pair",
+        "Column of the second text.",
+        Example("\"answer\""),
+    ),
+    setting(
+        "data.roles.target",
+        "Column of the label or number.",
+        Example("\"stars\""),
+    ),
     setting("adapter", "What trains.", Table),
-    setting("adapter.method", "See `peft methods`; or head, or full.", Never),
-    setting("adapter.rank", "Rank where no pattern says otherwise.", Never),
-    setting("adapter.alpha", "Alpha where no pattern says otherwise; absent: twice the rank.", Example("16.0")),
+    setting(
+        "adapter.method",
+        "See `peft methods`; or head, or full.",
+        Never,
+    ),
+    setting(
+        "adapter.rank",
+        "Rank where no pattern says otherwise.",
+        Never,
+    ),
+    setting(
+        "adapter.alpha",
+        "Alpha where no pattern says otherwise; absent: twice the rank.",
+        Example("16.0"),
+    ),
     setting(
         "adapter.targets",
         "Names, a regular expression or \"all-linear\"; absent: the architecture's.",
         Example("[\"query\", \"value\"]"),
     ),
-    setting("adapter.exclude", "Names or a regular expression: modules left out.", Example("[\"classifier\"]")),
-    setting("adapter.layers", "Indices of the layers to adapt; absent: all.", Example("[10, 11]")),
-    setting("adapter.layers_pattern", "Name of the list that the indices count, such as \"layer\".", Never),
-    setting("adapter.rank_pattern", "Path pattern to rank, such as { \"output.dense\" = 4 }; the first match wins.", Never),
-    setting("adapter.alpha_pattern", "Path pattern to alpha; the first match wins.", Never),
+    setting(
+        "adapter.exclude",
+        "Names or a regular expression: modules left out.",
+        Example("[\"classifier\"]"),
+    ),
+    setting(
+        "adapter.layers",
+        "Indices of the layers to adapt; absent: all.",
+        Example("[10, 11]"),
+    ),
+    setting(
+        "adapter.layers_pattern",
+        "Name of the list that the indices count, such as \"layer\".",
+        Never,
+    ),
+    setting(
+        "adapter.rank_pattern",
+        "Path pattern to rank, such as { \"output.dense\" = 4 }; the first match wins.",
+        Never,
+    ),
+    setting(
+        "adapter.alpha_pattern",
+        "Path pattern to alpha; the first match wins.",
+        Never,
+    ),
     setting(
         "adapter.modules_to_save",
         "Modules trained as a whole; absent: the task's head.",
         Example("[\"classifier\"]"),
     ),
-    setting("adapter.options", "The method's own options: see `peft methods`.", Options),
-    setting("train", "How it trains: AdamW, a schedule, checkpoints.", Table),
-    setting("train.seed", "Decides factors, data order and dropout.", Never),
+    setting(
+        "adapter.options",
+        "The method's own options: see `peft methods`.",
+        Options,
+    ),
+    setting(
+        "train",
+        "How it trains: AdamW, a schedule, checkpoints.",
+        Table,
+    ),
+    setting(
+        "train.seed",
+        "Decides factors, data order and dropout.",
+        Never,
+    ),
     setting("train.epochs", "Passes over the training data.", Never),
-    setting("train.max_steps", "Stops after so many steps, whatever epochs says.", Example("1000")),
+    setting(
+        "train.max_steps",
+        "Stops after so many steps, whatever epochs says.",
+        Example("1000"),
+    ),
     setting("train.batch_size", "Examples of a batch.", Never),
-    setting("train.max_tokens", "Largest examples * longest of a batch, padding included.", Example("4096")),
-    setting("train.group_by_length", "Batches of similar lengths, so that little padding is computed.", Never),
-    setting("train.accumulation", "Batches whose gradients make one step.", Never),
+    setting(
+        "train.max_tokens",
+        "Largest examples * longest of a batch, padding included.",
+        Example("4096"),
+    ),
+    setting(
+        "train.group_by_length",
+        "Batches of similar lengths, so that little padding is computed.",
+        Never,
+    ),
+    setting(
+        "train.accumulation",
+        "Batches whose gradients make one step.",
+        Never,
+    ),
     setting("train.lr", "Peak learning rate.", Never),
     setting("train.schedule", "constant, linear or cosine.", Never),
-    setting("train.warmup", "Steps, or with a point a share of all steps, such as 0.1.", Never),
-    setting("train.weight_decay", "Decoupled weight decay of AdamW.", Never),
+    setting(
+        "train.warmup",
+        "Steps, or with a point a share of all steps, such as 0.1.",
+        Never,
+    ),
+    setting(
+        "train.weight_decay",
+        "Decoupled weight decay of AdamW.",
+        Never,
+    ),
     setting("train.beta1", "Decay of AdamW's first moment.", Never),
     setting("train.beta2", "Decay of AdamW's second moment.", Never),
     setting("train.epsilon", "Floor of AdamW's denominator.", Never),
-    setting("train.clip_norm", "Largest global norm of the gradients; 0 does not clip.", Never),
-    setting("train.eval_every", "Evaluates every so many steps; absent: after every epoch.", Example("100")),
-    setting("train.save_every", "Saves a checkpoint every so many steps; absent: after every epoch.", Example("100")),
-    setting("train.keep_checkpoints", "Checkpoints that stay on disk, the best one not counted.", Never),
-    setting("train.patience", "Stops after so many evaluations without a better result.", Example("3")),
-    setting("train.select", "Weights the run ends with: last or best.", Never),
-    setting("train.log_every", "Writes a training record every so many steps.", Never),
-    setting("train.eval_batch_size", "Examples of an evaluation batch.", Never),
+    setting(
+        "train.clip_norm",
+        "Largest global norm of the gradients; 0 does not clip.",
+        Never,
+    ),
+    setting(
+        "train.eval_every",
+        "Evaluates every so many steps; absent: after every epoch.",
+        Example("100"),
+    ),
+    setting(
+        "train.save_every",
+        "Saves a checkpoint every so many steps; absent: after every epoch.",
+        Example("100"),
+    ),
+    setting(
+        "train.keep_checkpoints",
+        "Checkpoints that stay on disk, the best one not counted.",
+        Never,
+    ),
+    setting(
+        "train.patience",
+        "Stops after so many evaluations without a better result.",
+        Example("3"),
+    ),
+    setting(
+        "train.select",
+        "Weights the run ends with: last or best.",
+        Never,
+    ),
+    setting(
+        "train.log_every",
+        "Writes a training record every so many steps.",
+        Never,
+    ),
+    setting(
+        "train.eval_batch_size",
+        "Examples of an evaluation batch.",
+        Never,
+    ),
 ];

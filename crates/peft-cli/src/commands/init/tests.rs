@@ -30,14 +30,19 @@ fn uncommented(text: &str) -> String {
 /// `name = value ...`, as opposed to prose.
 fn is_setting(line: &str) -> bool {
     line.split_once(" = ").is_some_and(|(key, _)| {
-        key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        key.chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
     })
 }
 
 /// Dotted names of every value and table.
 fn keys(value: &Value, path: &str, found: &mut Vec<String>) {
     for (key, below) in value.as_object().into_iter().flatten() {
-        let full = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        let full = if path.is_empty() {
+            key.clone()
+        } else {
+            format!("{path}.{key}")
+        };
         keys(below, &full, found);
         found.push(full);
     }
@@ -62,15 +67,25 @@ fn every_setting_that_a_run_knows_stands_in_the_run_file() {
     let printed: toml::Table = text.parse().unwrap();
     let printed = serde_json::to_value(printed).unwrap();
     let mut known = vec![];
-    keys(&serde_json::to_value(RunConfig::default()).unwrap(), "", &mut known);
+    keys(
+        &serde_json::to_value(RunConfig::default()).unwrap(),
+        "",
+        &mut known,
+    );
     assert!(known.len() > 40, "{known:?}");
     for key in &known {
         let pointer = format!("/{}", key.replace('.', "/"));
-        assert!(printed.pointer(&pointer).is_some(), "`{key}` is missing in\n{text}");
+        assert!(
+            printed.pointer(&pointer).is_some(),
+            "`{key}` is missing in\n{text}"
+        );
     }
     let described: Vec<&str> = SETTINGS.iter().map(|setting| setting.key).collect();
     for key in described {
-        assert!(known.iter().any(|known| known == key), "`{key}` is no setting of a run");
+        assert!(
+            known.iter().any(|known| known == key),
+            "`{key}` is no setting of a run"
+        );
     }
 }
 

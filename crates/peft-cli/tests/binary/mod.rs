@@ -1,0 +1,81 @@
+//! What the tests of the verbs share: running the program, and folders to run it on.
+#![allow(dead_code, reason = "each test binary uses a part of this")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and a skipped one must be seen"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+/// Runs the program.
+pub(crate) fn peft(args: &[&str]) -> Output {
+    peft_in(args, &[])
+}
+
+/// Runs the program with further environment variables.
+pub(crate) fn peft_in(args: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut command = Command::cargo_bin("peft").unwrap();
+    command
+        .env_remove("BURN_DEVICE")
+        .envs(variables.iter().copied());
+    command.args(args).output().unwrap()
+}
+
+/// stdout of a run that succeeded.
+pub(crate) fn stdout(args: &[&str]) -> String {
+    let output = peft(args);
+    assert!(
+        output.status.success(),
+        "{args:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The JSON value of a run that succeeded; stdout holds nothing else.
+pub(crate) fn json(args: &[&str]) -> Value {
+    let text = stdout(&[args, &["--json"]].concat());
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// Exit code and stderr of a run that failed.
+pub(crate) fn failure(args: &[&str]) -> (i32, String) {
+    failed(&peft(args))
+}
+
+/// Exit code and stderr of a run that failed.
+pub(crate) fn failed(output: &Output) -> (i32, String) {
+    assert!(!output.status.success());
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code().unwrap(), stderr)
+}
+
+/// A tiny model folder that Python wrote: `bert`, `distilbert` or `roberta`.
+pub(crate) fn model(name: &str) -> String {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../peft-models/tests/golden")
+        .join(name);
+    assert!(dir.join("config.json").exists(), "{}", dir.display());
+    dir.to_str().unwrap().to_owned()
+}
+
+/// A part of the optional data folder: `PEFT_DATA`, or `../shared/data` beside the project.
+pub(crate) fn data(part: &str) -> Option<PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    let folder = std::env::var_os("PEFT_DATA")
+        .map_or_else(beside, PathBuf::from)
+        .join(part);
+    if !folder.is_dir() {
+        eprintln!(
+            "SKIPPED: {} is absent; set PEFT_DATA to the data folder",
+            folder.display()
+        );
+        return None;
+    }
+    Some(folder)
+}

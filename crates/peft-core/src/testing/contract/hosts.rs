@@ -1,0 +1,96 @@
+//! The two hosts of an adapter, and several adapters in one of them.
+
+use burn::module::Module;
+use burn::optim::{AdamWConfig, GradientsParams};
+use burn::tensor::Device;
+
+use super::{Contract, ROWS, host};
+use crate::attach::{Adaptable, detach, select_adapters};
+use crate::error::PeftError;
+use crate::pass::Pass;
+use crate::reparam;
+use crate::testing::tiny::{self, Tiny};
+use crate::testing::tolerance::{MATMUL, assert_close};
+
+impl Contract {
+    pub(super) fn the_second_host_agrees(&self, device: &Device) {
+        let (model, _) = Tiny::new(device);
+        let spec = self.spec(&["up", "down"]);
+        let result = reparam::reparameterize(model.plain(), &spec, 1);
+        if !self.mergeable {
+            assert!(matches!(result, Err(PeftError::NoEffectiveWeight { .. })));
+            return;
+        }
+        let (plain, attached) = result.expect("attaches to a plain Burn module");
+        assert_eq!(attached.report.sites.len(), 2);
+        let x = tiny::inputs(ROWS, device);
+        let base = host(model.forward(x.clone(), &mut Pass::eval()));
+        assert_close(
+            "second host at the start",
+            &host(plain.forward(x.clone())),
+            &base,
+            MATMUL,
+        );
+
+        let device = &device.clone().autodiff();
+        let (model, _) = Tiny::new(device);
+        let (mut plain, attached) =
+            reparam::reparameterize(model.plain(), &spec, 1).expect("attaches");
+        let mut optimizer = AdamWConfig::new().init();
+        for _ in 0..3 {
+            let output = plain.forward(tiny::inputs(ROWS, device));
+            let loss = tiny::loss(output, tiny::targets(ROWS, device));
+            let grads = GradientsParams::from_grads(loss.backward(), &plain);
+            plain = optimizer.step(1e-2, plain, grads);
+        }
+        let dense = plain.valid();
+        let output = host(dense.forward(x.clone()));
+        assert!(output != base, "the second host did not train");
+        let adapters = attached.current(&dense);
+        assert_eq!(adapters.len(), 2);
+        let (mut factored, _) = Tiny::new(&Device::default());
+        factored.visit_linears_mut(&mut |linear| {
+            let role = linear.site().role().trim_end_matches("_proj").to_owned();
+            if let Some((_, adapter)) = adapters.iter().find(|(path, _)| *path == role) {
+                linear.insert("moved", adapter.clone());
+            }
+        });
+        let moved = host(factored.forward(x.clone(), &mut Pass::eval()));
+        assert_close("the same adapter in both hosts", &moved, &output, MATMUL);
+        let folded = host(dense.materialize().forward(x));
+        assert_close("materialized", &folded, &output, MATMUL);
+    }
+
+    pub(super) fn several_adapters_add_up_and_switch(&self, device: &Device) {
+        let (model, _) = self.trained(device, 4);
+        let model = model.valid();
+        let x = tiny::inputs(ROWS, device);
+        let forward = |model: &Tiny| host(model.up().forward(x.clone(), &mut Pass::eval()));
+        let one = forward(&model);
+        let base = forward(&select_adapters(model.clone(), &[]).expect("disables"));
+        let (plain, _) = Tiny::new(device);
+        assert_eq!(
+            base,
+            forward(&plain),
+            "disabled means the base, bit for bit"
+        );
+        assert_eq!(
+            base,
+            forward(&detach(model.clone(), "default").expect("removes"))
+        );
+        assert!(one != base, "a trained adapter changes the output");
+
+        let mut both = model.clone();
+        let copy = model.up().adapter("default").expect("attached").clone();
+        both.visit_linears_mut(&mut |linear| {
+            if linear.site().role() == "up_proj" {
+                linear.insert("copy", copy.clone());
+            }
+        });
+        let halves = [("default", 0.5), ("copy", 0.5)];
+        let halved = forward(&select_adapters(both.clone(), &halves).expect("both exist"));
+        assert_close("two halves of one adapter", &halved, &one, MATMUL);
+        let error = select_adapters(both, &[("nobody", 1.0)]).expect_err("unknown");
+        assert!(error.to_string().contains("default"), "{error}");
+    }
+}

@@ -1,0 +1,90 @@
+//! What attaching does and leaves alone: the start point, the count, targets and seeds.
+
+use std::collections::{BTreeMap, HashSet};
+
+use burn::module::ParamId;
+use burn::optim::AdamWConfig;
+use burn::tensor::Device;
+
+use super::{Contract, ROWS, host, train, values};
+use crate::attach::{Adaptable, AdapterSpec, attach};
+use crate::count::count;
+use crate::names::ParamNames;
+use crate::pass::Pass;
+use crate::testing::tiny::{self, Tiny};
+use crate::testing::tolerance::{MATMUL, assert_close};
+
+impl Contract {
+    pub(super) fn attaching_changes_no_output(&self, device: &Device) {
+        let (base, _) = Tiny::new(device);
+        let (adapted, _) = self.attached(device, 1);
+        let x = tiny::inputs(ROWS, device);
+        let expected = host(base.forward(x.clone(), &mut Pass::eval()));
+        let actual = host(adapted.forward(x, &mut Pass::eval()));
+        assert_close("output right after attaching", &actual, &expected, MATMUL);
+    }
+
+    pub(super) fn what_no_target_matches_stays_untouched(&self, device: &Device) {
+        let device = device.clone().autodiff();
+        let (base, names) = Tiny::new(&device);
+        let before = values(&base);
+        let spec = self.spec(&["up_proj"]);
+        let (model, report) = attach(base, &names, "default", &spec, 1).expect("attaches");
+        assert_eq!(report.sites.len(), 1);
+        model.visit_linears(&mut |linear| {
+            let adapters = linear.adapter_names().count();
+            let expected = usize::from(linear.site().role() == "up_proj");
+            assert_eq!(adapters, expected, "adapters of `{}`", linear.site().path);
+        });
+        assert_base_unchanged(&model, &names, &before, "attaching");
+        let mut optimizer = AdamWConfig::new().init();
+        let model = train(model, &mut optimizer, 2);
+        assert_base_unchanged(&model, &names, &before, "training");
+    }
+
+    pub(super) fn the_count_follows_the_formula(&self, device: &Device) {
+        let device = device.clone().autodiff();
+        let (base, _) = Tiny::new(&device);
+        let total = count(&base, &HashSet::new()).total;
+        for rank in [1, 2, 5] {
+            let (model, names) = Tiny::new(&device);
+            let spec = AdapterSpec {
+                rank,
+                ..self.spec(&["up_proj", "down_proj"])
+            };
+            let (model, report) = attach(model, &names, "default", &spec, 1).expect("attaches");
+            let counted = count(&model, &HashSet::new());
+            let formula: usize = report.sites.iter().map(|site| site.trainable).sum();
+            assert_eq!(counted.trainable, formula, "rank {rank}");
+            assert!(counted.total >= total + formula, "rank {rank}");
+        }
+    }
+
+    pub(super) fn targets_that_match_nothing_are_an_error(&self, device: &Device) {
+        let (model, names) = Tiny::new(device);
+        let error = attach(model, &names, "default", &self.spec(&["up_prog"]), 1)
+            .expect_err("nothing matches");
+        assert!(
+            error.to_string().contains("up_proj"),
+            "a near miss is named: {error}"
+        );
+    }
+
+    pub(super) fn seeds_decide_the_factors(&self, device: &Device) {
+        let draw = |seed| values(&self.attached(device, seed).0);
+        assert_eq!(draw(1), draw(1), "the same seed");
+        assert_ne!(draw(1), draw(2), "another seed gives other factors");
+    }
+}
+
+fn assert_base_unchanged(
+    model: &Tiny,
+    names: &ParamNames,
+    before: &BTreeMap<ParamId, Vec<f32>>,
+    after: &str,
+) {
+    let now = values(model);
+    for (id, name, _) in names.iter() {
+        assert_eq!(before[&id], now[&id], "`{name}` after {after}");
+    }
+}

@@ -1,0 +1,90 @@
+//! What the fused kernels share: where they apply, and how a kernel runs over a flex tensor.
+
+use burn::backend::flex::FlexTensor;
+use burn::backend::{DType, DispatchTensor, DispatchTensorKind, TensorMetadata};
+use burn::tensor::{Bytes, Tensor};
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+
+/// Values per task: 64 KiB, which stays in the second-level cache between a copy and a kernel.
+const CHUNK: usize = 16 * 1024;
+
+/// A computation on consecutive values in place; `run` must be `inline(always)`.
+pub(crate) trait Kernel: Sync {
+    /// Transforms `chunk`, whose first value has the row-major index `start` in the tensor.
+    fn run<S: Simd>(&self, start: usize, chunk: &mut [f32]);
+}
+
+struct Call<'a, K>(&'a K, usize, &'a mut [f32]);
+
+impl<K: Kernel> WithSimd for Call<'_, K> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        self.0.run::<S>(self.1, self.2);
+    }
+}
+
+/// The tensor's dispatch form when the fused path applies to it (f32, on flex, tracked or not); else the tensor.
+pub(crate) fn fused<const D: usize>(x: Tensor<D>) -> Result<DispatchTensor, Tensor<D>> {
+    let dispatch = x.into_dispatch();
+    let kind = match &dispatch.kind {
+        DispatchTensorKind::Autodiff(inner) => inner.as_ref(),
+        kind => kind,
+    };
+    if matches!(kind, DispatchTensorKind::Flex(_)) && dispatch.dtype() == DType::F32 {
+        Ok(dispatch)
+    } else {
+        Err(Tensor::from_dispatch(dispatch))
+    }
+}
+
+/// The tensor in row-major order, covering its whole buffer.
+pub(crate) fn contiguous(x: FlexTensor) -> FlexTensor {
+    let copy = x.to_contiguous();
+    drop(x); // so that a tensor that was its buffer's only owner still is
+    copy
+}
+
+/// The values of a tensor that went through [`contiguous`].
+pub(crate) fn values(x: &FlexTensor) -> &[f32] {
+    x.storage::<f32>()
+}
+
+/// Runs a kernel over a tensor, whole rows of `row` values per task: in place when nobody else holds the buffer.
+pub(crate) fn transform(x: FlexTensor, row: usize, kernel: &impl Kernel) -> FlexTensor {
+    let mut x = contiguous(x);
+    if values(&x).is_empty() {
+        return x;
+    }
+    let chunk = row * (CHUNK / row).max(1);
+    if let Some(target) = x.try_storage_mut::<f32>() {
+        for_each_chunk(target, chunk, |start, chunk| run(kernel, start, chunk));
+        return x;
+    }
+    let source = values(&x);
+    let mut target = vec![0.0_f32; source.len()];
+    for_each_chunk(&mut target, chunk, |start, chunk| {
+        chunk.copy_from_slice(&source[start..start + chunk.len()]);
+        run(kernel, start, chunk);
+    });
+    FlexTensor::new(Bytes::from_elems(target), x.layout().clone(), x.dtype())
+}
+
+/// Runs a kernel on one chunk with the best instruction set of this processor.
+pub(crate) fn run(kernel: &impl Kernel, start: usize, chunk: &mut [f32]) {
+    Arch::new().dispatch(Call(kernel, start, chunk));
+}
+
+/// Hands the chunks to the thread pool, unless there is only one.
+fn for_each_chunk(target: &mut [f32], chunk: usize, task: impl Fn(usize, &mut [f32]) + Sync) {
+    if target.len() <= chunk {
+        task(0, target);
+    } else {
+        target
+            .par_chunks_mut(chunk)
+            .enumerate()
+            .for_each(|(i, values)| task(i * chunk, values));
+    }
+}

@@ -1,0 +1,36 @@
+//! Fused operations for fine-tuning, each with a backward of its own.
+//!
+//! | function | formula | saved for the backward |
+//! |---|---|---|
+//! | [`gelu`], [`gelu_tanh`] | `x Phi(x)`, exact or by the tanh approximation | `x` |
+//! | [`softmax_last`], [`attention_softmax`] | `softmax(scale x + bias)` over the last axis | the output |
+//! | [`dropout`] | `x mask / (1 - p)`, the mask a function of a seed | nothing |
+//! | [`layer_norm`] | `(x - mean) / sqrt(var + eps) gamma + beta` | `x` |
+//!
+//! With the feature `flex`, f32 tensors on Burn's flex device take a fused path: one pass over memory, rayon over
+//! blocks, AVX2, AVX-512 or NEON chosen at run time, and a backward written by hand (a Burn backend extension).
+//! Everything else (other devices, other types, the feature off) takes the composition of Burn operations with the
+//! same meaning, so callers need no condition. Both work with and without autodiff, and for any memory layout.
+//!
+//! Results do not depend on the number of threads. They may differ in the last bit between instruction sets.
+//! Without a feature this crate enables no Burn backend.
+
+#![warn(missing_docs)]
+
+mod dropout;
+mod gelu;
+mod layer_norm;
+mod softmax;
+
+#[cfg(feature = "flex")]
+mod flex;
+#[cfg(feature = "flex")]
+mod math;
+
+#[cfg(test)]
+mod testing;
+
+pub use dropout::{derive_seed, dropout};
+pub use gelu::{gelu, gelu_tanh};
+pub use layer_norm::layer_norm;
+pub use softmax::{attention_softmax, softmax_last};

@@ -1,0 +1,174 @@
+//! One step of a run: forward, backward, gradient transforms, optimizer; and one evaluation.
+
+use burn::module::Module;
+use burn::optim::GradientsParams;
+use peft_core::Pass;
+use serde_json::json;
+
+use crate::TrainError;
+use crate::accumulate;
+use crate::callback::Step;
+use crate::task::Task;
+use crate::trainer::{Progress, Trainer, device_of};
+
+impl<T: Task> Trainer<'_, T> {
+    pub(crate) fn step(
+        &mut self,
+        progress: &mut Progress<T::Model>,
+        group: &[Vec<usize>],
+        lengths: &[usize],
+        total: usize,
+    ) -> Result<(), TrainError> {
+        let device = device_of(&progress.model);
+        let seed = step_seed(self.options.seed, progress.state.step);
+        device.seed(seed);
+        let mut step = Step {
+            index: progress.state.step,
+            total,
+            epoch: progress.state.epoch,
+            lr: self.options.lr,
+            loss: 0.0,
+            tokens: progress.state.tokens,
+            figures: vec![],
+        };
+        self.callbacks
+            .iter_mut()
+            .for_each(|callback| callback.step_begin(&mut step));
+        let examples: usize = group.iter().map(Vec::len).sum();
+        let mut pass = Pass::train(seed);
+        let mut grads = None;
+        for batch in group {
+            let share = batch.len() as f64 / examples as f64;
+            let loss = self
+                .task
+                .loss(&progress.model, batch, &device, &mut pass)?;
+            let value = f64::from(loss.clone().into_scalar::<f32>());
+            if !value.is_finite() {
+                return Err(self.not_finite(step.index, value));
+            }
+            step.loss += share * value;
+            let loss = if group.len() == 1 {
+                loss
+            } else {
+                loss.mul_scalar(share)
+            };
+            let batch_grads = GradientsParams::from_grads(loss.backward(), &progress.model);
+            grads = Some(accumulate::add(grads, batch_grads, &progress.trainable));
+        }
+        let mut grads = grads.unwrap_or_default();
+        self.ties.gather(&mut grads);
+        for callback in &mut self.callbacks {
+            callback.after_backward(&step, &mut grads, &progress.trainable);
+        }
+        step.figures = self.transforms.transform(&mut grads, &progress.trainable)?;
+        let model = progress
+            .optimizer
+            .step(step.lr, progress.model.clone(), grads);
+        progress.model = self.ties.broadcast(model);
+        let seen: usize = group
+            .iter()
+            .flatten()
+            .map(|example| lengths[*example])
+            .sum();
+        progress.state.tokens += seen;
+        progress.state.step += 1;
+        step.tokens = progress.state.tokens;
+        self.callbacks
+            .iter_mut()
+            .for_each(|callback| callback.step_end(&step));
+        self.record(progress, &step)
+    }
+
+    fn record(&self, progress: &mut Progress<T::Model>, step: &Step) -> Result<(), TrainError> {
+        progress.window.0 += step.loss;
+        progress.window.1 += 1;
+        let taken = step.index + 1;
+        if taken % self.options.log_every != 0 && taken != step.total {
+            return Ok(());
+        }
+        let (sum, count) = std::mem::take(&mut progress.window);
+        let mut record = json!({
+            "kind": "train",
+            "step": taken,
+            "epoch": step.epoch,
+            "loss": sum / count as f64,
+            "lr": step.lr,
+            "tokens": step.tokens,
+            "seconds": progress.seconds(),
+        });
+        for (name, value) in &step.figures {
+            record[*name] = json!(value);
+        }
+        progress.log.append(&record)
+    }
+
+    /// Returns whether the model is the best so far.
+    pub(crate) fn evaluate(
+        &mut self,
+        progress: &mut Progress<T::Model>,
+    ) -> Result<bool, TrainError> {
+        let model = progress.model.valid();
+        let Some(scores) = self.task.evaluate(&model, &device_of(&model))? else {
+            return Ok(false);
+        };
+        let step = progress.state.step;
+        let rank = scores.rank(self.task.headline());
+        let improved = progress.state.best.is_none_or(|(_, best)| rank > best);
+        if improved {
+            progress.state.best = Some((step, rank));
+            progress.state.without_improvement = 0;
+        } else {
+            progress.state.without_improvement += 1;
+        }
+        self.callbacks
+            .iter_mut()
+            .for_each(|callback| callback.evaluated(step, &scores));
+        progress.log.append(&json!({
+            "kind": "eval",
+            "step": step,
+            "loss": scores.loss,
+            "metrics": scores.metrics,
+            "best": improved,
+            "seconds": progress.seconds(),
+        }))?;
+        progress.state.last_scores = Some((step, scores));
+        Ok(improved)
+    }
+
+    fn not_finite(&self, step: usize, loss: f64) -> TrainError {
+        let last = self
+            .checkpoints()
+            .steps()
+            .ok()
+            .and_then(|mut steps| steps.pop());
+        let kept = match last {
+            Some(step) => format!(
+                "{} is the last good checkpoint",
+                self.checkpoints().path(step).display()
+            ),
+            None => "there is no checkpoint yet".into(),
+        };
+        TrainError::LossNotFinite { step, loss, kept }
+    }
+}
+
+/// A seed for one step that differs from all others of the run (SplitMix64's finaliser).
+fn step_seed(seed: u64, step: usize) -> u64 {
+    let mut z = seed.wrapping_add((step as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_step_of_every_run_has_a_seed_of_its_own() {
+        let seeds: std::collections::HashSet<u64> = (0..100)
+            .flat_map(|seed| (0..100).map(move |step| step_seed(seed, step)))
+            .collect();
+        assert_eq!(seeds.len(), 10_000);
+    }
+}

@@ -1,0 +1,99 @@
+//! The generated language: repeatable, complete in its vocabulary, and a task that no single word solves.
+
+use std::collections::{HashMap, HashSet};
+
+use peft_train::synthetic::{Grammar, SPECIAL_TOKENS, SentimentData, to_jsonl, vocabulary};
+
+#[test]
+fn a_seed_decides_every_passage_and_every_example() {
+    let passages = |seed| {
+        let mut grammar = Grammar::new(seed);
+        (0..200).map(|_| grammar.passage()).collect::<Vec<_>>()
+    };
+    assert_eq!(passages(1), passages(1));
+    assert_ne!(passages(1), passages(2));
+    assert_eq!(
+        SentimentData::generate(5, 40, 10, 10),
+        SentimentData::generate(5, 40, 10, 10)
+    );
+    assert_ne!(
+        SentimentData::generate(5, 40, 10, 10),
+        SentimentData::generate(6, 40, 10, 10)
+    );
+}
+
+#[test]
+fn every_word_is_in_the_vocabulary_and_every_word_of_it_is_used() {
+    let known = vocabulary();
+    assert_eq!(known[..SPECIAL_TOKENS.len()], SPECIAL_TOKENS);
+    assert_eq!(
+        known.iter().collect::<HashSet<_>>().len(),
+        known.len(),
+        "words must be distinct"
+    );
+    let mut unused: HashSet<&str> = known[SPECIAL_TOKENS.len()..].iter().copied().collect();
+    let mut grammar = Grammar::new(3);
+    for _ in 0..20_000 {
+        let passage = grammar.passage();
+        let pair = passage.pair.as_deref().unwrap_or_default();
+        for word in passage
+            .text
+            .split(' ')
+            .chain(pair.split(' ').filter(|word| !word.is_empty()))
+        {
+            assert!(known.contains(&word), "`{word}` in {passage:?}");
+            unused.remove(word);
+        }
+    }
+    assert!(unused.is_empty(), "never said: {unused:?}");
+}
+
+#[test]
+fn the_parts_of_the_task_are_balanced_and_share_no_text() {
+    let data = SentimentData::generate(7, 600, 200, 200);
+    let mut texts = HashSet::new();
+    for part in [&data.train, &data.valid, &data.test] {
+        let positive = part.iter().filter(|row| row.label == "positive").count();
+        assert_eq!(2 * positive, part.len());
+        assert!(
+            part.iter().all(|row| texts.insert(&row.text)),
+            "a text occurs twice"
+        );
+        assert!(
+            part.iter()
+                .all(|row| (5..=16).contains(&row.text.split(' ').count()))
+        );
+    }
+}
+
+#[test]
+fn no_word_tells_the_label() {
+    let data = SentimentData::generate(11, 4000, 1, 1);
+    let mut counts = HashMap::<&str, [f64; 2]>::new();
+    for row in &data.train {
+        for word in row.text.split(' ').collect::<HashSet<_>>() {
+            counts.entry(word).or_default()[usize::from(row.label == "positive")] += 1.0;
+        }
+    }
+    for (word, [negative, positive]) in counts {
+        let (all, difference) = (negative + positive, (negative - positive).abs());
+        // Five standard deviations of a fair coin.
+        assert!(
+            difference <= 5.0 * f64::sqrt(all),
+            "`{word}`: {negative} negative, {positive} positive"
+        );
+    }
+}
+
+#[test]
+fn rows_are_written_one_object_a_line() {
+    let data = SentimentData::generate(7, 3, 1, 1);
+    let text = to_jsonl(&data.train);
+    let rows: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(rows.len(), 3);
+    assert_eq!(rows[0]["text"], data.train[0].text);
+    assert_eq!(rows[1]["label"], "negative");
+}
