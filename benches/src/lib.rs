@@ -2,6 +2,10 @@
 //!
 //! Layers, width, heads and feed-forward width are those of `all-MiniLM-L6-v2` (6, 384, 12, 1536). Only the
 //! vocabulary is smaller, which no matrix product sees.
+#![allow(
+    clippy::missing_panics_doc,
+    reason = "fixtures of benches: a panic is the report"
+)]
 
 use std::path::Path;
 

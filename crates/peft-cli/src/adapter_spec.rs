@@ -13,11 +13,11 @@ pub fn build(config: &RunConfig, head_modules: &[String]) -> Result<AdapterSpec>
     let adapter = &config.adapter;
     let Some(entry) = registry::find(&adapter.method) else {
         let known: Vec<&str> = METHODS.iter().map(|entry| entry.id).collect();
-        bail!(
+        bail!(crate::Usage(format!(
             "unknown method `{}`; expected one of {}, head, full (see `peft methods`)",
             adapter.method,
             known.join(", ")
-        );
+        )));
     };
     Ok(AdapterSpec {
         method: (entry.from_options)(&adapter.options)?,
@@ -31,7 +31,10 @@ pub fn build(config: &RunConfig, head_modules: &[String]) -> Result<AdapterSpec>
         },
         rank_pattern: adapter.rank_pattern.clone(),
         alpha_pattern: adapter.alpha_pattern.clone(),
-        modules_to_save: adapter.modules_to_save.clone().unwrap_or_else(|| head_modules.to_vec()),
+        modules_to_save: adapter
+            .modules_to_save
+            .clone()
+            .unwrap_or_else(|| head_modules.to_vec()),
         task_type: Some(task_type(config.task).into()),
         base_model: Some(config.model.display().to_string()),
     })
@@ -51,9 +54,14 @@ fn targets(config: &RunConfig) -> Result<Target> {
         None => {
             let model = ModelConfig::read(&config.model)?;
             let names = default_targets(model.model_type()).with_context(|| {
-                format!("no default targets for `{}`; give --targets", model.model_type())
+                format!(
+                    "no default targets for `{}`; give --targets",
+                    model.model_type()
+                )
             })?;
-            Ok(Target::List(names.iter().map(|name| (*name).to_owned()).collect()))
+            Ok(Target::List(
+                names.iter().map(|name| (*name).to_owned()).collect(),
+            ))
         }
     }
 }

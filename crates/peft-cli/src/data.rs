@@ -3,8 +3,8 @@
 use anyhow::Result;
 use peft_models::hf::ModelConfig;
 use peft_train::data::{
-    Example, LabelSet, ReadOptions, Roles, Table, Targets, TextTokenizer, TokenizeOptions, examples,
-    read_table,
+    Example, LabelSet, ReadOptions, Roles, Table, Targets, TextTokenizer, TokenizeOptions,
+    examples, read_table,
 };
 use peft_train::metric::Metric;
 use peft_train::task::{Objective, SequenceTask, TextSet};
@@ -37,7 +37,8 @@ pub fn prepare(config: &RunConfig) -> Result<PreparedData> {
     }
     let tokenizer = tokenizer(&config.model, config.data.max_length)?;
     let targets = targets(labels.as_ref());
-    let (train, mut truncated) = text_set(&tokenizer, &examples(&table, &config.data.roles, targets)?)?;
+    let (train, mut truncated) =
+        text_set(&tokenizer, &examples(&table, &config.data.roles, targets)?)?;
     let valid = match &config.data.valid {
         None => None,
         Some(path) => {
@@ -105,7 +106,10 @@ pub fn tokenizer(model: &std::path::Path, max_length: usize) -> Result<TextToken
 /// When a text becomes no tokens, or a token does not exist in the model.
 pub fn text_set(tokenizer: &TextTokenizer, examples: &[Example]) -> Result<(TextSet, usize)> {
     let tokenized = tokenizer.encode(examples)?;
-    Ok((TextSet::new(tokenized.examples, examples), tokenized.truncated))
+    Ok((
+        TextSet::new(tokenized.examples, examples),
+        tokenized.truncated,
+    ))
 }
 
 /// What to read from the target column.

@@ -2,8 +2,15 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage or settings. stdout is data, stderr is progress.
 #![recursion_limit = "256"]
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
-#![allow(unreachable_pub, reason = "a binary has no public surface; pub marks what its modules offer each other")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line prints"
+)]
+#![allow(
+    unreachable_pub,
+    reason = "a binary has no public surface; pub marks what its modules offer each other"
+)]
 
 mod adapter_spec;
 mod args;
@@ -31,6 +38,7 @@ use args::{Cli, Verb};
 pub struct Usage(pub String);
 
 fn main() -> ExitCode {
+    end_quietly_on_a_closed_pipe();
     let cli = Cli::parse();
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
@@ -39,6 +47,18 @@ fn main() -> ExitCode {
             ExitCode::from(if is_usage(&error) { 2 } else { 1 })
         }
     }
+}
+
+/// `peft inspect X | head` closes our stdout early, and printing there panics: that is no failure of ours.
+fn end_quietly_on_a_closed_pipe() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let message = panic.payload().downcast_ref::<String>();
+        if message.is_some_and(|message| message.starts_with("failed printing to stdout")) {
+            std::process::exit(0);
+        }
+        usual(panic);
+    }));
 }
 
 fn run(cli: &Cli) -> anyhow::Result<()> {

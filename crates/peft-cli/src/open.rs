@@ -35,11 +35,17 @@ pub fn classifier(
 ) -> Result<Loaded<SequenceClassifier>> {
     let mut config = ModelConfig::read(model)?;
     if let Some(dropout) = dropout {
-        for field in DROPOUTS.iter().filter(|field| config.raw().contains_key(**field)).collect::<Vec<_>>() {
+        for field in DROPOUTS
+            .iter()
+            .filter(|field| config.raw().contains_key(**field))
+            .collect::<Vec<_>>()
+        {
             config = config.with_field(field, dropout.into());
         }
     }
-    Ok(load_classifier_with(config, model, num_labels, seed, device)?)
+    Ok(load_classifier_with(
+        config, model, num_labels, seed, device,
+    )?)
 }
 
 /// A model that answers, with its labels.
@@ -58,7 +64,10 @@ pub struct Answering {
 /// # Errors
 /// When either does not load, or they do not fit each other.
 pub fn answering(model: &Path, adapter: Option<&PathBuf>, device: &Device) -> Result<Answering> {
-    let num_labels = adapter.map(|dir| labels_in_adapter(model, dir)).transpose()?.flatten();
+    let num_labels = adapter
+        .map(|dir| labels_in_adapter(model, dir))
+        .transpose()?
+        .flatten();
     let loaded = classifier(model, num_labels, None, 0, device)?;
     let Some(dir) = adapter else {
         if !loaded.fresh.is_empty() {
@@ -69,28 +78,44 @@ pub fn answering(model: &Path, adapter: Option<&PathBuf>, device: &Device) -> Re
             );
         }
         let labels = named_labels(&loaded.config)?;
-        return Ok(Answering { loaded, spec: None, labels });
+        return Ok(Answering {
+            loaded,
+            spec: None,
+            labels,
+        });
     };
     let fresh = loaded.fresh.clone();
     let adapted = folder::load(loaded.model, &loaded.names, ADAPTER, METHODS, dir)
         .with_context(|| format!("adapter {}", dir.display()))?;
     for field in &adapted.unknown_fields {
-        eprintln!("warning: {}: unknown field `{field}` passed over", dir.display());
+        eprintln!(
+            "warning: {}: unknown field `{field}` passed over",
+            dir.display()
+        );
     }
-    let still_fresh: Vec<&String> =
-        fresh.iter().filter(|name| !adapted.report.saved.contains(name)).collect();
+    let still_fresh: Vec<&String> = fresh
+        .iter()
+        .filter(|name| !adapted.report.saved.contains(name))
+        .collect();
     if !still_fresh.is_empty() {
         eprintln!(
             "warning: neither the model nor the adapter has {still_fresh:?}; these weights are random"
         );
     }
-    let loaded = Loaded { model: adapted.model, ..loaded };
+    let loaded = Loaded {
+        model: adapted.model,
+        ..loaded
+    };
     let labels = match read_labels(dir)? {
         Some(labels) => Some(labels),
         None => named_labels(&loaded.config)?,
     };
     let labels = labels.filter(|labels| labels.len() == loaded.model.num_labels());
-    Ok(Answering { loaded, spec: Some(adapted.spec), labels })
+    Ok(Answering {
+        loaded,
+        spec: Some(adapted.spec),
+        labels,
+    })
 }
 
 impl Answering {
@@ -147,7 +172,8 @@ fn read_labels(dir: &Path) -> Result<Option<LabelSet>> {
     if !path.exists() {
         return Ok(None);
     }
-    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("cannot read {}", path.display()))?;
     let names: Vec<String> = serde_json::from_str(&text)
         .with_context(|| format!("{}: expected a JSON list of label names", path.display()))?;
     Ok(Some(LabelSet::from_names(names)?))
@@ -156,7 +182,10 @@ fn read_labels(dir: &Path) -> Result<Option<LabelSet>> {
 /// Labels of the configuration, unless they are placeholders such as `LABEL_0`.
 fn named_labels(config: &ModelConfig) -> Result<Option<LabelSet>> {
     let labels = config.labels();
-    let placeholder = labels.iter().enumerate().all(|(id, name)| *name == format!("LABEL_{id}"));
+    let placeholder = labels
+        .iter()
+        .enumerate()
+        .all(|(id, name)| *name == format!("LABEL_{id}"));
     if placeholder {
         return Ok(None);
     }

@@ -22,7 +22,10 @@ impl Progress {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
             let style = "{bar:30} {pos}/{len} steps, {elapsed} gone, {eta} left, {msg}";
-            bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.set_style(
+                ProgressStyle::with_template(style)
+                    .unwrap_or_else(|_| ProgressStyle::default_bar()),
+            );
             bar
         });
         Self {
@@ -56,19 +59,24 @@ impl Callback for Progress {
     }
 
     fn step_end(&mut self, step: &Step) {
-        let smooth = self.smooth.map_or(step.loss, |smooth| 0.95 * smooth + 0.05 * step.loss);
+        let smooth = self
+            .smooth
+            .map_or(step.loss, |smooth| 0.95 * smooth + 0.05 * step.loss);
         self.smooth = Some(smooth);
         let seen = step.tokens - self.first_tokens.unwrap_or(0);
         let speed = seen as f64 / self.since.elapsed().as_secs_f64().max(1e-9);
         let memory = crate::memory::peak_mib().map_or(String::new(), |mib| format!(", {mib} MiB"));
-        let state = format!("loss {smooth:.4}, lr {:.2e}, {speed:.0} tokens/s{memory}", step.lr);
+        let state = format!(
+            "loss {smooth:.4}, lr {:.2e}, {speed:.0} tokens/s{memory}",
+            step.lr
+        );
         let taken = step.index + 1;
         match &self.bar {
             Some(bar) => {
                 bar.set_position(taken as u64);
                 bar.set_message(state);
             }
-            None if taken % self.every == 0 || taken == step.total => {
+            None if taken.is_multiple_of(self.every) || taken == step.total => {
                 eprintln!("step {taken}/{}: {state}", step.total);
             }
             None => {}
@@ -81,8 +89,15 @@ impl Callback for Progress {
     }
 
     fn evaluated(&mut self, step: usize, scores: &Scores) {
-        let metrics: Vec<String> =
-            scores.metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
-        self.say(&format!("step {step}: valid loss {:.4}, {}", scores.loss, metrics.join(", ")));
+        let metrics: Vec<String> = scores
+            .metrics
+            .iter()
+            .map(|(name, value)| format!("{name} {value:.4}"))
+            .collect();
+        self.say(&format!(
+            "step {step}: valid loss {:.4}, {}",
+            scores.loss,
+            metrics.join(", ")
+        ));
     }
 }

@@ -9,7 +9,7 @@ use burn::tensor::Device;
 use peft_core::file::{prepare_folder, write_atomic};
 use peft_core::gradient::Chain;
 use peft_core::tie::TieGroups;
-use peft_core::{ParameterCount, attach, count, mark_trainable, values};
+use peft_core::{ParameterCount, attach, count, mark_trainable, saved_modules, values};
 use peft_models::hf::save_model;
 use peft_models::{Loaded, SequenceClassifier};
 use peft_train::data::LabelSet;
@@ -155,7 +155,8 @@ fn load(config: &RunConfig, labels: Option<&LabelSet>, device: &Device) -> Resul
         device,
     )?;
     let head_modules = loaded.head_modules();
-    let names: Option<Vec<String>> = labels.map(|labels| labels.names().map(str::to_owned).collect());
+    let names: Option<Vec<String>> =
+        labels.map(|labels| labels.names().map(str::to_owned).collect());
     let config = match names {
         Some(names) => loaded.config.with_labels(&names),
         None => loaded.config,
@@ -177,11 +178,7 @@ fn make_trainable(
 ) -> Result<(SequenceClassifier, Part)> {
     let ids: HashSet<_> = match config.adapter.method.as_str() {
         "full" => names.iter().map(|(id, _, _)| id).collect(),
-        "head" => names
-            .iter()
-            .filter(|(_, name, _)| head_modules.iter().any(|head| is_below(name, head)))
-            .map(|(id, _, _)| id)
-            .collect(),
+        "head" => saved_modules(names, head_modules).0.into_iter().collect(),
         _ => {
             let spec = adapter_spec::build(config, head_modules)?;
             let (model, report) = attach(model, names, ADAPTER, &spec, config.train.seed)?;
@@ -203,16 +200,13 @@ fn make_trainable(
     Ok((mark_trainable(model, &weights.ids), Part::Weights(weights)))
 }
 
-fn is_below(parameter: &str, module: &str) -> bool {
-    parameter
-        .strip_prefix(module)
-        .is_some_and(|rest| rest.starts_with('.'))
-}
-
 fn check_paths(config: &RunConfig) -> Result<()> {
     let missing: Vec<&str> = [
         ("model", config.model.as_os_str().is_empty()),
-        ("data.train (--train)", config.data.train.as_os_str().is_empty()),
+        (
+            "data.train (--train)",
+            config.data.train.as_os_str().is_empty(),
+        ),
         ("out", config.out.as_os_str().is_empty()),
     ]
     .into_iter()
@@ -229,8 +223,9 @@ fn check_paths(config: &RunConfig) -> Result<()> {
 
 /// Makes sure that the run directory is ours to write.
 fn claim_directory(config: &RunConfig, options: RunOptions) -> Result<()> {
-    prepare_folder(&config.out, options.overwrite || options.resume)
-        .with_context(|| "use --overwrite to write there all the same, or --resume to continue the run")?;
+    prepare_folder(&config.out, options.overwrite || options.resume).with_context(
+        || "use --overwrite to write there all the same, or --resume to continue the run",
+    )?;
     if options.overwrite && !options.resume {
         for step in peft_train::Checkpoints::new(&config.out, 1).steps()? {
             let old = peft_train::Checkpoints::new(&config.out, 1).path(step);
@@ -254,13 +249,20 @@ fn fingerprint(config: &RunConfig, task: &SequenceTask) -> Result<String> {
         digest.update(format!("{:?}{:?}{target:?}\n", row.ids, row.type_ids));
     }
     let bytes = digest.finalize();
-    Ok(bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+    Ok(bytes
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
 }
 
 fn write_labels(out: &Path, labels: Option<&LabelSet>) -> Result<()> {
     if let Some(labels) = labels {
         let names: Vec<&str> = labels.names().collect();
-        write_atomic(&out.join(LABELS_FILE), serde_json::to_string(&names)?.as_bytes())?;
+        write_atomic(
+            &out.join(LABELS_FILE),
+            serde_json::to_string(&names)?.as_bytes(),
+        )?;
     }
     Ok(())
 }
@@ -272,7 +274,9 @@ fn write_full_model(
     weights: &TrainedWeights,
     model_config: &peft_models::ModelConfig,
 ) -> Result<()> {
-    let tensors = values::named_tensors(&model.valid(), &weights.names, |id| weights.ids.contains(&id));
+    let tensors = values::named_tensors(&model.valid(), &weights.names, |id| {
+        weights.ids.contains(&id)
+    });
     save_model(&config.model, &config.out, model_config, &tensors, None)?;
     std::fs::remove_file(config.out.join(peft_train::WEIGHTS_FILE)).ok();
     Ok(())

@@ -154,7 +154,11 @@ impl Default for AdapterConfig {
 }
 
 /// Keys below which anything may stand: patterns are the user's own, options are checked by the method.
-const FREE: &[&str] = &["adapter.rank_pattern", "adapter.alpha_pattern", "adapter.options"];
+const FREE: &[&str] = &[
+    "adapter.rank_pattern",
+    "adapter.alpha_pattern",
+    "adapter.options",
+];
 
 impl RunConfig {
     /// Reads a run file, if there is one, and lays `settings` (dotted key, value) over it, later ones winning.
@@ -164,7 +168,8 @@ impl RunConfig {
             Some(path) => {
                 let text = std::fs::read_to_string(path)
                     .with_context(|| format!("cannot read run file {}", path.display()))?;
-                text.parse().with_context(|| format!("run file {}", path.display()))?
+                text.parse()
+                    .with_context(|| format!("run file {}", path.display()))?
             }
         };
         for (key, value) in settings {
@@ -173,7 +178,10 @@ impl RunConfig {
         let known = serde_json::to_value(Self::default()).context("listing the known settings")?;
         let unknown = unknown_keys(&toml::Value::Table(table.clone()), &known, "");
         if !unknown.is_empty() {
-            bail!("unknown settings:\n{}", unknown.join("\n"));
+            bail!(crate::Usage(format!(
+                "unknown settings:\n{}",
+                unknown.join("\n")
+            )));
         }
         let config: Self = table.try_into().context("in the settings of the run")?;
         config.train.check()?;
@@ -194,7 +202,9 @@ impl RunConfig {
 /// `key=value` as `--set` takes it; the value is TOML, or else text.
 pub fn parse_setting(text: &str) -> Result<(String, toml::Value)> {
     let Some((key, value)) = text.split_once('=') else {
-        bail!("--set {text}: expected key=value, for example train.lr=1e-3");
+        bail!(crate::Usage(format!(
+            "--set {text}: expected key=value, for example train.lr=1e-3"
+        )));
     };
     Ok((key.trim().to_owned(), parse_value(value.trim())))
 }
@@ -218,7 +228,9 @@ fn set(table: &mut toml::Table, key: &str, value: toml::Value) -> Result<()> {
                 .entry(head)
                 .or_insert_with(|| toml::Value::Table(toml::Table::new()));
             let Some(inner) = inner.as_table_mut() else {
-                bail!("setting `{key}`: `{head}` is a value, not a table");
+                bail!(crate::Usage(format!(
+                    "setting `{key}`: `{head}` is a value, not a table"
+                )));
             };
             set(inner, rest, value)?;
         }
@@ -232,7 +244,11 @@ fn unknown_keys(given: &toml::Value, known: &Value, path: &str) -> Vec<String> {
     };
     let mut unknown = vec![];
     for (key, value) in given {
-        let full = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        let full = if path.is_empty() {
+            key.clone()
+        } else {
+            format!("{path}.{key}")
+        };
         match known.get(key) {
             Some(below) if !FREE.contains(&full.as_str()) => {
                 unknown.extend(unknown_keys(value, below, &full));
@@ -270,7 +286,13 @@ mod tests {
 
     #[test]
     fn later_settings_win_and_reach_every_table() {
-        let config = load(&["train.lr=1e-3", "train.lr=0.5", "adapter.options.dropout=0.1", "model=a b"]).unwrap();
+        let config = load(&[
+            "train.lr=1e-3",
+            "train.lr=0.5",
+            "adapter.options.dropout=0.1",
+            "model=a b",
+        ])
+        .unwrap();
         assert_eq!(config.train.lr, 0.5);
         assert_eq!(config.adapter.options["dropout"], 0.1);
         assert_eq!(config.model, Path::new("a b"));
@@ -278,15 +300,26 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_all_named_with_the_nearest_known_one() {
-        let error = load(&["train.learning_rate=1", "adapter.rnak=4", "modle=x"]).unwrap_err().to_string();
-        for part in ["`train.learning_rate`", "`adapter.rnak`: did you mean `rank`?", "did you mean `model`?"] {
+        let error = load(&["train.learning_rate=1", "adapter.rnak=4", "modle=x"])
+            .unwrap_err()
+            .to_string();
+        for part in [
+            "`train.learning_rate`",
+            "`adapter.rnak`: did you mean `rank`?",
+            "did you mean `model`?",
+        ] {
             assert!(error.contains(part), "{error}");
         }
     }
 
     #[test]
     fn a_written_run_file_reads_back_as_the_same_run() {
-        let config = load(&["adapter.targets=[\"query\"]", "adapter.rank_pattern={\"a.*b\"=3}", "train.seed=7"]).unwrap();
+        let config = load(&[
+            "adapter.targets=[\"query\"]",
+            "adapter.rank_pattern={\"a.*b\"=3}",
+            "train.seed=7",
+        ])
+        .unwrap();
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("run.toml");
         std::fs::write(&path, config.to_toml().unwrap()).unwrap();

@@ -210,8 +210,9 @@ pub fn attach<M: Adaptable>(
     Ok((mark_trainable(model, &trains), report))
 }
 
-/// Base parameters that belong to the modules in `modules_to_save`.
-pub(crate) fn saved_modules(names: &ParamNames, modules: &[String]) -> (Vec<ParamId>, Vec<String>) {
+/// Base parameters that belong to the modules in `modules_to_save`, by PEFT's rule: ids and names, sorted by name.
+#[must_use]
+pub fn saved_modules(names: &ParamNames, modules: &[String]) -> (Vec<ParamId>, Vec<String>) {
     let mut found: Vec<(ParamId, String)> = names
         .iter()
         .filter(|(_, name, _)| {

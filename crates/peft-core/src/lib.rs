@@ -35,7 +35,8 @@ pub mod values;
 
 pub use adapter::{Adapter, BaseLinear, FactorPair, TensorName};
 pub use attach::{
-    Adaptable, AdapterSpec, AttachReport, AttachedSite, attach, detach, select_adapters,
+    Adaptable, AdapterSpec, AttachReport, AttachedSite, attach, detach, saved_modules,
+    select_adapters,
 };
 pub use count::{ParameterCount, count};
 pub use erased::AnyAdapter;

@@ -19,9 +19,8 @@ impl<T: Task> Trainer<'_, T> {
         lengths: &[usize],
         total: usize,
     ) -> Result<(), TrainError> {
-        let device = device_of(&progress.model);
         let seed = step_seed(self.options.seed, progress.state.step);
-        device.seed(seed);
+        device_of(&progress.model).seed(seed);
         let mut step = Step {
             index: progress.state.step,
             total,
@@ -34,28 +33,7 @@ impl<T: Task> Trainer<'_, T> {
         self.callbacks
             .iter_mut()
             .for_each(|callback| callback.step_begin(&mut step));
-        let examples: usize = group.iter().map(Vec::len).sum();
-        let mut pass = Pass::train(seed);
-        let mut grads = None;
-        for batch in group {
-            let share = batch.len() as f64 / examples as f64;
-            let loss = self
-                .task
-                .loss(&progress.model, batch, &device, &mut pass)?;
-            let value = f64::from(loss.clone().into_scalar::<f32>());
-            if !value.is_finite() {
-                return Err(self.not_finite(step.index, value));
-            }
-            step.loss += share * value;
-            let loss = if group.len() == 1 {
-                loss
-            } else {
-                loss.mul_scalar(share)
-            };
-            let batch_grads = GradientsParams::from_grads(loss.backward(), &progress.model);
-            grads = Some(accumulate::add(grads, batch_grads, &progress.trainable));
-        }
-        let mut grads = grads.unwrap_or_default();
+        let mut grads = self.backward(progress, group, &mut step, &mut Pass::train(seed))?;
         self.ties.gather(&mut grads);
         for callback in &mut self.callbacks {
             callback.after_backward(&step, &mut grads, &progress.trainable);
@@ -79,11 +57,37 @@ impl<T: Task> Trainer<'_, T> {
         self.record(progress, &step)
     }
 
+    /// Gradients of the mean loss over all examples of the group; the loss is added to `step`.
+    fn backward(
+        &self,
+        progress: &Progress<T::Model>,
+        group: &[Vec<usize>],
+        step: &mut Step,
+        pass: &mut Pass<'_>,
+    ) -> Result<GradientsParams, TrainError> {
+        let device = device_of(&progress.model);
+        let examples: usize = group.iter().map(Vec::len).sum();
+        let mut grads = None;
+        for batch in group {
+            let share = batch.len() as f64 / examples as f64;
+            let loss = self.task.loss(&progress.model, batch, &device, pass)?;
+            let value = f64::from(loss.clone().into_scalar::<f32>());
+            if !value.is_finite() {
+                return Err(self.not_finite(step.index, value));
+            }
+            step.loss += share * value;
+            let loss = loss.mul_scalar(share);
+            let batch_grads = GradientsParams::from_grads(loss.backward(), &progress.model);
+            grads = Some(accumulate::add(grads, batch_grads, &progress.trainable));
+        }
+        Ok(grads.unwrap_or_default())
+    }
+
     fn record(&self, progress: &mut Progress<T::Model>, step: &Step) -> Result<(), TrainError> {
         progress.window.0 += step.loss;
         progress.window.1 += 1;
         let taken = step.index + 1;
-        if taken % self.options.log_every != 0 && taken != step.total {
+        if !taken.is_multiple_of(self.options.log_every) && taken != step.total {
             return Ok(());
         }
         let (sum, count) = std::mem::take(&mut progress.window);

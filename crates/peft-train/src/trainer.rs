@@ -211,7 +211,7 @@ impl<T: Task> Trainer<'_, T> {
             }
             let last = progress.state.step == total;
             let due = |every: Option<usize>| match every {
-                Some(every) => progress.state.step % every == 0 || last,
+                Some(every) => progress.state.step.is_multiple_of(every) || last,
                 None => epoch_ends || last,
             };
             let (evaluate, save) = (due(self.options.eval_every), due(self.options.save_every));

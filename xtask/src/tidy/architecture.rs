@@ -19,7 +19,7 @@ const BACKENDS: [&str; 14] = [
 const METHOD_CRATES: [&str; 4] = ["peft-decompose", "peft-moe", "peft-prune", "peft-recycle"];
 /// What each library may depend on; the command line and the tools may depend on everything.
 const ALLOWED: &[(&str, &[&str])] = &[
-    ("peft-core", &[]),
+    ("peft-core", &["peft-kernels"]),
     ("peft-kernels", &[]),
     ("peft-decompose", &["peft-core"]),
     ("peft-moe", &["peft-core"]),

@@ -1,12 +1,9 @@
 //! `peft devices`: which backends are compiled in, and which one `auto` takes.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use serde::Serialize;
 
 use crate::device::{self, BACKENDS};
-
-/// Environment variable by which Burn chooses what `auto` takes.
-pub const BURN_DEVICE: &str = "BURN_DEVICE";
 
 /// One backend.
 #[derive(Debug, Clone, Serialize)]
@@ -38,18 +35,6 @@ pub fn backends() -> Vec<BackendRow> {
 /// # Errors
 /// When the environment asks for a backend that is not compiled in.
 pub fn auto() -> Result<String> {
-    if let Ok(wanted) = std::env::var(BURN_DEVICE) {
-        let compiled: Vec<&str> = BACKENDS
-            .iter()
-            .filter_map(|(name, compiled)| compiled.then_some(*name))
-            .collect();
-        if !compiled.contains(&wanted.to_lowercase().as_str()) {
-            bail!(
-                "{BURN_DEVICE}={wanted}: this binary has {}; unset the variable or build with that backend",
-                compiled.join(", ")
-            );
-        }
-    }
     let text = format!("{:?}", device::open("auto")?);
     let inner = text
         .strip_prefix("Device<")

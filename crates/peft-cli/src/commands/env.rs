@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::devices::{self, BURN_DEVICE, BackendRow};
+use super::devices::{self, BackendRow};
+use crate::device::BURN_DEVICE;
 
 /// Environment variables that change what this program does; none of them is a secret.
 const VARIABLES: &[&str] = &[

@@ -72,7 +72,10 @@ pub fn run(args: &EvalArgs, json: bool) -> Result<()> {
     if json {
         return super::print_json(&result);
     }
-    println!("{} examples, {truncated} cut to {} tokens", result.examples, args.data.max_length);
+    println!(
+        "{} examples, {truncated} cut to {} tokens",
+        result.examples, args.data.max_length
+    );
     if args.task == EvalTask::SeqCls {
         println!("loss {:.4}", result.scores.loss);
     }
@@ -93,15 +96,28 @@ fn classification(args: &EvalArgs) -> Result<(usize, usize, Scores)> {
     let examples = data::read_examples(&table, &config.roles, data::targets(labels.as_ref()))?;
     let (set, truncated) = data::text_set(&tokenizer, &examples)?;
     let model = &answering.loaded.model;
-    let logits = classify(model, &set, tokenizer.pad_id(), args.data.batch_size, &device)?;
+    let logits = classify(
+        model,
+        &set,
+        tokenizer.pad_id(),
+        args.data.batch_size,
+        &device,
+    )?;
     let metrics = data::metrics(&args.metrics, labels.as_ref());
-    let scores = score_logits(&logits, &set.targets, data::objective(labels.as_ref()), &metrics);
+    let scores = score_logits(
+        &logits,
+        &set.targets,
+        data::objective(labels.as_ref()),
+        &metrics,
+    );
     Ok((examples.len(), truncated, scores))
 }
 
 fn similarity(args: &EvalArgs) -> Result<(usize, usize, Scores)> {
     if args.model.adapter.is_some() {
-        bail!(crate::Usage("--task similarity scores a bare encoder; it takes no --adapter".into()));
+        bail!(crate::Usage(
+            "--task similarity scores a bare encoder; it takes no --adapter".into()
+        ));
     }
     let config = args.data.config();
     let mut table = data::table(&config, &args.data.data)?;
@@ -113,7 +129,8 @@ fn similarity(args: &EvalArgs) -> Result<(usize, usize, Scores)> {
         match example.pair.take() {
             Some(second) => example.text = second,
             None => bail!(crate::Usage(
-                "--task similarity needs two texts per row: columns sentence1,sentence2,score".into()
+                "--task similarity needs two texts per row: columns sentence1,sentence2,score"
+                    .into()
             )),
         }
     }
@@ -123,11 +140,7 @@ fn similarity(args: &EvalArgs) -> Result<(usize, usize, Scores)> {
     let (second, cut_second) = data::text_set(&tokenizer, &second)?;
     let embed = Embedder::open(args, tokenizer.pad_id())?;
     let (left, right) = (embed.all(&first)?, embed.all(&second)?);
-    let cosines: Vec<f64> = left
-        .iter()
-        .zip(&right)
-        .map(|(a, b)| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum())
-        .collect();
+    let cosines: Vec<f64> = left.iter().zip(&right).map(|(a, b)| dot(a, b)).collect();
     let truth: Vec<f64> = pairs
         .iter()
         .map(|example| match example.target {
@@ -139,9 +152,25 @@ fn similarity(args: &EvalArgs) -> Result<(usize, usize, Scores)> {
     let metrics = asked
         .iter()
         .filter(|metric| **metric != Metric::Mse)
-        .filter_map(|metric| Some((metric.name().to_owned(), metric.of_values(&cosines, &truth)?)))
+        .filter_map(|metric| {
+            Some((
+                metric.name().to_owned(),
+                metric.of_values(&cosines, &truth)?,
+            ))
+        })
         .collect();
-    Ok((pairs.len(), cut_first + cut_second, Scores { loss: 0.0, metrics }))
+    Ok((
+        pairs.len(),
+        cut_first + cut_second,
+        Scores { loss: 0.0, metrics },
+    ))
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f64 {
+    a.iter()
+        .zip(b)
+        .map(|(a, b)| f64::from(*a) * f64::from(*b))
+        .sum()
 }
 
 /// A bare encoder that turns texts into unit vectors.
@@ -173,7 +202,10 @@ impl Embedder {
         let mut rows = Vec::with_capacity(set.encoded.len());
         for examples in plan.batches() {
             let take = |part: fn(&Encoded) -> &Vec<u32>| -> Vec<Vec<u32>> {
-                examples.iter().map(|index| part(&set.encoded[*index]).clone()).collect()
+                examples
+                    .iter()
+                    .map(|index| part(&set.encoded[*index]).clone())
+                    .collect()
             };
             let (ids, types) = (take(|row| &row.ids), take(|row| &row.type_ids));
             let batch = TokenBatch::new(&ids, Some(&types), self.pad_id, &self.device)?;

@@ -1,5 +1,6 @@
 //! `peft merge`: a model folder with an adapter folded into its weights.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -8,6 +9,7 @@ use clap::{Args, ValueEnum};
 use peft_core::file::prepare_folder;
 use peft_core::merge::{MergedSite, merge};
 use peft_core::values::named_tensors;
+use peft_core::{param_id, saved_modules};
 use peft_models::hf::{FloatDtype, save_model};
 use serde::Serialize;
 
@@ -62,7 +64,8 @@ pub struct MergeResult {
 
 /// Runs the verb.
 pub fn run(args: &MergeArgs, json: bool) -> Result<()> {
-    prepare_folder(&args.out, args.overwrite).context("use --overwrite to write there all the same")?;
+    prepare_folder(&args.out, args.overwrite)
+        .context("use --overwrite to write there all the same")?;
     let dtype = args.dtype.map(|dtype| match dtype {
         DtypeArg::F32 => FloatDtype::F32,
         DtypeArg::Bf16 => FloatDtype::Bf16,
@@ -73,9 +76,16 @@ pub fn run(args: &MergeArgs, json: bool) -> Result<()> {
     if json {
         return super::print_json(&result);
     }
-    println!("{} layers merged into {}", result.sites.len(), result.out.display());
+    println!(
+        "{} layers merged into {}",
+        result.sites.len(),
+        result.out.display()
+    );
     println!("largest change of a weight: {:.3e}", result.largest_change);
-    println!("largest output difference: {:.3e} of the largest output", result.largest_output_error);
+    println!(
+        "largest output difference: {:.3e} of the largest output",
+        result.largest_output_error
+    );
     Ok(())
 }
 
@@ -105,19 +115,17 @@ pub fn merge_folder(
     let sites = merged.sites.clone();
     let model = merged.into_model();
     // The base is read again from its folder and only what changed is replaced, so that nothing else is touched.
-    let changed: Vec<String> = sites.iter().map(|site| format!("{}.weight", site.path)).collect();
-    let saved = answering.spec.map(|spec| spec.modules_to_save).unwrap_or_default();
-    let keep: std::collections::HashSet<_> = loaded
-        .names
+    let changed: Vec<String> = sites
         .iter()
-        .filter(|(_, name, _)| {
-            let module = name.rsplit_once('.').map_or(*name, |(module, _)| module);
-            changed.iter().any(|changed| changed == name)
-                || loaded.fresh.iter().any(|fresh| fresh == name)
-                || saved.iter().any(|saved| is_part_of(module, saved))
-        })
-        .map(|(id, _, _)| id)
+        .map(|site| format!("{}.weight", site.path))
         .collect();
+    let saved = answering
+        .spec
+        .map(|spec| spec.modules_to_save)
+        .unwrap_or_default();
+    let mut keep: HashSet<_> = saved_modules(&loaded.names, &saved).0.into_iter().collect();
+    let replaced = changed.iter().chain(&loaded.fresh);
+    keep.extend(replaced.map(|name| param_id(name)));
     let tensors = named_tensors(&model, &loaded.names, |id| keep.contains(&id));
     save_model(base, out, &config, &tensors, dtype)?;
     let largest = |value: fn(&MergedSite) -> f32| sites.iter().map(value).fold(0.0f32, f32::max);
@@ -127,10 +135,4 @@ pub fn merge_folder(
         largest_change: largest(|site| site.max_change),
         sites,
     })
-}
-
-/// Whether a module's path, or that of one above it, ends with `saved`, as PEFT compares them.
-fn is_part_of(module: &str, saved: &str) -> bool {
-    std::iter::successors(Some(module), |path| path.rsplit_once('.').map(|(above, _)| above))
-        .any(|path| path.ends_with(saved))
 }

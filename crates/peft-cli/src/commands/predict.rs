@@ -47,14 +47,27 @@ pub fn run(args: &PredictArgs, json: bool) -> Result<()> {
     let examples = data::read_examples(&table, &config.roles, Targets::Unknown)?;
     let (set, truncated) = data::text_set(&tokenizer, &examples)?;
     if truncated > 0 {
-        eprintln!("{truncated} examples cut to {} tokens", args.data.max_length);
+        eprintln!(
+            "{truncated} examples cut to {} tokens",
+            args.data.max_length
+        );
     }
     let model = &answering.loaded.model;
-    let logits = classify(model, &set, tokenizer.pad_id(), args.data.batch_size, &device)?;
+    let logits = classify(
+        model,
+        &set,
+        tokenizer.pad_id(),
+        args.data.batch_size,
+        &device,
+    )?;
     let mut lines = String::new();
     for (index, logits) in logits.into_iter().enumerate() {
         let label = (logits.len() > 1).then(|| answering.label(largest(&logits)));
-        let row = Prediction { index, label, logits };
+        let row = Prediction {
+            index,
+            label,
+            logits,
+        };
         lines.push_str(&serde_json::to_string(&row)?);
         lines.push('\n');
     }
@@ -63,14 +76,26 @@ pub fn run(args: &PredictArgs, json: bool) -> Result<()> {
         Some(path) => {
             write_atomic(path, lines.as_bytes())?;
             if json {
-                return super::print_json(&serde_json::json!({"rows": set.encoded.len(), "out": path}));
+                return super::print_json(
+                    &serde_json::json!({"rows": set.encoded.len(), "out": path}),
+                );
             }
-            println!("{} answers written to {}", set.encoded.len(), path.display());
+            println!(
+                "{} answers written to {}",
+                set.encoded.len(),
+                path.display()
+            );
         }
     }
     Ok(())
 }
 
 fn largest(logits: &[f32]) -> usize {
-    (1..logits.len()).fold(0, |best, index| if logits[index] > logits[best] { index } else { best })
+    (1..logits.len()).fold(0, |best, index| {
+        if logits[index] > logits[best] {
+            index
+        } else {
+            best
+        }
+    })
 }

@@ -99,7 +99,9 @@ impl SettingArgs {
     /// The flags that were given, as settings of a run file.
     pub fn settings(&self) -> Vec<(String, toml::Value)> {
         let text = |key: &str, value: &Option<String>| {
-            value.clone().map(|value| (key.to_owned(), toml::Value::String(value)))
+            value
+                .clone()
+                .map(|value| (key.to_owned(), toml::Value::String(value)))
         };
         let whole = |key: &str, value: Option<i64>| {
             value.map(|value| (key.to_owned(), toml::Value::Integer(value)))
@@ -112,7 +114,11 @@ impl SettingArgs {
         };
         let warmup = self.warmup.as_deref().map(|warmup| {
             let value = warmup.parse().map_or_else(
-                |_| warmup.parse().map_or(toml::Value::String(warmup.into()), toml::Value::Float),
+                |_| {
+                    warmup
+                        .parse()
+                        .map_or(toml::Value::String(warmup.into()), toml::Value::Float)
+                },
                 toml::Value::Integer,
             );
             ("train.warmup".to_owned(), value)
@@ -122,7 +128,9 @@ impl SettingArgs {
             text("task", &self.task),
             text("data.train", &self.train),
             text("data.valid", &self.valid),
-            self.columns.as_deref().map(|columns| ("data.columns".to_owned(), comma_list(columns))),
+            self.columns
+                .as_deref()
+                .map(|columns| ("data.columns".to_owned(), comma_list(columns))),
             text("adapter.method", &self.method),
             whole("adapter.rank", self.rank),
             float("adapter.alpha", self.alpha),
@@ -151,14 +159,19 @@ fn names(value: &str) -> toml::Value {
     if value.eq_ignore_ascii_case(peft_core::target::ALL_LINEAR) {
         return toml::Value::String(value.into());
     }
-    match value.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')) {
+    match value
+        .strip_prefix('/')
+        .and_then(|rest| rest.strip_suffix('/'))
+    {
         Some(regex) => toml::Value::String(regex.into()),
         None => comma_list(value),
     }
 }
 
 fn comma_list(value: &str) -> toml::Value {
-    let items = value.split(',').map(|item| toml::Value::String(item.trim().to_owned()));
+    let items = value
+        .split(',')
+        .map(|item| toml::Value::String(item.trim().to_owned()));
     toml::Value::Array(items.collect())
 }
 
@@ -190,7 +203,10 @@ pub fn run(args: &TrainArgs, json: bool) -> Result<()> {
 fn print(result: &RunResult) {
     let report = &result.report;
     println!("{}", result.parameters);
-    println!("{} steps, {} tokens, {:.1} s", report.steps, report.tokens, report.seconds);
+    println!(
+        "{} steps, {} tokens, {:.1} s",
+        report.steps, report.tokens, report.seconds
+    );
     if let Some(scores) = &report.scores {
         println!("valid loss {:.4}", scores.loss);
         for (name, value) in &scores.metrics {

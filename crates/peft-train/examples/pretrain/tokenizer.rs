@@ -50,6 +50,7 @@ pub(crate) fn write(dir: &Path) -> Result<()> {
         .map_err(|e| anyhow!(e))?;
     let config = serde_json::json!({
         "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
         "model_max_length": 64,
         "pad_token": "[PAD]",
         "unk_token": "[UNK]",

@@ -1,7 +1,7 @@
 //! A labelled task in the generated language: the sentiment of an opinion.
 //!
-//! Every word occurs about as often with either label: half of the opinions are worded by negating the opposite one, so
-//! only a word together with its negation decides, and no weighing of single words solves it.
+//! Half of the opinions are worded by negating the opposite one, so only a word together with its negation decides, and
+//! no weighing of single words solves it (a few rare verb forms that mostly follow `not` lean to one side).
 
 use std::collections::HashSet;
 

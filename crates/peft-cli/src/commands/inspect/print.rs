@@ -5,6 +5,38 @@ use super::report::{Report, SiteReport};
 
 /// Prints the whole description.
 pub(super) fn print(report: &Report) {
+    header(report);
+    sites(&report.sites);
+    for tensor in &report.other_tensors {
+        println!(
+            "{} {:?}, norm {:.4}",
+            tensor.name, tensor.shape, tensor.norm
+        );
+    }
+    println!(
+        "values that are not finite: {} NaN, {} infinite",
+        report.nan, report.infinite
+    );
+    let untrained = report
+        .sites
+        .iter()
+        .filter(|site| does_nothing(site))
+        .count();
+    if untrained > 0 {
+        println!(
+            "warning: B is all zero at {untrained} of {} sites: no update there",
+            report.sites.len()
+        );
+    }
+    list("unknown field", &report.unknown_fields);
+    list("unsupported", &report.unsupported);
+    list("problem", &report.problems);
+    if let Some(fit) = &report.fit {
+        print_fit(fit);
+    }
+}
+
+fn header(report: &Report) {
     let method = report.method.unwrap_or("not recognised");
     println!(
         "{}: {method} (peft_type {})",
@@ -40,34 +72,6 @@ pub(super) fn print(report: &Report) {
         report.file_bytes,
         dtypes.join(", ")
     );
-    sites(&report.sites);
-    for tensor in &report.other_tensors {
-        println!(
-            "{} {:?}, norm {:.4}",
-            tensor.name, tensor.shape, tensor.norm
-        );
-    }
-    println!(
-        "values that are not finite: {} NaN, {} infinite",
-        report.nan, report.infinite
-    );
-    let untrained = report
-        .sites
-        .iter()
-        .filter(|site| does_nothing(site))
-        .count();
-    if untrained > 0 {
-        println!(
-            "warning: B is all zero at {untrained} of {} sites: no update there",
-            report.sites.len()
-        );
-    }
-    list("unknown field", &report.unknown_fields);
-    list("unsupported", &report.unsupported);
-    list("problem", &report.problems);
-    if let Some(fit) = &report.fit {
-        print_fit(fit);
-    }
 }
 
 fn does_nothing(site: &SiteReport) -> bool {
