@@ -56,7 +56,7 @@ pub struct ModelArgs {
     /// Adapter folder.
     #[arg(long)]
     pub adapter: Option<PathBuf>,
-    /// auto, flex, ndarray, wgpu[:n], vulkan[:n], metal[:n] or cuda[:n].
+    /// auto, flex, ndarray, wgpu, vulkan, metal or cuda (cuda:1 for the second).
     #[arg(long, default_value = "auto")]
     pub device: String,
 }

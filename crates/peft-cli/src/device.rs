@@ -1,4 +1,4 @@
-//! Devices by name: `auto`, `flex`, `ndarray`, `wgpu[:n]`, `vulkan[:n]`, `metal[:n]`, `cuda[:n]`.
+//! Devices by name: `auto`, `flex`, `ndarray`, `wgpu`, `vulkan`, `metal`, `cuda`, the last four with `:N` for one of several.
 
 use anyhow::{Result, bail};
 use burn::tensor::Device;

@@ -16,7 +16,7 @@ pub struct QuickstartArgs {
     /// Write into a directory that is not empty.
     #[arg(long)]
     overwrite: bool,
-    /// auto, flex, ndarray, wgpu[:n], vulkan[:n], metal[:n] or cuda[:n].
+    /// auto, flex, ndarray, wgpu, vulkan, metal or cuda (cuda:1 for the second).
     #[arg(long, default_value = "auto")]
     device: String,
 }

@@ -20,7 +20,7 @@ pub struct TargetsArgs {
     run: Option<PathBuf>,
     #[command(flatten)]
     settings: SettingArgs,
-    /// Any setting by its dotted name, for example adapter.layers=[0,1]; may be repeated.
+    /// Any setting by its dotted name, for example adapter.rank=4; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
 }

@@ -90,7 +90,7 @@ pub struct SettingArgs {
     /// Run directory.
     #[arg(long)]
     out: Option<String>,
-    /// auto, flex, ndarray, wgpu[:n], vulkan[:n], metal[:n] or cuda[:n].
+    /// auto, flex, ndarray, wgpu, vulkan, metal or cuda (cuda:1 for the second).
     #[arg(long)]
     device: Option<String>,
 }
