@@ -96,3 +96,54 @@ fn a_classifier_on_top_has_every_site_and_a_fresh_head() {
     assert_eq!(logits.len(), 6);
     assert!(logits.iter().all(|value| value.is_finite()));
 }
+
+/// The file is made by `tools/golden/minilm.py`.
+#[test]
+fn hidden_states_of_fifty_real_sentences_are_those_of_transformers() {
+    let Some(folder) = folder() else {
+        return;
+    };
+    let file = folder.join("golden.safetensors");
+    if !file.is_file() {
+        eprintln!("SKIPPED: no {}; see tools/golden/minilm.py", file.display());
+        return;
+    }
+    let golden = peft_core::file::read_tensors(&file).unwrap();
+    let [rows, seq, width] = golden["last_hidden_state"].shape[..] else {
+        panic!("hidden states have three axes");
+    };
+    let cells = |name: &str, row: usize| golden[name].data[row * seq..(row + 1) * seq].to_vec();
+    let length = |row: usize| {
+        cells("mask", row)
+            .iter()
+            .filter(|cell| **cell > 0.5)
+            .count()
+    };
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "token ids are small whole numbers"
+    )]
+    let ids: Vec<Vec<u32>> = (0..rows)
+        .map(|row| {
+            cells("ids", row)[..length(row)]
+                .iter()
+                .map(|id| *id as u32)
+                .collect()
+        })
+        .collect();
+    let device = Device::flex();
+    let model = load_encoder(&folder, &device).unwrap().model;
+    let batch = TokenBatch::new(&ids, None, 0, &device).unwrap();
+    let hidden = floats(model.hidden(&batch, &mut Pass::eval()));
+    assert_eq!(rows, 50);
+    for row in 0..rows {
+        // Rows of padding mean nothing.
+        let part = row * seq * width..(row * seq + length(row)) * width;
+        assert_close(
+            &hidden[part.clone()],
+            &golden["last_hidden_state"].data[part],
+            1e-4,
+        );
+    }
+}
