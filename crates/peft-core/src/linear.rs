@@ -17,7 +17,8 @@ use crate::site::Site;
 /// A linear layer `y = x W + bias` whose output adapters change.
 ///
 /// With active adapters `i` of weights `w_i`: `y = x W + bias + sum_i w_i delta_i(x)`. Families use this for every
-/// linear layer, name no method and are generic over none.
+/// linear layer, name no method and are generic over none. In a pass with [`crate::RowAdapters`] each row of the batch
+/// goes through the adapter named for it instead, active or not.
 ///
 /// # Shapes
 /// `weight [d_in, d_out]`, `bias [d_out]`; input `[.., d_in]`, output `[.., d_out]`.
@@ -73,6 +74,14 @@ impl AdaptedLinear {
 
     fn forward_rows(&self, x: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {
         let base = self.base();
+        if let Some(rows) = pass.rows().filter(|_| self.has_adapters()) {
+            return rows.each(x, |name, x| {
+                match name.and_then(|name| self.adapter(name)) {
+                    Some(adapter) => adapter.forward(x, &base, pass),
+                    None => base.add_bias(base.product(x)),
+                }
+            });
+        }
         let mut active = self.adapters.active();
         let first = active.next();
         match (first, active.next()) {
@@ -137,6 +146,12 @@ impl AdaptedLinear {
             .iter()
             .find(|named| named.name == name)
             .map(|named| &named.adapter)
+    }
+
+    /// Whether the layer holds any adapter, active or not.
+    #[must_use]
+    pub fn has_adapters(&self) -> bool {
+        !self.adapters.0.is_empty()
     }
 
     /// Names of all adapters, active or not, in the order of insertion.

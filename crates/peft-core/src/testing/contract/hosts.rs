@@ -5,7 +5,8 @@ use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::Device;
 
 use super::{Contract, ROWS, host};
-use crate::attach::{Adaptable, detach, select_adapters};
+use crate::active::{detach, select_adapters};
+use crate::attach::Adaptable;
 use crate::error::PeftError;
 use crate::pass::Pass;
 use crate::reparam;

@@ -11,7 +11,6 @@ use std::collections::{BTreeMap, HashSet};
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor};
-use indexmap::IndexMap;
 
 use super::tiny::{self, Tiny};
 use crate::attach::{Adaptable, AdapterSpec, attach};
@@ -69,11 +68,7 @@ impl Contract {
             rank: RANK,
             alpha: ALPHA,
             targets: TargetRules::new(Target::List(targets.iter().map(|t| (*t).into()).collect())),
-            rank_pattern: IndexMap::new(),
-            alpha_pattern: IndexMap::new(),
-            modules_to_save: vec![],
-            task_type: None,
-            base_model: None,
+            ..AdapterSpec::default()
         }
     }
 
