@@ -110,21 +110,28 @@ fn adapters_are_scored_each_by_itself_or_as_a_sum() {
     assert!(alone.iter().all(|alone| alone["loss"] != sum["loss"]));
 }
 
-#[test]
-fn each_row_is_answered_by_the_adapter_that_its_column_names() {
-    let place = Place::new();
+/// The adapters of every three rows of `mixed.jsonl`.
+const NAMES: [&str; 3] = ["a", "b", "b"];
+
+/// Writes `mixed.jsonl`: the validation data with a column `use` that names an adapter.
+fn write_mixed(place: &Place) {
     let valid = std::fs::read_to_string(place.path("valid.jsonl")).unwrap();
-    let names = ["a", "b", "b"];
     let mixed: String = valid
         .lines()
         .enumerate()
         .map(|(at, line)| {
             let mut row: Value = serde_json::from_str(line).unwrap();
-            row["use"] = json!(names[at % 3]);
+            row["use"] = json!(NAMES[at % 3]);
             format!("{row}\n")
         })
         .collect();
     std::fs::write(place.path("mixed.jsonl"), mixed).unwrap();
+}
+
+#[test]
+fn each_row_is_answered_by_the_adapter_that_its_column_names() {
+    let place = Place::new();
+    write_mixed(&place);
     let (a, b) = (place.named("a"), place.named("b"));
     let both = ["--adapter", &a, "--adapter", &b];
     let alone = [
@@ -135,7 +142,7 @@ fn each_row_is_answered_by_the_adapter_that_its_column_names() {
     let by_column = [&both[..], &["--adapter-column", "use"]].concat();
     let rows = place.rows("mixed.jsonl", &by_column);
     let expected: Vec<Vec<f64>> = (0..ROWS)
-        .map(|at| alone[usize::from(names[at % 3] == "b")][at].clone())
+        .map(|at| alone[usize::from(NAMES[at % 3] == "b")][at].clone())
         .collect();
     let found: Vec<Vec<f64>> = rows
         .iter()
@@ -144,43 +151,27 @@ fn each_row_is_answered_by_the_adapter_that_its_column_names() {
     let difference = largest_difference(&found, &expected);
     assert!(difference < 1e-6, "{difference}");
     assert_eq!(rows[1]["adapter"], "b");
+}
 
-    let (code, error) = binary::failure(
-        &[
-            &[
-                "predict",
-                "--model",
-                &place.model,
-                "--data",
-                &place.path("valid.jsonl"),
-            ],
-            &both[..],
-        ]
-        .concat(),
-    );
-    assert_eq!(code, 2);
-    assert!(
-        error.contains("--sum") && error.contains("--adapter-column"),
-        "{error}"
-    );
+#[test]
+fn without_a_choice_or_with_an_unknown_name_the_way_out_is_said() {
+    let place = Place::new();
+    let (a, b) = (place.named("a"), place.named("b"));
     std::fs::write(
         place.path("wrong.jsonl"),
         "{\"text\": \"x\", \"use\": \"c\"}\n",
     )
     .unwrap();
-    let (code, error) = binary::failure(
-        &[
-            &[
-                "predict",
-                "--model",
-                &place.model,
-                "--data",
-                &place.path("wrong.jsonl"),
-            ],
-            &by_column[..],
-        ]
-        .concat(),
+    let data = place.path("wrong.jsonl");
+    let fixed = ["predict", "--model", &place.model, "--data", &data];
+    let args = [&fixed[..], &["--adapter", &a, "--adapter", &b]].concat();
+    let (code, error) = binary::failure(&args);
+    assert_eq!(code, 2);
+    assert!(
+        error.contains("--sum") && error.contains("--adapter-column"),
+        "{error}"
     );
+    let (code, error) = binary::failure(&[&args[..], &["--adapter-column", "use"]].concat());
     assert_eq!(code, 2);
     assert!(error.contains("`c`") && error.contains("line 1"), "{error}");
 }

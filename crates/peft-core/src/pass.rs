@@ -57,11 +57,14 @@ impl<'a> Pass<'a> {
     }
 
     /// The same pass, with an adapter of its own for each row of the batch; which adapters are active no longer
-    /// matters. Such a pass is not observed.
+    /// matters. Such a pass has no observer, which would see rows out of order.
     #[must_use]
-    pub fn with_rows(mut self, rows: &'a RowAdapters) -> Self {
-        self.rows = Some(rows);
-        self
+    pub fn with_rows(self, rows: &'a RowAdapters) -> Self {
+        Self {
+            rows: Some(rows),
+            observer: None,
+            ..self
+        }
     }
 
     /// The adapter of each row of the batch, if rows have their own.

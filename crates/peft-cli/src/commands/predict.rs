@@ -93,20 +93,19 @@ pub fn run(args: &PredictArgs, json: bool) -> Result<()> {
         lines.push_str(&serde_json::to_string(&row)?);
         lines.push('\n');
     }
+    write(args, &lines, set.encoded.len(), json)
+}
+
+/// Writes the answers to where they were asked for.
+fn write(args: &PredictArgs, lines: &str, rows: usize, json: bool) -> Result<()> {
     match &args.out {
         None => print!("{lines}"),
         Some(path) => {
             write_atomic(path, lines.as_bytes())?;
             if json {
-                return super::print_json(
-                    &serde_json::json!({"rows": set.encoded.len(), "out": path}),
-                );
+                return super::print_json(&serde_json::json!({"rows": rows, "out": path}));
             }
-            println!(
-                "{} answers written to {}",
-                set.encoded.len(),
-                path.display()
-            );
+            println!("{rows} answers written to {}", path.display());
         }
     }
     Ok(())

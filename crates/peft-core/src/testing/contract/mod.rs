@@ -50,7 +50,7 @@ impl Contract {
         self.only_the_adapter_trains(&device);
         self.every_trained_parameter_moves_and_the_loss_falls(&device);
         self.merging_reproduces_the_adapter_and_unmerging_the_bits(&device);
-        self.a_bf16_base_merges_in_f32_and_stays_finite(&device);
+        self.a_bf16_base_runs_and_merges_in_f32(&device);
         self.a_nan_in_the_adapter_is_refused_by_merge(&device);
         self.the_second_host_agrees(&device);
         self.saving_and_loading_is_exact(&device);
@@ -60,6 +60,7 @@ impl Contract {
         self.targets_that_match_nothing_are_an_error(&device);
         self.seeds_decide_the_factors(&device);
         self.several_adapters_add_up_and_switch(&device);
+        self.rows_go_through_adapters_of_their_own(&device);
     }
 
     fn spec(&self, targets: &[&str]) -> AdapterSpec {
