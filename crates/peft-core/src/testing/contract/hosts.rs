@@ -2,11 +2,12 @@
 
 use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsParams};
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 
 use super::{Contract, ROWS, host};
 use crate::active::{detach, select_adapters};
 use crate::attach::Adaptable;
+use crate::erased::AnyAdapter;
 use crate::error::PeftError;
 use crate::pass::Pass;
 use crate::reparam;
@@ -61,23 +62,7 @@ impl Contract {
         assert_close("the same adapter in both hosts", &moved, &output, MATMUL);
         let folded = host(dense.materialize().forward(x.clone()));
         assert_close("materialized", &folded, &output, MATMUL);
-
-        let base = Tiny::new(&Device::default()).0.plain();
-        let hosted = |weights: &[f64]| {
-            let terms: Vec<_> = weights.iter().map(|w| (adapters.as_slice(), *w)).collect();
-            let hosted = reparam::host_adapters(base.clone(), &terms).expect("has these layers");
-            host(hosted.forward(x.clone()))
-        };
-        assert_eq!(hosted(&[1.0]), output, "hosted alone");
-        assert_eq!(hosted(&[]), host(base.forward(x.clone())), "nothing hosted");
-        assert_close("a sum", &hosted(&[1.5, -0.75, 0.25]), &output, MATMUL);
-        let elsewhere: Vec<_> = adapters
-            .iter()
-            .map(|(path, adapter)| (format!("other.{path}"), adapter.clone()))
-            .collect();
-        let error = reparam::host_adapters(base.clone(), &[(&elsewhere, 1.0)])
-            .expect_err("the model has no such layer");
-        assert!(error.to_string().contains("other.up"), "{error}");
+        hosted_adapters_add_up(&adapters, x, &output);
     }
 
     pub(super) fn several_adapters_add_up_and_switch(&self, device: &Device) {
@@ -152,4 +137,24 @@ impl Contract {
             );
         }
     }
+}
+
+/// Existing adapters in the second host: alone as in the first, nothing, sums, and layers that are not there.
+fn hosted_adapters_add_up(adapters: &[(String, AnyAdapter)], x: Tensor<2>, output: &[f32]) {
+    let base = Tiny::new(&Device::default()).0.plain();
+    let hosted = |weights: &[f64]| {
+        let terms: Vec<_> = weights.iter().map(|w| (adapters, *w)).collect();
+        let hosted = reparam::host_adapters(base.clone(), &terms).expect("has these layers");
+        host(hosted.forward(x.clone()))
+    };
+    assert_eq!(hosted(&[1.0]), output, "hosted alone");
+    assert_eq!(hosted(&[]), host(base.forward(x.clone())), "nothing hosted");
+    assert_close("a sum", &hosted(&[1.5, -0.75, 0.25]), output, MATMUL);
+    let elsewhere: Vec<_> = adapters
+        .iter()
+        .map(|(path, adapter)| (format!("other.{path}"), adapter.clone()))
+        .collect();
+    let error = reparam::host_adapters(base.clone(), &[(&elsewhere, 1.0)])
+        .expect_err("the model has no such layer");
+    assert!(error.to_string().contains("other.up"), "{error}");
 }
