@@ -7,6 +7,7 @@ pub const METHODS: &[&MethodEntry] = &[
     &peft_core::lora::LORA,
     &peft_core::lora::RSLORA,
     &peft_decompose::dora::DORA,
+    &peft_decompose::bora::BORA,
 ];
 
 /// The entry called `id`.

@@ -6,6 +6,7 @@
 //! - `norms`: norms of `W + scale A B` from its parts;
 //! - `options`: settings between files and methods.
 
+pub mod bora;
 pub mod dora;
 mod factors;
 mod norms;

@@ -74,6 +74,16 @@ impl Sum {
         }
     }
 
+    /// Norm per output or per input after the other side was scaled: `scales [d_in, 1]` or `[1, d_out]`.
+    pub(crate) fn scaled_norms(&self, side: Side, scales: &Tensor<2>) -> Tensor<2> {
+        let of_weight = squares(&(self.weight.clone() * scales.clone()), side);
+        let weights = square(scales.clone());
+        match side {
+            Side::Output => self.outputs((self.a.clone() * weights).transpose(), of_weight),
+            Side::Input => self.inputs((self.b.clone() * weights).transpose(), of_weight),
+        }
+    }
+
     /// `left` is `A^T`, its columns scaled: `[rank, d_in]`.
     fn outputs(&self, left: Tensor<2>, of_weight: Tensor<2>) -> Tensor<2> {
         let cross = left.clone().matmul(self.weight.clone());
@@ -176,6 +186,21 @@ mod tests {
                 assert_eq!(factored.dims(), dense.dims());
                 assert_close("norms", &host(factored), &host(dense), MATMUL);
             }
+        }
+    }
+
+    #[test]
+    fn norms_after_scaling_the_other_side_are_those_of_the_scaled_dense_weight() {
+        let sum = sum(0.7);
+        for side in [Side::Output, Side::Input] {
+            let other = match side {
+                Side::Output => squares(&sum.weight, Side::Input),
+                Side::Input => squares(&sum.weight, Side::Output),
+            };
+            let scales = other - 1.5; // some of them negative
+            let dense = norm(squares(&(sum.dense() * scales.clone()), side));
+            let factored = sum.scaled_norms(side, &scales);
+            assert_close("norms", &host(factored), &host(dense), MATMUL);
         }
     }
 
