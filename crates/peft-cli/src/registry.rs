@@ -8,6 +8,7 @@ pub const METHODS: &[&MethodEntry] = &[
     &peft_core::lora::RSLORA,
     &peft_decompose::dora::DORA,
     &peft_decompose::bora::BORA,
+    &peft_decompose::svfit::SVFIT,
 ];
 
 /// The entry called `id`.

@@ -93,6 +93,14 @@ pub trait Adapter: Module + Sync + 'static {
     /// The reason, when the forward depends on the input and no single weight exists.
     fn effective_weight(&self, weight: Tensor<2>) -> Result<Tensor<2>, &'static str>;
 
+    /// Whether values that were read from a folder belong to this frozen layer; called once after reading.
+    ///
+    /// # Errors
+    /// What does not belong together.
+    fn check_base(&self, _base: &BaseLinear<'_>) -> Result<(), String> {
+        Ok(())
+    }
+
     /// The low-rank pairs inside, for transforms that need both factors together.
     fn pairs(&self) -> Vec<FactorPair> {
         Vec::new()

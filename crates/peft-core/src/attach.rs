@@ -172,6 +172,7 @@ pub fn attach<M: Adaptable>(
     let mut trains = HashSet::new();
     let mut failure = None;
     let mut planned = report.sites.iter().peekable();
+    let mut trained = Vec::new();
     model.visit_linears_mut(&mut |linear| {
         if failure.is_some() {
             return;
@@ -195,6 +196,7 @@ pub fn attach<M: Adaptable>(
         match created {
             Ok(adapter) => {
                 trains.extend(fields::trained_ids(&adapter));
+                trained.push(fields::trained_size(&adapter));
                 linear.insert(name, adapter);
                 linear.activate(&[(name, 1.0)]);
             }
@@ -203,6 +205,10 @@ pub fn attach<M: Adaptable>(
     });
     if let Some(error) = failure {
         return Err(error);
+    }
+    // A plan knows no weights; where a method's size depends on them, only now is it known.
+    for (site, trained) in report.sites.iter_mut().zip(trained) {
+        site.trainable = trained;
     }
     let (saved_ids, saved) = saved_modules(names, &spec.modules_to_save);
     trains.extend(saved_ids);

@@ -69,6 +69,14 @@ impl AnyAdapter {
         self.0.effective_weight(weight)
     }
 
+    /// See [`Adapter::check_base`].
+    ///
+    /// # Errors
+    /// What does not belong together.
+    pub fn check_base(&self, base: &BaseLinear<'_>) -> Result<(), String> {
+        self.0.check_base(base)
+    }
+
     /// See [`Adapter::pairs`].
     #[must_use]
     pub fn pairs(&self) -> Vec<FactorPair> {
@@ -132,6 +140,7 @@ trait Erased: Debug + Send + Sync {
     fn forward(&self, x: Tensor<2>, base: &BaseLinear<'_>, pass: &mut Pass<'_>) -> Tensor<2>;
     fn effective_weight(&self, weight: Tensor<2>) -> Result<Tensor<2>, &'static str>;
     fn pairs(&self) -> Vec<FactorPair>;
+    fn check_base(&self, base: &BaseLinear<'_>) -> Result<(), String>;
     fn collect_devices_erased(&self, devices: Devices) -> Devices;
     fn fork_erased(self: Box<Self>, device: &Device) -> Box<dyn Erased>;
     fn to_device_erased(self: Box<Self>, device: &Device) -> Box<dyn Erased>;
@@ -169,6 +178,9 @@ impl<A: Adapter> Erased for A {
     }
     fn pairs(&self) -> Vec<FactorPair> {
         Adapter::pairs(self)
+    }
+    fn check_base(&self, base: &BaseLinear<'_>) -> Result<(), String> {
+        Adapter::check_base(self, base)
     }
     fn collect_devices_erased(&self, devices: Devices) -> Devices {
         Module::collect_devices(self, devices)

@@ -234,13 +234,32 @@ fn fill<M: Adaptable>(
             "`{raw}` {shape:?}: not expected, no adapted site has it"
         ));
     }
+    let mut filled = None;
     if problems.is_empty() {
-        return Ok(set_values(model, values));
+        let model = set_values(model, values);
+        problems = base_problems(&model, name);
+        filled = Some(model);
     }
-    Err(PeftError::Mismatch {
-        adapter: name.to_owned(),
-        problems,
-    })
+    match filled {
+        Some(model) if problems.is_empty() => Ok(model),
+        _ => Err(PeftError::Mismatch {
+            adapter: name.to_owned(),
+            problems,
+        }),
+    }
+}
+
+/// What the adapter called `name` says of each layer it was read for.
+fn base_problems<M: Adaptable>(model: &M, name: &str) -> Vec<String> {
+    let mut problems = Vec::new();
+    model.visit_linears(&mut |linear| {
+        if let Some(adapter) = linear.adapter(name)
+            && let Err(problem) = adapter.check_base(&linear.base())
+        {
+            problems.push(format!("`{}`: {problem}", linear.site().path));
+        }
+    });
+    problems
 }
 
 fn adapter_places<M: Adaptable>(model: &M, name: &str) -> Vec<(TensorKey, Place)> {

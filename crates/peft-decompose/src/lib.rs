@@ -4,6 +4,7 @@
 //!
 //! - `factors`: the low-rank pair inside an adapter;
 //! - `norms`: norms of `W + scale A B` from its parts;
+//! - `svd`: singular values and vectors of a frozen weight;
 //! - `options`: settings between files and methods.
 
 pub mod bora;
@@ -11,6 +12,8 @@ pub mod dora;
 mod factors;
 mod norms;
 mod options;
+mod svd;
+pub mod svfit;
 
 pub use factors::Factors;
 pub use norms::Side;

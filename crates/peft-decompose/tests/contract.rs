@@ -5,6 +5,7 @@ use peft_core::testing::contract::Contract;
 use peft_decompose::Side;
 use peft_decompose::bora::{BORA, Bora, Detach, Order};
 use peft_decompose::dora::{DORA, Dora};
+use peft_decompose::svfit::{SVFIT, Size, Svfit};
 
 #[test]
 fn dora_passes_the_contract() {
@@ -24,6 +25,8 @@ fn dora_passes_the_contract() {
         Contract {
             entries: &[&DORA],
             method: Box::new(method),
+            random: true,
+            loss_share: 1.0 / 3.0,
             mergeable: true,
         }
         .check();
@@ -52,6 +55,31 @@ fn bora_passes_the_contract() {
         Contract {
             entries: &[&BORA],
             method: Box::new(method),
+            random: true,
+            loss_share: 1.0 / 3.0,
+            mergeable: true,
+        }
+        .check();
+    }
+}
+
+#[test]
+fn svfit_passes_the_contract() {
+    let vectors = Svfit {
+        vectors: true,
+        ..Svfit::default()
+    };
+    let two = Svfit {
+        k: Size::Rank,
+        ..Svfit::default()
+    };
+    // 14 and 4 numbers for 36 targets.
+    for (method, loss_share) in [(Svfit::default(), 0.5), (vectors, 0.5), (two, 0.8)] {
+        Contract {
+            entries: &[&SVFIT],
+            method: Box::new(method),
+            random: false,
+            loss_share,
             mergeable: true,
         }
         .check();
