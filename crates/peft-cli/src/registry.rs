@@ -3,7 +3,13 @@
 use peft_core::MethodEntry;
 
 /// Every method of this program.
-pub const METHODS: &[&MethodEntry] = &[&peft_core::lora::LORA, &peft_core::lora::RSLORA];
+pub const METHODS: &[&MethodEntry] = &[
+    &peft_core::lora::LORA,
+    &peft_core::lora::RSLORA,
+    &peft_decompose::dora::DORA,
+    &peft_decompose::bora::BORA,
+    &peft_decompose::svfit::SVFIT,
+];
 
 /// The entry called `id`.
 pub fn find(id: &str) -> Option<&'static MethodEntry> {

@@ -106,6 +106,14 @@ pub trait Adapter: Module + Sync + 'static {
         None
     }
 
+    /// Whether values that were read from a folder belong to this frozen layer; called once after reading.
+    ///
+    /// # Errors
+    /// What does not belong together.
+    fn check_base(&self, _base: &BaseLinear<'_>) -> Result<(), String> {
+        Ok(())
+    }
+
     /// The low-rank pairs inside, for transforms that need both factors together.
     fn pairs(&self) -> Vec<FactorPair> {
         Vec::new()

@@ -212,6 +212,7 @@ pub fn attach<M: Adaptable>(
         saved: saved_ids.iter().copied().collect(),
         copied: HashSet::new(),
         trains: HashSet::new(),
+        trained_sizes: Vec::new(),
     };
     let mut failure = None;
     let mut others = false;
@@ -238,6 +239,10 @@ pub fn attach<M: Adaptable>(
             parameter: parameter.clone(),
         });
     }
+    // A plan knows no weights; where a method's size depends on them, only now is it known.
+    for (site, trained) in report.sites.iter_mut().zip(attaching.trained_sizes) {
+        site.trainable = trained;
+    }
     let mut trains = attaching.trains;
     trains.extend(changed);
     report.saved = saved;
@@ -254,6 +259,8 @@ struct Attaching<'a> {
     /// Those of them that a layer's copy replaces.
     copied: HashSet<ParamId>,
     trains: HashSet<ParamId>,
+    /// How much trains at each planned site, in their order.
+    trained_sizes: Vec<usize>,
 }
 
 impl Attaching<'_> {
@@ -284,6 +291,9 @@ impl Attaching<'_> {
             None => return Ok(()),
         };
         self.trains.extend(fields::trained_ids(&adapter));
+        if at.is_some() {
+            self.trained_sizes.push(fields::trained_size(&adapter));
+        }
         linear.insert(name, adapter);
         linear.activate(&[(name, 1.0)]);
         Ok(())

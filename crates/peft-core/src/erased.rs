@@ -81,6 +81,14 @@ impl AnyAdapter {
         self.0.lookup(ids, base)
     }
 
+    /// See [`Adapter::check_base`].
+    ///
+    /// # Errors
+    /// What does not belong together.
+    pub fn check_base(&self, base: &BaseLinear<'_>) -> Result<(), String> {
+        self.0.check_base(base)
+    }
+
     /// See [`Adapter::pairs`].
     #[must_use]
     pub fn pairs(&self) -> Vec<FactorPair> {
@@ -146,6 +154,7 @@ trait Erased: Debug + Send + Sync {
     fn effective_bias(&self, bias: Tensor<1>) -> Tensor<1>;
     fn lookup(&self, ids: Tensor<1, Int>, base: &BaseLinear<'_>) -> Option<Tensor<2>>;
     fn pairs(&self) -> Vec<FactorPair>;
+    fn check_base(&self, base: &BaseLinear<'_>) -> Result<(), String>;
     fn collect_devices_erased(&self, devices: Devices) -> Devices;
     fn fork_erased(self: Box<Self>, device: &Device) -> Box<dyn Erased>;
     fn to_device_erased(self: Box<Self>, device: &Device) -> Box<dyn Erased>;
@@ -189,6 +198,9 @@ impl<A: Adapter> Erased for A {
     }
     fn pairs(&self) -> Vec<FactorPair> {
         Adapter::pairs(self)
+    }
+    fn check_base(&self, base: &BaseLinear<'_>) -> Result<(), String> {
+        Adapter::check_base(self, base)
     }
     fn collect_devices_erased(&self, devices: Devices) -> Devices {
         Module::collect_devices(self, devices)

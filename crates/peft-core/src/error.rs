@@ -102,6 +102,14 @@ pub enum PeftError {
         /// The largest rank that makes sense there.
         limit: usize,
     },
+    /// A frozen weight that a method cannot start from.
+    #[error("site `{site}`: the frozen weight cannot be adapted: {problem}")]
+    Base {
+        /// Path of the site.
+        site: String,
+        /// What is wrong with the weight.
+        problem: String,
+    },
     /// A merge produced or met values that are not finite.
     #[error(
         "site `{site}`: {what} holds {count} values that are NaN or infinite; nothing was merged"

@@ -47,6 +47,16 @@ pub(crate) fn trained_ids(adapter: &AnyAdapter) -> Vec<ParamId> {
         .collect()
 }
 
+/// How many numbers train.
+pub(crate) fn trained_size(adapter: &AnyAdapter) -> usize {
+    let ids = ids(adapter);
+    let trained = adapter.tensors().iter().filter(|tensor| tensor.trains);
+    trained
+        .filter_map(|tensor| ids.get(tensor.field))
+        .map(|(_, shape)| shape.iter().product::<usize>())
+        .sum()
+}
+
 #[derive(Default)]
 struct Reader {
     path: Vec<String>,

@@ -65,9 +65,9 @@ pub fn load<M: Adaptable>(
     let model = places::fill(model, names, name, &spec, &folder)?;
     Ok(Loaded {
         model,
+        unknown_fields: unknown_fields(&folder.config, &spec),
         spec,
         report,
-        unknown_fields: folder.config.unknown,
     })
 }
 
@@ -119,6 +119,16 @@ pub fn spec_of(
         task_type: config.task_type.clone(),
         base_model: config.base_model_name_or_path.clone(),
     })
+}
+
+/// Fields that neither PEFT's configurations nor the method that reads this one have.
+fn unknown_fields(config: &PeftConfig, spec: &AdapterSpec) -> Vec<String> {
+    let own = spec.method.config_fields();
+    let unknown = config.unknown.iter();
+    unknown
+        .filter(|field| !own.contains_key(*field))
+        .cloned()
+        .collect()
 }
 
 fn config_of<M: Adaptable>(model: &M, spec: &AdapterSpec) -> Result<PeftConfig, PeftError> {

@@ -48,6 +48,12 @@ impl Slot<'_> {
         Param::initialized(self.param_id(field), tensor).set_require_grad(true)
     }
 
+    /// A parameter like [`Self::trainable`] that stays as it is.
+    #[must_use]
+    pub fn frozen<const D: usize>(&self, field: &str, data: TensorData) -> Param<Tensor<D>> {
+        self.trainable(field, data).set_require_grad(false)
+    }
+
     /// The device of the frozen weight.
     #[must_use]
     pub fn device(&self) -> Device {

@@ -11,6 +11,8 @@ fn contract(scaling: Scaling, init: LoraInit) -> Contract {
             init,
             scaling,
         }),
+        random: true,
+        loss_share: 1.0 / 3.0,
         mergeable: true,
     }
 }

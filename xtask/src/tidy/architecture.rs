@@ -21,7 +21,7 @@ const METHOD_CRATES: [&str; 4] = ["peft-decompose", "peft-moe", "peft-prune", "p
 const ALLOWED: &[(&str, &[&str])] = &[
     ("peft-core", &["peft-kernels"]),
     ("peft-kernels", &[]),
-    ("peft-decompose", &["peft-core"]),
+    ("peft-decompose", &["peft-core", "peft-kernels"]),
     ("peft-moe", &["peft-core"]),
     ("peft-prune", &["peft-core"]),
     ("peft-recycle", &["peft-core"]),

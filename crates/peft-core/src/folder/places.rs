@@ -94,13 +94,33 @@ pub(super) fn fill<M: Adaptable>(
             "`{raw}` {shape:?}: not expected, no adapted site has it"
         ));
     }
-    if problems.is_empty() {
-        return Ok(set_values(model, values));
-    }
-    Err(PeftError::Mismatch {
+    let mismatch = |problems| PeftError::Mismatch {
         adapter: name.to_owned(),
         problems,
-    })
+    };
+    if !problems.is_empty() {
+        return Err(mismatch(problems));
+    }
+    let model = set_values(model, values);
+    let problems = base_problems(&model, name);
+    if problems.is_empty() {
+        Ok(model)
+    } else {
+        Err(mismatch(problems))
+    }
+}
+
+/// What the adapter called `name` says of each layer it was read for.
+fn base_problems<M: Adaptable>(model: &M, name: &str) -> Vec<String> {
+    let mut problems = Vec::new();
+    model.visit_linears(&mut |linear| {
+        if let Some(adapter) = linear.adapter(name)
+            && let Err(problem) = adapter.check_base(&linear.base())
+        {
+            problems.push(format!("`{}`: {problem}", linear.site().path));
+        }
+    });
+    problems
 }
 
 fn adapter_places<M: Adaptable>(model: &M, name: &str) -> BTreeMap<TensorKey, Place> {

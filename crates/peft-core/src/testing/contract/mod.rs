@@ -30,6 +30,11 @@ pub struct Contract {
     pub entries: &'static [&'static MethodEntry],
     /// The method, without dropout.
     pub method: Box<dyn Method>,
+    /// Whether the start is drawn from the seed, or follows from the frozen weight alone.
+    pub random: bool,
+    /// Share of the first loss that 400 steps must get below: a third, unless so few numbers train that they cannot fit
+    /// the targets.
+    pub loss_share: f32,
     /// Whether one weight reproduces the adapter (merge, second host).
     pub mergeable: bool,
 }

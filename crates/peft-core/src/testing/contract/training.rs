@@ -61,7 +61,7 @@ impl Contract {
         let model = train(model, &mut optimizer, 400);
         let last = loss_of(&model);
         assert!(
-            last < first / 3.0,
+            last < first * self.loss_share,
             "the loss went from {first} to {last} only"
         );
     }

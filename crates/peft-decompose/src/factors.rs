@@ -1,0 +1,65 @@
+//! The low-rank pair inside an adapter, and what the methods built on it share.
+
+use burn::module::{Module, Param};
+use burn::tensor::Tensor;
+use peft_core::lora::{LoraInit, Scaling};
+use peft_core::{FactorPair, Slot, init};
+
+use crate::norms::{Sum, in_f32};
+
+/// `scale * A B`, trained.
+#[derive(Module, Debug)]
+pub struct Factors {
+    /// Down-projection, shape `[d_in, rank]`.
+    pub a: Param<Tensor<2>>,
+    /// Up-projection, shape `[rank, d_out]`; zero at the start.
+    pub b: Param<Tensor<2>>,
+    /// Factor of the product.
+    pub scale: f64,
+}
+
+impl Factors {
+    /// LoRA's start: random `A`, `B = 0`.
+    pub(crate) fn start(slot: &Slot<'_>, start: LoraInit, scaling: Scaling) -> Self {
+        let (d_in, rank) = (slot.site.d_in, slot.rank);
+        let mut rng = slot.rng();
+        let a = match start {
+            LoraInit::Kaiming => init::kaiming_uniform(d_in, rank, &mut rng),
+            LoraInit::Gaussian => init::gaussian(d_in, rank, 1.0 / rank as f64, &mut rng),
+        };
+        Self {
+            a: slot.trainable("factors.a", a),
+            b: slot.trainable("factors.b", init::zeros(rank, slot.site.d_out)),
+            scale: scaling.factor(rank, slot.alpha),
+        }
+    }
+
+    /// `scale * x A`, shape `[rows, rank]`: scaled where the tensor is narrow.
+    pub(crate) fn down(&self, x: Tensor<2>) -> Tensor<2> {
+        x.matmul(self.a.val()).mul_scalar(self.scale)
+    }
+
+    /// `scale * (x A) B`, shape `[rows, d_out]`.
+    pub(crate) fn product(&self, x: Tensor<2>) -> Tensor<2> {
+        self.down(x).matmul(self.b.val())
+    }
+
+    /// `W + scale A B` in parts.
+    pub(crate) fn beside(&self, weight: Tensor<2>) -> Sum {
+        Sum {
+            weight: in_f32(weight),
+            a: self.a.val(),
+            b: self.b.val(),
+            scale: self.scale,
+        }
+    }
+
+    /// The pair, for transforms that need both factors together.
+    pub(crate) fn pair(&self) -> FactorPair {
+        FactorPair {
+            a: self.a.id,
+            b: self.b.id,
+            scale: self.scale,
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Adapting a frozen weight through its decomposition into magnitudes and directions, or into singular values and vectors.
+//!
+//! One method is one file; none knows another. What they share:
+//!
+//! - `factors`: the low-rank pair inside an adapter;
+//! - `norms`: norms of `W + scale A B` from its parts;
+//! - `svd`: singular values and vectors of a frozen weight;
+//! - `options`: settings between files and methods.
+
+pub mod bora;
+pub mod dora;
+mod factors;
+mod norms;
+mod options;
+mod svd;
+pub mod svfit;
+
+pub use factors::Factors;
+pub use norms::Side;

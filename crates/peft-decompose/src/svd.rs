@@ -1,0 +1,101 @@
+//! Singular values and vectors of frozen weights, on the host and in f64.
+//!
+//! `W = left diag(values) right`, values in falling order, columns of `left` and rows of `right` orthonormal. In Hugging Face's
+//! orientation `W^T = U diag(values) V^T` with `U = right^T` and `V = left`. One thread computes it, so that the same bits of `W` give
+//! the same result whatever the machine's number of threads.
+
+use burn::tensor::{Tensor, TensorData};
+use faer::Mat;
+use peft_core::{PeftError, Site, Slot};
+use sha2::{Digest, Sha256};
+
+/// The thin singular value decomposition of a weight `[d_in, d_out]`.
+#[derive(Debug)]
+pub(crate) struct Decomposition {
+    values: Vec<f64>,
+    /// `[d_in, n]`.
+    left: Mat<f64>,
+    /// `[d_out, n]`: the transpose of `right`.
+    right: Mat<f64>,
+}
+
+impl Decomposition {
+    /// Decomposes the frozen weight of a slot.
+    ///
+    /// # Errors
+    /// [`PeftError::Base`] when the weight holds NaN or infinite values, or the iteration does not converge.
+    pub(crate) fn of(slot: &Slot<'_>) -> Result<Self, PeftError> {
+        let weight = finite_values(slot)?;
+        let (d_in, d_out) = (slot.site.d_in, slot.site.d_out);
+        let matrix = Mat::from_fn(d_in, d_out, |i, o| f64::from(weight[i * d_out + o]));
+        let svd = matrix.thin_svd().map_err(|_| PeftError::Base {
+            site: slot.site.path.clone(),
+            problem: "its singular value decomposition does not converge".into(),
+        })?;
+        Ok(Self {
+            values: svd.S().column_vector().iter().copied().collect(),
+            left: svd.U().to_owned(),
+            right: svd.V().to_owned(),
+        })
+    }
+
+    /// Every singular value, in falling order.
+    pub(crate) fn values(&self) -> &[f64] {
+        &self.values
+    }
+
+    /// The first `k` columns of `left`, column `j` multiplied by `scale(j)`: `[d_in, k]`.
+    pub(crate) fn left(&self, k: usize, scale: impl Fn(usize) -> f64) -> TensorData {
+        let rows = self.left.nrows();
+        let values: Vec<f32> = (0..rows * k)
+            .map(|at| (self.left[(at / k, at % k)] * scale(at % k)) as f32)
+            .collect();
+        TensorData::new(values, [rows, k])
+    }
+
+    /// The first `k` rows of `right`, row `j` multiplied by `scale(j)`: `[k, d_out]`.
+    pub(crate) fn right(&self, k: usize, scale: impl Fn(usize) -> f64) -> TensorData {
+        let columns = self.right.nrows();
+        let values: Vec<f32> = (0..k * columns)
+            .map(|at| (self.right[(at % columns, at / columns)] * scale(at / columns)) as f32)
+            .collect();
+        TensorData::new(values, [k, columns])
+    }
+}
+
+/// The values of a slot's weight, row by row of `[d_in, d_out]`.
+///
+/// # Errors
+/// [`PeftError::Base`] when some are NaN or infinite.
+pub(crate) fn finite_values(slot: &Slot<'_>) -> Result<Vec<f32>, PeftError> {
+    let values = host(slot.weight.clone());
+    let broken = values.iter().filter(|value| !value.is_finite()).count();
+    if broken == 0 {
+        return Ok(values);
+    }
+    Err(PeftError::Base {
+        site: slot.site.path.clone(),
+        problem: format!(
+            "{broken} of its {} values are NaN or infinite",
+            values.len()
+        ),
+    })
+}
+
+/// SHA-256 of a weight's f32 values, little endian, in the order of Hugging Face's `[d_out, d_in]`.
+pub(crate) fn digest(weight: Tensor<2>, site: &Site) -> [u8; 32] {
+    let values = host(weight);
+    let mut hasher = Sha256::new();
+    let mut row = Vec::with_capacity(4 * site.d_in);
+    for output in 0..site.d_out {
+        row.clear();
+        let column = values.iter().skip(output).step_by(site.d_out);
+        row.extend(column.flat_map(|value| value.to_le_bytes()));
+        hasher.update(&row);
+    }
+    hasher.finalize().into()
+}
+
+fn host(weight: Tensor<2>) -> Vec<f32> {
+    weight.into_data().iter::<f32>().collect()
+}

@@ -1,0 +1,87 @@
+//! Every method of this crate against the contract that all methods share.
+
+use peft_core::lora::{LoraInit, Scaling};
+use peft_core::testing::contract::Contract;
+use peft_decompose::Side;
+use peft_decompose::bora::{BORA, Bora, Detach, Order};
+use peft_decompose::dora::{DORA, Dora};
+use peft_decompose::svfit::{SVFIT, Size, Svfit};
+
+#[test]
+fn dora_passes_the_contract() {
+    let variants = [
+        Dora::default(),
+        Dora {
+            axis: Side::Input,
+            ..Dora::default()
+        },
+        Dora {
+            init: LoraInit::Gaussian,
+            scaling: Scaling::RankStabilized,
+            ..Dora::default()
+        },
+    ];
+    for method in variants {
+        Contract {
+            entries: &[&DORA],
+            method: Box::new(method),
+            random: true,
+            loss_share: 1.0 / 3.0,
+            mergeable: true,
+        }
+        .check();
+    }
+}
+
+#[test]
+fn bora_passes_the_contract() {
+    let variants = [
+        Bora::default(),
+        Bora {
+            detach: Detach::None,
+            ..Bora::default()
+        },
+        Bora {
+            order: Order::ColumnsFirst,
+            ..Bora::default()
+        },
+        Bora {
+            detach: Detach::None,
+            order: Order::ColumnsFirst,
+            ..Bora::default()
+        },
+    ];
+    for method in variants {
+        Contract {
+            entries: &[&BORA],
+            method: Box::new(method),
+            random: true,
+            loss_share: 1.0 / 3.0,
+            mergeable: true,
+        }
+        .check();
+    }
+}
+
+#[test]
+fn svfit_passes_the_contract() {
+    let vectors = Svfit {
+        vectors: true,
+        ..Svfit::default()
+    };
+    let two = Svfit {
+        k: Size::Rank,
+        ..Svfit::default()
+    };
+    // 14 and 4 numbers for 36 targets.
+    for (method, loss_share) in [(Svfit::default(), 0.5), (vectors, 0.5), (two, 0.8)] {
+        Contract {
+            entries: &[&SVFIT],
+            method: Box::new(method),
+            random: false,
+            loss_share,
+            mergeable: true,
+        }
+        .check();
+    }
+}
