@@ -1,4 +1,4 @@
-//! Chores of this workspace: `cargo xtask validate | tidy | bench | test | new-method`.
+//! Chores of this workspace: `cargo xtask validate | tidy | bench | test | study | new-method`.
 
 #![allow(
     clippy::print_stdout,
@@ -12,6 +12,7 @@ mod edit;
 mod new_method;
 mod pretrain;
 mod shell;
+mod study;
 mod tidy;
 mod validate;
 
@@ -40,6 +41,8 @@ enum Command {
     Test(device_test::Arguments),
     /// Make the bundled model of `peft quickstart` again, from its seed.
     Pretrain(pretrain::Arguments),
+    /// Compare methods on real data and print a table.
+    Study(study::Arguments),
     /// Write the skeleton of a new method.
     NewMethod(new_method::Arguments),
     /// Write the skeleton of something new.
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Command::Bench(arguments) => bench::run(&root, arguments),
         Command::Test(arguments) => device_test::run(&root, arguments),
         Command::Pretrain(arguments) => pretrain::run(&root, arguments),
+        Command::Study(arguments) => study::run(&root, arguments),
         Command::NewMethod(arguments) | Command::New(New::Method(arguments)) => {
             new_method::run(&root, arguments)
         }

@@ -1,0 +1,70 @@
+//! Methods that decompose the weight, beside LoRA and the two ends: the head alone and the full model.
+
+use super::run::{Contender, DataSet, Study};
+
+/// Rank 8 and alpha 16 on query and value throughout; SVFit trains every singular value of the same layers.
+const LORA_RATES: &[f64] = &[5e-4, 1e-3, 2e-3, 4e-3];
+
+pub(super) const STUDY: Study = Study {
+    name: "decompose",
+    contenders: &[
+        Contender {
+            name: "head only",
+            method: "head",
+            settings: &[],
+            rates: &[1e-3, 5e-3, 2e-2],
+        },
+        Contender {
+            name: "LoRA r8",
+            method: "lora",
+            settings: LOW_RANK,
+            rates: LORA_RATES,
+        },
+        Contender {
+            name: "DoRA r8",
+            method: "dora",
+            settings: LOW_RANK,
+            rates: LORA_RATES,
+        },
+        Contender {
+            name: "BoRA r8",
+            method: "bora",
+            settings: LOW_RANK,
+            rates: LORA_RATES,
+        },
+        Contender {
+            name: "SVFit, all values",
+            method: "svfit",
+            settings: &["adapter.targets=[\"query\",\"value\"]"],
+            rates: &[1e-3, 4e-3, 1.6e-2],
+        },
+        Contender {
+            name: "full",
+            method: "full",
+            settings: &[],
+            rates: &[2e-5, 6e-5, 2e-4],
+        },
+    ],
+    data: &[
+        DataSet {
+            name: "SST-2",
+            train: "sst2/train.tsv",
+            dev: "sst2/dev.tsv",
+            columns: "text,label",
+            metric: "accuracy",
+        },
+        DataSet {
+            name: "CoLA",
+            train: "cola/in_domain_train.tsv",
+            dev: "cola/in_domain_dev.tsv",
+            columns: "_,label,_,text",
+            metric: "matthews",
+        },
+    ],
+};
+
+const LOW_RANK: &[&str] = &[
+    "adapter.rank=8",
+    "adapter.alpha=16.0",
+    "adapter.targets=[\"query\",\"value\"]",
+];

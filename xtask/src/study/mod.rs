@@ -1,0 +1,49 @@
+//! `cargo xtask study NAME`: comparisons of methods on real data, resumable, ending in a Markdown table.
+
+mod decompose;
+mod run;
+mod table;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+
+/// Which comparison.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Name {
+    /// Head only, LoRA, DoRA, BoRA, SVFit and full fine-tuning on SST-2 and CoLA.
+    Decompose,
+}
+
+/// Arguments of `cargo xtask study`.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Which comparison.
+    name: Name,
+    /// Folder of the base model in the Hugging Face layout.
+    #[arg(long)]
+    model: PathBuf,
+    /// Folder with the data sets `sst2` and `cola`.
+    #[arg(long)]
+    data: PathBuf,
+    /// Where runs and tables go; runs that are finished there are not repeated.
+    #[arg(long, default_value = "target/study")]
+    out: PathBuf,
+    /// Optimizer steps of every run; rates are chosen with half of them.
+    #[arg(long, default_value_t = 300)]
+    steps: usize,
+    /// Runs per method and data set, with seeds from 0.
+    #[arg(long, default_value_t = 3)]
+    seeds: u64,
+}
+
+/// Runs the comparison.
+///
+/// # Errors
+/// When the program does not build, a run fails, or a file cannot be written.
+pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
+    let study = match arguments.name {
+        Name::Decompose => decompose::STUDY,
+    };
+    study.run(root, arguments)
+}

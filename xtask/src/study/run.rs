@@ -1,0 +1,274 @@
+//! One comparison: which methods, which data, and how every run is made and found again.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+
+use super::Arguments;
+use super::table::{Row, table};
+use crate::shell::Step;
+
+/// A method with its settings.
+#[derive(Debug)]
+pub(super) struct Contender {
+    /// Name in the table.
+    pub(super) name: &'static str,
+    /// What the program calls it.
+    pub(super) method: &'static str,
+    /// Settings as `--set` takes them.
+    pub(super) settings: &'static [&'static str],
+    /// Learning rates to choose from.
+    pub(super) rates: &'static [f64],
+}
+
+/// A data set as the program reads it.
+#[derive(Debug)]
+pub(super) struct DataSet {
+    pub(super) name: &'static str,
+    pub(super) train: &'static str,
+    pub(super) dev: &'static str,
+    pub(super) columns: &'static str,
+    /// What methods are compared by.
+    pub(super) metric: &'static str,
+}
+
+/// A comparison of methods on data sets.
+#[derive(Debug)]
+pub(super) struct Study {
+    pub(super) name: &'static str,
+    pub(super) contenders: &'static [Contender],
+    pub(super) data: &'static [DataSet],
+}
+
+/// What is kept of a finished run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Outcome {
+    pub(super) metric: f64,
+    pub(super) trainable: u64,
+    pub(super) seconds: f64,
+    pub(super) memory_mib: u64,
+}
+
+/// One run: where it is written, what it learns from and is judged on, and with which numbers.
+struct Run<'a> {
+    out: PathBuf,
+    train: &'a Path,
+    valid: &'a Path,
+    rate: f64,
+    seed: u64,
+    steps: usize,
+}
+
+impl Study {
+    /// Makes every run that is not there yet and prints the table of each data set.
+    pub(super) fn run(&self, root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
+        Step::new("cargo build --bin peft").run(root)?;
+        let out = root.join(&arguments.out).join(self.name);
+        std::fs::create_dir_all(&out)?;
+        let mut tables = String::new();
+        for data in self.data {
+            let mut rows = Vec::new();
+            for contender in self.contenders {
+                rows.push(self.measure(root, arguments, &out, data, contender)?);
+                let so_far = table(data, arguments.steps, &rows);
+                std::fs::write(out.join(format!("{}.md", data.name)), &so_far)?;
+            }
+            tables.push_str(&table(data, arguments.steps, &rows));
+            tables.push('\n');
+        }
+        println!("{tables}");
+        Ok(())
+    }
+
+    /// Chooses a learning rate on a part of the training data, then trains with every seed on all of it.
+    fn measure(
+        &self,
+        root: &Path,
+        arguments: &Arguments,
+        out: &Path,
+        data: &DataSet,
+        contender: &Contender,
+    ) -> anyhow::Result<Row> {
+        let folder = out.join(data.name).join(contender.method);
+        let [part, held_out] = split(&arguments.data.join(data.train), &out.join(data.name))?;
+        let mut best: Option<(f64, f64)> = None;
+        for &rate in contender.rates {
+            let run = Run {
+                out: folder.join(format!("rate-{rate:e}")),
+                train: &part,
+                valid: &held_out,
+                rate,
+                seed: 1000,
+                steps: arguments.steps / 2,
+            };
+            let metric = train(root, arguments, data, contender, &run)?.metric;
+            if best.is_none_or(|(_, other)| metric > other) {
+                best = Some((rate, metric));
+            }
+        }
+        let (rate, _) = best.context("no learning rate to choose from")?;
+        let (train_file, dev) = (
+            arguments.data.join(data.train),
+            arguments.data.join(data.dev),
+        );
+        let outcomes = (0..arguments.seeds)
+            .map(|seed| {
+                let run = Run {
+                    out: folder.join(format!("seed-{seed}")),
+                    train: &train_file,
+                    valid: &dev,
+                    rate,
+                    seed,
+                    steps: arguments.steps,
+                };
+                train(root, arguments, data, contender, &run)
+            })
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        Ok(Row {
+            name: contender.name,
+            rate,
+            outcomes,
+        })
+    }
+}
+
+/// Every fifth line of the training data is held out to choose the learning rate by.
+fn split(file: &Path, folder: &Path) -> anyhow::Result<[PathBuf; 2]> {
+    std::fs::create_dir_all(folder)?;
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let places = [folder.join("part.tsv"), folder.join("held-out.tsv")];
+    for (held_out, place) in places.iter().enumerate() {
+        let lines: String = text
+            .lines()
+            .enumerate()
+            .filter(|(at, _)| (at % 5 == 4) == (held_out == 1))
+            .map(|(_, line)| format!("{line}\n"))
+            .collect();
+        ensure!(!lines.is_empty(), "{} has too few lines", file.display());
+        std::fs::write(place, lines)?;
+    }
+    Ok(places)
+}
+
+/// Runs the program unless the run is finished, and reads its result.
+fn train(
+    root: &Path,
+    arguments: &Arguments,
+    data: &DataSet,
+    contender: &Contender,
+    run: &Run<'_>,
+) -> anyhow::Result<Outcome> {
+    let results = run.out.join("results.json");
+    if !results.exists() {
+        command(arguments, data, contender, run).run(root)?;
+    }
+    outcome(&std::fs::read_to_string(&results)?, data.metric)
+        .with_context(|| format!("in {}", results.display()))
+}
+
+fn command(arguments: &Arguments, data: &DataSet, contender: &Contender, run: &Run<'_>) -> Step {
+    let path = |path: &Path| path.display().to_string();
+    let mut words: Vec<String> = [
+        "train",
+        "--overwrite",
+        "--model",
+        &path(&arguments.model),
+        "--train",
+        &path(run.train),
+        "--valid",
+        &path(run.valid),
+        "--columns",
+        data.columns,
+        "--method",
+        contender.method,
+        "--lr",
+        &run.rate.to_string(),
+        "--batch-size",
+        "32",
+        "--schedule",
+        "linear",
+        "--seed",
+        &run.seed.to_string(),
+        "--out",
+        &path(&run.out),
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    let steps = [
+        "train.epochs=1000".to_owned(),
+        format!("train.max_steps={}", run.steps),
+        format!("train.eval_every={}", run.steps),
+    ];
+    let own = contender
+        .settings
+        .iter()
+        .map(|setting| (*setting).to_owned());
+    for setting in own.chain(steps) {
+        words.extend(["--set".to_owned(), setting]);
+    }
+    Step::new("target/debug/peft").with_arguments(&words)
+}
+
+/// Reads `results.json` of a run.
+fn outcome(text: &str, metric: &str) -> anyhow::Result<Outcome> {
+    let value: serde_json::Value = serde_json::from_str(text)?;
+    let number = |path: &str| value.pointer(path).and_then(serde_json::Value::as_f64);
+    let whole = |path: &str| value.pointer(path).and_then(serde_json::Value::as_u64);
+    let found = (
+        number(&format!("/scores/metrics/{metric}")),
+        whole("/parameters/trainable"),
+        number("/seconds"),
+        whole("/peak_memory_mib"),
+    );
+    match found {
+        (Some(metric), Some(trainable), Some(seconds), Some(memory_mib)) => Ok(Outcome {
+            metric,
+            trainable,
+            seconds,
+            memory_mib,
+        }),
+        _ => bail!("expected {metric}, parameters, seconds and memory, found {value}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fifth_of_the_lines_is_held_out_and_none_is_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("all.tsv");
+        let all: Vec<String> = (0..23).map(|line| format!("line {line}")).collect();
+        std::fs::write(&file, all.join("\n")).unwrap();
+        let [part, held_out] = split(&file, dir.path()).unwrap();
+        let lines = |path: &Path| -> Vec<String> {
+            let text = std::fs::read_to_string(path).unwrap();
+            text.lines().map(str::to_owned).collect()
+        };
+        assert_eq!(lines(&held_out), ["line 4", "line 9", "line 14", "line 19"]);
+        let mut joined = [lines(&part), lines(&held_out)].concat();
+        joined.sort();
+        let mut expected = all;
+        expected.sort();
+        assert_eq!(joined, expected);
+    }
+
+    #[test]
+    fn a_result_without_the_metric_is_an_error() {
+        let text = r#"{"parameters": {"trainable": 5}, "seconds": 1.5, "peak_memory_mib": 7,
+                       "scores": {"metrics": {"accuracy": 0.5}}}"#;
+        let found = outcome(text, "accuracy").unwrap();
+        assert_eq!(
+            (found.metric, found.trainable, found.memory_mib),
+            (0.5, 5, 7)
+        );
+        assert!(
+            outcome(text, "matthews")
+                .unwrap_err()
+                .to_string()
+                .contains("matthews")
+        );
+    }
+}
