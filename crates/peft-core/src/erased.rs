@@ -69,6 +69,18 @@ impl AnyAdapter {
         self.0.effective_weight(weight)
     }
 
+    /// See [`Adapter::stored`].
+    #[must_use]
+    pub fn stored(&self) -> Option<Self> {
+        self.0.stored()
+    }
+
+    /// See [`Adapter::restored`].
+    #[must_use]
+    pub fn restored(&self, stored: &Self) -> Self {
+        Self(self.0.restored_erased(stored))
+    }
+
     /// See [`Adapter::check_base`].
     ///
     /// # Errors
@@ -140,6 +152,8 @@ trait Erased: Debug + Send + Sync {
     fn forward(&self, x: Tensor<2>, base: &BaseLinear<'_>, pass: &mut Pass<'_>) -> Tensor<2>;
     fn effective_weight(&self, weight: Tensor<2>) -> Result<Tensor<2>, &'static str>;
     fn pairs(&self) -> Vec<FactorPair>;
+    fn stored(&self) -> Option<AnyAdapter>;
+    fn restored_erased(&self, stored: &AnyAdapter) -> Box<dyn Erased>;
     fn check_base(&self, base: &BaseLinear<'_>) -> Result<(), String>;
     fn collect_devices_erased(&self, devices: Devices) -> Devices;
     fn fork_erased(self: Box<Self>, device: &Device) -> Box<dyn Erased>;
@@ -178,6 +192,12 @@ impl<A: Adapter> Erased for A {
     }
     fn pairs(&self) -> Vec<FactorPair> {
         Adapter::pairs(self)
+    }
+    fn stored(&self) -> Option<AnyAdapter> {
+        Adapter::stored(self)
+    }
+    fn restored_erased(&self, stored: &AnyAdapter) -> Box<dyn Erased> {
+        Box::new(Adapter::restored(self, stored))
     }
     fn check_base(&self, base: &BaseLinear<'_>) -> Result<(), String> {
         Adapter::check_base(self, base)

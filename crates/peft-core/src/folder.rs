@@ -12,6 +12,7 @@ use crate::file::{self, AdapterFolder, HostTensor, PeftConfig, TensorKey};
 use crate::method::MethodEntry;
 use crate::names::{Layout, ParamNames};
 use crate::site::SiteKind;
+use crate::stored;
 use crate::target::{Target, expand_all_linear};
 use crate::values::{file_shape, from_file, named_tensors, set_values, shapes_of, to_file};
 
@@ -39,6 +40,7 @@ pub fn save<M: Adaptable>(
     spec: &AdapterSpec,
     dir: &Path,
 ) -> Result<(), PeftError> {
+    let spec = &spec.stored();
     let mut tensors = BTreeMap::new();
     for (key, tensor) in adapter_tensors(model, name, &HashSet::new()) {
         tensors.insert(format!("base_model.model.{key}"), tensor);
@@ -174,6 +176,8 @@ pub fn adapter_tensors<M: Adaptable>(
         let Some(adapter) = linear.adapter(name) else {
             return;
         };
+        let stored = adapter.stored();
+        let adapter = stored.as_ref().unwrap_or(adapter);
         let fields = fields::read(adapter);
         for tensor in adapter.tensors() {
             if let Some(field) = fields.get(tensor.field)
@@ -190,7 +194,36 @@ pub fn adapter_tensors<M: Adaptable>(
 /// Where a tensor of the file goes: the parameter's id, its shape in memory and its layout.
 type Place = (ParamId, Vec<usize>, Layout);
 
+/// Fills the adapter called `name` from a folder in its stored form, or in its own where the folder has that.
 fn fill<M: Adaptable>(
+    mut model: M,
+    names: &ParamNames,
+    name: &str,
+    spec: &AdapterSpec,
+    folder: &AdapterFolder,
+) -> Result<M, PeftError> {
+    let own = adapter_places(&model, name);
+    let live = stored::swap_in(&mut model, name);
+    if live.is_empty() || !fits(&own, folder)? {
+        let mut model = fill_as_it_is(model, names, name, spec, folder)?;
+        stored::swap_back(&mut model, name, live);
+        return Ok(model);
+    }
+    stored::swap_back(&mut model, name, live);
+    fill_as_it_is(model, names, name, spec, folder)
+}
+
+/// Whether a folder holds every one of these tensors in its shape.
+fn fits(places: &[(TensorKey, Place)], folder: &AdapterFolder) -> Result<bool, PeftError> {
+    let suffixes: Vec<&str> = places.iter().map(|(key, _)| key.tensor.as_str()).collect();
+    let index = file::index_keys(folder.tensors.keys().map(String::as_str), &suffixes)?;
+    Ok(places.iter().all(|(key, (_, shape, layout))| {
+        let raw = index.get(key);
+        raw.is_some_and(|raw| folder.tensors[raw].shape == file_shape(shape, *layout))
+    }))
+}
+
+fn fill_as_it_is<M: Adaptable>(
     model: M,
     names: &ParamNames,
     name: &str,

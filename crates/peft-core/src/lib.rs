@@ -26,6 +26,7 @@ mod observe;
 mod pass;
 pub mod reparam;
 mod site;
+mod stored;
 pub mod target;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -47,6 +48,7 @@ pub use names::{Layout, ParamNames, param_id};
 pub use observe::{DeltaEvent, Observer, OutputNorms};
 pub use pass::Pass;
 pub use site::{Site, SiteKind};
+pub use stored::StoredMethod;
 pub use trainable::{Trainable, TrainableParam, mark_trainable};
 
 /// The examples of the README, compiled and run with the documentation tests.
