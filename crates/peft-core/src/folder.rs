@@ -70,7 +70,7 @@ pub fn load<M: Adaptable>(
     file::check_finite(&folder.tensors)?;
     let spec = spec_of(entries, &folder.config)?;
     let (model, report) = attach(model, names, name, &spec, 0)?;
-    let model = fill(model, names, name, &spec, &folder)?;
+    let model = stored::fill(model, names, name, &spec, &folder)?;
     Ok(Loaded {
         model,
         unknown_fields: unknown_fields(&folder.config, &spec),
@@ -92,7 +92,7 @@ pub fn restore<M: Adaptable>(
 ) -> Result<M, PeftError> {
     let folder = file::read_folder(dir)?;
     file::check_finite(&folder.tensors)?;
-    fill(model, names, name, spec, &folder)
+    stored::fill(model, names, name, spec, &folder)
 }
 
 /// What a folder's configuration asks for.
@@ -192,38 +192,10 @@ pub fn adapter_tensors<M: Adaptable>(
 }
 
 /// Where a tensor of the file goes: the parameter's id, its shape in memory and its layout.
-type Place = (ParamId, Vec<usize>, Layout);
+pub(crate) type Place = (ParamId, Vec<usize>, Layout);
 
-/// Fills the adapter called `name` from a folder in its stored form, or in its own where the folder has that.
-fn fill<M: Adaptable>(
-    mut model: M,
-    names: &ParamNames,
-    name: &str,
-    spec: &AdapterSpec,
-    folder: &AdapterFolder,
-) -> Result<M, PeftError> {
-    let own = adapter_places(&model, name);
-    let live = stored::swap_in(&mut model, name);
-    if live.is_empty() || !fits(&own, folder)? {
-        let mut model = fill_as_it_is(model, names, name, spec, folder)?;
-        stored::swap_back(&mut model, name, live);
-        return Ok(model);
-    }
-    stored::swap_back(&mut model, name, live);
-    fill_as_it_is(model, names, name, spec, folder)
-}
-
-/// Whether a folder holds every one of these tensors in its shape.
-fn fits(places: &[(TensorKey, Place)], folder: &AdapterFolder) -> Result<bool, PeftError> {
-    let suffixes: Vec<&str> = places.iter().map(|(key, _)| key.tensor.as_str()).collect();
-    let index = file::index_keys(folder.tensors.keys().map(String::as_str), &suffixes)?;
-    Ok(places.iter().all(|(key, (_, shape, layout))| {
-        let raw = index.get(key);
-        raw.is_some_and(|raw| folder.tensors[raw].shape == file_shape(shape, *layout))
-    }))
-}
-
-fn fill_as_it_is<M: Adaptable>(
+/// Fills the adapter called `name` from a folder that holds it in the form it has in the model.
+pub(crate) fn fill<M: Adaptable>(
     model: M,
     names: &ParamNames,
     name: &str,
@@ -295,7 +267,7 @@ fn base_problems<M: Adaptable>(model: &M, name: &str) -> Vec<String> {
     problems
 }
 
-fn adapter_places<M: Adaptable>(model: &M, name: &str) -> Vec<(TensorKey, Place)> {
+pub(crate) fn adapter_places<M: Adaptable>(model: &M, name: &str) -> Vec<(TensorKey, Place)> {
     let mut places = Vec::new();
     model.visit_linears(&mut |linear| {
         let Some(adapter) = linear.adapter(name) else {

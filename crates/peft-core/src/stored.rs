@@ -8,7 +8,12 @@
 
 use crate::attach::{Adaptable, AdapterSpec};
 use crate::erased::AnyAdapter;
+use crate::error::PeftError;
+use crate::file::{self, AdapterFolder, TensorKey};
+use crate::folder::{self, Place};
 use crate::method::Method;
+use crate::names::ParamNames;
+use crate::values::file_shape;
 
 /// How a folder describes a method that is stored as another one.
 #[derive(Debug)]
@@ -41,9 +46,38 @@ impl AdapterSpec {
     }
 }
 
+/// Fills the adapter called `name` from a folder in its stored form, or in its own where the folder has that.
+pub(crate) fn fill<M: Adaptable>(
+    mut model: M,
+    names: &ParamNames,
+    name: &str,
+    spec: &AdapterSpec,
+    from: &AdapterFolder,
+) -> Result<M, PeftError> {
+    let own = folder::adapter_places(&model, name);
+    let live = swap_in(&mut model, name);
+    if live.is_empty() || !fits(&own, from)? {
+        let mut model = folder::fill(model, names, name, spec, from)?;
+        swap_back(&mut model, name, live);
+        return Ok(model);
+    }
+    swap_back(&mut model, name, live);
+    folder::fill(model, names, name, spec, from)
+}
+
+/// Whether a folder holds every one of these tensors in its shape.
+fn fits(places: &[(TensorKey, Place)], from: &AdapterFolder) -> Result<bool, PeftError> {
+    let suffixes: Vec<&str> = places.iter().map(|(key, _)| key.tensor.as_str()).collect();
+    let index = file::index_keys(from.tensors.keys().map(String::as_str), &suffixes)?;
+    Ok(places.iter().all(|(key, (_, shape, layout))| {
+        let raw = index.get(key);
+        raw.is_some_and(|raw| from.tensors[raw].shape == file_shape(shape, *layout))
+    }))
+}
+
 /// Puts the stored form in place of every adapter called `name` that has one; returns the adapters that were there, in the
 /// model's order. An empty list means that nothing was swapped.
-pub(crate) fn swap_in<M: Adaptable>(model: &mut M, name: &str) -> Vec<AnyAdapter> {
+fn swap_in<M: Adaptable>(model: &mut M, name: &str) -> Vec<AnyAdapter> {
     let mut live = Vec::new();
     model.visit_linears_mut(&mut |linear| {
         if let Some(stored) = linear.adapter(name).and_then(AnyAdapter::stored) {
@@ -54,7 +88,7 @@ pub(crate) fn swap_in<M: Adaptable>(model: &mut M, name: &str) -> Vec<AnyAdapter
 }
 
 /// Takes [`swap_in`] back: the live adapters with the values that their stored forms have now.
-pub(crate) fn swap_back<M: Adaptable>(model: &mut M, name: &str, live: Vec<AnyAdapter>) {
+fn swap_back<M: Adaptable>(model: &mut M, name: &str, live: Vec<AnyAdapter>) {
     let mut live = live.into_iter();
     model.visit_linears_mut(&mut |linear| {
         if let Some(stored) = linear.adapter(name).cloned()
