@@ -16,6 +16,7 @@ use peft_core::{
     Adapter, AnyAdapter, BaseLinear, FactorPair, Layout, Method, MethodEntry, Pass, PeftError,
     Site, Slot, TensorName,
 };
+use peft_kernels::scale_columns;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -227,10 +228,10 @@ impl Adapter for DoraAdapter {
         match self.axis {
             Side::Output => {
                 let sum = base.product(x.clone()) + self.factors.product(x);
-                base.add_bias(sum * n)
+                scale_columns(sum, n.reshape([-1]), base.bias.map(Param::val))
             }
             Side::Input => {
-                let x = x * n.transpose();
+                let x = scale_columns(x, n.reshape([-1]), None);
                 base.add_bias(base.product(x.clone()) + self.factors.product(x))
             }
         }
