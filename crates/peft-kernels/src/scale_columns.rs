@@ -7,11 +7,20 @@ mod flex;
 #[cfg(test)]
 mod tests;
 
+/// What the backward keeps of a scaling: whichever is kept by another operation anyway costs no memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// The input.
+    Input,
+    /// The output, from which the input is recovered as `(y - b) / s`. Where a factor is below 1/16 in magnitude, and too many digits
+    /// would be lost, the input is kept all the same.
+    Output,
+}
+
 /// Multiplies every column of `x` by its factor and adds the column's bias, in one pass; the backward makes the gradients of `x`
 /// and of `scales` in one pass too.
 ///
-/// Fused (f32 on flex): where every factor is at least 1/16 in magnitude the backward keeps the output, which its successors mostly keep
-/// as well, and recovers `x = (y - b) / s` from it; otherwise it keeps `x`.
+/// The fused path (f32 on flex) keeps for the backward what `keep` says.
 ///
 /// # Shapes
 /// `x [rows, d]`, `scales [d]`, `bias [d]`; output like `x`.
@@ -19,7 +28,12 @@ mod tests;
 /// # Panics
 /// When `scales` or `bias` are not as long as a row of `x`.
 #[must_use]
-pub fn scale_columns(x: Tensor<2>, scales: Tensor<1>, bias: Option<Tensor<1>>) -> Tensor<2> {
+pub fn scale_columns(
+    x: Tensor<2>,
+    scales: Tensor<1>,
+    bias: Option<Tensor<1>>,
+    keep: Keep,
+) -> Tensor<2> {
     let [_, d] = x.dims();
     assert!(
         scales.dims() == [d] && bias.as_ref().is_none_or(|bias| bias.dims() == [d]),
@@ -32,19 +46,26 @@ pub fn scale_columns(x: Tensor<2>, scales: Tensor<1>, bias: Option<Tensor<1>>) -
         Some(bias) if bias.is_require_grad() => (None, Some(bias)),
         fixed => (fixed, None),
     };
-    let y = with_fixed_bias(x, scales, fixed);
+    let y = with_fixed_bias(x, scales, fixed, keep);
     match trained {
         Some(bias) => y + bias.unsqueeze(),
         None => y,
     }
 }
 
-fn with_fixed_bias(x: Tensor<2>, scales: Tensor<1>, bias: Option<Tensor<1>>) -> Tensor<2> {
+fn with_fixed_bias(
+    x: Tensor<2>,
+    scales: Tensor<1>,
+    bias: Option<Tensor<1>>,
+    keep: Keep,
+) -> Tensor<2> {
     #[cfg(feature = "flex")]
-    let (x, scales, bias) = match flex::scale_columns(x, scales, bias) {
+    let (x, scales, bias) = match flex::scale_columns(x, scales, bias, keep) {
         Ok(y) => return y,
         Err(inputs) => inputs,
     };
+    #[cfg(not(feature = "flex"))]
+    let _ = keep;
     let y = x * scales.unsqueeze();
     match bias {
         Some(bias) => y + bias.unsqueeze(),

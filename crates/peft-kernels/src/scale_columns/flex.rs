@@ -16,6 +16,7 @@ use rayon::prelude::*;
 
 use crate::flex::{Kernel, contiguous, fused, transform, values};
 use crate::math::mul_add;
+use crate::scale_columns::Keep;
 
 /// Rows whose gradients one task adds up: fixed, so that the order of the sum is.
 const ROWS_PER_TASK: usize = 64;
@@ -29,6 +30,7 @@ pub(super) fn scale_columns(
     x: Tensor<2>,
     scales: Tensor<1>,
     bias: Option<Tensor<1>>,
+    keep: Keep,
 ) -> Result<Tensor<2>, Inputs> {
     let x = match fused(x) {
         Ok(x) => x,
@@ -42,7 +44,7 @@ pub(super) fn scale_columns(
     };
     match fused(addend) {
         Ok(addend) => {
-            let y = Dispatch::fused_scale_columns(x, scales, addend);
+            let y = Dispatch::fused_scale_columns(x, scales, addend, keep);
             Ok(Tensor::from_dispatch(y))
         }
         Err(_) => Err((
@@ -59,11 +61,17 @@ pub(super) trait ScaleColumnsOps: Backend {
         x: FloatTensor<Self>,
         scales: FloatTensor<Self>,
         bias: FloatTensor<Self>,
+        keep: Keep,
     ) -> FloatTensor<Self>;
 }
 
 impl ScaleColumnsOps for Flex {
-    fn fused_scale_columns(x: FlexTensor, scales: FlexTensor, bias: FlexTensor) -> FlexTensor {
+    fn fused_scale_columns(
+        x: FlexTensor,
+        scales: FlexTensor,
+        bias: FlexTensor,
+        _: Keep,
+    ) -> FlexTensor {
         let (scales, bias) = (contiguous(scales), contiguous(bias));
         let kernel = Forward {
             scales: values(&scales),
@@ -78,6 +86,7 @@ impl<C: CheckpointStrategy> ScaleColumnsOps for Autodiff<Flex, C> {
         x: FloatTensor<Self>,
         scales: FloatTensor<Self>,
         bias: FloatTensor<Self>,
+        keep: Keep,
     ) -> FloatTensor<Self> {
         let (x, x_node) = x.into_parts();
         let (scales, scales_node) = scales.into_parts();
@@ -87,21 +96,21 @@ impl<C: CheckpointStrategy> ScaleColumnsOps for Autodiff<Flex, C> {
             OpsKind::Tracked(prep) => {
                 let (scales, bias) = (contiguous(scales), contiguous(bias));
                 let mut factors = values(&scales).iter();
-                let kept = if factors.all(|factor| factor.abs() >= SMALLEST_FACTOR) {
-                    None
-                } else {
-                    Some(contiguous(x.clone()))
-                };
-                let y = Flex::fused_scale_columns(x, scales.clone(), bias.clone());
+                let is_output =
+                    keep == Keep::Output && factors.all(|factor| factor.abs() >= SMALLEST_FACTOR);
+                let input = (!is_output).then(|| contiguous(x.clone()));
+                let y = Flex::fused_scale_columns(x, scales.clone(), bias.clone(), keep);
                 let state = Saved {
-                    rows: kept.clone().unwrap_or_else(|| y.clone()),
-                    is_output: kept.is_none(),
+                    rows: input.unwrap_or_else(|| y.clone()),
+                    is_output,
                     scales,
                     bias,
                 };
                 prep.finish(state, y)
             }
-            OpsKind::UnTracked(prep) => prep.finish(Flex::fused_scale_columns(x, scales, bias)),
+            OpsKind::UnTracked(prep) => {
+                prep.finish(Flex::fused_scale_columns(x, scales, bias, keep))
+            }
         }
     }
 }
