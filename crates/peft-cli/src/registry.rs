@@ -9,6 +9,8 @@ pub const METHODS: &[&MethodEntry] = &[
     &peft_decompose::dora::DORA,
     &peft_decompose::bora::BORA,
     &peft_decompose::svfit::SVFIT,
+    &peft_decompose::pissa::PISSA,
+    &peft_decompose::olora::OLORA,
 ];
 
 /// The entry called `id`.

@@ -3,6 +3,7 @@
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::{Int, Tensor};
 
+use crate::erased::AnyAdapter;
 use crate::names::Layout;
 use crate::pass::Pass;
 use crate::site::Site;
@@ -104,6 +105,17 @@ pub trait Adapter: Module + Sync + 'static {
     fn lookup(&self, ids: Tensor<1, Int>, base: &BaseLinear<'_>) -> Option<Tensor<2>> {
         let _ = (ids, base);
         None
+    }
+
+    /// The adapter as files hold it, where that is another one than this.
+    fn stored(&self) -> Option<AnyAdapter> {
+        None
+    }
+
+    /// This adapter with the values of its stored form; called only where [`Self::stored`] gives one.
+    #[must_use]
+    fn restored(&self, _stored: &AnyAdapter) -> Self {
+        self.clone()
     }
 
     /// Whether values that were read from a folder belong to this frozen layer; called once after reading.

@@ -81,6 +81,18 @@ impl AnyAdapter {
         self.0.lookup(ids, base)
     }
 
+    /// See [`Adapter::stored`].
+    #[must_use]
+    pub fn stored(&self) -> Option<Self> {
+        self.0.stored()
+    }
+
+    /// See [`Adapter::restored`].
+    #[must_use]
+    pub fn restored(&self, stored: &Self) -> Self {
+        Self(self.0.restored_erased(stored))
+    }
+
     /// See [`Adapter::check_base`].
     ///
     /// # Errors
@@ -154,6 +166,8 @@ trait Erased: Debug + Send + Sync {
     fn effective_bias(&self, bias: Tensor<1>) -> Tensor<1>;
     fn lookup(&self, ids: Tensor<1, Int>, base: &BaseLinear<'_>) -> Option<Tensor<2>>;
     fn pairs(&self) -> Vec<FactorPair>;
+    fn stored(&self) -> Option<AnyAdapter>;
+    fn restored_erased(&self, stored: &AnyAdapter) -> Box<dyn Erased>;
     fn check_base(&self, base: &BaseLinear<'_>) -> Result<(), String>;
     fn collect_devices_erased(&self, devices: Devices) -> Devices;
     fn fork_erased(self: Box<Self>, device: &Device) -> Box<dyn Erased>;
@@ -198,6 +212,12 @@ impl<A: Adapter> Erased for A {
     }
     fn pairs(&self) -> Vec<FactorPair> {
         Adapter::pairs(self)
+    }
+    fn stored(&self) -> Option<AnyAdapter> {
+        Adapter::stored(self)
+    }
+    fn restored_erased(&self, stored: &AnyAdapter) -> Box<dyn Erased> {
+        Box::new(Adapter::restored(self, stored))
     }
     fn check_base(&self, base: &BaseLinear<'_>) -> Result<(), String> {
         Adapter::check_base(self, base)

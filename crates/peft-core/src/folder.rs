@@ -14,8 +14,11 @@ use crate::file::{self, HostTensor, PeftConfig};
 use crate::method::MethodEntry;
 use crate::names::ParamNames;
 use crate::site::SiteKind;
+use crate::stored;
 use crate::target::{Target, expand_all_linear};
 use crate::values::to_file;
+
+pub(crate) use places::{Place, adapter_places, fill};
 
 /// A model with an adapter read from a folder.
 #[derive(Debug)]
@@ -41,6 +44,7 @@ pub fn save<M: Adaptable>(
     spec: &AdapterSpec,
     dir: &Path,
 ) -> Result<(), PeftError> {
+    let spec = &spec.stored();
     let tensors = places::tensors(model, names, name, spec)?;
     let config = config_of(model, spec)?;
     let fields = spec.method.config_fields();
@@ -62,7 +66,7 @@ pub fn load<M: Adaptable>(
     file::check_finite(&folder.tensors)?;
     let spec = spec_of(entries, &folder.config)?;
     let (model, report) = attach(model, names, name, &spec, 0)?;
-    let model = places::fill(model, names, name, &spec, &folder)?;
+    let model = stored::fill(model, names, name, &spec, &folder)?;
     Ok(Loaded {
         model,
         unknown_fields: unknown_fields(&folder.config, &spec),
@@ -84,7 +88,7 @@ pub fn restore<M: Adaptable>(
 ) -> Result<M, PeftError> {
     let folder = file::read_folder(dir)?;
     file::check_finite(&folder.tensors)?;
-    places::fill(model, names, name, spec, &folder)
+    stored::fill(model, names, name, spec, &folder)
 }
 
 /// What a folder's configuration asks for.
@@ -179,6 +183,8 @@ pub fn adapter_tensors<M: Adaptable>(
         let Some(adapter) = linear.adapter(name) else {
             return;
         };
+        let stored = adapter.stored();
+        let adapter = stored.as_ref().unwrap_or(adapter);
         let fields = fields::read(adapter);
         for tensor in adapter.tensors() {
             if let Some(field) = fields.get(tensor.field)

@@ -30,6 +30,7 @@ mod pass;
 pub mod reparam;
 mod rows;
 mod site;
+mod stored;
 pub mod target;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -57,6 +58,7 @@ pub use observe::{DeltaEvent, Observer, OutputNorms};
 pub use pass::Pass;
 pub use rows::RowAdapters;
 pub use site::{Site, SiteKind};
+pub use stored::StoredMethod;
 pub use trainable::{Trainable, TrainableParam, mark_trainable};
 
 /// The examples of the README, compiled and run with the documentation tests.

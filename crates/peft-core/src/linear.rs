@@ -151,6 +151,16 @@ impl AdaptedLinear {
         });
     }
 
+    /// Puts another adapter in the place of the one called `name`, with its weight, and returns that one.
+    pub(crate) fn replace(&mut self, name: &str, adapter: AnyAdapter) -> Option<AnyAdapter> {
+        let named = self
+            .adapters
+            .0
+            .iter_mut()
+            .find(|named| named.name == name)?;
+        Some(std::mem::replace(&mut named.adapter, adapter))
+    }
+
     /// Takes the adapter called `name` out.
     pub fn remove(&mut self, name: &str) -> Option<AnyAdapter> {
         self.adapters.remove(name)

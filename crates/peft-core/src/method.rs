@@ -13,6 +13,7 @@ use crate::error::PeftError;
 use crate::file::PeftConfig;
 use crate::names::param_id;
 use crate::site::{Site, SiteKind};
+use crate::stored::StoredMethod;
 
 /// Everything a method needs to know to make an adapter for one site.
 #[derive(Debug)]
@@ -87,6 +88,11 @@ pub trait Method: Debug + Send + Sync {
     /// The method's own fields of `adapter_config.json`; rank, alpha, targets and patterns are written for it.
     fn config_fields(&self) -> Map<String, Value>;
 
+    /// How folders describe this method, where its adapters are stored as those of another one.
+    fn stored(&self) -> Option<StoredMethod> {
+        None
+    }
+
     /// A copy behind a new box.
     fn boxed(&self) -> Box<dyn Method>;
 }
@@ -116,16 +122,19 @@ pub struct MethodEntry {
 }
 
 impl MethodEntry {
-    /// Builds the method that a folder's configuration asks for.
+    /// Builds the method that a folder's configuration asks for: the first entry that recognises it and can read it.
     ///
     /// # Errors
-    /// [`PeftError::UnknownMethod`] when no entry recognises it, else what the entry reports.
+    /// [`PeftError::UnknownMethod`] when no entry recognises it, else what the first one that does reports.
     pub fn find(
         entries: &[&'static MethodEntry],
         config: &PeftConfig,
     ) -> Result<Box<dyn Method>, PeftError> {
-        match entries.iter().find(|entry| (entry.recognises)(config)) {
-            Some(entry) => (entry.from_config)(config),
+        let readers = entries.iter().filter(|entry| (entry.recognises)(config));
+        let mut built = readers.map(|entry| (entry.from_config)(config));
+        match built.next() {
+            Some(Ok(method)) => Ok(method),
+            Some(Err(first)) => built.find_map(Result::ok).ok_or(first),
             None => Err(PeftError::UnknownMethod {
                 peft_type: config.peft_type.clone(),
                 detail: format!(

@@ -22,6 +22,7 @@ use peft_core::{
     Adapter, AnyAdapter, BaseLinear, FactorPair, Layout, Method, MethodEntry, Pass, PeftError,
     Site, Slot, TensorName,
 };
+use peft_kernels::{Keep, scale_columns};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -234,13 +235,10 @@ impl BoraAdapter {
             |side| sum.norms(side, self.squares.clone()),
             |side, scales| sum.scaled_norms(side, &scales),
         );
-        let c = c.transpose();
-        let scaled = x.clone() * c.clone();
-        let low = if self.dropout > 0.0 && pass.is_training() {
-            self.factors.product(pass.dropout(x, self.dropout) * c)
-        } else {
-            self.factors.product(scaled.clone())
-        };
+        let scaled = scale_columns(x.clone(), c.clone().reshape([-1]), None, Keep::Input);
+        let low = self
+            .factors
+            .scaled_product(pass.dropout(x, self.dropout), c);
         (base.product(scaled) + low, a)
     }
 }
@@ -288,7 +286,7 @@ impl Adapter for BoraAdapter {
 
     fn forward(&self, x: Tensor<2>, base: &BaseLinear<'_>, pass: &mut Pass<'_>) -> Tensor<2> {
         let (z, a) = self.before_rows(x, base, pass);
-        base.add_bias(z * a)
+        scale_columns(z, a.reshape([-1]), base.bias.map(Param::val), Keep::Output)
     }
 
     fn effective_weight(&self, weight: Tensor<2>) -> Result<Tensor<2>, &'static str> {

@@ -16,6 +16,7 @@ use peft_core::{
     Adapter, AnyAdapter, BaseLinear, FactorPair, Layout, Method, MethodEntry, Pass, PeftError,
     Site, Slot, TensorName,
 };
+use peft_kernels::{Keep, scale_columns};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -210,9 +211,8 @@ impl Adapter for DoraAdapter {
                 product * (n - 1.0) + self.factors.down(x).matmul(up)
             }
             Side::Input => {
-                let n = n.transpose();
-                let scaled = x.clone() * n.clone();
-                base.product(x * (n - 1.0)) + self.factors.product(scaled)
+                let low = self.factors.scaled_product(x.clone(), n.clone());
+                base.product(x * (n.transpose() - 1.0)) + low
             }
         }
     }
@@ -227,11 +227,17 @@ impl Adapter for DoraAdapter {
         match self.axis {
             Side::Output => {
                 let sum = base.product(x.clone()) + self.factors.product(x);
-                base.add_bias(sum * n)
+                scale_columns(
+                    sum,
+                    n.reshape([-1]),
+                    base.bias.map(Param::val),
+                    Keep::Output,
+                )
             }
             Side::Input => {
-                let x = x * n.transpose();
-                base.add_bias(base.product(x.clone()) + self.factors.product(x))
+                let low = self.factors.scaled_product(x.clone(), n.clone());
+                let x = scale_columns(x, n.reshape([-1]), None, Keep::Input);
+                base.add_bias(base.product(x) + low)
             }
         }
     }

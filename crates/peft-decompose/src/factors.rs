@@ -44,6 +44,12 @@ impl Factors {
         self.down(x).matmul(self.b.val())
     }
 
+    /// `scale * ((c (.) x) A) B` for `c [d_in, 1]`: the narrow `A` is scaled instead of the wide `x`, which layers share.
+    pub(crate) fn scaled_product(&self, x: Tensor<2>, c: Tensor<2>) -> Tensor<2> {
+        let hidden = x.matmul(self.a.val() * c).mul_scalar(self.scale);
+        hidden.matmul(self.b.val())
+    }
+
     /// `W + scale A B` in parts.
     pub(crate) fn beside(&self, weight: Tensor<2>) -> Sum {
         Sum {

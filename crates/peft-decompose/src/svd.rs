@@ -1,4 +1,4 @@
-//! Singular values and vectors of frozen weights, on the host and in f64.
+//! Singular values and vectors of frozen weights, and their QR, on the host and in f64.
 //!
 //! `W = left diag(values) right`, values in falling order, columns of `left` and rows of `right` orthonormal. In Hugging Face's
 //! orientation `W^T = U diag(values) V^T` with `U = right^T` and `V = left`. One thread computes it, so that the same bits of `W` give
@@ -61,6 +61,28 @@ impl Decomposition {
             .collect();
         TensorData::new(values, [k, columns])
     }
+}
+
+/// The first `rank` rows of `R` and columns of `Q` in `W^T = Q R`, as `(R^T [d_in, rank], Q^T [rank, d_out])`.
+///
+/// # Errors
+/// [`PeftError::Base`] when the weight holds NaN or infinite values.
+pub(crate) fn orthonormal(slot: &Slot<'_>) -> Result<(TensorData, TensorData), PeftError> {
+    let weight = finite_values(slot)?;
+    let (d_in, d_out, rank) = (slot.site.d_in, slot.site.d_out, slot.rank);
+    let matrix = Mat::from_fn(d_out, d_in, |o, i| f64::from(weight[i * d_out + o]));
+    let qr = matrix.qr();
+    let (q, r) = (qr.compute_thin_Q(), qr.thin_R());
+    let a: Vec<f32> = (0..d_in * rank)
+        .map(|at| r[(at % rank, at / rank)] as f32)
+        .collect();
+    let b: Vec<f32> = (0..rank * d_out)
+        .map(|at| q[(at % d_out, at / d_out)] as f32)
+        .collect();
+    Ok((
+        TensorData::new(a, [d_in, rank]),
+        TensorData::new(b, [rank, d_out]),
+    ))
 }
 
 /// The values of a slot's weight, row by row of `[d_in, d_out]`.

@@ -14,6 +14,7 @@ use peft_core::{
     Adapter, AnyAdapter, BaseLinear, Layout, Method, MethodEntry, Pass, PeftError, Site, Slot,
     TensorName,
 };
+use peft_kernels::{Keep, scale_columns};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -242,7 +243,7 @@ impl Adapter for SvfitAdapter {
         pass: &mut Pass<'_>,
     ) -> Tensor<2> {
         let along = pass.dropout(x, self.dropout).matmul(self.left.val());
-        (along * self.shift.val().unsqueeze()).matmul(self.right.val())
+        scale_columns(along, self.shift.val(), None, Keep::Input).matmul(self.right.val())
     }
 
     fn effective_weight(&self, weight: Tensor<2>) -> Result<Tensor<2>, &'static str> {

@@ -1,10 +1,14 @@
 //! Every method of this crate against the contract that all methods share.
 
-use peft_core::lora::{LoraInit, Scaling};
+use peft_core::Method;
+use peft_core::lora::{LORA, LoraInit, RSLORA, Scaling};
 use peft_core::testing::contract::Contract;
 use peft_decompose::Side;
 use peft_decompose::bora::{BORA, Bora, Detach, Order};
 use peft_decompose::dora::{DORA, Dora};
+use peft_decompose::olora::{OLORA, Olora};
+use peft_decompose::pissa::{PISSA, Pissa};
+use peft_decompose::relative::RelativeOptions;
 use peft_decompose::svfit::{SVFIT, Size, Svfit};
 
 #[test]
@@ -83,5 +87,29 @@ fn svfit_passes_the_contract() {
             mergeable: true,
         }
         .check();
+    }
+}
+
+#[test]
+fn pissa_and_olora_pass_the_contract() {
+    for scaling in [Scaling::Standard, Scaling::RankStabilized] {
+        let options = RelativeOptions {
+            scaling,
+            ..RelativeOptions::default()
+        };
+        let pissa = Pissa {
+            options: options.clone(),
+        };
+        let methods: [Box<dyn Method>; 2] = [Box::new(pissa), Box::new(Olora { options })];
+        for method in methods {
+            Contract {
+                entries: &[&LORA, &RSLORA, &PISSA, &OLORA],
+                method,
+                random: false,
+                loss_share: 1.0 / 3.0,
+                mergeable: true,
+            }
+            .check();
+        }
     }
 }

@@ -16,7 +16,7 @@ use crate::values::{file_shape, from_file, named_tensors, set_values, shapes_of}
 const BASE_LAYER: &str = ".base_layer";
 
 /// Where a tensor of the file goes: the parameter's id, its shape in memory and its layout.
-type Place = (ParamId, Vec<usize>, Layout);
+pub(crate) type Place = (ParamId, Vec<usize>, Layout);
 
 /// Every tensor of the folder of the adapter called `name`, under the keys that Python PEFT writes.
 pub(super) fn tensors<M: Adaptable>(
@@ -44,8 +44,9 @@ pub(super) fn tensors<M: Adaptable>(
     Ok(tensors)
 }
 
-/// Puts the values of a folder into the adapter called `name` and the base parameters that belong to it.
-pub(super) fn fill<M: Adaptable>(
+/// Puts the values of a folder, which holds the adapter called `name` in the form it has in the model, into it and into
+/// the base parameters that belong to it.
+pub(crate) fn fill<M: Adaptable>(
     model: M,
     names: &ParamNames,
     name: &str,
@@ -123,7 +124,8 @@ fn base_problems<M: Adaptable>(model: &M, name: &str) -> Vec<String> {
     problems
 }
 
-fn adapter_places<M: Adaptable>(model: &M, name: &str) -> BTreeMap<TensorKey, Place> {
+/// The tensors of the adapter called `name`, by their keys.
+pub(crate) fn adapter_places<M: Adaptable>(model: &M, name: &str) -> BTreeMap<TensorKey, Place> {
     let mut places = BTreeMap::new();
     model.visit_linears(&mut |linear| {
         let Some(adapter) = linear.adapter(name) else {

@@ -23,8 +23,8 @@ use peft_core::testing::tiny::Tiny;
 use peft_core::testing::tolerance::{MATMUL, assert_close};
 use peft_core::values::set_values;
 use peft_core::{
-    Adaptable, AdaptedLinear, AdapterSpec, Layout, Method, MethodEntry, ParamNames, Pass, Site,
-    Trainable, TrainableParam, attach, folder, init,
+    Adaptable, AdaptedLinear, AdapterSpec, Layout, Method, MethodEntry, ParamNames, Pass,
+    PeftError, Site, Trainable, TrainableParam, attach, folder, init,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -206,15 +206,28 @@ pub(crate) fn moved(method: &dyn Method, device: &Device) -> (Tiny, ParamNames) 
 /// The same model with the adapters as they start.
 pub(crate) fn fresh(method: &dyn Method, device: &Device) -> (Tiny, ParamNames) {
     let (model, names) = Tiny::new(&device.clone().autodiff());
-    let spec = AdapterSpec {
+    let model = attach_to(model, &names, method).unwrap();
+    (model, names)
+}
+
+/// Attaches a method to two layers of a model.
+pub(crate) fn attach_to(
+    model: Tiny,
+    names: &ParamNames,
+    method: &dyn Method,
+) -> Result<Tiny, PeftError> {
+    Ok(attach(model, names, "default", &spec(method), 3)?.0)
+}
+
+/// A method at a rank that differs from every width.
+pub(crate) fn spec(method: &dyn Method) -> AdapterSpec {
+    AdapterSpec {
         method: method.boxed(),
         rank: 3,
         alpha: 4.5,
         targets: TargetRules::list(["up_proj", "down_proj"]),
         ..AdapterSpec::default()
-    };
-    let (model, _) = attach(model, &names, "default", &spec, 3).unwrap();
-    (model, names)
+    }
 }
 
 /// The effective weight of an adapted layer, `[d_in, d_out]`.

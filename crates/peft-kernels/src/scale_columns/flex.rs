@@ -1,0 +1,247 @@
+//! Columns scaled and shifted on flex.
+//!
+//! ```text
+//! dx = g s,   ds = sum_rows g x,   x = (y - b) / s where only y is kept
+//! ```
+
+use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::flex::FlexTensor;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorData, backend_extension};
+use burn::tensor::{Bytes, Tensor};
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+
+use crate::flex::{Kernel, contiguous, fused, transform, values};
+use crate::math::mul_add;
+use crate::scale_columns::Keep;
+
+/// Rows whose gradients one task adds up: fixed, so that the order of the sum is.
+const ROWS_PER_TASK: usize = 64;
+/// Below it, dividing the output by a factor would lose too many digits of the input.
+const SMALLEST_FACTOR: f32 = 1.0 / 16.0;
+
+type Inputs = (Tensor<2>, Tensor<1>, Option<Tensor<1>>);
+
+/// The fused operation, or the tensors back when the fused path does not apply to all of them.
+pub(super) fn scale_columns(
+    x: Tensor<2>,
+    scales: Tensor<1>,
+    bias: Option<Tensor<1>>,
+    keep: Keep,
+) -> Result<Tensor<2>, Inputs> {
+    let x = match fused(x) {
+        Ok(x) => x,
+        Err(x) => return Err((x, scales, bias)),
+    };
+    let zeros = || scales.zeros_like();
+    let addend = bias.clone().unwrap_or_else(zeros);
+    let scales = match fused(scales) {
+        Ok(scales) => scales,
+        Err(scales) => return Err((Tensor::from_dispatch(x), scales, bias)),
+    };
+    match fused(addend) {
+        Ok(addend) => {
+            let y = Dispatch::fused_scale_columns(x, scales, addend, keep);
+            Ok(Tensor::from_dispatch(y))
+        }
+        Err(_) => Err((
+            Tensor::from_dispatch(x),
+            Tensor::from_dispatch(scales),
+            bias,
+        )),
+    }
+}
+
+#[backend_extension(Autodiff, Flex)]
+pub(super) trait ScaleColumnsOps: Backend {
+    fn fused_scale_columns(
+        x: FloatTensor<Self>,
+        scales: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        keep: Keep,
+    ) -> FloatTensor<Self>;
+}
+
+impl ScaleColumnsOps for Flex {
+    fn fused_scale_columns(
+        x: FlexTensor,
+        scales: FlexTensor,
+        bias: FlexTensor,
+        _: Keep,
+    ) -> FlexTensor {
+        let (scales, bias) = (contiguous(scales), contiguous(bias));
+        let kernel = Forward {
+            scales: values(&scales),
+            bias: values(&bias),
+        };
+        transform(x, kernel.scales.len().max(1), &kernel)
+    }
+}
+
+impl<C: CheckpointStrategy> ScaleColumnsOps for Autodiff<Flex, C> {
+    fn fused_scale_columns(
+        x: FloatTensor<Self>,
+        scales: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        keep: Keep,
+    ) -> FloatTensor<Self> {
+        let (x, x_node) = x.into_parts();
+        let (scales, scales_node) = scales.into_parts();
+        let (bias, _) = bias.into_parts();
+        let step = ScaleColumnsStep.prepare::<C>([x_node, scales_node]);
+        match step.compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let (scales, bias) = (contiguous(scales), contiguous(bias));
+                let mut factors = values(&scales).iter();
+                let is_output =
+                    keep == Keep::Output && factors.all(|factor| factor.abs() >= SMALLEST_FACTOR);
+                let input = (!is_output).then(|| contiguous(x.clone()));
+                let y = Flex::fused_scale_columns(x, scales.clone(), bias.clone(), keep);
+                let state = Saved {
+                    rows: input.unwrap_or_else(|| y.clone()),
+                    is_output,
+                    scales,
+                    bias,
+                };
+                prep.finish(state, y)
+            }
+            OpsKind::UnTracked(prep) => {
+                prep.finish(Flex::fused_scale_columns(x, scales, bias, keep))
+            }
+        }
+    }
+}
+
+/// What the backward needs.
+#[derive(Clone, Debug)]
+struct Saved {
+    /// The output, or the input.
+    rows: FlexTensor,
+    is_output: bool,
+    scales: FlexTensor,
+    bias: FlexTensor,
+}
+
+#[derive(Debug)]
+struct ScaleColumnsStep;
+
+impl Backward<Flex, 2> for ScaleColumnsStep {
+    type State = Saved;
+
+    fn backward(self, ops: Ops<Saved, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let saved = &ops.state;
+        let grad = contiguous(grads.consume::<Flex>(&ops.node));
+        let [x_node, scales_node] = ops.parents;
+        let d = values(&saved.scales).len();
+        let Some(scales_node) = scales_node else {
+            if let Some(node) = x_node {
+                let kernel = Forward {
+                    scales: values(&saved.scales),
+                    bias: &vec![0.0; d],
+                };
+                grads.register::<Flex>(node.id, transform(grad, d.max(1), &kernel));
+            }
+            return;
+        };
+        let (d_x, d_scales) = both_gradients(grad, saved);
+        let d_scales = FlexTensor::from_data(TensorData::new(d_scales, [d]));
+        grads.register::<Flex>(scales_node.id, d_scales);
+        if let Some(node) = x_node {
+            grads.register::<Flex>(node.id, d_x);
+        }
+    }
+}
+
+struct Forward<'a> {
+    scales: &'a [f32],
+    bias: &'a [f32],
+}
+
+impl Kernel for Forward<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(&self, _start: usize, chunk: &mut [f32]) {
+        for row in chunk.chunks_exact_mut(self.scales.len()) {
+            for ((x, scale), bias) in row.iter_mut().zip(self.scales).zip(self.bias) {
+                *x = mul_add::<S>(*x, *scale, *bias);
+            }
+        }
+    }
+}
+
+/// `(dx, ds)`: the gradient of the output turned into that of the input, in place when nobody else holds it, and the sums over
+/// rows added up over blocks in their order.
+fn both_gradients(mut grad: FlexTensor, saved: &Saved) -> (FlexTensor, Vec<f32>) {
+    let (scales, bias) = (values(&saved.scales), values(&saved.bias));
+    let zeros = vec![0.0; scales.len()];
+    let offset = if saved.is_output { bias } else { &zeros };
+    let rows = values(&saved.rows);
+    let (d_x, mut sums) = match grad.try_storage_mut::<f32>() {
+        Some(target) => (None, blocks(target, rows, scales, offset)),
+        None => {
+            let mut copy = values(&grad).to_vec();
+            let sums = blocks(&mut copy, rows, scales, offset);
+            let bytes = Bytes::from_elems(copy);
+            let copy = FlexTensor::new(bytes, grad.layout().clone(), grad.dtype());
+            (Some(copy), sums)
+        }
+    };
+    if saved.is_output {
+        sums.iter_mut()
+            .zip(scales)
+            .for_each(|(s, scale)| *s /= scale);
+    }
+    (d_x.unwrap_or(grad), sums)
+}
+
+fn blocks(grad: &mut [f32], rows: &[f32], scales: &[f32], offset: &[f32]) -> Vec<f32> {
+    let size = ROWS_PER_TASK * scales.len().max(1);
+    let parts: Vec<Vec<f32>> = grad
+        .par_chunks_mut(size)
+        .zip(rows.par_chunks(size))
+        .map(|(grad, rows)| {
+            Arch::new().dispatch(Block {
+                grad,
+                rows,
+                scales,
+                offset,
+            })
+        })
+        .collect();
+    let mut sums = vec![0.0_f32; scales.len()];
+    for part in parts {
+        sums.iter_mut()
+            .zip(part)
+            .for_each(|(sum, value)| *sum += value);
+    }
+    sums
+}
+
+/// A few rows of the backward.
+struct Block<'a> {
+    grad: &'a mut [f32],
+    rows: &'a [f32],
+    scales: &'a [f32],
+    offset: &'a [f32],
+}
+
+impl WithSimd for Block<'_> {
+    type Output = Vec<f32>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) -> Vec<f32> {
+        let d = self.scales.len();
+        let mut sums = vec![0.0_f32; d];
+        let rows = self.rows.chunks_exact(d.max(1));
+        for (grad, row) in self.grad.chunks_exact_mut(d.max(1)).zip(rows) {
+            let columns = self.scales.iter().zip(self.offset).zip(&mut sums);
+            for ((g, value), ((scale, offset), sum)) in grad.iter_mut().zip(row).zip(columns) {
+                *sum = mul_add::<S>(*g, value - offset, *sum);
+                *g *= scale;
+            }
+        }
+        sums
+    }
+}
