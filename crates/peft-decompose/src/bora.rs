@@ -22,7 +22,7 @@ use peft_core::{
     Adapter, AnyAdapter, BaseLinear, FactorPair, Layout, Method, MethodEntry, Pass, PeftError,
     Site, Slot, TensorName,
 };
-use peft_kernels::{Keep, scale_columns};
+use peft_kernels::{Keep, scale_columns, scaled_product};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -235,11 +235,11 @@ impl BoraAdapter {
             |side| sum.norms(side, self.squares.clone()),
             |side, scales| sum.scaled_norms(side, &scales),
         );
-        let scaled = scale_columns(x.clone(), c.clone().reshape([-1]), None, Keep::Input);
+        let product = scaled_product(x.clone(), c.clone().reshape([-1]), base.weight.val());
         let low = self
             .factors
             .scaled_product(pass.dropout(x, self.dropout), c);
-        (base.product(scaled) + low, a)
+        (product + low, a)
     }
 }
 

@@ -16,7 +16,7 @@ use peft_core::{
     Adapter, AnyAdapter, BaseLinear, FactorPair, Layout, Method, MethodEntry, Pass, PeftError,
     Site, Slot, TensorName,
 };
-use peft_kernels::{Keep, scale_columns};
+use peft_kernels::{Keep, scale_columns, scaled_product};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -236,8 +236,7 @@ impl Adapter for DoraAdapter {
             }
             Side::Input => {
                 let low = self.factors.scaled_product(x.clone(), n.clone());
-                let x = scale_columns(x, n.reshape([-1]), None, Keep::Input);
-                base.add_bias(base.product(x) + low)
+                base.add_bias(scaled_product(x, n.reshape([-1]), base.weight.val()) + low)
             }
         }
     }

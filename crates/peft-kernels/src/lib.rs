@@ -7,6 +7,7 @@
 //! | [`dropout`] | `x mask / (1 - p)`, the mask a function of a seed | nothing |
 //! | [`layer_norm`] | `(x - mean) / sqrt(var + eps) gamma + beta` | `x` |
 //! | [`scale_columns`] | `x s + b`, a factor and an addend per column | input or output |
+//! | [`scaled_product`] | `(x c) W`, a factor per input of a frozen weight | the inputs |
 //!
 //! With the feature `flex`, f32 tensors on Burn's flex device take a fused path: one pass over memory, rayon over
 //! blocks, AVX2, AVX-512 or NEON chosen at run time, and a backward written by hand (a Burn backend extension).
@@ -29,6 +30,7 @@ mod dropout;
 mod gelu;
 mod layer_norm;
 mod scale_columns;
+mod scaled_product;
 mod softmax;
 
 #[cfg(feature = "flex")]
@@ -43,4 +45,5 @@ pub use dropout::{derive_seed, dropout};
 pub use gelu::{gelu, gelu_tanh};
 pub use layer_norm::layer_norm;
 pub use scale_columns::{Keep, scale_columns};
+pub use scaled_product::scaled_product;
 pub use softmax::{attention_softmax, softmax_last};

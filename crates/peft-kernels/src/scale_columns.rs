@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 #[cfg(feature = "flex")]
-mod flex;
+pub(crate) mod flex;
 #[cfg(test)]
 mod tests;
 

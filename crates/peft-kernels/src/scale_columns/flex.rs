@@ -73,7 +73,7 @@ impl ScaleColumnsOps for Flex {
         _: Keep,
     ) -> FlexTensor {
         let (scales, bias) = (contiguous(scales), contiguous(bias));
-        let kernel = Forward {
+        let kernel = Columns {
             scales: values(&scales),
             bias: values(&bias),
         };
@@ -138,7 +138,7 @@ impl Backward<Flex, 2> for ScaleColumnsStep {
         let d = values(&saved.scales).len();
         let Some(scales_node) = scales_node else {
             if let Some(node) = x_node {
-                let kernel = Forward {
+                let kernel = Columns {
                     scales: values(&saved.scales),
                     bias: &vec![0.0; d],
                 };
@@ -146,7 +146,8 @@ impl Backward<Flex, 2> for ScaleColumnsStep {
             }
             return;
         };
-        let (d_x, d_scales) = both_gradients(grad, saved);
+        let offset = saved.is_output.then_some(&saved.bias);
+        let (d_x, d_scales) = both_gradients(grad, &saved.rows, &saved.scales, offset);
         let d_scales = FlexTensor::from_data(TensorData::new(d_scales, [d]));
         grads.register::<Flex>(scales_node.id, d_scales);
         if let Some(node) = x_node {
@@ -155,12 +156,13 @@ impl Backward<Flex, 2> for ScaleColumnsStep {
     }
 }
 
-struct Forward<'a> {
-    scales: &'a [f32],
-    bias: &'a [f32],
+/// Multiplies every column by its factor and adds its bias.
+pub(crate) struct Columns<'a> {
+    pub(crate) scales: &'a [f32],
+    pub(crate) bias: &'a [f32],
 }
 
-impl Kernel for Forward<'_> {
+impl Kernel for Columns<'_> {
     #[inline(always)]
     fn run<S: Simd>(&self, _start: usize, chunk: &mut [f32]) {
         for row in chunk.chunks_exact_mut(self.scales.len()) {
@@ -171,27 +173,31 @@ impl Kernel for Forward<'_> {
     }
 }
 
-/// `(dx, ds)`: the gradient of the output turned into that of the input, in place when nobody else holds it, and the sums over
-/// rows added up over blocks in their order.
-fn both_gradients(mut grad: FlexTensor, saved: &Saved) -> (FlexTensor, Vec<f32>) {
-    let (scales, bias) = (values(&saved.scales), values(&saved.bias));
+/// `(dx, ds)` for rows of `x`, or of the output `x s + offset`: the gradient of the output turned into that of the input, in place
+/// when nobody else holds it, and the sums over rows added up over blocks in their order.
+pub(crate) fn both_gradients(
+    mut grad: FlexTensor,
+    rows: &FlexTensor,
+    scales: &FlexTensor,
+    offset: Option<&FlexTensor>,
+) -> (FlexTensor, Vec<f32>) {
+    let (rows, scales) = (values(rows), values(scales));
     let zeros = vec![0.0; scales.len()];
-    let offset = if saved.is_output { bias } else { &zeros };
-    let rows = values(&saved.rows);
+    let start = offset.map_or(zeros.as_slice(), values);
     let (d_x, mut sums) = match grad.try_storage_mut::<f32>() {
-        Some(target) => (None, blocks(target, rows, scales, offset)),
+        Some(target) => (None, blocks(target, rows, scales, start)),
         None => {
             let mut copy = values(&grad).to_vec();
-            let sums = blocks(&mut copy, rows, scales, offset);
+            let sums = blocks(&mut copy, rows, scales, start);
             let bytes = Bytes::from_elems(copy);
             let copy = FlexTensor::new(bytes, grad.layout().clone(), grad.dtype());
             (Some(copy), sums)
         }
     };
-    if saved.is_output {
+    if offset.is_some() {
         sums.iter_mut()
             .zip(scales)
-            .for_each(|(s, scale)| *s /= scale);
+            .for_each(|(sum, scale)| *sum /= scale);
     }
     (d_x.unwrap_or(grad), sums)
 }

@@ -45,12 +45,16 @@ pub(super) struct FolderMethod<'a> {
 }
 
 impl<'a> FolderMethod<'a> {
-    /// The method that recognises `config`; `None` when none does.
+    /// The method that reads `config`, or at least recognises it; `None` when none does.
     ///
     /// # Errors
     /// When a method recognises the configuration and cannot even be built with its default options.
     pub(super) fn of(config: &'a PeftConfig, device: Device) -> Result<Option<Self>> {
-        let Some(entry) = METHODS.iter().find(|entry| (entry.recognises)(config)) else {
+        let known = METHODS.iter().filter(|entry| (entry.recognises)(config));
+        let readable = known
+            .clone()
+            .find(|entry| (entry.from_config)(config).is_ok());
+        let Some(entry) = readable.or_else(|| known.clone().next()) else {
             return Ok(None);
         };
         let (method, unsupported) = match (entry.from_config)(config) {
