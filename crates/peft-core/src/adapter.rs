@@ -1,7 +1,7 @@
 //! The trait that every method's trainable state implements.
 
 use burn::module::{Module, Param, ParamId};
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{DType, FloatDType, Int, Tensor};
 
 use crate::erased::AnyAdapter;
 use crate::names::Layout;
@@ -21,18 +21,34 @@ pub struct BaseLinear<'a> {
 
 impl BaseLinear<'_> {
     /// `x W`, without the bias. Shapes: `[rows, d_in]` to `[rows, d_out]`.
+    ///
+    /// The product is computed in the type of the weight and given in the type of `x`.
     #[must_use]
     pub fn product(&self, x: Tensor<2>) -> Tensor<2> {
-        x.matmul(self.weight.val())
+        let weight = self.weight.val();
+        let wanted = x.dtype();
+        cast(cast(x, weight.dtype()).matmul(weight), wanted)
     }
 
-    /// Adds the bias, if there is one, to `y` of shape `[rows, d_out]`.
+    /// Adds the bias, if there is one, to `y` of shape `[rows, d_out]`, in the type of `y`.
     #[must_use]
     pub fn add_bias(&self, y: Tensor<2>) -> Tensor<2> {
         match self.bias {
-            Some(bias) => y + bias.val().unsqueeze(),
+            Some(bias) => {
+                let bias = cast(bias.val(), y.dtype());
+                y + bias.unsqueeze()
+            }
             None => y,
         }
+    }
+}
+
+/// The tensor in a float type; itself where it has that type already.
+pub(crate) fn cast<const D: usize>(x: Tensor<D>, dtype: DType) -> Tensor<D> {
+    if x.dtype() == dtype {
+        x
+    } else {
+        x.cast(FloatDType::from(dtype))
     }
 }
 

@@ -4,17 +4,18 @@ use std::collections::HashSet;
 
 use burn::module::{Module, ParamId};
 use indexmap::IndexMap;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use crate::base_params::{BiasTraining, saved_modules, trained_biases};
 use crate::copy::TrainedCopy;
 use crate::error::PeftError;
 use crate::fields;
 use crate::linear::AdaptedLinear;
 use crate::lora::Lora;
 use crate::method::{Method, Slot};
-use crate::names::{ParamNames, param_id};
+use crate::names::ParamNames;
 use crate::site::Site;
-use crate::target::{Target, TargetRules, UnmatchedTarget, is_saved_module, pattern_value};
+use crate::target::{Target, TargetRules, UnmatchedTarget, pattern_value};
 use crate::trainable::mark_trainable;
 
 /// A model whose linear layers can carry adapters.
@@ -96,20 +97,6 @@ impl Clone for AdapterSpec {
             base_model: self.base_model.clone(),
         }
     }
-}
-
-/// Which biases of the base model an adapter trains. They are changed in the base itself, as in PEFT, so a model
-/// holds at most one adapter that does so.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BiasTraining {
-    /// None.
-    #[default]
-    None,
-    /// Every bias of the model.
-    All,
-    /// The biases of the adapted layers.
-    LoraOnly,
 }
 
 /// A site that gets, or would get, an adapter.
@@ -312,47 +299,4 @@ fn changed_in_base(
     let mut changed: Vec<ParamId> = attaching.saved.iter().copied().chain(biases).collect();
     changed.retain(|id| !attaching.copied.contains(id));
     changed
-}
-
-/// The biases of the base that train along with an adapter on these sites.
-pub(crate) fn trained_biases(
-    bias: BiasTraining,
-    names: &ParamNames,
-    sites: &[impl AsRef<str>],
-) -> Vec<ParamId> {
-    match bias {
-        BiasTraining::None => vec![],
-        BiasTraining::All => names
-            .iter()
-            .filter(|(_, name, _)| name.ends_with(".bias"))
-            .map(|(id, _, _)| id)
-            .collect(),
-        BiasTraining::LoraOnly => sites
-            .iter()
-            .map(|site| param_id(&format!("{}.bias", site.as_ref())))
-            .filter(|id| names.get(*id).is_some())
-            .collect(),
-    }
-}
-
-/// Base parameters that belong to the modules in `modules_to_save`, by PEFT's rule: ids and names, sorted by name.
-#[must_use]
-pub fn saved_modules(names: &ParamNames, modules: &[String]) -> (Vec<ParamId>, Vec<String>) {
-    let mut found: Vec<(ParamId, String)> = names
-        .iter()
-        .filter(|(_, name, _)| {
-            let module = name.rsplit_once('.').map_or(*name, |(module, _)| module);
-            ancestors(module).any(|path| is_saved_module(path, modules))
-        })
-        .map(|(id, name, _)| (id, name.to_owned()))
-        .collect();
-    found.sort_by(|left, right| left.1.cmp(&right.1));
-    found.into_iter().unzip()
-}
-
-/// `a.b.c`, then `a.b`, then `a`: a parameter is saved when any module above it is.
-fn ancestors(module: &str) -> impl Iterator<Item = &str> {
-    std::iter::successors(Some(module), |path| {
-        path.rsplit_once('.').map(|(above, _)| above)
-    })
 }

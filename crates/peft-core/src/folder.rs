@@ -7,7 +7,8 @@ use std::path::Path;
 
 use burn::module::ParamId;
 
-use crate::attach::{Adaptable, AdapterSpec, AttachReport, BiasTraining, attach};
+use crate::attach::{Adaptable, AdapterSpec, AttachReport, attach};
+use crate::base_params::BiasTraining;
 use crate::error::PeftError;
 use crate::fields;
 use crate::file::{self, HostTensor, PeftConfig};

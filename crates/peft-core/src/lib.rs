@@ -10,6 +10,7 @@
 mod active;
 mod adapter;
 mod attach;
+mod base_params;
 mod copy;
 mod count;
 mod embedding;
@@ -43,9 +44,8 @@ pub use active::{
     select_adapters,
 };
 pub use adapter::{Adapter, BaseLinear, FactorPair, TensorName};
-pub use attach::{
-    Adaptable, AdapterSpec, AttachReport, AttachedSite, BiasTraining, attach, saved_modules,
-};
+pub use attach::{Adaptable, AdapterSpec, AttachReport, AttachedSite, attach};
+pub use base_params::{BiasTraining, saved_modules};
 pub use copy::TrainedCopy;
 pub use count::{ParameterCount, count};
 pub use embedding::AdaptedEmbedding;

@@ -6,9 +6,9 @@ use burn::module::{
     Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor,
     Param,
 };
-use burn::tensor::{DType, Device, FloatDType, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 
-use crate::adapter::BaseLinear;
+use crate::adapter::{BaseLinear, cast};
 use crate::erased::AnyAdapter;
 use crate::observe::DeltaEvent;
 use crate::pass::Pass;
@@ -104,12 +104,9 @@ impl AdaptedLinear {
     ) -> Tensor<2> {
         let base = self.base();
         let stored = x.dtype();
-        let product = in_f32(base.product(x.clone()));
-        let x = in_f32(x);
-        let mut output = match base.bias {
-            Some(bias) => product.clone() + in_f32(bias.val().unsqueeze()),
-            None => product.clone(),
-        };
+        let x = cast(x, DType::F32);
+        let product = base.product(x.clone());
+        let mut output = base.add_bias(product.clone());
         for (name, adapter, weight) in adapters {
             let delta = adapter.delta(x.clone(), &product, &base, pass);
             let delta = if *weight == 1.0 {
@@ -124,11 +121,7 @@ impl AdaptedLinear {
             });
             output = output + delta;
         }
-        if stored == DType::F32 {
-            output
-        } else {
-            output.cast(FloatDType::from(stored))
-        }
+        cast(output, stored)
     }
 
     /// The frozen layer under the adapters.
@@ -207,14 +200,6 @@ impl AdaptedLinear {
 
 /// An adapter that takes part in a forward: its name and the factor of its delta.
 type Chosen<'a> = (&'a str, &'a AnyAdapter, f64);
-
-fn in_f32(x: Tensor<2>) -> Tensor<2> {
-    if x.dtype() == DType::F32 {
-        x
-    } else {
-        x.cast(FloatDType::F32)
-    }
-}
 
 #[derive(Debug, Clone)]
 struct NamedAdapter {

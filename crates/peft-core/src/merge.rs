@@ -8,6 +8,7 @@ use burn::module::Param;
 use burn::tensor::{DType, FloatDType, Tensor, TensorData};
 use serde::Serialize;
 
+use crate::adapter::cast;
 use crate::attach::Adaptable;
 use crate::erased::AnyAdapter;
 use crate::error::PeftError;
@@ -144,7 +145,7 @@ pub fn merge_site(linear: &AdaptedLinear) -> Result<(MergedSite, Tensor<2>), Pef
             };
     }
     require_finite(&sum, &site.path, "the merged weight")?;
-    let rounded = cast_like(sum, dtype);
+    let rounded = cast(sum, dtype);
     let exact = rounded.clone().cast(FloatDType::F32);
     let report = MergedSite {
         path: site.path.clone(),
@@ -165,7 +166,7 @@ fn merged_bias(linear: &AdaptedLinear) -> Option<Tensor<1>> {
         let change = untracked(adapter.effective_bias(base.clone())) - base.clone();
         sum = sum + change.mul_scalar(weight);
     }
-    Some(cast_like(sum, dtype))
+    Some(cast(sum, dtype))
 }
 
 fn replace(linear: &mut AdaptedLinear, merged: Tensor<2>, bias: Option<Tensor<1>>) -> Kept {
@@ -244,14 +245,6 @@ fn untracked<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
         tensor.inner()
     } else {
         tensor
-    }
-}
-
-fn cast_like<const D: usize>(tensor: Tensor<D>, dtype: DType) -> Tensor<D> {
-    if tensor.dtype() == dtype {
-        tensor
-    } else {
-        tensor.cast(FloatDType::from(dtype))
     }
 }
 

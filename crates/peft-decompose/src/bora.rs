@@ -235,7 +235,7 @@ impl BoraAdapter {
             |side| sum.norms(side, self.squares.clone()),
             |side, scales| sum.scaled_norms(side, &scales),
         );
-        let product = scaled_product(x.clone(), c.clone().reshape([-1]), base.weight.val());
+        let product = scaled_product(x.clone(), c.clone().reshape([-1]), sum.weight.clone());
         let low = self
             .factors
             .scaled_product(pass.dropout(x, self.dropout), c);

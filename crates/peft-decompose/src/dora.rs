@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::factors::Factors;
-use crate::norms::{Side, checked_squares, norm, squares};
+use crate::norms::{Side, checked_squares, in_f32, norm, squares};
 use crate::options::{as_map, check_dropout, refuse_unreadable, scaling_of};
 
 /// DoRA with its options.
@@ -236,7 +236,8 @@ impl Adapter for DoraAdapter {
             }
             Side::Input => {
                 let low = self.factors.scaled_product(x.clone(), n.clone());
-                base.add_bias(scaled_product(x, n.reshape([-1]), base.weight.val()) + low)
+                let weight = in_f32(base.weight.val());
+                base.add_bias(scaled_product(x, n.reshape([-1]), weight) + low)
             }
         }
     }

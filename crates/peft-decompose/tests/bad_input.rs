@@ -217,11 +217,11 @@ fn folders_of_a_later_format_or_an_unrepeatable_start_are_refused() {
     }));
     assert!(MethodEntry::find(&ALL, &random).is_err());
     let biased = config(json!({
-        "peft_type": "LORA", "init_lora_weights": "pissa", "bias": "all", "target_modules": ["q"],
+        "peft_type": "LORA", "init_lora_weights": "pissa", "lora_bias": true, "target_modules": ["q"],
     }));
     let error = MethodEntry::find(&ALL, &biased).unwrap_err().to_string();
     assert!(
-        error.contains("bias") && !error.contains("init_lora"),
+        error.contains("lora_bias") && !error.contains("init_lora"),
         "{error}"
     );
 }

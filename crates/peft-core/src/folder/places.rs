@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use burn::module::ParamId;
 
 use super::adapter_tensors;
-use crate::attach::{Adaptable, AdapterSpec, saved_modules, trained_biases};
+use crate::attach::{Adaptable, AdapterSpec};
+use crate::base_params::{saved_modules, trained_biases};
 use crate::error::PeftError;
 use crate::fields;
 use crate::file::{self, AdapterFolder, HostTensor, TensorKey};
@@ -58,18 +59,7 @@ pub(crate) fn fill<M: Adaptable>(
     let suffixes: Vec<&str> = suffixes.iter().map(String::as_str).collect();
     let mut index = file::index_keys(folder.tensors.keys().map(String::as_str), &suffixes)?;
     for (key, place) in base_places(&model, names, name, spec) {
-        // PEFT before 0.7 had no `base_layer` in its names.
-        if let Some(module) = key.module.strip_suffix(BASE_LAYER)
-            && !index.contains_key(&key)
-        {
-            let old = TensorKey {
-                module: module.to_owned(),
-                tensor: key.tensor.clone(),
-            };
-            if let Some(raw) = index.remove(&old) {
-                index.insert(key.clone(), raw);
-            }
-        }
+        take_old_spelling(&mut index, &key);
         places.insert(key, place);
     }
     let copies = copies_of_base(&model, names, &index, &places);
@@ -108,6 +98,22 @@ pub(crate) fn fill<M: Adaptable>(
         Ok(model)
     } else {
         Err(mismatch(problems))
+    }
+}
+
+/// Renames the key of a bias that PEFT before 0.7 wrote, without `base_layer`, to the one that later versions write.
+fn take_old_spelling(index: &mut BTreeMap<TensorKey, String>, key: &TensorKey) {
+    let Some(module) = key.module.strip_suffix(BASE_LAYER) else {
+        return;
+    };
+    let old = TensorKey {
+        module: module.to_owned(),
+        tensor: key.tensor.clone(),
+    };
+    if !index.contains_key(key)
+        && let Some(raw) = index.remove(&old)
+    {
+        index.insert(key.clone(), raw);
     }
 }
 
