@@ -279,9 +279,12 @@ fn published_adapters_are_described_and_broken_ones_refused_with_the_way_out() {
             continue;
         }
         let path = dir.to_str().unwrap();
-        if !dir.join("adapter_model.safetensors").exists() {
+        if dir.ends_with("negative-01") {
             let (code, error) = failure(&["inspect", path]);
-            assert!(code == 1 && error.contains("save_file"), "{path}: {error}");
+            assert!(
+                code == 1 && error.contains("interrupted"),
+                "{path}: {error}"
+            );
             continue;
         }
         let report = json(&["inspect", path]);
@@ -303,5 +306,5 @@ fn published_adapters_are_described_and_broken_ones_refused_with_the_way_out() {
         }
         described += 1;
     }
-    assert_eq!(described, 13);
+    assert_eq!(described, 18);
 }

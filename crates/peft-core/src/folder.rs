@@ -67,6 +67,7 @@ pub fn load<M: Adaptable>(
     let folder = file::read_folder(dir)?;
     file::check_finite(&folder.tensors)?;
     let spec = spec_of(entries, &folder.config)?;
+    check_size(&model, name, &spec, &folder)?;
     let (model, report) = attach(model, names, name, &spec, 0)?;
     let model = fill(model, names, name, &spec, &folder)?;
     Ok(Loaded {
@@ -74,6 +75,33 @@ pub fn load<M: Adaptable>(
         spec,
         report,
         unknown_fields: folder.config.unknown,
+    })
+}
+
+/// Refuses a configuration that asks for far more parameters than the file has, before anything is allocated for them.
+fn check_size<M: Adaptable>(
+    model: &M,
+    name: &str,
+    spec: &AdapterSpec,
+    folder: &AdapterFolder,
+) -> Result<(), PeftError> {
+    const SMALL: usize = 1 << 24;
+    let plan = spec.plan(&model.sites(), &model.output_heads())?;
+    let asked: usize = plan.sites.iter().map(|site| site.trainable).sum();
+    let held: usize = folder
+        .tensors
+        .values()
+        .map(|tensor| tensor.data.len())
+        .sum();
+    if asked <= held.saturating_mul(16).saturating_add(SMALL) {
+        return Ok(());
+    }
+    Err(PeftError::Mismatch {
+        adapter: name.to_owned(),
+        problems: vec![format!(
+            "adapter_config.json asks for {asked} parameters (rank {}), the file has {held} values",
+            spec.rank
+        )],
     })
 }
 

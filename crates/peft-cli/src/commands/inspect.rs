@@ -1,10 +1,10 @@
 //! `peft inspect`: what an adapter folder holds, with and without its base model.
 
-mod factors;
+pub(super) mod factors;
 mod fit;
-mod norms;
+mod notes;
 mod print;
-mod report;
+pub(super) mod report;
 
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ use report::Report;
 /// What to describe.
 #[derive(Debug, Args)]
 pub struct InspectArgs {
-    /// Adapter folder: adapter_config.json and adapter_model.safetensors.
+    /// Adapter folder: adapter_config.json and adapter_model.safetensors or .bin.
     adapter: PathBuf,
     /// Folder of the base model: also says what is missing, unexpected or misshaped there.
     #[arg(long)]

@@ -1,6 +1,7 @@
 //! The verbs, one file each.
 
 pub mod devices;
+pub mod diff;
 pub mod env;
 pub mod eval;
 pub mod init;
@@ -12,6 +13,7 @@ pub mod predict;
 pub mod quickstart;
 pub mod targets;
 pub mod train;
+pub mod validate;
 
 use anyhow::Result;
 use serde::Serialize;
