@@ -3,7 +3,7 @@
 
 mod binary;
 
-use binary::{data, peft, verdict, verdicts};
+use binary::{data, model, peft, verdict, verdicts};
 use serde_json::Value;
 
 fn list<'a>(verdict: &'a Value, kind: &str) -> Vec<&'a str> {
@@ -186,4 +186,33 @@ fn published_broken_folders_are_refused_by_name_and_reason_in_one_report() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.matches("NOT VALID").count() == 4, "{text}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("4 of 4 adapter folders not valid"));
+}
+
+#[test]
+fn every_published_model_configuration_is_compared_with_or_named_by_its_type() {
+    let Some(configs) = data("model_configs") else {
+        return;
+    };
+    let adapter = format!("{}/adapter", model("bert"));
+    let (mut supported, mut refused) = (0, 0);
+    for entry in std::fs::read_dir(&configs).unwrap() {
+        let path = entry.unwrap().path().join("config.json");
+        let config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let model_type = config["model_type"].as_str().unwrap();
+        let verdict = verdict(&[&adapter, "--model-config", path.to_str().unwrap()]);
+        if ["bert", "distilbert"].contains(&model_type) {
+            // The tiny adapter fits none of them.
+            assert!(!list(&verdict, "problems").is_empty(), "{verdict}");
+            supported += 1;
+        } else {
+            let named = format!("model type `{model_type}` is not supported");
+            let warnings = list(&verdict, "warnings");
+            assert!(
+                warnings.iter().any(|warning| warning.contains(&named)),
+                "{verdict}"
+            );
+            refused += 1;
+        }
+    }
+    assert_eq!((supported, refused), (3, 14));
 }

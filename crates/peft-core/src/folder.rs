@@ -129,6 +129,8 @@ pub fn spec_of(
     entries: &[&'static MethodEntry],
     config: &PeftConfig,
 ) -> Result<AdapterSpec, PeftError> {
+    // First of all: what follows has a meaning in methods that are known.
+    let method = MethodEntry::find(entries, config)?;
     let Some(targets) = config.target_rules() else {
         return Err(PeftError::Unsupported {
             problems: vec![
@@ -138,7 +140,7 @@ pub fn spec_of(
         });
     };
     Ok(AdapterSpec {
-        method: MethodEntry::find(entries, config)?,
+        method,
         rank: config.r,
         alpha: config.lora_alpha,
         targets,

@@ -302,6 +302,22 @@ proptest! {
     }
 
     #[test]
+    fn no_change_of_a_safetensors_file_panics(
+        tensors in prop::collection::btree_map("[a-z_.]{1,12}", tensor(), 0..4),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(TENSOR_FILE);
+        let mut bytes = encode_tensors(&path, &tensors).unwrap();
+        for (index, byte) in changes {
+            let at = index.index(bytes.len());
+            bytes[at] = byte;
+        }
+        fs::write(&path, &bytes).unwrap();
+        let _outcome = read_tensors(&path);
+    }
+
+    #[test]
     fn a_written_config_reads_back_equal(
         r in 1_usize..512, alpha in 0.5_f64..512.0, names in prop::collection::vec("[a-z_.]{1,10}", 1..4),
         ranks in prop::collection::vec(("[a-z]{1,6}", 1_usize..64), 0..4), dora in any::<bool>(),

@@ -8,6 +8,8 @@ use peft_core::file::{
     CONFIG_FILE, FileError, PICKLE_FILE, PeftConfig, TENSOR_FILE, check_finite, index_keys, key,
     read_folder, read_tensors,
 };
+use peft_core::folder;
+use peft_core::lora::{LORA, RSLORA};
 
 const TENSORS: [&str; 2] = ["lora_A.weight", "lora_B.weight"];
 
@@ -59,6 +61,14 @@ fn published_configs_parse_and_other_methods_are_refused_as_lora() {
                 .any(|feature| feature.field == "peft_type")
         );
         plain += usize::from(unsupported.is_empty());
+        if let Err(error) = folder::spec_of(&[&LORA, &RSLORA], &config) {
+            let message = error.to_string();
+            let by_type = message.contains(&format!("`{}`", config.peft_type));
+            let fields = config.raw.keys().map(|field| format!("`{field}`"));
+            let by_field = fields.into_iter().any(|field| message.contains(&field))
+                || message.contains("use_dora = true");
+            assert!(by_type || by_field, "{}: {message}", file.display());
+        }
         if config.peft_type == "LORA" {
             if let Some(rules) = config.target_rules() {
                 rules.check().unwrap();
