@@ -4,6 +4,7 @@ pub mod devices;
 pub mod diff;
 pub mod env;
 pub mod eval;
+mod folder_problems;
 pub mod init;
 pub mod inspect;
 pub mod merge;

@@ -3,13 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use peft_core::file::{
-    AdapterFolder, FileError, check_finite, read_config, read_folder, read_folder_tensors,
-};
+use peft_core::file::{AdapterFolder, FileError, check_finite, read_folder};
 use peft_core::{AdapterSpec, PeftError, Site, folder};
 use serde::Serialize;
 
 use super::model::ModelSites;
+use crate::commands::folder_problems::{file_problems, with_causes};
 use crate::commands::inspect::report::{Report, SiteReport};
 use crate::registry::METHODS;
 
@@ -196,39 +195,9 @@ fn unselected(adapter: &AdapterFolder, report: &Report) -> Vec<String> {
     }
 }
 
-/// Problems of a folder whose files do not both read: config and tensors are looked at by themselves, so that both
-/// are named.
-fn file_problems(dir: &Path, error: &FileError) -> Vec<String> {
-    if matches!(
-        error,
-        FileError::NamedAdapters { .. } | FileError::Loralib(_)
-    ) || !dir.is_dir()
-    {
-        return vec![with_causes(error)];
-    }
-    let both = [read_config(dir).err(), read_folder_tensors(dir).err()];
-    let mut problems: Vec<String> = both
-        .iter()
-        .flatten()
-        .map(|error| with_causes(error))
-        .collect();
-    if problems.is_empty() {
-        problems.push(with_causes(error));
-    }
-    problems
-}
-
 fn counted(count: usize, what: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {what}{plural}")
-}
-
-/// An error with its causes on one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let mut texts: Vec<String> = causes.map(ToString::to_string).collect();
-    texts.dedup();
-    texts.join(": ")
 }
 
 /// Method, rank, alpha, layers, type and norm on one line.
