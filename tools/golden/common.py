@@ -95,16 +95,16 @@ def randomise_b(peft_model, std=0.3):
         torch.nn.init.normal_(layer.lora_B["default"].weight, std=std)
 
 
-def adapted(peft_model):
+def adapted(peft_model, adapter="default"):
     """What PEFT really attached: path, shape, rank, alpha and scaling read from the live layers."""
     return [
         {
             "path": path,
             "d_in": layer.in_features,
             "d_out": layer.out_features,
-            "rank": layer.r["default"],
-            "alpha": layer.lora_alpha["default"],
-            "scaling": layer.scaling["default"],
+            "rank": layer.r[adapter],
+            "alpha": layer.lora_alpha[adapter],
+            "scaling": layer.scaling[adapter],
         }
         for path, layer in lora_layers(peft_model)
     ]

@@ -1,22 +1,12 @@
-//! `cargo xtask test --device wgpu`: the tests of the crates that hold methods, on another device.
+//! `cargo xtask test --device wgpu`: the tests that every method passes, on another device.
 //!
 //! Burn compiles the device in by a feature and `Device::default()` follows the variable `BURN_DEVICE`.
 
 use std::path::Path;
 
-use anyhow::ensure;
 use clap::{Args, ValueEnum};
 
 use crate::shell::Step;
-
-/// Crates that hold methods, in the order of their dependencies.
-pub(crate) const METHOD_CRATES: [&str; 5] = [
-    "peft-core",
-    "peft-decompose",
-    "peft-moe",
-    "peft-prune",
-    "peft-recycle",
-];
 
 /// A device that Burn can be built for.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -50,31 +40,40 @@ pub(crate) struct Arguments {
     rest: Vec<String>,
 }
 
-/// The command that tests one crate on the device.
-fn step(name: &str, arguments: &Arguments) -> Step {
+/// Integration tests that run on the device that `BURN_DEVICE` names: the contract of all methods and the hosts.
+const TESTS: [&str; 4] = ["contract", "seams", "several_adapters", "embedding"];
+
+/// The command that tests on the device.
+fn step(arguments: &Arguments) -> Step {
     let device = arguments.device.name();
-    Step::new(&format!("cargo test -p {name} --features burn/{device}"))
-        .with_variable("BURN_DEVICE", device)
-        .with_arguments(&arguments.rest)
+    let tests: Vec<String> = TESTS.iter().map(|test| format!("--test {test}")).collect();
+    let features = match arguments.device {
+        // Part of the default build, which the other tests share.
+        Device::Flex | Device::Ndarray => String::new(),
+        Device::Wgpu | Device::Cuda => format!("--features peft-cli/{device} "),
+    };
+    Step::new(&format!(
+        "cargo test --workspace {features}{}",
+        tests.join(" ")
+    ))
+    .with_variable("BURN_DEVICE", device)
+    .with_arguments(&arguments.rest)
 }
 
-/// Tests every crate that holds methods and exists.
+/// The tests on the second processor backend of the default build.
+pub(crate) fn on_ndarray() -> Step {
+    step(&Arguments {
+        device: Device::Ndarray,
+        rest: Vec::new(),
+    })
+}
+
+/// Runs the tests.
 ///
 /// # Errors
-/// A crate does not compile for the device, or a test fails there.
+/// Something does not compile for the device, or a test fails there.
 pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
-    let present: Vec<_> = METHOD_CRATES
-        .into_iter()
-        .filter(|name| root.join("crates").join(name).join("Cargo.toml").exists())
-        .collect();
-    ensure!(
-        !present.is_empty(),
-        "no method crate found under {}",
-        root.join("crates").display()
-    );
-    present
-        .into_iter()
-        .try_for_each(|name| step(name, arguments).run(root))
+    step(arguments).run(root)
 }
 
 #[cfg(test)]
@@ -83,13 +82,20 @@ mod tests {
 
     #[test]
     fn the_device_is_compiled_in_and_chosen() {
-        let arguments = Arguments {
-            device: Device::Wgpu,
-            rest: vec!["contract".to_owned()],
+        let line = |device, rest: &[&str]| {
+            let rest = rest.iter().map(|argument| (*argument).to_owned()).collect();
+            step(&Arguments { device, rest }).line()
         };
+        let tests = "--test contract --test seams --test several_adapters --test embedding";
         assert_eq!(
-            step("peft-core", &arguments).line(),
-            "BURN_DEVICE=\"wgpu\" cargo test -p peft-core --features burn/wgpu contract"
+            line(Device::Wgpu, &["lora"]),
+            format!(
+                "BURN_DEVICE=\"wgpu\" cargo test --workspace --features peft-cli/wgpu {tests} lora"
+            )
+        );
+        assert_eq!(
+            line(Device::Ndarray, &[]),
+            format!("BURN_DEVICE=\"ndarray\" cargo test --workspace {tests}")
         );
     }
 }

@@ -8,7 +8,7 @@ use std::{path::Path, time::Instant};
 
 use anyhow::Context;
 
-use crate::{shell::Step, tidy};
+use crate::{device_test, shell::Step, tidy};
 
 /// The commands after formatting and tidy, in order.
 fn steps() -> Vec<Step> {
@@ -16,6 +16,7 @@ fn steps() -> Vec<Step> {
         Step::new("cargo clippy --workspace --all-targets -- -D warnings"),
         Step::new("cargo doc --workspace --no-deps").with_variable("RUSTDOCFLAGS", "-D warnings"),
         Step::new("cargo test --workspace"),
+        device_test::on_ndarray(),
         Step::new("cargo test --workspace --benches --no-run"),
     ]
 }

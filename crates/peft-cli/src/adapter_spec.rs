@@ -35,6 +35,7 @@ pub fn build(config: &RunConfig, head_modules: &[String]) -> Result<AdapterSpec>
             .modules_to_save
             .clone()
             .unwrap_or_else(|| head_modules.to_vec()),
+        bias: adapter.bias,
         task_type: Some(task_type(config.task).into()),
         base_model: Some(config.model.display().to_string()),
     })

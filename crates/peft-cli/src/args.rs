@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::adapter_arg::AdapterArg;
 use crate::commands::{
     diff, eval, init, inspect, merge, plot, predict, quickstart, targets, train, validate,
 };
@@ -59,9 +60,9 @@ pub struct ModelArgs {
     /// Folder of the base model in the Hugging Face layout.
     #[arg(long)]
     pub model: PathBuf,
-    /// Adapter folder.
+    /// Adapter folder, or NAME=FOLDER; once per adapter.
     #[arg(long)]
-    pub adapter: Option<PathBuf>,
+    pub adapter: Vec<AdapterArg>,
     /// auto, flex, ndarray, wgpu, vulkan, metal or cuda (cuda:1 for the second).
     #[arg(long, default_value = "auto")]
     pub device: String,

@@ -78,12 +78,64 @@ pub fn table(config: &DataConfig, path: &std::path::Path) -> Result<Table> {
     Ok(read_table(path, &options)?)
 }
 
-/// Examples of one data file.
-///
-/// # Errors
-/// When rows are unusable, all of them.
-pub fn read_examples(table: &Table, roles: &Roles, targets: Targets<'_>) -> Result<Vec<Example>> {
-    Ok(examples(table, roles, targets)?)
+/// A data file and the tokenizer of the model that is to answer it.
+#[derive(Debug)]
+pub struct Input {
+    /// Every row of the file; labels are fitted on all of them.
+    pub table: Table,
+    roles: Roles,
+    limit: Option<usize>,
+    tokenizer: TextTokenizer,
+}
+
+impl Input {
+    /// Reads the data file with the tokenizer of the model folder `model`.
+    ///
+    /// # Errors
+    /// When either cannot be read.
+    pub fn read(
+        config: &DataConfig,
+        file: &std::path::Path,
+        model: &std::path::Path,
+    ) -> Result<Self> {
+        Ok(Self {
+            table: table(config, file)?,
+            roles: config.roles.clone(),
+            limit: config.limit,
+            tokenizer: tokenizer(model, config.max_length)?,
+        })
+    }
+
+    /// The labels of the file, in sorted order.
+    ///
+    /// # Errors
+    /// When rows have no usable label.
+    pub fn labels(&self) -> Result<LabelSet> {
+        Ok(LabelSet::fit(&self.table, &self.roles)?)
+    }
+
+    /// The examples, no more than the limit.
+    ///
+    /// # Errors
+    /// When rows are unusable, all of them.
+    pub fn examples(&self, targets: Targets<'_>) -> Result<Vec<Example>> {
+        let mut table = self.table.clone();
+        table.rows.truncate(self.limit.unwrap_or(usize::MAX));
+        Ok(examples(&table, &self.roles, targets)?)
+    }
+
+    /// See [`text_set`].
+    ///
+    /// # Errors
+    /// As [`text_set`].
+    pub fn tokenize(&self, examples: &[Example]) -> Result<(TextSet, usize)> {
+        text_set(&self.tokenizer, examples)
+    }
+
+    /// Id that fills up a batch.
+    pub fn pad_id(&self) -> u32 {
+        self.tokenizer.pad_id()
+    }
 }
 
 /// The tokenizer of a model folder.

@@ -12,6 +12,7 @@
     reason = "a binary has no public surface; pub marks what its modules offer each other"
 )]
 
+mod adapter_arg;
 mod adapter_spec;
 mod args;
 mod commands;

@@ -1,16 +1,18 @@
 //! Opening a model for use, with or without an adapter.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
 use peft_core::file::read_folder;
-use peft_core::{AdapterSpec, folder};
+use peft_core::{AttachReport, ParamNames, PeftError, folder, select_adapters};
 use peft_models::{Family, Loaded, ModelConfig, SequenceClassifier, load_classifier_with};
-use peft_train::data::{LabelSet, Roles, Table};
+use peft_train::data::LabelSet;
 
+use crate::adapter_arg::{AdapterArg, BASE};
+use crate::data::Input;
 use crate::registry::METHODS;
-use crate::run::{ADAPTER, LABELS_FILE};
+use crate::run::LABELS_FILE;
 
 /// Fields of config.json that hold dropout probabilities of the base model.
 const DROPOUTS: &[&str] = &[
@@ -48,50 +50,84 @@ pub fn classifier(
     )?)
 }
 
+/// An adapter in an opened model.
+#[derive(Debug)]
+pub struct OpenedAdapter {
+    /// Its name.
+    pub name: String,
+    /// Where it was attached.
+    pub report: AttachReport,
+    /// Label names, where a file beside the adapter has them.
+    labels: Option<LabelSet>,
+}
+
 /// A model that answers, with its labels.
 #[derive(Debug)]
 pub struct Answering {
-    /// The model and its names.
+    /// The model and its names; the last adapter is active.
     pub loaded: Loaded<SequenceClassifier>,
-    /// The adapter in it.
-    pub spec: Option<AdapterSpec>,
-    /// Label names, where a file beside the adapter or the model's configuration has them.
-    pub labels: Option<LabelSet>,
+    /// The adapters in it.
+    pub adapters: Vec<OpenedAdapter>,
+    /// Label names of the model's own configuration.
+    labels: Option<LabelSet>,
 }
 
-/// Opens a model with an optional adapter folder for evaluation.
+/// Opens a model with any number of adapter folders for evaluation.
 ///
 /// # Errors
-/// When either does not load, or they do not fit each other.
-pub fn answering(model: &Path, adapter: Option<&PathBuf>, device: &Device) -> Result<Answering> {
-    let num_labels = adapter
-        .map(|dir| labels_in_adapter(model, dir))
+/// When a folder does not load, or they do not fit each other.
+pub fn answering(model: &Path, adapters: &[AdapterArg], device: &Device) -> Result<Answering> {
+    let num_labels = adapters
+        .first()
+        .map(|adapter| labels_in_adapter(model, &adapter.dir))
         .transpose()?
         .flatten();
-    let loaded = classifier(model, num_labels, None, 0, device)?;
-    let Some(dir) = adapter else {
-        if !loaded.fresh.is_empty() {
-            bail!(
-                "{} has no trained head ({} missing) and no --adapter brings one",
-                model.display(),
-                loaded.fresh.join(", ")
-            );
-        }
-        let labels = named_labels(&loaded.config)?;
-        return Ok(Answering {
-            loaded,
-            spec: None,
-            labels,
-        });
-    };
-    let fresh = loaded.fresh.clone();
-    let adapted = folder::load(loaded.model, &loaded.names, ADAPTER, METHODS, dir)
-        .with_context(|| format!("adapter {}", dir.display()))?;
-    for field in &adapted.unknown_fields {
-        eprintln!(
-            "warning: {}: unknown field `{field}` passed over",
-            dir.display()
+    let mut loaded = classifier(model, num_labels, None, 0, device)?;
+    if adapters.is_empty() && !loaded.fresh.is_empty() {
+        bail!(
+            "{} has no trained head ({} missing) and no --adapter brings one",
+            model.display(),
+            loaded.fresh.join(", ")
         );
+    }
+    let labels = named_labels(&loaded.config)?;
+    let labels = labels.filter(|labels| labels.len() == loaded.model.num_labels());
+    let mut opened: Vec<OpenedAdapter> = Vec::with_capacity(adapters.len());
+    for adapter in adapters {
+        if let Some(other) = opened.iter().find(|other| !other.report.changed.is_empty()) {
+            bail!(PeftError::ChangesBase {
+                name: other.name.clone(),
+                parameter: other.report.changed[0].clone(),
+            });
+        }
+        let (model, report) = add(loaded.model, &loaded.names, &loaded.fresh, adapter)?;
+        loaded.model = model;
+        let labels = read_labels(&adapter.dir)?;
+        opened.push(OpenedAdapter {
+            name: adapter.name.clone(),
+            report,
+            labels: labels.filter(|labels| labels.len() == loaded.model.num_labels()),
+        });
+    }
+    Ok(Answering {
+        loaded,
+        adapters: opened,
+        labels,
+    })
+}
+
+/// Loads one adapter folder into a model; `fresh` are parameters that the model's files lack.
+fn add(
+    model: SequenceClassifier,
+    names: &ParamNames,
+    fresh: &[String],
+    adapter: &AdapterArg,
+) -> Result<(SequenceClassifier, AttachReport)> {
+    let dir = adapter.dir.display();
+    let adapted = folder::load(model, names, &adapter.name, METHODS, &adapter.dir)
+        .with_context(|| format!("adapter {dir}"))?;
+    for field in &adapted.unknown_fields {
+        eprintln!("warning: {dir}: unknown field `{field}` passed over");
     }
     let still_fresh: Vec<&String> = fresh
         .iter()
@@ -99,38 +135,37 @@ pub fn answering(model: &Path, adapter: Option<&PathBuf>, device: &Device) -> Re
         .collect();
     if !still_fresh.is_empty() {
         eprintln!(
-            "warning: neither the model nor the adapter has {still_fresh:?}; these weights are random"
+            "warning: {dir}: neither the model nor the adapter has {still_fresh:?}; these weights are random"
         );
     }
-    let loaded = Loaded {
-        model: adapted.model,
-        ..loaded
-    };
-    let labels = match read_labels(dir)? {
-        Some(labels) => Some(labels),
-        None => named_labels(&loaded.config)?,
-    };
-    let labels = labels.filter(|labels| labels.len() == loaded.model.num_labels());
-    Ok(Answering {
-        loaded,
-        spec: Some(adapted.spec),
-        labels,
-    })
+    Ok((adapted.model, adapted.report))
 }
 
 impl Answering {
-    /// The labels to compare with a data file: the model's own, else those of the file in sorted order.
+    /// The label names that go with an adapter, or with the base.
+    #[must_use]
+    pub fn labels<'a>(&'a self, adapter: Option<&'a OpenedAdapter>) -> Option<&'a LabelSet> {
+        let own = adapter.and_then(|adapter| adapter.labels.as_ref());
+        own.or(self.labels.as_ref())
+    }
+
+    /// The labels to compare with a data file: the adapter's or the model's own, else those of the file in sorted
+    /// order.
     ///
     /// # Errors
-    /// When the file has labels that the model does not know, or another number of them.
-    pub fn labels_for(&self, table: &Table, roles: &Roles) -> Result<Option<LabelSet>> {
+    /// When the file has another number of labels than the model.
+    pub fn labels_for(
+        &self,
+        adapter: Option<&OpenedAdapter>,
+        input: &Input,
+    ) -> Result<Option<LabelSet>> {
         if self.loaded.model.num_labels() == 1 {
             return Ok(None);
         }
-        if let Some(labels) = &self.labels {
+        if let Some(labels) = self.labels(adapter) {
             return Ok(Some(labels.clone()));
         }
-        let labels = LabelSet::fit(table, roles)?;
+        let labels = input.labels()?;
         if labels.len() != self.loaded.model.num_labels() {
             bail!(
                 "the model has {} outputs without names, the data {} labels; put the label names, in the order of \
@@ -148,9 +183,40 @@ impl Answering {
 
     /// Name of an output.
     #[must_use]
-    pub fn label(&self, output: usize) -> String {
-        let named = self.labels.as_ref().and_then(|labels| labels.name(output));
+    pub fn label(&self, adapter: Option<&OpenedAdapter>, output: usize) -> String {
+        let named = self.labels(adapter).and_then(|labels| labels.name(output));
         named.map_or_else(|| output.to_string(), str::to_owned)
+    }
+
+    /// The adapter called `name`; `None` for the base.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn adapter(&self, name: &str) -> Result<Option<&OpenedAdapter>> {
+        if name == BASE {
+            return Ok(None);
+        }
+        let found = self.adapters.iter().find(|adapter| adapter.name == name);
+        let Some(found) = found else {
+            let known: Vec<&str> = self
+                .adapters
+                .iter()
+                .map(|known| known.name.as_str())
+                .collect();
+            bail!(crate::Usage(format!(
+                "no adapter named `{name}`; expected `{BASE}` or one of: {}",
+                known.join(", ")
+            )));
+        };
+        Ok(Some(found))
+    }
+
+    /// The model with exactly these adapters active.
+    ///
+    /// # Errors
+    /// When it has none of a name.
+    pub fn with_active(&self, weights: &[(&str, f64)]) -> Result<SequenceClassifier> {
+        Ok(select_adapters(self.loaded.model.clone(), weights)?)
     }
 }
 

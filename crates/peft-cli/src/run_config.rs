@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use peft_core::BiasTraining;
 use peft_train::TrainOptions;
 use peft_train::data::{Format, Quoting, Roles};
 use peft_train::metric::Metric;
@@ -131,6 +132,8 @@ pub struct AdapterConfig {
     pub alpha_pattern: indexmap::IndexMap<String, f64>,
     /// Modules trained as a whole; the task's head when absent.
     pub modules_to_save: Option<Vec<String>>,
+    /// Biases of the base that train along: none, all, or those of adapted layers (lora_only).
+    pub bias: BiasTraining,
     /// The method's own options.
     pub options: Map<String, Value>,
 }
@@ -148,6 +151,7 @@ impl Default for AdapterConfig {
             rank_pattern: indexmap::IndexMap::new(),
             alpha_pattern: indexmap::IndexMap::new(),
             modules_to_save: None,
+            bias: BiasTraining::None,
             options: Map::new(),
         }
     }

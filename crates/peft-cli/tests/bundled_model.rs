@@ -62,7 +62,7 @@ impl Bundled {
             .position(|id| *id == 4)
             .expect("the text has a [MASK]");
         let state = self.hidden(&tokens).narrow(0, mask, 1);
-        let logits = state.matmul(self.encoder.embeddings.words.val().transpose());
+        let logits = state.matmul(self.encoder.embeddings.words.table.weight.val().transpose());
         let word: i64 = logits
             .argmax(1)
             .into_data()

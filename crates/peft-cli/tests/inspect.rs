@@ -151,7 +151,7 @@ fn broken_values_and_untrained_sites_are_counted() {
             .config
             .raw
             .insert("lora_flavour".into(), "plum".into());
-        folder.config.raw.insert("bias".into(), "all".into());
+        folder.config.raw.insert("lora_bias".into(), true.into());
     });
     let report = json(&["inspect", &adapter]);
     assert_eq!(
@@ -166,7 +166,7 @@ fn broken_values_and_untrained_sites_are_counted() {
         report["unsupported"][0]
             .as_str()
             .unwrap()
-            .contains("`bias` = \"all\""),
+            .contains("`lora_bias` = true"),
         "{report}"
     );
     let zero: Vec<&str> = report["sites"]
@@ -180,7 +180,7 @@ fn broken_values_and_untrained_sites_are_counted() {
     let text = stdout(&["inspect", &adapter]);
     for part in [
         "1 NaN, 2 infinite",
-        "B is all zero at 1 of 13",
+        "A or B is all zero at 1 of 13",
         "lora_flavour",
         "merge the adapter in Python",
     ] {

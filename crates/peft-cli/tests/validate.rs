@@ -216,3 +216,28 @@ fn every_published_model_configuration_is_compared_with_or_named_by_its_type() {
     }
     assert_eq!((supported, refused), (3, 14));
 }
+
+#[test]
+fn every_folder_that_python_wrote_for_the_tests_is_valid() {
+    let folders =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../peft-core/tests/golden/folders");
+    let mut valid = 0;
+    for entry in std::fs::read_dir(&folders).unwrap() {
+        let path = entry.unwrap().path();
+        if !path.is_dir() {
+            continue;
+        }
+        let verdict = verdict(&[path.to_str().unwrap()]);
+        if path.ends_with("named") {
+            let problem = list(&verdict, "problems")[0];
+            assert!(problem.contains("its subfolders are adapters"), "{problem}");
+            continue;
+        }
+        assert_eq!(list(&verdict, "problems"), [""; 0], "{}", path.display());
+        let sites = verdict["facts"]["sites"].as_array().unwrap();
+        let pairs = sites.iter().map(|site| site["pairs"].as_array().unwrap());
+        assert!(pairs.clone().count() > 0 && pairs.clone().all(|pairs| pairs.len() == 1));
+        valid += 1;
+    }
+    assert!(valid >= 15, "{valid}");
+}

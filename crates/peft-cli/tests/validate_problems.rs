@@ -93,7 +93,7 @@ fn every_problem_of_a_folder_stands_in_one_report() {
     let dir = tempfile::tempdir().unwrap();
     let path = changed(dir.path(), |folder| {
         let raw = &mut folder.config.raw;
-        raw.insert("bias".into(), "all".into());
+        raw.insert("lora_bias".into(), true.into());
         raw.insert("init_lora_weights".into(), "pissa".into());
         raw.insert("target_modules".into(), "(".into());
         raw.insert("lora_flavour".into(), "plum".into());
@@ -111,7 +111,7 @@ fn every_problem_of_a_folder_stands_in_one_report() {
     let verdict = verdict(&[&path]);
     let problems = list(&verdict, "problems").join("\n");
     for part in [
-        "`bias` = \"all\"",
+        "`lora_bias` = true",
         "`init_lora_weights` = \"pissa\"",
         "`(`",
         "1 NaN",

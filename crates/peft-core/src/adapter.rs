@@ -1,7 +1,7 @@
 //! The trait that every method's trainable state implements.
 
 use burn::module::{Module, Param, ParamId};
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 
 use crate::names::Layout;
 use crate::pass::Pass;
@@ -92,6 +92,19 @@ pub trait Adapter: Module + Sync + 'static {
     /// # Errors
     /// The reason, when the forward depends on the input and no single weight exists.
     fn effective_weight(&self, weight: Tensor<2>) -> Result<Tensor<2>, &'static str>;
+
+    /// The bias that goes with the effective weight, shape `[d_out]`; most methods leave it alone.
+    fn effective_bias(&self, bias: Tensor<1>) -> Tensor<1> {
+        bias
+    }
+
+    /// What the adapter adds to rows that are looked up in an embedding's table, shape `[ids, d_out]`.
+    ///
+    /// `None` where the method does not adapt embeddings; such a method refuses the site when it is attached.
+    fn lookup(&self, ids: Tensor<1, Int>, base: &BaseLinear<'_>) -> Option<Tensor<2>> {
+        let _ = (ids, base);
+        None
+    }
 
     /// The low-rank pairs inside, for transforms that need both factors together.
     fn pairs(&self) -> Vec<FactorPair> {

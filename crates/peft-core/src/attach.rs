@@ -4,14 +4,15 @@ use std::collections::HashSet;
 
 use burn::module::{Module, ParamId};
 use indexmap::IndexMap;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use crate::copy::TrainedCopy;
 use crate::error::PeftError;
 use crate::fields;
 use crate::linear::AdaptedLinear;
 use crate::lora::Lora;
 use crate::method::{Method, Slot};
-use crate::names::ParamNames;
+use crate::names::{ParamNames, param_id};
 use crate::site::Site;
 use crate::target::{Target, TargetRules, UnmatchedTarget, is_saved_module, pattern_value};
 use crate::trainable::mark_trainable;
@@ -54,6 +55,8 @@ pub struct AdapterSpec {
     pub alpha_pattern: IndexMap<String, f64>,
     /// Modules trained and saved as a whole, such as a classification head.
     pub modules_to_save: Vec<String>,
+    /// Biases of the base that train along.
+    pub bias: BiasTraining,
     /// PEFT's task type, for example `SEQ_CLS`.
     pub task_type: Option<String>,
     /// Name or path of the base model, written to files.
@@ -71,6 +74,7 @@ impl Default for AdapterSpec {
             rank_pattern: IndexMap::new(),
             alpha_pattern: IndexMap::new(),
             modules_to_save: vec![],
+            bias: BiasTraining::None,
             task_type: None,
             base_model: None,
         }
@@ -87,10 +91,25 @@ impl Clone for AdapterSpec {
             rank_pattern: self.rank_pattern.clone(),
             alpha_pattern: self.alpha_pattern.clone(),
             modules_to_save: self.modules_to_save.clone(),
+            bias: self.bias,
             task_type: self.task_type.clone(),
             base_model: self.base_model.clone(),
         }
     }
+}
+
+/// Which biases of the base model an adapter trains. They are changed in the base itself, as in PEFT, so a model
+/// holds at most one adapter that does so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BiasTraining {
+    /// None.
+    #[default]
+    None,
+    /// Every bias of the model.
+    All,
+    /// The biases of the adapted layers.
+    LoraOnly,
 }
 
 /// A site that gets, or would get, an adapter.
@@ -117,8 +136,11 @@ pub struct AttachReport {
     pub sites: Vec<AttachedSite>,
     /// Target entries that matched nothing.
     pub unmatched: Vec<UnmatchedTarget>,
-    /// Names of base parameters trained as a whole.
+    /// Names of the parameters of modules that are trained and saved as a whole.
     pub saved: Vec<String>,
+    /// Names of parameters of the base itself that the adapter changes: trained biases, and parameters of saved
+    /// modules that are no layers. A model with such an adapter serves no other.
+    pub changed: Vec<String>,
 }
 
 impl AdapterSpec {
@@ -133,6 +155,13 @@ impl AdapterSpec {
         for site in selection.matched.iter().map(|index| &sites[*index]) {
             let rank = *pattern_value(&self.rank_pattern, &site.path)?.unwrap_or(&self.rank);
             let alpha = *pattern_value(&self.alpha_pattern, &site.path)?.unwrap_or(&self.alpha);
+            if !self.method.adapts(site.kind) {
+                return Err(PeftError::SiteKind {
+                    method: self.method.entry().id,
+                    site: site.path.clone(),
+                    kind: site.kind,
+                });
+            }
             if rank == 0 {
                 return Err(PeftError::Rank {
                     site: site.path.clone(),
@@ -153,14 +182,20 @@ impl AdapterSpec {
             sites: planned,
             unmatched: selection.unmatched,
             saved: Vec::new(),
+            changed: Vec::new(),
         })
     }
 }
 
-/// Attaches a fresh adapter called `name`; afterwards only it is active, and only it and the saved modules train.
+/// Attaches a fresh adapter called `name`; afterwards only it is active, and only it and the modules saved with it
+/// train.
+///
+/// Saved modules that are layers become [`crate::TrainedCopy`]s of the adapter; other parameters of saved modules,
+/// such as layer norms, and trained biases are changed in the base itself.
 ///
 /// # Errors
-/// [`PeftError::NameTaken`], anything [`AdapterSpec::plan`] reports, or what the method reports for a site.
+/// [`PeftError::NameTaken`], anything [`AdapterSpec::plan`] reports, what the method reports for a site, and
+/// [`PeftError::ChangesBase`] when the base itself would change under another adapter.
 pub fn attach<M: Adaptable>(
     mut model: M,
     names: &ParamNames,
@@ -169,45 +204,125 @@ pub fn attach<M: Adaptable>(
     seed: u64,
 ) -> Result<(M, AttachReport), PeftError> {
     let mut report = spec.plan(&model.sites(), &model.output_heads())?;
-    let mut trains = HashSet::new();
+    let (saved_ids, saved) = saved_modules(names, &spec.modules_to_save);
+    let mut attaching = Attaching {
+        name,
+        spec,
+        seed,
+        saved: saved_ids.iter().copied().collect(),
+        copied: HashSet::new(),
+        trains: HashSet::new(),
+    };
     let mut failure = None;
+    let mut others = false;
     let mut planned = report.sites.iter().peekable();
     model.visit_linears_mut(&mut |linear| {
         if failure.is_some() {
             return;
         }
-        if linear.adapter(name).is_some() {
-            failure = Some(PeftError::NameTaken { name: name.into() });
-            return;
-        }
-        linear.activate(&[]);
-        let Some(at) = planned.next_if(|at| at.path == linear.site().path) else {
-            return;
-        };
-        let created = spec.method.create(&Slot {
-            site: linear.site(),
-            weight: &linear.weight.val(),
-            adapter: name,
-            rank: at.rank,
-            alpha: at.alpha,
-            seed,
-        });
-        match created {
-            Ok(adapter) => {
-                trains.extend(fields::trained_ids(&adapter));
-                linear.insert(name, adapter);
-                linear.activate(&[(name, 1.0)]);
-            }
-            Err(error) => failure = Some(error),
-        }
+        others |= linear.has_adapters();
+        let at = planned.next_if(|at| at.path == linear.site().path);
+        failure = attaching.layer(linear, at).err();
     });
     if let Some(error) = failure {
         return Err(error);
     }
-    let (saved_ids, saved) = saved_modules(names, &spec.modules_to_save);
-    trains.extend(saved_ids);
+    let changed = changed_in_base(&report, names, spec.bias, &attaching);
+    report.changed = changed
+        .iter()
+        .filter_map(|id| Some(names.get(*id)?.0.to_owned()))
+        .collect();
+    if others && let Some(parameter) = report.changed.first() {
+        return Err(PeftError::ChangesBase {
+            name: name.to_owned(),
+            parameter: parameter.clone(),
+        });
+    }
+    let mut trains = attaching.trains;
+    trains.extend(changed);
     report.saved = saved;
     Ok((mark_trainable(model, &trains), report))
+}
+
+/// What the layers of a model get, and what of it trains.
+struct Attaching<'a> {
+    name: &'a str,
+    spec: &'a AdapterSpec,
+    seed: u64,
+    /// Base parameters of saved modules.
+    saved: HashSet<ParamId>,
+    /// Those of them that a layer's copy replaces.
+    copied: HashSet<ParamId>,
+    trains: HashSet<ParamId>,
+}
+
+impl Attaching<'_> {
+    fn layer(
+        &mut self,
+        linear: &mut AdaptedLinear,
+        at: Option<&AttachedSite>,
+    ) -> Result<(), PeftError> {
+        let name = self.name;
+        if linear.adapter(name).is_some() {
+            return Err(PeftError::NameTaken { name: name.into() });
+        }
+        linear.activate(&[]);
+        let adapter = match at {
+            Some(at) => self.spec.method.create(&Slot {
+                site: linear.site(),
+                weight: &linear.weight.val(),
+                adapter: name,
+                rank: at.rank,
+                alpha: at.alpha,
+                seed: self.seed,
+            })?,
+            None if self.saved.contains(&linear.weight.id) => {
+                self.copied.insert(linear.weight.id);
+                self.copied.extend(linear.bias.as_ref().map(|bias| bias.id));
+                TrainedCopy::of(linear, name)
+            }
+            None => return Ok(()),
+        };
+        self.trains.extend(fields::trained_ids(&adapter));
+        linear.insert(name, adapter);
+        linear.activate(&[(name, 1.0)]);
+        Ok(())
+    }
+}
+
+/// Base parameters that train in place: those of saved modules that are no layers, and the biases asked for.
+fn changed_in_base(
+    report: &AttachReport,
+    names: &ParamNames,
+    bias: BiasTraining,
+    attaching: &Attaching<'_>,
+) -> Vec<ParamId> {
+    let sites: Vec<&str> = report.sites.iter().map(|site| site.path.as_str()).collect();
+    let biases = trained_biases(bias, names, &sites);
+    let mut changed: Vec<ParamId> = attaching.saved.iter().copied().chain(biases).collect();
+    changed.retain(|id| !attaching.copied.contains(id));
+    changed
+}
+
+/// The biases of the base that train along with an adapter on these sites.
+pub(crate) fn trained_biases(
+    bias: BiasTraining,
+    names: &ParamNames,
+    sites: &[impl AsRef<str>],
+) -> Vec<ParamId> {
+    match bias {
+        BiasTraining::None => vec![],
+        BiasTraining::All => names
+            .iter()
+            .filter(|(_, name, _)| name.ends_with(".bias"))
+            .map(|(id, _, _)| id)
+            .collect(),
+        BiasTraining::LoraOnly => sites
+            .iter()
+            .map(|site| param_id(&format!("{}.bias", site.as_ref())))
+            .filter(|id| names.get(*id).is_some())
+            .collect(),
+    }
 }
 
 /// Base parameters that belong to the modules in `modules_to_save`, by PEFT's rule: ids and names, sorted by name.
@@ -230,40 +345,4 @@ fn ancestors(module: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(module), |path| {
         path.rsplit_once('.').map(|(above, _)| above)
     })
-}
-
-/// Removes the adapter called `name` from every layer.
-///
-/// # Errors
-/// [`PeftError::UnknownAdapter`] when no layer has it.
-pub fn detach<M: Adaptable>(mut model: M, name: &str) -> Result<M, PeftError> {
-    require_adapters(&model, &[name])?;
-    model.visit_linears_mut(&mut |linear| drop(linear.remove(name)));
-    Ok(model)
-}
-
-/// Makes exactly these adapters active, each with its weight; an empty list gives the base model's outputs.
-///
-/// # Errors
-/// [`PeftError::UnknownAdapter`] when a name exists nowhere in the model.
-pub fn select_adapters<M: Adaptable>(
-    mut model: M,
-    weights: &[(&str, f64)],
-) -> Result<M, PeftError> {
-    let names: Vec<&str> = weights.iter().map(|(name, _)| *name).collect();
-    require_adapters(&model, &names)?;
-    model.visit_linears_mut(&mut |linear| linear.activate(weights));
-    Ok(model)
-}
-
-fn require_adapters<M: Adaptable>(model: &M, names: &[&str]) -> Result<(), PeftError> {
-    let mut known = std::collections::BTreeSet::new();
-    model.visit_linears(&mut |linear| known.extend(linear.adapter_names().map(str::to_owned)));
-    match names.iter().find(|name| !known.contains(**name)) {
-        None => Ok(()),
-        Some(name) => Err(PeftError::UnknownAdapter {
-            name: (*name).to_owned(),
-            known: known.into_iter().collect::<Vec<_>>().join(", "),
-        }),
-    }
 }

@@ -10,7 +10,7 @@ use burn::module::{
     Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor,
     Param,
 };
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 
 use crate::adapter::{Adapter, BaseLinear, FactorPair, TensorName};
 use crate::pass::Pass;
@@ -67,6 +67,18 @@ impl AnyAdapter {
     /// The reason, when no single weight reproduces the adapter.
     pub fn effective_weight(&self, weight: Tensor<2>) -> Result<Tensor<2>, &'static str> {
         self.0.effective_weight(weight)
+    }
+
+    /// See [`Adapter::effective_bias`].
+    #[must_use]
+    pub fn effective_bias(&self, bias: Tensor<1>) -> Tensor<1> {
+        self.0.effective_bias(bias)
+    }
+
+    /// See [`Adapter::lookup`].
+    #[must_use]
+    pub fn lookup(&self, ids: Tensor<1, Int>, base: &BaseLinear<'_>) -> Option<Tensor<2>> {
+        self.0.lookup(ids, base)
     }
 
     /// See [`Adapter::pairs`].
@@ -131,6 +143,8 @@ trait Erased: Debug + Send + Sync {
     ) -> Tensor<2>;
     fn forward(&self, x: Tensor<2>, base: &BaseLinear<'_>, pass: &mut Pass<'_>) -> Tensor<2>;
     fn effective_weight(&self, weight: Tensor<2>) -> Result<Tensor<2>, &'static str>;
+    fn effective_bias(&self, bias: Tensor<1>) -> Tensor<1>;
+    fn lookup(&self, ids: Tensor<1, Int>, base: &BaseLinear<'_>) -> Option<Tensor<2>>;
     fn pairs(&self) -> Vec<FactorPair>;
     fn collect_devices_erased(&self, devices: Devices) -> Devices;
     fn fork_erased(self: Box<Self>, device: &Device) -> Box<dyn Erased>;
@@ -166,6 +180,12 @@ impl<A: Adapter> Erased for A {
     }
     fn effective_weight(&self, weight: Tensor<2>) -> Result<Tensor<2>, &'static str> {
         Adapter::effective_weight(self, weight)
+    }
+    fn effective_bias(&self, bias: Tensor<1>) -> Tensor<1> {
+        Adapter::effective_bias(self, bias)
+    }
+    fn lookup(&self, ids: Tensor<1, Int>, base: &BaseLinear<'_>) -> Option<Tensor<2>> {
+        Adapter::lookup(self, ids, base)
     }
     fn pairs(&self) -> Vec<FactorPair> {
         Adapter::pairs(self)

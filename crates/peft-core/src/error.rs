@@ -1,6 +1,7 @@
 //! What can go wrong in this crate.
 
 use crate::file::FileError;
+use crate::site::SiteKind;
 use crate::target::TargetError;
 
 /// An error of `peft-core`: what went wrong, where, what was expected and what was found.
@@ -64,6 +65,30 @@ pub enum PeftError {
         name: String,
         /// The names that exist.
         known: String,
+    },
+    /// A method that does not adapt this kind of layer.
+    #[error(
+        "method `{method}` does not adapt `{site}`, which is {}; leave it out of the targets or use a method that does",
+        match kind { SiteKind::Linear => "a linear layer", SiteKind::Conv1d => "a Conv1D layer", SiteKind::Embedding => "an embedding" }
+    )]
+    SiteKind {
+        /// Identifier of the method.
+        method: &'static str,
+        /// Path of the site.
+        site: String,
+        /// What the layer is.
+        kind: SiteKind,
+    },
+    /// The adapter changes base parameters in place, which another adapter of the model relies on.
+    #[error(
+        "adapter `{name}` trains `{parameter}` of the base model itself, so it cannot share a model with other adapters; \
+         load it alone, or merge it first"
+    )]
+    ChangesBase {
+        /// Name of the adapter.
+        name: String,
+        /// One of the base parameters.
+        parameter: String,
     },
     /// A rank that a site cannot carry.
     #[error(

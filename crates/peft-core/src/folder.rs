@@ -1,19 +1,21 @@
 //! Adapters of a model to and from adapter folders that Hugging Face PEFT also reads.
 
+mod places;
+
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use burn::module::ParamId;
 
-use crate::attach::{Adaptable, AdapterSpec, AttachReport, attach, saved_modules};
+use crate::attach::{Adaptable, AdapterSpec, AttachReport, BiasTraining, attach};
 use crate::error::PeftError;
 use crate::fields;
-use crate::file::{self, AdapterFolder, HostTensor, PeftConfig, TensorKey};
+use crate::file::{self, AdapterFolder, HostTensor, PeftConfig};
 use crate::method::MethodEntry;
-use crate::names::{Layout, ParamNames};
+use crate::names::ParamNames;
 use crate::site::SiteKind;
 use crate::target::{Target, expand_all_linear};
-use crate::values::{file_shape, from_file, named_tensors, set_values, shapes_of, to_file};
+use crate::values::to_file;
 
 /// A model with an adapter read from a folder.
 #[derive(Debug)]
@@ -39,15 +41,7 @@ pub fn save<M: Adaptable>(
     spec: &AdapterSpec,
     dir: &Path,
 ) -> Result<(), PeftError> {
-    let mut tensors = BTreeMap::new();
-    for (key, tensor) in adapter_tensors(model, name, &HashSet::new()) {
-        tensors.insert(format!("base_model.model.{key}"), tensor);
-    }
-    let (ids, _) = saved_modules(names, &spec.modules_to_save);
-    let saved: HashSet<ParamId> = ids.into_iter().collect();
-    for (key, tensor) in named_tensors(model, names, |id| saved.contains(&id)) {
-        tensors.insert(format!("base_model.model.{key}"), tensor);
-    }
+    let tensors = places::tensors(model, names, name, spec)?;
     let config = config_of(model, spec)?;
     let fields = spec.method.config_fields();
     Ok(file::write_folder(dir, &config.to_map(&fields), &tensors)?)
@@ -69,7 +63,7 @@ pub fn load<M: Adaptable>(
     let spec = spec_of(entries, &folder.config)?;
     check_size(&model, name, &spec, &folder)?;
     let (model, report) = attach(model, names, name, &spec, 0)?;
-    let model = fill(model, names, name, &spec, &folder)?;
+    let model = places::fill(model, names, name, &spec, &folder)?;
     Ok(Loaded {
         model,
         spec,
@@ -118,7 +112,7 @@ pub fn restore<M: Adaptable>(
 ) -> Result<M, PeftError> {
     let folder = file::read_folder(dir)?;
     file::check_finite(&folder.tensors)?;
-    fill(model, names, name, spec, &folder)
+    places::fill(model, names, name, spec, &folder)
 }
 
 /// What a folder's configuration asks for.
@@ -147,6 +141,11 @@ pub fn spec_of(
         rank_pattern: config.rank_pattern.clone(),
         alpha_pattern: config.alpha_pattern.clone(),
         modules_to_save: config.modules_to_save.clone(),
+        bias: match config.bias.as_str() {
+            "all" => BiasTraining::All,
+            "lora_only" => BiasTraining::LoraOnly,
+            _ => BiasTraining::None,
+        },
         task_type: config.task_type.clone(),
         base_model: config.base_model_name_or_path.clone(),
     })
@@ -178,6 +177,12 @@ fn config_of<M: Adaptable>(model: &M, spec: &AdapterSpec) -> Result<PeftConfig, 
     config.rank_pattern.clone_from(&spec.rank_pattern);
     config.alpha_pattern.clone_from(&spec.alpha_pattern);
     config.modules_to_save.clone_from(&spec.modules_to_save);
+    config.bias = match spec.bias {
+        BiasTraining::None => "none",
+        BiasTraining::All => "all",
+        BiasTraining::LoraOnly => "lora_only",
+    }
+    .to_owned();
     config.fan_in_fan_out = sites.iter().any(|site| site.kind == SiteKind::Conv1d);
     Ok(config)
 }
@@ -205,102 +210,4 @@ pub fn adapter_tensors<M: Adaptable>(
         }
     });
     tensors
-}
-
-/// Where a tensor of the file goes: the parameter's id, its shape in memory and its layout.
-type Place = (ParamId, Vec<usize>, Layout);
-
-fn fill<M: Adaptable>(
-    model: M,
-    names: &ParamNames,
-    name: &str,
-    spec: &AdapterSpec,
-    folder: &AdapterFolder,
-) -> Result<M, PeftError> {
-    let mut places = adapter_places(&model, name);
-    let suffixes: Vec<&str> = places.iter().map(|(key, _)| key.tensor.as_str()).collect();
-    let index = file::index_keys(folder.tensors.keys().map(String::as_str), &suffixes)?;
-    places.extend(saved_places(&model, names, spec));
-    let mut problems = Vec::new();
-    let mut values = BTreeMap::new();
-    let mut used = HashSet::new();
-    for (key, (id, shape, layout)) in &places {
-        let Some(raw) = index.get(key) else {
-            problems.push(format!(
-                "`{key}`: missing, expected {:?}",
-                file_shape(shape, *layout)
-            ));
-            continue;
-        };
-        used.insert(raw.as_str());
-        let tensor = &folder.tensors[raw];
-        let expected = file_shape(shape, *layout);
-        if tensor.shape == expected {
-            values.insert(*id, from_file(tensor, *layout));
-        } else {
-            problems.push(format!(
-                "`{raw}`: expected {expected:?}, found {:?}",
-                tensor.shape
-            ));
-        }
-    }
-    for raw in folder
-        .tensors
-        .keys()
-        .filter(|raw| !used.contains(raw.as_str()))
-    {
-        let shape = &folder.tensors[raw].shape;
-        problems.push(format!(
-            "`{raw}` {shape:?}: not expected, no adapted site has it"
-        ));
-    }
-    if problems.is_empty() {
-        return Ok(set_values(model, values));
-    }
-    Err(PeftError::Mismatch {
-        adapter: name.to_owned(),
-        problems,
-    })
-}
-
-fn adapter_places<M: Adaptable>(model: &M, name: &str) -> Vec<(TensorKey, Place)> {
-    let mut places = Vec::new();
-    model.visit_linears(&mut |linear| {
-        let Some(adapter) = linear.adapter(name) else {
-            return;
-        };
-        let ids = fields::ids(adapter);
-        for tensor in adapter.tensors() {
-            if let Some((id, shape)) = ids.get(tensor.field) {
-                let key = TensorKey {
-                    module: linear.site().path.clone(),
-                    tensor: tensor.file.to_owned(),
-                };
-                places.push((key, (*id, shape.clone(), tensor.layout)));
-            }
-        }
-    });
-    places
-}
-
-fn saved_places<M: Adaptable>(
-    model: &M,
-    names: &ParamNames,
-    spec: &AdapterSpec,
-) -> Vec<(TensorKey, Place)> {
-    let mut shapes = shapes_of(model);
-    let (ids, saved) = saved_modules(names, &spec.modules_to_save);
-    ids.into_iter()
-        .zip(saved)
-        .filter_map(|(id, full)| {
-            let (module, tensor) = full.rsplit_once('.')?;
-            let shape = shapes.remove(&id)?;
-            let (_, layout) = names.get(id)?;
-            let key = TensorKey {
-                module: module.to_owned(),
-                tensor: tensor.to_owned(),
-            };
-            Some((key, (id, shape, layout)))
-        })
-        .collect()
 }

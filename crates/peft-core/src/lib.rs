@@ -7,9 +7,12 @@
 //! Everything a user sees (paths, shapes, files) is in the Hugging Face orientation and naming; in memory a
 //! linear weight is Burn's `[d_in, d_out]`.
 
+mod active;
 mod adapter;
 mod attach;
+mod copy;
 mod count;
+mod embedding;
 mod erased;
 mod error;
 mod fields;
@@ -26,6 +29,7 @@ mod names;
 mod observe;
 mod pass;
 pub mod reparam;
+mod rows;
 mod site;
 pub mod target;
 #[cfg(feature = "testing")]
@@ -34,12 +38,17 @@ pub mod tie;
 mod trainable;
 pub mod values;
 
-pub use adapter::{Adapter, BaseLinear, FactorPair, TensorName};
-pub use attach::{
-    Adaptable, AdapterSpec, AttachReport, AttachedSite, attach, detach, saved_modules,
+pub use active::{
+    AdapterStatus, LayerStatus, adapter_names, detach, layer_status, require_adapters,
     select_adapters,
 };
+pub use adapter::{Adapter, BaseLinear, FactorPair, TensorName};
+pub use attach::{
+    Adaptable, AdapterSpec, AttachReport, AttachedSite, BiasTraining, attach, saved_modules,
+};
+pub use copy::TrainedCopy;
 pub use count::{ParameterCount, count};
+pub use embedding::AdaptedEmbedding;
 pub use erased::AnyAdapter;
 pub use error::PeftError;
 pub use linear::AdaptedLinear;
@@ -47,6 +56,7 @@ pub use method::{Method, MethodEntry, MethodResult, Slot};
 pub use names::{Layout, ParamNames, param_id};
 pub use observe::{DeltaEvent, Observer, OutputNorms};
 pub use pass::Pass;
+pub use rows::RowAdapters;
 pub use site::{Site, SiteKind};
 pub use trainable::{Trainable, TrainableParam, mark_trainable};
 

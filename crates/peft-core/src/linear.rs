@@ -6,7 +6,7 @@ use burn::module::{
     Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor,
     Param,
 };
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, FloatDType, Tensor};
 
 use crate::adapter::BaseLinear;
 use crate::erased::AnyAdapter;
@@ -17,7 +17,8 @@ use crate::site::Site;
 /// A linear layer `y = x W + bias` whose output adapters change.
 ///
 /// With active adapters `i` of weights `w_i`: `y = x W + bias + sum_i w_i delta_i(x)`. Families use this for every
-/// linear layer, name no method and are generic over none.
+/// linear layer, name no method and are generic over none. In a pass with [`crate::RowAdapters`] each row of the batch
+/// goes through the adapter named for it instead, active or not.
 ///
 /// # Shapes
 /// `weight [d_in, d_out]`, `bias [d_out]`; input `[.., d_in]`, output `[.., d_out]`.
@@ -72,36 +73,62 @@ impl AdaptedLinear {
     }
 
     fn forward_rows(&self, x: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {
+        let Some(rows) = pass.rows().filter(|_| self.has_adapters()) else {
+            let active: Vec<Chosen<'_>> = self.active_adapters().collect();
+            return self.through(x, &active, pass);
+        };
+        rows.each(x, |name, x| {
+            let chosen = name.and_then(|name| Some((name, self.adapter(name)?, 1.0)));
+            self.through(x, chosen.as_slice(), pass)
+        })
+    }
+
+    /// The layer's output with these adapters, by the shortest way.
+    fn through(&self, x: Tensor<2>, adapters: &[Chosen<'_>], pass: &mut Pass<'_>) -> Tensor<2> {
         let base = self.base();
-        let mut active = self.adapters.active();
-        let first = active.next();
-        match (first, active.next()) {
-            (None, _) => base.add_bias(base.product(x)),
-            (Some((only, weight)), None) if weight == 1.0 && !pass.is_observed() => {
-                only.adapter.forward(x, &base, pass)
+        match adapters {
+            [] => base.add_bias(base.product(x)),
+            [(_, only, 1.0)] if !pass.is_observed() && x.dtype() == DType::F32 => {
+                only.forward(x, &base, pass)
             }
-            _ => self.sum_of_deltas(x, &base, pass),
+            several => self.sum_of_deltas(x, several, pass),
         }
     }
 
-    fn sum_of_deltas(&self, x: Tensor<2>, base: &BaseLinear<'_>, pass: &mut Pass<'_>) -> Tensor<2> {
-        let product = base.product(x.clone());
-        let mut output = base.add_bias(product.clone());
-        for (named, weight) in self.adapters.active() {
-            let delta = named.adapter.delta(x.clone(), &product, base, pass);
-            let delta = if weight == 1.0 {
+    /// A base in half precision multiplies in its own type; adapters, whose values are f32, add up in f32.
+    fn sum_of_deltas(
+        &self,
+        x: Tensor<2>,
+        adapters: &[Chosen<'_>],
+        pass: &mut Pass<'_>,
+    ) -> Tensor<2> {
+        let base = self.base();
+        let stored = x.dtype();
+        let product = in_f32(base.product(x.clone()));
+        let x = in_f32(x);
+        let mut output = match base.bias {
+            Some(bias) => product.clone() + in_f32(bias.val().unsqueeze()),
+            None => product.clone(),
+        };
+        for (name, adapter, weight) in adapters {
+            let delta = adapter.delta(x.clone(), &product, &base, pass);
+            let delta = if *weight == 1.0 {
                 delta
             } else {
-                delta.mul_scalar(weight)
+                delta.mul_scalar(*weight)
             };
             pass.observe(&DeltaEvent {
                 site: &self.site,
-                adapter: &named.name,
+                adapter: name,
                 delta: &delta,
             });
             output = output + delta;
         }
-        output
+        if stored == DType::F32 {
+            output
+        } else {
+            output.cast(FloatDType::from(stored))
+        }
     }
 
     /// The frozen layer under the adapters.
@@ -139,6 +166,12 @@ impl AdaptedLinear {
             .map(|named| &named.adapter)
     }
 
+    /// Whether the layer holds any adapter, active or not.
+    #[must_use]
+    pub fn has_adapters(&self) -> bool {
+        !self.adapters.0.is_empty()
+    }
+
     /// Names of all adapters, active or not, in the order of insertion.
     pub fn adapter_names(&self) -> impl Iterator<Item = &str> {
         self.adapters.0.iter().map(|named| named.name.as_str())
@@ -159,6 +192,17 @@ impl AdaptedLinear {
                 .find(|(name, _)| *name == named.name)
                 .map(|(_, weight)| *weight);
         }
+    }
+}
+
+/// An adapter that takes part in a forward: its name and the factor of its delta.
+type Chosen<'a> = (&'a str, &'a AnyAdapter, f64);
+
+fn in_f32(x: Tensor<2>) -> Tensor<2> {
+    if x.dtype() == DType::F32 {
+        x
+    } else {
+        x.cast(FloatDType::F32)
     }
 }
 

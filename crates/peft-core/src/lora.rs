@@ -4,10 +4,13 @@
 //! where `A [d_in, rank]` starts random, `B [rank, d_out]` starts at zero, and `W [d_in, d_out]` stays frozen.
 //! Files hold `lora_A.weight [rank, d_in]` and `lora_B.weight [d_out, rank]`.
 //!
+//! On an embedding `y = W[ids] + scale * A[ids] B`, with the parts of the factors exchanged: `A` starts at zero and `B`
+//! random. Files hold `lora_embedding_A [rank, num_embeddings]` and `lora_embedding_B [dim, rank]`.
+//!
 //! Deviation from the paper, shared with Hugging Face PEFT: `A` is Kaiming-uniform rather than Gaussian by default.
 
 use burn::module::{Module, Param};
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -19,7 +22,7 @@ use crate::init;
 use crate::method::{Method, MethodEntry, Slot};
 use crate::names::Layout;
 use crate::pass::Pass;
-use crate::site::Site;
+use crate::site::{Site, SiteKind};
 
 /// How alpha and rank make the factor of the product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +45,7 @@ impl Scaling {
     }
 }
 
-/// Initial value of `A`; `B` is zero in each, so that training starts at exactly the base.
+/// Initial value of `A` at linear layers; `B` is zero in each, so that training starts at exactly the base.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LoraInit {
@@ -168,16 +171,31 @@ impl Method for Lora {
     fn create(&self, slot: &Slot<'_>) -> Result<AnyAdapter, PeftError> {
         let (d_in, d_out, rank) = (slot.site.d_in, slot.site.d_out, slot.rank);
         let mut rng = slot.rng();
-        let a = match self.init {
-            LoraInit::Kaiming => init::kaiming_uniform(d_in, rank, &mut rng),
-            LoraInit::Gaussian => init::gaussian(d_in, rank, 1.0 / rank as f64, &mut rng),
+        let (a, b) = match (slot.site.kind, self.init) {
+            (SiteKind::Embedding, _) => (
+                init::zeros(d_in, rank),
+                init::gaussian(rank, d_out, 1.0, &mut rng),
+            ),
+            (_, LoraInit::Kaiming) => (
+                init::kaiming_uniform(d_in, rank, &mut rng),
+                init::zeros(rank, d_out),
+            ),
+            (_, LoraInit::Gaussian) => (
+                init::gaussian(d_in, rank, 1.0 / rank as f64, &mut rng),
+                init::zeros(rank, d_out),
+            ),
         };
         Ok(AnyAdapter::new(LoraAdapter {
             a: slot.trainable("a", a),
-            b: slot.trainable("b", init::zeros(rank, d_out)),
+            b: slot.trainable("b", b),
             scale: self.scaling.factor(rank, slot.alpha),
             dropout: self.dropout,
+            kind: slot.site.kind,
         }))
+    }
+
+    fn adapts(&self, _kind: SiteKind) -> bool {
+        true
     }
 
     /// `rank * (d_in + d_out)`.
@@ -211,24 +229,32 @@ pub struct LoraAdapter {
     pub scale: f64,
     /// Probability that an input of `a` is dropped while training.
     pub dropout: f64,
+    /// What the layer is: an embedding's tensors have other names.
+    #[module(skip)]
+    pub kind: SiteKind,
 }
+
+const fn factor(field: &'static str, file: &'static str) -> TensorName {
+    TensorName {
+        field,
+        file,
+        layout: Layout::Transposed,
+        trains: true,
+    }
+}
+
+static LINEAR: [TensorName; 2] = [factor("a", "lora_A.weight"), factor("b", "lora_B.weight")];
+static EMBEDDING: [TensorName; 2] = [
+    factor("a", "lora_embedding_A"),
+    factor("b", "lora_embedding_B"),
+];
 
 impl Adapter for LoraAdapter {
     fn tensors(&self) -> &'static [TensorName] {
-        &[
-            TensorName {
-                field: "a",
-                file: "lora_A.weight",
-                layout: Layout::Transposed,
-                trains: true,
-            },
-            TensorName {
-                field: "b",
-                file: "lora_B.weight",
-                layout: Layout::Transposed,
-                trains: true,
-            },
-        ]
+        match self.kind {
+            SiteKind::Linear | SiteKind::Conv1d => &LINEAR,
+            SiteKind::Embedding => &EMBEDDING,
+        }
     }
 
     fn delta(
@@ -246,6 +272,12 @@ impl Adapter for LoraAdapter {
     fn effective_weight(&self, weight: Tensor<2>) -> Result<Tensor<2>, &'static str> {
         let delta = self.a.val().matmul(self.b.val()).mul_scalar(self.scale);
         Ok(weight + delta)
+    }
+
+    /// `scale * A[ids] B`, without dropout, as in PEFT.
+    fn lookup(&self, ids: Tensor<1, Int>, _base: &BaseLinear<'_>) -> Option<Tensor<2>> {
+        let hidden = self.a.val().select(0, ids);
+        Some(hidden.mul_scalar(self.scale).matmul(self.b.val()))
     }
 
     fn pairs(&self) -> Vec<FactorPair> {

@@ -12,7 +12,7 @@ use crate::erased::AnyAdapter;
 use crate::error::PeftError;
 use crate::file::PeftConfig;
 use crate::names::param_id;
-use crate::site::Site;
+use crate::site::{Site, SiteKind};
 
 /// Everything a method needs to know to make an adapter for one site.
 #[derive(Debug)]
@@ -69,6 +69,11 @@ pub trait Method: Debug + Send + Sync {
     /// # Errors
     /// When the site or its weight does not suit the method.
     fn create(&self, slot: &Slot<'_>) -> Result<AnyAdapter, PeftError>;
+
+    /// Whether the method adapts layers of this kind; embeddings only by methods that say so.
+    fn adapts(&self, kind: SiteKind) -> bool {
+        kind != SiteKind::Embedding
+    }
 
     /// How many parameters train at a site of this size: the method's formula.
     fn trainable(&self, site: &Site, rank: usize) -> usize;

@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use peft_kernels::derive_seed;
 
 use crate::observe::{DeltaEvent, Observer};
+use crate::rows::RowAdapters;
 
 /// The context of one forward pass: training or evaluation, and who is watching.
 ///
@@ -12,6 +13,7 @@ use crate::observe::{DeltaEvent, Observer};
 pub struct Pass<'a> {
     dropout: Option<DropoutStream>,
     observer: Option<&'a mut dyn Observer>,
+    rows: Option<&'a RowAdapters>,
 }
 
 /// Where the masks of a training pass come from: one seed, and how many masks it has given.
@@ -26,6 +28,7 @@ impl std::fmt::Debug for Pass<'_> {
         f.debug_struct("Pass")
             .field("dropout", &self.dropout)
             .field("observed", &self.observer.is_some())
+            .field("rows", &self.rows)
             .finish()
     }
 }
@@ -36,7 +39,7 @@ impl<'a> Pass<'a> {
     pub fn train(seed: u64) -> Self {
         Self {
             dropout: Some(DropoutStream { seed, masks: 0 }),
-            observer: None,
+            ..Self::default()
         }
     }
 
@@ -51,6 +54,23 @@ impl<'a> Pass<'a> {
     pub fn with_observer(mut self, observer: &'a mut dyn Observer) -> Self {
         self.observer = Some(observer);
         self
+    }
+
+    /// The same pass, with an adapter of its own for each row of the batch; which adapters are active no longer
+    /// matters. Such a pass has no observer, which would see rows out of order.
+    #[must_use]
+    pub fn with_rows(self, rows: &'a RowAdapters) -> Self {
+        Self {
+            rows: Some(rows),
+            observer: None,
+            ..self
+        }
+    }
+
+    /// The adapter of each row of the batch, if rows have their own.
+    #[must_use]
+    pub fn rows(&self) -> Option<&'a RowAdapters> {
+        self.rows
     }
 
     /// Whether dropout is active.

@@ -1,12 +1,13 @@
 //! The second host: Burn's own reparameterization, for any Burn module that knows nothing of this crate.
 //!
-//! `W_effective = effective_weight(W)` is formed densely in every forward and backward pass: correct everywhere, one
-//! adapter per parameter, no dropout. [`crate::AdaptedLinear`] is the fast host.
+//! `W_effective = W + sum_i w_i (effective_i(W) - W)` is formed densely in every forward and backward pass: correct
+//! everywhere, but without dropout, and with one weight for all rows of a batch. [`crate::AdaptedLinear`] is the fast
+//! host, and the one for rows with adapters of their own.
 
 use std::collections::{BTreeMap, HashSet};
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId, Reparameterization, Reparameterizer};
-use burn::tensor::{Shape, Tensor};
+use burn::tensor::Tensor;
 
 use crate::attach::{AdapterSpec, AttachReport};
 use crate::erased::AnyAdapter;
@@ -17,24 +18,37 @@ use crate::site::Site;
 use crate::trainable::mark_trainable;
 use crate::values::set_values;
 
-/// An adapter attached to one weight `[d_in, d_out]`.
+/// The adapters of one weight `[d_in, d_out]`, and how much each counts.
 #[derive(Module, Debug)]
 pub struct Reparameterized {
-    /// The adapter, of any method.
-    pub adapter: AnyAdapter,
+    terms: Vec<Term>,
+}
+
+#[derive(Module, Debug)]
+struct Term {
+    adapter: AnyAdapter,
+    weight: f64,
 }
 
 impl Reparameterization for Reparameterized {
     const NAME: &'static str = "peft";
 
     fn apply<const D: usize>(&self, base: Tensor<D>) -> Tensor<D> {
+        let shape = base.shape();
         let dims = base.dims();
-        let weight: Tensor<2> = base.reshape([dims[0], dims[1]]);
-        let effective = self
-            .adapter
-            .effective_weight(weight)
-            .expect("refused when it was attached if there is no effective weight");
-        effective.reshape(Shape::from(dims.to_vec()))
+        let base: Tensor<2> = base.reshape([dims[0], dims[1]]);
+        let effective = |adapter: &AnyAdapter| {
+            adapter
+                .effective_weight(base.clone())
+                .expect("refused when it was attached if there is no effective weight")
+        };
+        let sum = match self.terms.as_slice() {
+            [only] if only.weight == 1.0 => effective(&only.adapter),
+            terms => terms.iter().fold(base.clone(), |sum, term| {
+                sum + (effective(&term.adapter) - base.clone()).mul_scalar(term.weight)
+            }),
+        };
+        sum.reshape(shape)
     }
 }
 
@@ -95,13 +109,7 @@ pub fn reparameterize<M: Module>(
             alpha: at.alpha,
             seed,
         })?;
-        adapter.effective_weight(weight.clone()).map_err(|reason| {
-            PeftError::NoEffectiveWeight {
-                method: spec.method.entry().id,
-                action: "run as a reparameterization of the weight",
-                reason,
-            }
-        })?;
+        require_effective_weight(&adapter, weight, spec.method.entry().id)?;
         adapters.insert(format!("{}.weight", site.path), adapter);
     }
     let trains: HashSet<_> = adapters.values().flat_map(fields::trained_ids).collect();
@@ -112,12 +120,75 @@ pub fn reparameterize<M: Module>(
             .map(|(path, adapter)| (path.trim_end_matches(".weight").to_owned(), adapter.clone()))
             .collect(),
     };
-    let model = model.apply_reparameterization(Attach { adapters });
+    let terms = adapters
+        .into_iter()
+        .map(|(path, adapter)| {
+            let weight = 1.0;
+            (path, vec![Term { adapter, weight }])
+        })
+        .collect();
+    let model = model.apply_reparameterization(Attach { terms });
     Ok((mark_trainable(model, &trains), attached))
 }
 
+/// Hosts adapters that exist already, each a list of layer paths with their adapters and a weight; they add up.
+///
+/// Start from the base model each time: to switch is to call this again on it with other adapters.
+///
+/// # Errors
+/// [`PeftError::NoEffectiveWeight`] for methods whose forward depends on the input, and [`PeftError::Mismatch`] for
+/// paths that are no `Linear` layer of the model.
+pub fn host_adapters<M: Module>(
+    model: M,
+    adapters: &[(&[(String, AnyAdapter)], f64)],
+) -> Result<M, PeftError> {
+    let mut finder = LinearFinder::default();
+    model.visit(&mut finder);
+    let mut terms: BTreeMap<String, Vec<Term>> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (path, adapter, weight) in adapters
+        .iter()
+        .flat_map(|(layers, weight)| layers.iter().map(move |(path, a)| (path, a, *weight)))
+    {
+        let Some((_, base)) = finder.found.iter().find(|(site, _)| site.path == *path) else {
+            problems.push(format!("`{path}` is no Linear layer of this model"));
+            continue;
+        };
+        require_effective_weight(adapter, base, "of this adapter")?;
+        terms
+            .entry(format!("{path}.weight"))
+            .or_default()
+            .push(Term {
+                adapter: adapter.clone(),
+                weight,
+            });
+    }
+    if !problems.is_empty() {
+        return Err(PeftError::Mismatch {
+            adapter: "(hosted)".into(),
+            problems,
+        });
+    }
+    Ok(model.apply_reparameterization(Attach { terms }))
+}
+
+fn require_effective_weight(
+    adapter: &AnyAdapter,
+    weight: &Tensor<2>,
+    method: &'static str,
+) -> Result<(), PeftError> {
+    match adapter.effective_weight(weight.clone()) {
+        Ok(_) => Ok(()),
+        Err(reason) => Err(PeftError::NoEffectiveWeight {
+            method,
+            action: "run as a reparameterization of the weight",
+            reason,
+        }),
+    }
+}
+
 struct Attach {
-    adapters: BTreeMap<String, AnyAdapter>,
+    terms: BTreeMap<String, Vec<Term>>,
 }
 
 impl Reparameterizer for Attach {
@@ -128,8 +199,8 @@ impl Reparameterizer for Attach {
         path: &str,
         param: Param<Tensor<D>>,
     ) -> (Param<Tensor<D>>, Option<Reparameterized>) {
-        let adapter = self.adapters.remove(path);
-        (param, adapter.map(|adapter| Reparameterized { adapter }))
+        let terms = self.terms.remove(path);
+        (param, terms.map(|terms| Reparameterized { terms }))
     }
 }
 

@@ -1,6 +1,8 @@
-//! Sites: the linear layers of a model that can be adapted, named as Hugging Face names them.
+//! Sites: the layers of a model that can be adapted, named as Hugging Face names them.
 
 use std::fmt;
+
+use crate::names::Layout;
 
 /// How a Hugging Face model stores the weight of a site.
 ///
@@ -12,15 +14,28 @@ pub enum SiteKind {
     Linear,
     /// GPT-2's `Conv1D`: the file holds `[d_in, d_out]` (`fan_in_fan_out` in PEFT).
     Conv1d,
+    /// `torch.nn.Embedding`: the file holds `[num_embeddings, dim]`, here `[d_in, d_out]`. The layer is linear in
+    /// one-hot rows, which are never formed.
+    Embedding,
 }
 
-/// One linear layer that can be adapted.
+impl SiteKind {
+    /// How the file's weight relates to the one in memory.
+    pub fn layout(self) -> Layout {
+        match self {
+            Self::Linear => Layout::Transposed,
+            Self::Conv1d | Self::Embedding => Layout::AsIs,
+        }
+    }
+}
+
+/// One layer that can be adapted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Site {
     /// Dotted Hugging Face module path, without `base_model.model.`, for example
     /// `bert.encoder.layer.0.attention.self.query`.
     pub path: String,
-    /// Number of input features.
+    /// Number of input features; of an embedding, its number of rows.
     pub d_in: usize,
     /// Number of output features.
     pub d_out: usize,

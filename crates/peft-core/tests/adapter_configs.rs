@@ -165,7 +165,6 @@ fn a_byte_order_mark_is_skipped() {
 #[test]
 fn each_feature_that_changes_the_result_is_recognised() {
     for (field, used, unused) in [
-        ("bias", json!("all"), json!("none")),
         ("lora_bias", json!(true), json!(false)),
         ("layer_replication", json!([[0, 2]]), json!(null)),
         ("target_parameters", json!(["experts.up"]), json!([])),

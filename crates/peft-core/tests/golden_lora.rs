@@ -12,7 +12,7 @@ use peft_core::lora::LoraAdapter;
 use peft_core::merge::merge_site;
 use peft_core::testing::golden::Golden;
 use peft_core::testing::tolerance::{GRADIENT, MATMUL, STEPS, assert_close};
-use peft_core::{AdaptedLinear, AnyAdapter, Pass, Site, param_id};
+use peft_core::{AdaptedLinear, AnyAdapter, Pass, Site, SiteKind, param_id};
 use serde_json::Value;
 
 fn folder() -> PathBuf {
@@ -67,6 +67,7 @@ impl Network {
                     b: factor("lora_b"),
                     scale: site["scaling"].as_f64().unwrap(),
                     dropout: 0.0,
+                    kind: SiteKind::Linear,
                 }),
             );
             layer

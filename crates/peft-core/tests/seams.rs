@@ -25,11 +25,7 @@ fn spec(options: serde_json::Value, targets: &[&str]) -> AdapterSpec {
         rank: 2,
         alpha: 4.0,
         targets: TargetRules::list(targets.iter().copied()),
-        rank_pattern: [].into(),
-        alpha_pattern: [].into(),
-        modules_to_save: vec![],
-        task_type: None,
-        base_model: None,
+        ..AdapterSpec::default()
     }
 }
 

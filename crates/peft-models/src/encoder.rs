@@ -94,13 +94,14 @@ impl Encoder {
 
 impl Adaptable for Encoder {
     fn visit_linears(&self, visit: &mut dyn FnMut(&AdaptedLinear)) {
-        self.blocks.iter().flat_map(Block::linears).for_each(visit);
+        let tables = self.embeddings.tables();
+        let linears = self.blocks.iter().flat_map(Block::linears);
+        tables.chain(linears).for_each(visit);
     }
 
     fn visit_linears_mut(&mut self, visit: &mut dyn FnMut(&mut AdaptedLinear)) {
-        self.blocks
-            .iter_mut()
-            .flat_map(Block::linears_mut)
-            .for_each(visit);
+        let tables = self.embeddings.tables_mut();
+        let linears = self.blocks.iter_mut().flat_map(Block::linears_mut);
+        tables.chain(linears).for_each(visit);
     }
 }

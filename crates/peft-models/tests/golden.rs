@@ -69,8 +69,9 @@ fn a_bare_f16_encoder_computes_what_transformers_computes() {
         ]
     );
     assert_eq!(
-        loaded.model.sites()[0].path,
-        "encoder.layer.0.attention.self.query"
+        loaded.model.sites()[3].path,
+        "encoder.layer.0.attention.self.query",
+        "after the three tables of the embeddings"
     );
     let batch = expected.batch(0, &device);
     let hidden = loaded.model.hidden(&batch, &mut Pass::eval());
@@ -93,8 +94,9 @@ fn a_classifier_reads_a_bare_encoder_and_an_encoder_reads_a_classifier() {
         "the pooler is in the file"
     );
     assert_eq!(
-        loaded.model.sites()[0].path,
-        "bert.encoder.layer.0.attention.self.query"
+        loaded.model.sites()[3].path,
+        "bert.encoder.layer.0.attention.self.query",
+        "after the three tables of the embeddings"
     );
     let batch = expected.batch(0, &device);
     let hidden = loaded.model.hidden(&batch, &mut Pass::eval());
@@ -107,7 +109,7 @@ fn a_classifier_reads_a_bare_encoder_and_an_encoder_reads_a_classifier() {
     let expected = Expected::of("distilbert");
     let loaded = load_encoder(&golden("distilbert"), &device).unwrap();
     assert_eq!(
-        loaded.model.sites()[0].path,
+        loaded.model.sites()[2].path,
         "transformer.layer.0.attention.q_lin"
     );
     let hidden = loaded
@@ -140,7 +142,7 @@ fn padding_changes_no_real_token() {
 }
 
 #[test]
-fn the_sites_are_the_linear_layers_in_the_order_of_the_forward_pass() {
+fn the_sites_are_the_embeddings_and_linear_layers_in_the_order_of_the_forward_pass() {
     let device = Device::flex();
     let paths = |name: &str| -> Vec<String> {
         let model = load_classifier(&golden(name), None, 0, &device)
@@ -149,17 +151,26 @@ fn the_sites_are_the_linear_layers_in_the_order_of_the_forward_pass() {
         model.sites().into_iter().map(|site| site.path).collect()
     };
     let bert = paths("bert");
-    assert_eq!(bert.len(), 2 * 6 + 2);
-    assert_eq!(bert[4], "bert.encoder.layer.0.intermediate.dense");
-    assert_eq!(bert[12..], ["bert.pooler.dense", "classifier"]);
+    assert_eq!(bert.len(), 3 + 2 * 6 + 2);
+    let tables = [
+        "word_embeddings",
+        "position_embeddings",
+        "token_type_embeddings",
+    ];
     assert_eq!(
-        paths("roberta")[12..],
+        bert[..3],
+        tables.map(|table| format!("bert.embeddings.{table}"))
+    );
+    assert_eq!(bert[7], "bert.encoder.layer.0.intermediate.dense");
+    assert_eq!(bert[15..], ["bert.pooler.dense", "classifier"]);
+    assert_eq!(
+        paths("roberta")[15..],
         ["classifier.dense", "classifier.out_proj"]
     );
     let distilbert = paths("distilbert");
     assert_eq!(
-        distilbert[3],
+        distilbert[5],
         "distilbert.transformer.layer.0.attention.out_lin"
     );
-    assert_eq!(distilbert[12..], ["pre_classifier", "classifier"]);
+    assert_eq!(distilbert[14..], ["pre_classifier", "classifier"]);
 }

@@ -89,7 +89,7 @@ fn a_classifier_on_top_has_every_site_and_a_fresh_head() {
     };
     let device = Device::flex();
     let loaded = load_classifier(&folder, Some(2), 1, &device).unwrap();
-    assert_eq!(loaded.model.sites().len(), 6 * 6 + 2);
+    assert_eq!(loaded.model.sites().len(), 3 + 6 * 6 + 2);
     assert_eq!(loaded.fresh, ["classifier.bias", "classifier.weight"]);
     let batch = TokenBatch::new(&sentences(), None, 0, &device).unwrap();
     let logits = floats(loaded.model.logits(&batch, &mut Pass::eval()));

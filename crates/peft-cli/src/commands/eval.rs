@@ -1,14 +1,20 @@
 //! `peft eval`: scores on a data file.
 
-use anyhow::{Result, bail};
+mod similarity;
+
+use anyhow::Result;
+use burn::tensor::Device;
 use clap::{Args, ValueEnum};
-use peft_models::{Pooling, TokenBatch, l2_normalized, load_encoder};
-use peft_train::data::{BatchPlan, Encoded, Target, Targets};
+use peft_models::SequenceClassifier;
+use peft_train::data::LabelSet;
 use peft_train::metric::Metric;
-use peft_train::task::{Scores, TextSet, classify, score_logits};
+use peft_train::task::{Inference, Scores, classify, score_logits};
 use serde::Serialize;
 
+use crate::adapter_arg::WeightArg;
 use crate::args::{DataArgs, ModelArgs};
+use crate::data::Input;
+use crate::open::OpenedAdapter;
 use crate::{data, device, open};
 
 /// What is scored.
@@ -36,6 +42,9 @@ pub struct EvalArgs {
     model: ModelArgs,
     #[command(flatten)]
     data: DataArgs,
+    /// Score the sum of these adapters, NAME or NAME=WEIGHT, comma-separated, instead of each by itself.
+    #[arg(long, value_delimiter = ',')]
+    sum: Vec<WeightArg>,
     /// What is scored.
     #[arg(long, value_enum, default_value = "seq-cls")]
     task: EvalTask,
@@ -47,8 +56,12 @@ pub struct EvalArgs {
     metrics: Vec<Metric>,
 }
 
+/// The scores of one adapter, or of the base.
 #[derive(Serialize)]
 struct EvalResult {
+    /// Which adapter; absent when there is no choice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    adapter: Option<String>,
     examples: usize,
     truncated: usize,
     #[serde(flatten)]
@@ -58,164 +71,95 @@ struct EvalResult {
 
 /// Runs the verb.
 pub fn run(args: &EvalArgs, json: bool) -> Result<()> {
-    let started = std::time::Instant::now();
-    let (examples, truncated, scores) = match args.task {
+    let results = match args.task {
         EvalTask::SeqCls => classification(args)?,
-        EvalTask::Similarity => similarity(args)?,
-    };
-    let result = EvalResult {
-        examples,
-        truncated,
-        scores,
-        seconds: started.elapsed().as_secs_f64(),
+        EvalTask::Similarity => vec![similarity::score(args)?],
     };
     if json {
-        return super::print_json(&result);
+        return match results.as_slice() {
+            [only] => super::print_json(only),
+            several => super::print_json(&serde_json::json!({ "adapters": several })),
+        };
     }
-    println!(
-        "{} examples, {truncated} cut to {} tokens",
-        result.examples, args.data.max_length
-    );
-    if args.task == EvalTask::SeqCls {
-        println!("loss {:.4}", result.scores.loss);
-    }
-    for (name, value) in &result.scores.metrics {
-        println!("{name} {value:.4}");
+    for result in &results {
+        if let Some(adapter) = &result.adapter {
+            println!("adapter {adapter}");
+        }
+        println!(
+            "{} examples, {} cut to {} tokens",
+            result.examples, result.truncated, args.data.max_length
+        );
+        if args.task == EvalTask::SeqCls {
+            println!("loss {:.4}", result.scores.loss);
+        }
+        for (name, value) in &result.scores.metrics {
+            println!("{name} {value:.4}");
+        }
     }
     Ok(())
 }
 
-fn classification(args: &EvalArgs) -> Result<(usize, usize, Scores)> {
+fn classification(args: &EvalArgs) -> Result<Vec<EvalResult>> {
     let device = device::open(&args.model.device)?;
-    let answering = open::answering(&args.model.model, args.model.adapter.as_ref(), &device)?;
-    let config = args.data.config();
-    let mut table = data::table(&config, &args.data.data)?;
-    let labels = answering.labels_for(&table, &config.roles)?;
-    table.rows.truncate(args.data.limit.unwrap_or(usize::MAX));
-    let tokenizer = data::tokenizer(&args.model.model, args.data.max_length)?;
-    let examples = data::read_examples(&table, &config.roles, data::targets(labels.as_ref()))?;
-    let (set, truncated) = data::text_set(&tokenizer, &examples)?;
-    let model = &answering.loaded.model;
-    let logits = classify(
-        model,
-        &set,
-        tokenizer.pad_id(),
-        args.data.batch_size,
-        &device,
-    )?;
-    let metrics = data::metrics(&args.metrics, labels.as_ref());
-    let scores = score_logits(
-        &logits,
-        &set.targets,
-        data::objective(labels.as_ref()),
-        &metrics,
-    );
-    Ok((examples.len(), truncated, scores))
-}
-
-fn similarity(args: &EvalArgs) -> Result<(usize, usize, Scores)> {
-    if args.model.adapter.is_some() {
-        bail!(crate::Usage(
-            "--task similarity scores a bare encoder; it takes no --adapter".into()
-        ));
-    }
-    let config = args.data.config();
-    let mut table = data::table(&config, &args.data.data)?;
-    table.rows.truncate(args.data.limit.unwrap_or(usize::MAX));
-    let pairs = data::read_examples(&table, &config.roles, Targets::Values)?;
-    let tokenizer = data::tokenizer(&args.model.model, args.data.max_length)?;
-    let mut sides = [pairs.clone(), pairs.clone()];
-    for example in &mut sides[1] {
-        match example.pair.take() {
-            Some(second) => example.text = second,
-            None => bail!(crate::Usage(
-                "--task similarity needs two texts per row: columns sentence1,sentence2,score"
-                    .into()
-            )),
-        }
-    }
-    sides[0].iter_mut().for_each(|example| example.pair = None);
-    let [first, second] = sides;
-    let (first, cut_first) = data::text_set(&tokenizer, &first)?;
-    let (second, cut_second) = data::text_set(&tokenizer, &second)?;
-    let embed = Embedder::open(args, tokenizer.pad_id())?;
-    let (left, right) = (embed.all(&first)?, embed.all(&second)?);
-    let cosines: Vec<f64> = left.iter().zip(&right).map(|(a, b)| dot(a, b)).collect();
-    let truth: Vec<f64> = pairs
-        .iter()
-        .map(|example| match example.target {
-            Target::Value(value) => value,
-            _ => f64::NAN,
+    let answering = open::answering(&args.model.model, &args.model.adapter, &device)?;
+    let input = Input::read(&args.data.config(), &args.data.data, &args.model.model)?;
+    let score = |name: Option<String>, adapter: Option<&OpenedAdapter>, active: &[(&str, f64)]| {
+        let labels = answering.labels_for(adapter, &input)?;
+        let model = answering.with_active(active)?;
+        one(args, &model, &input, labels.as_ref(), &device).map(|result| EvalResult {
+            adapter: name,
+            ..result
         })
-        .collect();
-    let asked = data::metrics(&args.metrics, None);
-    let metrics = asked
-        .iter()
-        .filter(|metric| **metric != Metric::Mse)
-        .filter_map(|metric| {
-            Some((
-                metric.name().to_owned(),
-                metric.of_values(&cosines, &truth)?,
-            ))
-        })
-        .collect();
-    Ok((
-        pairs.len(),
-        cut_first + cut_second,
-        Scores { loss: 0.0, metrics },
-    ))
-}
-
-fn dot(a: &[f32], b: &[f32]) -> f64 {
-    a.iter()
-        .zip(b)
-        .map(|(a, b)| f64::from(*a) * f64::from(*b))
-        .sum()
-}
-
-/// A bare encoder that turns texts into unit vectors.
-struct Embedder {
-    encoder: peft_models::Encoder,
-    pooling: Pooling,
-    pad_id: u32,
-    batch_size: usize,
-    device: burn::tensor::Device,
-}
-
-impl Embedder {
-    fn open(args: &EvalArgs, pad_id: u32) -> Result<Self> {
-        let device = device::open(&args.model.device)?;
-        Ok(Self {
-            encoder: load_encoder(&args.model.model, &device)?.model,
-            pooling: match args.pooling {
-                PoolingArg::Mean => Pooling::Mean,
-                PoolingArg::Cls => Pooling::Cls,
-            },
-            pad_id,
-            batch_size: args.data.batch_size,
-            device,
-        })
+    };
+    if !args.sum.is_empty() {
+        let first = answering.adapter(&args.sum[0].name)?;
+        let weights: Vec<(&str, f64)> = args
+            .sum
+            .iter()
+            .map(|term| (term.name.as_str(), term.weight))
+            .collect();
+        return Ok(vec![score(None, first, &weights)?]);
     }
-
-    fn all(&self, set: &TextSet) -> Result<Vec<Vec<f32>>> {
-        let plan = BatchPlan::evaluation(&set.lengths(), self.batch_size, None)?;
-        let mut rows = Vec::with_capacity(set.encoded.len());
-        for examples in plan.batches() {
-            let take = |part: fn(&Encoded) -> &Vec<u32>| -> Vec<Vec<u32>> {
-                examples
-                    .iter()
-                    .map(|index| part(&set.encoded[*index]).clone())
-                    .collect()
-            };
-            let (ids, types) = (take(|row| &row.ids), take(|row| &row.type_ids));
-            let batch = TokenBatch::new(&ids, Some(&types), self.pad_id, &self.device)?;
-            self.encoder.check(&batch)?;
-            let hidden = self.encoder.hidden(&batch, &mut peft_core::Pass::eval());
-            let vectors = l2_normalized(self.pooling.forward(hidden, &batch));
-            let width = vectors.dims()[1];
-            let values: Vec<f32> = vectors.into_data().iter::<f32>().collect();
-            rows.extend(values.chunks(width).map(<[f32]>::to_vec));
-        }
-        Ok(plan.restore(rows))
+    match answering.adapters.as_slice() {
+        [] => Ok(vec![score(None, None, &[])?]),
+        [only] => Ok(vec![score(None, Some(only), &[(&only.name, 1.0)])?]),
+        several => several
+            .iter()
+            .map(|adapter| {
+                score(
+                    Some(adapter.name.clone()),
+                    Some(adapter),
+                    &[(&adapter.name, 1.0)],
+                )
+            })
+            .collect(),
     }
+}
+
+fn one(
+    args: &EvalArgs,
+    model: &SequenceClassifier,
+    input: &Input,
+    labels: Option<&LabelSet>,
+    device: &Device,
+) -> Result<EvalResult> {
+    let started = std::time::Instant::now();
+    let examples = input.examples(data::targets(labels))?;
+    let (set, truncated) = input.tokenize(&examples)?;
+    let how = Inference {
+        pad_id: input.pad_id(),
+        batch_size: args.data.batch_size,
+        device,
+        adapters: None,
+    };
+    let logits = classify(model, &set, how)?;
+    let metrics = data::metrics(&args.metrics, labels);
+    let objective = data::objective(labels);
+    Ok(EvalResult {
+        adapter: None,
+        examples: examples.len(),
+        truncated,
+        scores: score_logits(&logits, &set.targets, objective, &metrics),
+        seconds: started.elapsed().as_secs_f64(),
+    })
 }

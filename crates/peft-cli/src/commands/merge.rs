@@ -7,11 +7,12 @@ use anyhow::Result;
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
 use peft_core::merge::{MergedSite, merge};
+use peft_core::param_id;
 use peft_core::values::named_tensors;
-use peft_core::{param_id, saved_modules};
 use peft_models::hf::{FloatDtype, save_model};
 use serde::Serialize;
 
+use crate::adapter_arg::AdapterArg;
 use crate::{device, open, out_folder};
 
 /// What to do about an output folder that holds something.
@@ -96,37 +97,37 @@ pub fn run(args: &MergeArgs, json: bool) -> Result<()> {
 /// When a folder cannot be read or written, or the adapter does not fit the model.
 pub fn merge_folder(
     model: &Path,
-    adapter: &PathBuf,
+    adapter: &Path,
     out: &Path,
     dtype: Option<FloatDtype>,
     device: &Device,
 ) -> Result<MergeResult> {
     let base = model;
-    let answering = open::answering(base, Some(adapter), device)?;
+    let adapter = AdapterArg::only(adapter);
+    let answering = open::answering(base, &[adapter], device)?;
+    let names: Option<Vec<String>> = answering
+        .labels(answering.adapters.first())
+        .map(|labels| labels.names().map(str::to_owned).collect());
     let loaded = answering.loaded;
-    let labels = answering.labels.as_ref();
-    let config = match labels {
-        Some(labels) => {
-            let names: Vec<String> = labels.names().map(str::to_owned).collect();
-            loaded.config.with_labels(&names)
-        }
+    let config = match names {
+        Some(names) => loaded.config.with_labels(&names),
         None => loaded.config,
     };
     let merged = merge(loaded.model)?;
     let sites = merged.sites.clone();
     let model = merged.into_model();
     // The base is read again from its folder and only what changed is replaced, so that nothing else is touched.
-    let changed: Vec<String> = sites
+    let changed = sites
         .iter()
-        .map(|site| format!("{}.weight", site.path))
+        .flat_map(|site| ["weight", "bias"].map(|tensor| format!("{}.{tensor}", site.path)));
+    let mut keep: HashSet<_> = answering
+        .adapters
+        .iter()
+        .flat_map(|adapter| adapter.report.saved.iter().chain(&adapter.report.changed))
+        .chain(&loaded.fresh)
+        .map(|name| param_id(name))
         .collect();
-    let saved = answering
-        .spec
-        .map(|spec| spec.modules_to_save)
-        .unwrap_or_default();
-    let mut keep: HashSet<_> = saved_modules(&loaded.names, &saved).0.into_iter().collect();
-    let replaced = changed.iter().chain(&loaded.fresh);
-    keep.extend(replaced.map(|name| param_id(name)));
+    keep.extend(changed.map(|name| param_id(&name)));
     let tensors = named_tensors(&model, &loaded.names, |id| keep.contains(&id));
     save_model(base, out, &config, &tensors, dtype)?;
     let largest = |value: fn(&MergedSite) -> f32| sites.iter().map(value).fold(0.0f32, f32::max);

@@ -2,15 +2,19 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use peft_core::file::write_atomic;
+use peft_models::SequenceClassifier;
 use peft_train::data::Targets;
-use peft_train::task::classify;
+use peft_train::task::{Inference, classify};
 use serde::Serialize;
 
+use crate::adapter_arg::{BASE, WeightArg};
 use crate::args::{DataArgs, ModelArgs};
-use crate::{data, device, open};
+use crate::data::Input;
+use crate::open::{Answering, OpenedAdapter};
+use crate::{device, open};
 
 /// What to answer with, and where to.
 #[derive(Debug, Args)]
@@ -19,6 +23,12 @@ pub struct PredictArgs {
     model: ModelArgs,
     #[command(flatten)]
     data: DataArgs,
+    /// Answer with the sum of these adapters: NAME or NAME=WEIGHT, comma-separated.
+    #[arg(long, value_delimiter = ',', conflicts_with = "adapter_column")]
+    sum: Vec<WeightArg>,
+    /// Column that names the adapter of each row, or `base`; the rows of a batch go through different adapters.
+    #[arg(long)]
+    adapter_column: Option<String>,
     /// JSONL file to write; stdout when absent.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -26,9 +36,12 @@ pub struct PredictArgs {
 
 /// One answer.
 #[derive(Serialize)]
-struct Prediction {
+struct Prediction<'a> {
     /// Position in the data file, counted from 0.
     index: usize,
+    /// Adapter of the row, when rows have their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    adapter: Option<&'a str>,
     /// Name of the largest output; absent for regression.
     #[serde(skip_serializing_if = "Option::is_none")]
     label: Option<String>,
@@ -39,55 +52,122 @@ struct Prediction {
 /// Runs the verb.
 pub fn run(args: &PredictArgs, json: bool) -> Result<()> {
     let device = device::open(&args.model.device)?;
-    let answering = open::answering(&args.model.model, args.model.adapter.as_ref(), &device)?;
-    let config = args.data.config();
-    let mut table = data::table(&config, &args.data.data)?;
-    table.rows.truncate(args.data.limit.unwrap_or(usize::MAX));
-    let tokenizer = data::tokenizer(&args.model.model, args.data.max_length)?;
-    let examples = data::read_examples(&table, &config.roles, Targets::Unknown)?;
-    let (set, truncated) = data::text_set(&tokenizer, &examples)?;
+    let answering = open::answering(&args.model.model, &args.model.adapter, &device)?;
+    let input = Input::read(&args.data.config(), &args.data.data, &args.model.model)?;
+    let examples = input.examples(Targets::Unknown)?;
+    let (set, truncated) = input.tokenize(&examples)?;
     if truncated > 0 {
         eprintln!(
             "{truncated} examples cut to {} tokens",
             args.data.max_length
         );
     }
-    let model = &answering.loaded.model;
-    let logits = classify(
-        model,
-        &set,
-        tokenizer.pad_id(),
-        args.data.batch_size,
-        &device,
-    )?;
+    let rows = match &args.adapter_column {
+        Some(column) => Some(adapter_of_rows(&answering, &input, column)?),
+        None => None,
+    };
+    let names: Option<Vec<Option<&str>>> = rows.as_ref().map(|rows| {
+        rows.iter()
+            .take(examples.len())
+            .map(|row| row.map(|adapter| adapter.name.as_str()))
+            .collect()
+    });
+    let (model, labels_of) = chosen(args, &answering)?;
+    let how = Inference {
+        pad_id: input.pad_id(),
+        batch_size: args.data.batch_size,
+        device: &device,
+        adapters: names.as_deref(),
+    };
+    let logits = classify(&model, &set, how)?;
     let mut lines = String::new();
     for (index, logits) in logits.into_iter().enumerate() {
-        let label = (logits.len() > 1).then(|| answering.label(largest(&logits)));
+        let adapter = rows.as_ref().map_or(labels_of, |rows| rows[index]);
+        let label = (logits.len() > 1).then(|| answering.label(adapter, largest(&logits)));
         let row = Prediction {
             index,
+            adapter: names.as_ref().map(|names| names[index].unwrap_or(BASE)),
             label,
             logits,
         };
         lines.push_str(&serde_json::to_string(&row)?);
         lines.push('\n');
     }
+    write(args, &lines, set.encoded.len(), json)
+}
+
+/// Writes the answers to where they were asked for.
+fn write(args: &PredictArgs, lines: &str, rows: usize, json: bool) -> Result<()> {
     match &args.out {
         None => print!("{lines}"),
         Some(path) => {
             write_atomic(path, lines.as_bytes())?;
             if json {
-                return super::print_json(
-                    &serde_json::json!({"rows": set.encoded.len(), "out": path}),
-                );
+                return super::print_json(&serde_json::json!({"rows": rows, "out": path}));
             }
-            println!(
-                "{} answers written to {}",
-                set.encoded.len(),
-                path.display()
-            );
+            println!("{rows} answers written to {}", path.display());
         }
     }
     Ok(())
+}
+
+/// The model with the adapters that were asked for, and the adapter whose label names apply.
+fn chosen<'a>(
+    args: &PredictArgs,
+    answering: &'a Answering,
+) -> Result<(SequenceClassifier, Option<&'a OpenedAdapter>)> {
+    if let Some(first) = args.sum.first() {
+        let weights: Vec<(&str, f64)> = args
+            .sum
+            .iter()
+            .map(|term| (term.name.as_str(), term.weight))
+            .collect();
+        return Ok((
+            answering.with_active(&weights)?,
+            answering.adapter(&first.name)?,
+        ));
+    }
+    match answering.adapters.as_slice() {
+        [] => Ok((answering.with_active(&[])?, None)),
+        [only] => Ok((answering.with_active(&[(&only.name, 1.0)])?, Some(only))),
+        _ if args.adapter_column.is_some() => Ok((answering.with_active(&[])?, None)),
+        several => {
+            let names: Vec<&str> = several
+                .iter()
+                .map(|adapter| adapter.name.as_str())
+                .collect();
+            bail!(crate::Usage(format!(
+                "several adapters ({}): choose with --sum NAME[=WEIGHT],... or --adapter-column COLUMN",
+                names.join(", ")
+            )))
+        }
+    }
+}
+
+/// The adapter of every row of the data file; `None` is the base.
+fn adapter_of_rows<'a>(
+    answering: &'a Answering,
+    input: &Input,
+    column: &str,
+) -> Result<Vec<Option<&'a OpenedAdapter>>> {
+    let table = &input.table;
+    let Some(at) = table.column(column)? else {
+        bail!(crate::Usage(format!(
+            "{} has no column `{column}`; it has: {}",
+            table.path.display(),
+            table.columns.join(", ")
+        )));
+    };
+    table
+        .rows
+        .iter()
+        .map(|row| {
+            let name = row.cells[at].as_str().unwrap_or_default();
+            answering
+                .adapter(name)
+                .with_context(|| format!("{}, line {}", table.path.display(), row.line))
+        })
+        .collect()
 }
 
 fn largest(logits: &[f32]) -> usize {

@@ -1,14 +1,15 @@
 //! Whether what lies on the disk answers as the model in memory did.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Result, ensure};
 use burn::tensor::Device;
 use peft_models::SequenceClassifier;
 use peft_train::data::LabelSet;
-use peft_train::task::{TextSet, classify, score_logits};
+use peft_train::task::{Inference, TextSet, classify, score_logits};
 use serde::Serialize;
 
+use crate::adapter_arg::AdapterArg;
 use crate::{data, open, run_config::DataConfig};
 
 /// Largest difference of a reloaded model's outputs.
@@ -33,15 +34,14 @@ impl TestSet {
     /// When either cannot be read.
     pub fn read(model: &Path, file: &Path, device: Device) -> Result<Self> {
         let config = DataConfig::default();
-        let table = data::table(&config, file)?;
-        let labels = LabelSet::fit(&table, &config.roles)?;
-        let examples = data::read_examples(&table, &config.roles, data::targets(Some(&labels)))?;
-        let tokenizer = data::tokenizer(model, config.max_length)?;
-        let (set, _) = data::text_set(&tokenizer, &examples)?;
+        let input = data::Input::read(&config, file, model)?;
+        let labels = input.labels()?;
+        let examples = input.examples(data::targets(Some(&labels)))?;
+        let (set, _) = input.tokenize(&examples)?;
         Ok(Self {
             set,
             labels,
-            pad_id: tokenizer.pad_id(),
+            pad_id: input.pad_id(),
             device,
         })
     }
@@ -51,21 +51,23 @@ impl TestSet {
     /// # Errors
     /// When the data do not fit the model.
     pub fn logits(&self, model: &SequenceClassifier) -> Result<Vec<Vec<f32>>> {
-        Ok(classify(
-            model,
-            &self.set,
-            self.pad_id,
-            BATCH,
-            &self.device,
-        )?)
+        let how = Inference {
+            pad_id: self.pad_id,
+            batch_size: BATCH,
+            device: &self.device,
+            adapters: None,
+        };
+        Ok(classify(model, &self.set, how)?)
     }
 
     /// The outputs of a model folder with an optional adapter, both read afresh.
     ///
     /// # Errors
     /// When a folder cannot be read.
-    pub fn logits_of(&self, model: &Path, adapter: Option<&PathBuf>) -> Result<Vec<Vec<f32>>> {
-        self.logits(&open::answering(model, adapter, &self.device)?.loaded.model)
+    pub fn logits_of(&self, model: &Path, adapter: Option<&Path>) -> Result<Vec<Vec<f32>>> {
+        let adapters: Vec<AdapterArg> = adapter.map(AdapterArg::only).into_iter().collect();
+        let answering = open::answering(model, &adapters, &self.device)?;
+        self.logits(&answering.loaded.model)
     }
 
     /// Share of right answers.
@@ -116,7 +118,7 @@ impl Verification {
         test: &TestSet,
         trained: &[Vec<f32>],
         model: &Path,
-        adapter: &PathBuf,
+        adapter: &Path,
         merged: &Path,
     ) -> Result<Self> {
         let reloaded = test.logits_of(model, Some(adapter))?;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::pattern::Pattern;
 use super::{NoMatch, Selector, Target, TargetError, TargetRules, UnmatchedTarget};
-use crate::site::Site;
+use crate::site::{Site, SiteKind};
 
 /// How many near misses are named for one entry.
 const NEAR: usize = 3;
@@ -41,7 +41,7 @@ impl TargetRules {
         let mut selection = Selection::default();
         let mut dropped = Vec::new();
         for (index, site) in sites.iter().enumerate() {
-            if !target.matches(&site.path, output_heads)? {
+            if !target.matches(site, output_heads)? {
                 continue;
             }
             if filter.keeps(&site.path, target.names_exactly(&site.path))? {
@@ -79,11 +79,14 @@ impl<'a> TargetMatcher<'a> {
         })
     }
 
-    fn matches(&self, path: &str, output_heads: &[&str]) -> Result<bool, TargetError> {
+    fn matches(&self, site: &Site, output_heads: &[&str]) -> Result<bool, TargetError> {
+        let path = site.path.as_str();
         match self {
             Self::List(entries) => Ok(entries.iter().any(|entry| has_suffix(path, entry))),
             Self::Regex(pattern) => pattern.is_match(path),
-            Self::AllLinear => Ok(!output_heads.contains(&path)),
+            Self::AllLinear => {
+                Ok(site.kind != SiteKind::Embedding && !output_heads.contains(&path))
+            }
         }
     }
 

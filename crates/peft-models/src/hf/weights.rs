@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
-use peft_core::{AdaptedLinear, Layout, ParamNames, Site};
+use peft_core::{AdaptedEmbedding, AdaptedLinear, Layout, ParamNames, Site};
 
 use super::archive::TensorArchive;
 use super::dtype::FloatDtype;
@@ -117,9 +117,10 @@ impl WeightReader {
         LayerNorm::new(weight, bias, eps)
     }
 
-    /// The table of an embedding, shape `[n, d]`.
-    pub fn embedding(&mut self, path: &str, n: usize, d: usize) -> Param<Tensor<2>> {
-        self.param::<2>(&format!("{path}.weight"), [n, d], Start::Normal)
+    /// An embedding with a table of shape `[n, d]`.
+    pub fn embedding(&mut self, path: &str, n: usize, d: usize) -> AdaptedEmbedding {
+        let table = self.param::<2>(&format!("{path}.weight"), [n, d], Start::Normal);
+        AdaptedEmbedding::new(path, table)
     }
 
     /// Ends the reading.

@@ -1,9 +1,8 @@
 //! Word, position and token type embeddings, summed and normalised.
 
-use burn::module::{Module, Param};
-use burn::tensor::module::embedding;
+use burn::module::Module;
 use burn::tensor::{Int, Tensor};
-use peft_core::Pass;
+use peft_core::{AdaptedEmbedding, AdaptedLinear, Pass};
 
 use super::norm::LayerNorm;
 use crate::batch::TokenBatch;
@@ -27,11 +26,11 @@ pub struct EmbeddingNames {
 #[derive(Module, Debug)]
 pub struct TokenEmbeddings {
     /// Shape `[vocab, d_model]`.
-    pub words: Param<Tensor<2>>,
+    pub words: AdaptedEmbedding,
     /// Shape `[max_positions, d_model]`.
-    pub positions: Param<Tensor<2>>,
+    pub positions: AdaptedEmbedding,
     /// Shape `[types, d_model]`.
-    pub types: Option<Param<Tensor<2>>>,
+    pub types: Option<AdaptedEmbedding>,
     /// Over `d_model`.
     pub norm: LayerNorm,
     dropout: f64,
@@ -66,27 +65,37 @@ impl TokenEmbeddings {
         }
     }
 
+    /// The tables, to carry adapters.
+    pub fn tables(&self) -> impl Iterator<Item = &AdaptedLinear> {
+        let tables = [&self.words, &self.positions].into_iter();
+        tables.chain(&self.types).map(|embedding| &embedding.table)
+    }
+
+    /// The tables, to be changed.
+    pub fn tables_mut(&mut self) -> impl Iterator<Item = &mut AdaptedLinear> {
+        let tables = [&mut self.words, &mut self.positions].into_iter();
+        tables
+            .chain(&mut self.types)
+            .map(|embedding| &mut embedding.table)
+    }
+
     /// Embeds a batch; output `[batch, seq, d_model]`.
     #[must_use]
     pub fn forward(&self, batch: &TokenBatch, pass: &mut Pass<'_>) -> Tensor<3> {
         let [_, seq] = batch.ids.dims();
-        let words = embedding(self.words.val(), batch.ids.clone());
+        let ids = batch.ids.clone();
         let positions = match self.numbering {
-            Numbering::FromZero => {
-                let [_, d] = self.positions.lazy_shape().dims();
-                self.positions.val().slice([0..seq, 0..d]).unsqueeze::<3>()
-            }
-            Numbering::AfterPadding { pad_id } => embedding(
-                self.positions.val(),
-                positions_after_padding(batch.ids.clone(), pad_id),
-            ),
+            Numbering::FromZero => Tensor::arange(0..seq as i64, &ids.device()).unsqueeze(),
+            Numbering::AfterPadding { pad_id } => positions_after_padding(ids.clone(), pad_id),
         };
+        let words = self.words.forward(ids, pass);
+        let positions = self.positions.forward(positions, pass);
         let sum = match (&self.types, &batch.type_ids) {
             (None, _) => words + positions,
-            (Some(types), Some(ids)) => words + embedding(types.val(), ids.clone()) + positions,
+            (Some(types), Some(ids)) => words + types.forward(ids.clone(), pass) + positions,
             (Some(types), None) => {
-                let [_, d] = types.lazy_shape().dims();
-                words + (types.val().slice([0..1, 0..d]).unsqueeze::<3>() + positions)
+                let first = Tensor::zeros([1, 1], &batch.ids.device());
+                words + (types.forward(first, pass) + positions)
             }
         };
         pass.dropout(self.norm.forward(sum), self.dropout)

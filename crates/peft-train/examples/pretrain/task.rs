@@ -85,7 +85,7 @@ impl MaskedWords {
             .map(|sentence| sentence.seen.type_ids.clone())
             .collect();
         let batch = TokenBatch::new(&ids, Some(&types), self.pad_id, device)?;
-        let table = model.encoder.embeddings.words.val();
+        let table = model.encoder.embeddings.words.table.weight.val();
         let states = model.hidden(&batch, pass);
         let first = states.clone().narrow(1, 0, 1).squeeze_dim::<2>(1);
         let pooled = model.head.dense.forward(first, pass).tanh();

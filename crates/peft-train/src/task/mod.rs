@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::TrainError;
 use crate::metric::Metric;
 
-pub use seq_cls::{Objective, SequenceTask, TextSet, classify, score_logits};
+pub use seq_cls::{Inference, Objective, SequenceTask, TextSet, classify, score_logits};
 
 /// How a model did on a validation set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

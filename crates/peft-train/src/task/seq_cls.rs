@@ -3,7 +3,7 @@
 use burn::nn::loss::{CrossEntropyLossConfig, MseLoss, Reduction};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use indexmap::IndexMap;
-use peft_core::Pass;
+use peft_core::{Pass, RowAdapters};
 use peft_models::{SequenceClassifier, TokenBatch};
 
 use super::{Scores, Task};
@@ -111,7 +111,13 @@ impl Task for SequenceTask {
         let Some(valid) = &self.valid else {
             return Ok(None);
         };
-        let logits = classify(model, valid, self.pad_id, self.eval_batch_size, device)?;
+        let how = Inference {
+            pad_id: self.pad_id,
+            batch_size: self.eval_batch_size,
+            device,
+            adapters: None,
+        };
+        let logits = classify(model, valid, how)?;
         Ok(Some(score_logits(
             &logits,
             &valid.targets,
@@ -166,6 +172,19 @@ fn value_of(target: &Target) -> f64 {
     }
 }
 
+/// How a model is run over examples.
+#[derive(Debug, Clone, Copy)]
+pub struct Inference<'a> {
+    /// Id that fills up a batch.
+    pub pad_id: u32,
+    /// Examples of a batch.
+    pub batch_size: usize,
+    /// Where the model is.
+    pub device: &'a Device,
+    /// The adapter of each example, `None` for the base; without this the active adapters serve all.
+    pub adapters: Option<&'a [Option<&'a str>]>,
+}
+
 /// Logits of every example, in order, from batches of similar length.
 ///
 /// # Errors
@@ -173,16 +192,22 @@ fn value_of(target: &Target) -> f64 {
 pub fn classify(
     model: &SequenceClassifier,
     set: &TextSet,
-    pad_id: u32,
-    batch_size: usize,
-    device: &Device,
+    how: Inference<'_>,
 ) -> Result<Vec<Vec<f32>>, TrainError> {
-    let plan = BatchPlan::evaluation(&set.lengths(), batch_size, None)?;
+    let plan = BatchPlan::evaluation(&set.lengths(), how.batch_size, None)?;
     let mut rows = Vec::with_capacity(set.encoded.len());
     for examples in plan.batches() {
-        let batch = set.batch(examples, pad_id, device)?;
+        let batch = set.batch(examples, how.pad_id, how.device)?;
         model.encoder.check(&batch)?;
-        let logits = model.logits(&batch, &mut Pass::eval());
+        let adapters = how.adapters.map(|adapters| {
+            let adapters: Vec<Option<&str>> = examples.iter().map(|row| adapters[*row]).collect();
+            RowAdapters::new(&adapters, how.device)
+        });
+        let mut pass = Pass::eval();
+        if let Some(adapters) = &adapters {
+            pass = pass.with_rows(adapters);
+        }
+        let logits = model.logits(&batch, &mut pass);
         let labels = logits.dims()[1];
         let values: Vec<f32> = logits.into_data().iter::<f32>().collect();
         rows.extend(values.chunks(labels).map(<[f32]>::to_vec));

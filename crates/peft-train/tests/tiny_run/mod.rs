@@ -93,11 +93,9 @@ pub(crate) fn run_with(
         rank: 4,
         alpha: 8.0,
         targets: TargetRules::list(["query", "value"]),
-        rank_pattern: [].into(),
-        alpha_pattern: [].into(),
         modules_to_save: loaded.head_modules(),
         task_type: Some("SEQ_CLS".into()),
-        base_model: None,
+        ..AdapterSpec::default()
     };
     let (model, _) = attach(loaded.model, &loaded.names, "default", &spec, options.seed).unwrap();
     let trained = TrainedAdapter {

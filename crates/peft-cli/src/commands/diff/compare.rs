@@ -160,11 +160,11 @@ impl<'a> Side<'a> {
             if !method.plausible_at(path, values)? {
                 continue;
             }
-            for pair in method.pairs_at(path)? {
-                let key = |file: &str| TensorKey {
-                    module: path.to_owned(),
-                    tensor: file.to_owned(),
-                };
+            let key = |file: &str| TensorKey {
+                module: path.to_owned(),
+                tensor: file.to_owned(),
+            };
+            for pair in method.pairs_at(path, |file| self.tensors.contains_key(&key(file)))? {
                 let (key_a, key_b) = (key(pair.a.file), key(pair.b.file));
                 let factor = |key: &TensorKey| self.tensors.get(key).copied();
                 let (Some(a), Some(b)) = (factor(&key_a), factor(&key_b)) else {

@@ -172,6 +172,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         Example("[\"classifier\"]"),
     ),
     setting(
+        "adapter.bias",
+        "Biases of the base that train along: none, all or lora_only (adapted layers).",
+        Never,
+    ),
+    setting(
         "adapter.options",
         "The method's own options: see `peft methods`.",
         Options,

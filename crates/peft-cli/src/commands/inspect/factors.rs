@@ -7,7 +7,7 @@ use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Device, Tensor};
 use peft_core::file::PeftConfig;
 use peft_core::target::pattern_value;
-use peft_core::{AnyAdapter, Layout, Method, MethodEntry, PeftError, Site, Slot};
+use peft_core::{AnyAdapter, Layout, Method, MethodEntry, PeftError, Site, SiteKind, Slot};
 use serde_json::Map;
 
 use crate::registry::METHODS;
@@ -69,13 +69,25 @@ impl<'a> FolderMethod<'a> {
         }))
     }
 
-    /// Names of the tensors that the method stores at a site, whatever its rank.
+    /// Names of the tensors that the method stores at a site of any kind, whatever its rank.
     ///
     /// # Errors
     /// When the method makes no adapter.
     pub(in crate::commands) fn tensor_names(&self) -> Result<Vec<&'static str>> {
-        let adapter = self.probe("probe", 2, self.config.lora_alpha)?;
-        Ok(adapter.tensors().iter().map(|tensor| tensor.file).collect())
+        let mut names = Vec::new();
+        for kind in self.kinds() {
+            let adapter = self.probe("probe", kind, 2, self.config.lora_alpha)?;
+            names.extend(adapter.tensors().iter().map(|tensor| tensor.file));
+        }
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// Kinds of layers that store differently and that the method adapts.
+    fn kinds(&self) -> impl Iterator<Item = SiteKind> {
+        let kinds = [SiteKind::Linear, SiteKind::Embedding].into_iter();
+        kinds.filter(|kind| self.method.adapts(*kind))
     }
 
     /// Rank and alpha at a site, patterns applied.
@@ -100,14 +112,27 @@ impl<'a> FolderMethod<'a> {
         Ok(rank.saturating_mul(rank) <= values.saturating_mul(16).saturating_add(SMALL))
     }
 
-    /// The low-rank pairs that the method has at a site.
+    /// The low-rank pairs that the method has at a site, told by what the file has there.
     ///
     /// # Errors
     /// When the method makes no adapter there.
-    pub(in crate::commands) fn pairs_at(&self, path: &str) -> Result<Vec<Pair>> {
+    pub(in crate::commands) fn pairs_at(
+        &self,
+        path: &str,
+        holds: impl Fn(&str) -> bool,
+    ) -> Result<Vec<Pair>> {
         let (rank, alpha) = self.size_at(path)?;
-        let adapter = self.probe(path, rank, alpha)?;
-        let fields = Fields::of(&adapter);
+        for kind in self.kinds() {
+            let adapter = self.probe(path, kind, rank, alpha)?;
+            if adapter.tensors().iter().any(|tensor| holds(tensor.file)) {
+                return self.pairs_of(&adapter);
+            }
+        }
+        Ok(vec![])
+    }
+
+    fn pairs_of(&self, adapter: &AnyAdapter) -> Result<Vec<Pair>> {
+        let fields = Fields::of(adapter);
         let factor = |id: ParamId| {
             let field = fields.names.get(&id)?;
             let tensor = adapter
@@ -134,8 +159,8 @@ impl<'a> FolderMethod<'a> {
     }
 
     /// An adapter at a stand-in for the layer: as small as the rank allows, with the identity as its weight.
-    fn probe(&self, path: &str, rank: usize, alpha: f64) -> Result<AnyAdapter> {
-        let site = Site::new(path, rank, rank);
+    fn probe(&self, path: &str, kind: SiteKind, rank: usize, alpha: f64) -> Result<AnyAdapter> {
+        let site = Site::new(path, rank, rank).with_kind(kind);
         Ok(self.method.create(&Slot {
             site: &site,
             weight: &Tensor::eye(rank, &self.device),

@@ -24,7 +24,7 @@ pub(super) fn print(report: &Report) {
         .count();
     if untrained > 0 {
         println!(
-            "warning: B is all zero at {untrained} of {} sites: no update there",
+            "warning: A or B is all zero at {untrained} of {} sites: no update there",
             report.sites.len()
         );
     }

@@ -70,7 +70,11 @@ pub(in crate::commands) struct SiteReport {
 impl SiteReport {
     /// Whether every update at the layer is zero.
     pub(in crate::commands) fn does_nothing(&self) -> bool {
-        !self.pairs.is_empty() && self.pairs.iter().all(|pair| pair.b_is_zero)
+        !self.pairs.is_empty()
+            && self
+                .pairs
+                .iter()
+                .all(|pair| pair.a_is_zero || pair.b_is_zero)
     }
 }
 
@@ -88,6 +92,8 @@ pub(in crate::commands) struct PairReport {
     pub(in crate::commands) stable_rank: Option<f64>,
     /// An update that does nothing: never trained, or trained away.
     pub(in crate::commands) b_is_zero: bool,
+    /// The same for the other factor, which is the one that starts at zero in embeddings.
+    pub(in crate::commands) a_is_zero: bool,
 }
 
 /// A tensor that belongs to no site.
@@ -226,7 +232,7 @@ fn site(
         ));
         return Ok(report);
     }
-    for pair in method.pairs_at(path)? {
+    for pair in method.pairs_at(path, |file| tensors.contains_key(file))? {
         if let Err(problem) = add_pair(&mut report, &pair, tensors) {
             problems.push(problem);
         }
@@ -274,9 +280,14 @@ fn add_pair(report: &mut SiteReport, pair: &Pair, tensors: &SiteTensors<'_>) -> 
         norm_update: update.norm(),
         effective_rank: effective.map(|rank| rank.entropy),
         stable_rank: effective.map(|rank| rank.stable),
-        b_is_zero: b.data.iter().all(|value| *value == 0.0),
+        b_is_zero: is_zero(b),
+        a_is_zero: is_zero(a),
     });
     Ok(())
+}
+
+fn is_zero(tensor: &HostTensor) -> bool {
+    tensor.data.iter().all(|value| *value == 0.0)
 }
 
 /// `||x||_F` of all values.

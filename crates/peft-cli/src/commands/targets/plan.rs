@@ -6,7 +6,7 @@ use anyhow::Result;
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
 use peft_core::target::is_saved_module;
-use peft_core::{Adaptable, AttachedSite, ParameterCount};
+use peft_core::{Adaptable, AttachedSite, ParameterCount, param_id};
 use peft_models::{Loaded, SequenceClassifier};
 use peft_train::data::LabelSet;
 
@@ -89,6 +89,11 @@ fn plan(config: &RunConfig, loaded: &Loaded<SequenceClassifier>) -> Result<Plan>
         }
     }
     saved.sort();
+    let copies = if sites.is_empty() {
+        0
+    } else {
+        copied(loaded, &saved, &sizes)
+    };
     let base: usize = sizes.0.values().sum();
     let adapter: usize = sites.iter().map(|site| site.trainable).sum();
     let activations = Activations {
@@ -101,10 +106,22 @@ fn plan(config: &RunConfig, loaded: &Loaded<SequenceClassifier>) -> Result<Plan>
         unmatched,
         parameters: ParameterCount {
             trainable: adapter + saved_size,
-            total: base + adapter,
+            total: base + adapter + copies,
         },
-        memory: MemoryEstimate::new(base, adapter, adapter + saved_size, &activations),
+        memory: MemoryEstimate::new(base, adapter + copies, adapter + saved_size, &activations),
     })
+}
+
+/// Parameters of saved layers, which an adapter trains as copies beside the base; `head` and `full` train the base.
+fn copied(loaded: &Loaded<SequenceClassifier>, saved: &[String], sizes: &Sizes) -> usize {
+    let sites = loaded.model.sites();
+    let names = sites
+        .iter()
+        .flat_map(|site| ["weight", "bias"].map(|tensor| format!("{}.{tensor}", site.path)));
+    names
+        .filter(|name| saved.contains(name))
+        .filter_map(|name| sizes.0.get(&param_id(&name)))
+        .sum()
 }
 
 /// Blocks that gradients pass through: from the first one in which something trains to the last.
@@ -114,8 +131,8 @@ fn trained_blocks(
     saved: &[String],
 ) -> usize {
     let blocks = loaded.model.encoder.config().layers;
-    let below_blocks = |name: &&String| name.contains("embeddings");
-    if saved.iter().any(|name| below_blocks(&name)) {
+    let paths = sites.iter().map(|site| &site.path);
+    if paths.chain(saved).any(|name| name.contains("embeddings")) {
         return blocks;
     }
     let adapted = sites.iter().map(|site| site.path.as_str());

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use peft_core::file::{AdapterFolder, FileError, check_finite, read_folder};
+use peft_core::target::is_saved_module;
 use peft_core::{AdapterSpec, PeftError, Site, folder};
 use serde::Serialize;
 
 use super::model::ModelSites;
 use crate::commands::folder_problems::{file_problems, with_causes};
-use crate::commands::inspect::report::{Report, SiteReport};
+use crate::commands::inspect::report::{Report, SiteReport, TensorReport};
 use crate::registry::METHODS;
 
 /// Everything there is to say about a folder.
@@ -62,6 +63,7 @@ impl Verdict {
                 .push("the file has no tensors of an adapted layer".into());
         }
         self.warn(&report);
+        self.place_others(folder, &report);
         if let Some(model) = model {
             let (problems, warnings) = model.compare(&report, spec.as_ref());
             self.problems.extend(problems);
@@ -109,7 +111,7 @@ impl Verdict {
                 "no update there"
             };
             self.warnings.push(format!(
-                "lora_B or its like is all zero at {untrained} of {all} layers: {what}"
+                "A or B is all zero at {untrained} of {all} layers: {what}"
             ));
         }
         let scales = report.sites.iter().flat_map(|site| &site.pairs);
@@ -117,24 +119,31 @@ impl Verdict {
             self.warnings
                 .push("the scale is zero: the adapter changes nothing".into());
         }
-        let saved = &report.modules_to_save;
-        let unclaimed = report.other_tensors.iter().filter(|tensor| {
-            let mut above = tensor.name.rsplit_once('.').map(|(module, _)| module);
-            let modules = std::iter::from_fn(|| {
-                let module = above?;
-                above = module.rsplit_once('.').map(|(module, _)| module);
-                Some(module)
-            });
-            let mut modules = modules;
-            !modules.any(|module| saved.iter().any(|name| module.ends_with(name.as_str())))
-        });
-        if report.method.is_some() {
-            self.problems.extend(unclaimed.map(|tensor| {
-                format!(
-                    "`{}` {:?}: belongs to no adapted layer and to none of modules_to_save",
-                    tensor.name, tensor.shape
-                )
-            }));
+    }
+
+    /// Tensors outside the adapted layers: heads, trained biases, whole copies of base parameters; anything else
+    /// will not load.
+    fn place_others(&mut self, adapter: &AdapterFolder, report: &Report) {
+        if report.method.is_none() {
+            return;
+        }
+        for TensorReport { name, shape, .. } in &report.other_tensors {
+            let (module, tensor) = name.rsplit_once('.').unwrap_or(("", name));
+            let above =
+                ancestors(module).any(|path| is_saved_module(path, &report.modules_to_save));
+            let bias = tensor == "bias" && adapter.config.bias != "none";
+            if above || bias {
+                continue;
+            }
+            if tensor == "weight" {
+                self.notes.push(format!(
+                    "`{name}` {shape:?} is in no module of modules_to_save: a whole copy of a base parameter"
+                ));
+            } else {
+                self.problems.push(format!(
+                    "`{name}` {shape:?} belongs to no adapted layer and to no module of modules_to_save"
+                ));
+            }
         }
     }
 
@@ -163,6 +172,13 @@ impl Verdict {
             }
         }
     }
+}
+
+/// `a.b.c`, then `a.b`, then `a`.
+fn ancestors(module: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(module), |path| {
+        path.rsplit_once('.').map(|(above, _)| above)
+    })
 }
 
 /// Layers of the file that the configuration's own targets do not select, or what is wrong with the targets.

@@ -35,13 +35,7 @@ const RETRAIN: &str = "train again without this option, or merge the adapter in 
 /// Field, whether a value uses the feature, reason, way out.
 type Rule = (&'static str, fn(&Value) -> bool, &'static str, &'static str);
 
-const RULES: [Rule; 16] = [
-    (
-        "bias",
-        trains_bias,
-        "biases of the base model were trained too",
-        MERGE,
-    ),
+const RULES: [Rule; 15] = [
     ("lora_bias", is_true, "lora_B has a bias", MERGE),
     (
         "layer_replication",
@@ -143,10 +137,6 @@ fn is_set(value: &Value) -> bool {
 
 fn is_true(value: &Value) -> bool {
     value.as_bool() == Some(true)
-}
-
-fn trains_bias(value: &Value) -> bool {
-    value.as_str().is_some_and(|bias| bias != "none")
 }
 
 /// Everything but the initialisations that leave the base as it is; an unknown name may do anything.

@@ -103,7 +103,11 @@ impl Cost {
 
     fn check(&self) -> Result<(), String> {
         // A class has two texts.
-        let copy = 2 * self.longest_text + ELEMENT * (self.longest_tuple + self.list_items);
+        let items = self.longest_tuple.saturating_add(self.list_items);
+        let copy = self
+            .longest_text
+            .saturating_mul(2)
+            .saturating_add(items * ELEMENT);
         let claims = [
             ("operations", self.ops, MAX_OPS),
             ("bytes of text", self.text, MAX_TEXT),
@@ -240,6 +244,12 @@ mod tests {
         pickle.extend([b'h', 0].repeat(1000));
         pickle.push(b'.');
         assert!(cost(&pickle).unwrap_err().contains("bytes of copies"));
+    }
+
+    #[test]
+    fn a_text_that_claims_every_byte_there_is_does_not_overflow() {
+        let problem = cost(b"\x8d\xff\xff\xff\xff\xff\xff\xff\xff.").unwrap_err();
+        assert!(problem.contains("bytes of text"), "{problem}");
     }
 
     #[test]

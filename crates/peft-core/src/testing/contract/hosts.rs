@@ -2,15 +2,18 @@
 
 use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsParams};
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 
 use super::{Contract, ROWS, host};
-use crate::attach::{Adaptable, detach, select_adapters};
+use crate::active::{detach, select_adapters};
+use crate::attach::Adaptable;
+use crate::erased::AnyAdapter;
 use crate::error::PeftError;
 use crate::pass::Pass;
 use crate::reparam;
+use crate::rows::RowAdapters;
 use crate::testing::tiny::{self, Tiny};
-use crate::testing::tolerance::{MATMUL, assert_close};
+use crate::testing::tolerance::{ELEMENTWISE, MATMUL, assert_close};
 
 impl Contract {
     pub(super) fn the_second_host_agrees(&self, device: &Device) {
@@ -57,8 +60,9 @@ impl Contract {
         });
         let moved = host(factored.forward(x.clone(), &mut Pass::eval()));
         assert_close("the same adapter in both hosts", &moved, &output, MATMUL);
-        let folded = host(dense.materialize().forward(x));
+        let folded = host(dense.materialize().forward(x.clone()));
         assert_close("materialized", &folded, &output, MATMUL);
+        hosted_adapters_add_up(&adapters, x, &output);
     }
 
     pub(super) fn several_adapters_add_up_and_switch(&self, device: &Device) {
@@ -93,4 +97,64 @@ impl Contract {
         let error = select_adapters(both, &[("nobody", 1.0)]).expect_err("unknown");
         assert!(error.to_string().contains("default"), "{error}");
     }
+
+    pub(super) fn rows_go_through_adapters_of_their_own(&self, device: &Device) {
+        let (first, _) = self.trained(device, 4);
+        let (second, _) = self.trained(device, 9);
+        let second = second.valid();
+        let mut model = first.valid();
+        let mut others = Vec::new();
+        second.visit_linears(&mut |linear| others.push(linear.adapter("default").cloned()));
+        let mut others = others.into_iter();
+        model.visit_linears_mut(&mut |linear| {
+            if let Some(Some(adapter)) = others.next() {
+                linear.insert("second", adapter);
+            }
+        });
+        let x = tiny::inputs(ROWS, device);
+        let alone = |name: Option<&str>| {
+            let active: Vec<(&str, f64)> = name.map(|name| (name, 1.0)).into_iter().collect();
+            let model = select_adapters(model.clone(), &active).expect("both exist");
+            host(model.forward(x.clone(), &mut Pass::eval()))
+        };
+        let names = [Some("default"), None, Some("second"), Some("second")];
+        let rows: Vec<Option<&str>> = names.into_iter().cycle().take(ROWS).collect();
+        let adapters = RowAdapters::new(&rows, device);
+        let mut pass = Pass::eval().with_rows(&adapters);
+        let together = host(model.forward(x.clone(), &mut pass));
+        let width = together.len() / ROWS;
+        let outputs = [alone(Some("default")), alone(None), alone(Some("second"))];
+        assert!(outputs[0] != outputs[2], "the two adapters differ");
+        for (row, name) in rows.iter().enumerate() {
+            let expected = &outputs[[0, 1, 2, 2][row % 4]];
+            let range = row * width..(row + 1) * width;
+            let what = format!("row {row} through {name:?}");
+            assert_close(
+                &what,
+                &together[range.clone()],
+                &expected[range],
+                ELEMENTWISE,
+            );
+        }
+    }
+}
+
+/// Existing adapters in the second host: alone as in the first, nothing, sums, and layers that are not there.
+fn hosted_adapters_add_up(adapters: &[(String, AnyAdapter)], x: Tensor<2>, output: &[f32]) {
+    let base = Tiny::new(&Device::default()).0.plain();
+    let hosted = |weights: &[f64]| {
+        let terms: Vec<_> = weights.iter().map(|w| (adapters, *w)).collect();
+        let hosted = reparam::host_adapters(base.clone(), &terms).expect("has these layers");
+        host(hosted.forward(x.clone()))
+    };
+    assert_eq!(hosted(&[1.0]), output, "hosted alone");
+    assert_eq!(hosted(&[]), host(base.forward(x.clone())), "nothing hosted");
+    assert_close("a sum", &hosted(&[1.5, -0.75, 0.25]), output, MATMUL);
+    let elsewhere: Vec<_> = adapters
+        .iter()
+        .map(|(path, adapter)| (format!("other.{path}"), adapter.clone()))
+        .collect();
+    let error = reparam::host_adapters(base.clone(), &[(&elsewhere, 1.0)])
+        .expect_err("the model has no such layer");
+    assert!(error.to_string().contains("other.up"), "{error}");
 }

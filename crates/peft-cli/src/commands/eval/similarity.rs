@@ -1,0 +1,122 @@
+//! Cosine similarity of sentence embeddings against a score, without a head.
+
+use anyhow::{Result, bail};
+use peft_models::{Pooling, TokenBatch, l2_normalized, load_encoder};
+use peft_train::data::{BatchPlan, Encoded, Target, Targets};
+use peft_train::metric::Metric;
+use peft_train::task::{Scores, TextSet};
+
+use super::{EvalArgs, EvalResult, PoolingArg};
+use crate::data::Input;
+use crate::{data, device};
+
+/// Scores cosines of pairs of sentences.
+///
+/// # Errors
+/// When the data are no pairs with a score, or the model does not load.
+pub(super) fn score(args: &EvalArgs) -> Result<EvalResult> {
+    if !args.model.adapter.is_empty() {
+        bail!(crate::Usage(
+            "--task similarity scores a bare encoder; it takes no --adapter".into()
+        ));
+    }
+    let started = std::time::Instant::now();
+    let input = Input::read(&args.data.config(), &args.data.data, &args.model.model)?;
+    let pairs = input.examples(Targets::Values)?;
+    let mut sides = [pairs.clone(), pairs.clone()];
+    for example in &mut sides[1] {
+        match example.pair.take() {
+            Some(second) => example.text = second,
+            None => bail!(crate::Usage(
+                "--task similarity needs two texts per row: columns sentence1,sentence2,score"
+                    .into()
+            )),
+        }
+    }
+    sides[0].iter_mut().for_each(|example| example.pair = None);
+    let [first, second] = sides;
+    let (first, cut_first) = input.tokenize(&first)?;
+    let (second, cut_second) = input.tokenize(&second)?;
+    let embed = Embedder::open(args, input.pad_id())?;
+    let (left, right) = (embed.all(&first)?, embed.all(&second)?);
+    let cosines: Vec<f64> = left.iter().zip(&right).map(|(a, b)| dot(a, b)).collect();
+    let truth: Vec<f64> = pairs
+        .iter()
+        .map(|example| match example.target {
+            Target::Value(value) => value,
+            _ => f64::NAN,
+        })
+        .collect();
+    let asked = data::metrics(&args.metrics, None);
+    let metrics = asked
+        .iter()
+        .filter(|metric| **metric != Metric::Mse)
+        .filter_map(|metric| {
+            Some((
+                metric.name().to_owned(),
+                metric.of_values(&cosines, &truth)?,
+            ))
+        })
+        .collect();
+    Ok(EvalResult {
+        adapter: None,
+        examples: pairs.len(),
+        truncated: cut_first + cut_second,
+        scores: Scores { loss: 0.0, metrics },
+        seconds: started.elapsed().as_secs_f64(),
+    })
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f64 {
+    a.iter()
+        .zip(b)
+        .map(|(a, b)| f64::from(*a) * f64::from(*b))
+        .sum()
+}
+
+/// A bare encoder that turns texts into unit vectors.
+struct Embedder {
+    encoder: peft_models::Encoder,
+    pooling: Pooling,
+    pad_id: u32,
+    batch_size: usize,
+    device: burn::tensor::Device,
+}
+
+impl Embedder {
+    fn open(args: &EvalArgs, pad_id: u32) -> Result<Self> {
+        let device = device::open(&args.model.device)?;
+        Ok(Self {
+            encoder: load_encoder(&args.model.model, &device)?.model,
+            pooling: match args.pooling {
+                PoolingArg::Mean => Pooling::Mean,
+                PoolingArg::Cls => Pooling::Cls,
+            },
+            pad_id,
+            batch_size: args.data.batch_size,
+            device,
+        })
+    }
+
+    fn all(&self, set: &TextSet) -> Result<Vec<Vec<f32>>> {
+        let plan = BatchPlan::evaluation(&set.lengths(), self.batch_size, None)?;
+        let mut rows = Vec::with_capacity(set.encoded.len());
+        for examples in plan.batches() {
+            let take = |part: fn(&Encoded) -> &Vec<u32>| -> Vec<Vec<u32>> {
+                examples
+                    .iter()
+                    .map(|index| part(&set.encoded[*index]).clone())
+                    .collect()
+            };
+            let (ids, types) = (take(|row| &row.ids), take(|row| &row.type_ids));
+            let batch = TokenBatch::new(&ids, Some(&types), self.pad_id, &self.device)?;
+            self.encoder.check(&batch)?;
+            let hidden = self.encoder.hidden(&batch, &mut peft_core::Pass::eval());
+            let vectors = l2_normalized(self.pooling.forward(hidden, &batch));
+            let width = vectors.dims()[1];
+            let values: Vec<f32> = vectors.into_data().iter::<f32>().collect();
+            rows.extend(values.chunks(width).map(<[f32]>::to_vec));
+        }
+        Ok(plan.restore(rows))
+    }
+}

@@ -1,0 +1,109 @@
+//! Trained copies: a layer that an adapter trains and saves as a whole, such as a classification head.
+//!
+//! `y = x W' + b'` with `W' [d_in, d_out]` and `b' [d_out]` of the adapter's own. The base keeps its weight, so that
+//! several adapters each bring their own head to one model, can be switched, and leave nothing behind. This is what
+//! PEFT's `modules_to_save` does; files hold `weight` and `bias` under the path of the layer.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Int, Tensor};
+
+use crate::adapter::{Adapter, BaseLinear, TensorName};
+use crate::erased::AnyAdapter;
+use crate::linear::AdaptedLinear;
+use crate::names::{Layout, param_id};
+use crate::pass::Pass;
+use crate::site::SiteKind;
+
+/// A copy of one layer's weight and bias that trains in its place.
+#[derive(Module, Debug)]
+pub struct TrainedCopy {
+    /// Shape `[d_in, d_out]`.
+    pub weight: Param<Tensor<2>>,
+    /// Shape `[d_out]`, where the layer has one.
+    pub bias: Option<Param<Tensor<1>>>,
+    #[module(skip)]
+    kind: SiteKind,
+}
+
+impl TrainedCopy {
+    /// A copy of `linear` for the adapter called `adapter`, equal to it at first.
+    pub(crate) fn of(linear: &AdaptedLinear, adapter: &str) -> AnyAdapter {
+        let site = linear.site();
+        let id = |field: &str| param_id(&format!("{adapter}#{}#{field}", site.path));
+        AnyAdapter::new(Self {
+            weight: Param::initialized(id("weight"), linear.weight.val()),
+            bias: linear
+                .bias
+                .as_ref()
+                .map(|bias| Param::initialized(id("bias"), bias.val())),
+            kind: site.kind,
+        })
+    }
+
+    fn add_bias(&self, y: Tensor<2>) -> Tensor<2> {
+        match &self.bias {
+            Some(bias) => y + bias.val().unsqueeze(),
+            None => y,
+        }
+    }
+}
+
+const BIAS: TensorName = TensorName {
+    field: "bias",
+    file: "bias",
+    layout: Layout::AsIs,
+    trains: true,
+};
+
+const fn weight(layout: Layout) -> TensorName {
+    TensorName {
+        field: "weight",
+        file: "weight",
+        layout,
+        trains: true,
+    }
+}
+
+static TRANSPOSED: [TensorName; 2] = [weight(Layout::Transposed), BIAS];
+static AS_IS: [TensorName; 2] = [weight(Layout::AsIs), BIAS];
+
+impl Adapter for TrainedCopy {
+    fn tensors(&self) -> &'static [TensorName] {
+        match self.kind.layout() {
+            Layout::Transposed => &TRANSPOSED,
+            Layout::AsIs => &AS_IS,
+        }
+    }
+
+    /// `x (W' - W) + (b' - b)`.
+    fn delta(
+        &self,
+        x: Tensor<2>,
+        product: &Tensor<2>,
+        base: &BaseLinear<'_>,
+        _pass: &mut Pass<'_>,
+    ) -> Tensor<2> {
+        let own = self.add_bias(x.matmul(self.weight.val()));
+        own - base.add_bias(product.clone())
+    }
+
+    fn forward(&self, x: Tensor<2>, _base: &BaseLinear<'_>, _pass: &mut Pass<'_>) -> Tensor<2> {
+        self.add_bias(x.matmul(self.weight.val()))
+    }
+
+    fn effective_weight(&self, weight: Tensor<2>) -> Result<Tensor<2>, &'static str> {
+        Ok(self.weight.val().cast(weight.dtype()))
+    }
+
+    fn effective_bias(&self, bias: Tensor<1>) -> Tensor<1> {
+        match &self.bias {
+            Some(own) => own.val().cast(bias.dtype()),
+            None => bias,
+        }
+    }
+
+    fn lookup(&self, ids: Tensor<1, Int>, base: &BaseLinear<'_>) -> Option<Tensor<2>> {
+        let own = self.weight.val().select(0, ids.clone());
+        Some(own - base.weight.val().select(0, ids))
+    }
+}

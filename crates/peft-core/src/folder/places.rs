@@ -1,0 +1,189 @@
+//! Which parameter each tensor of an adapter folder belongs to, in both directions.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use burn::module::ParamId;
+
+use super::adapter_tensors;
+use crate::attach::{Adaptable, AdapterSpec, saved_modules, trained_biases};
+use crate::error::PeftError;
+use crate::fields;
+use crate::file::{self, AdapterFolder, HostTensor, TensorKey};
+use crate::names::{Layout, ParamNames, param_id};
+use crate::values::{file_shape, from_file, named_tensors, set_values, shapes_of};
+
+/// What PEFT calls the frozen layer inside an adapted one; biases of adapted layers are saved under it.
+const BASE_LAYER: &str = ".base_layer";
+
+/// Where a tensor of the file goes: the parameter's id, its shape in memory and its layout.
+type Place = (ParamId, Vec<usize>, Layout);
+
+/// Every tensor of the folder of the adapter called `name`, under the keys that Python PEFT writes.
+pub(super) fn tensors<M: Adaptable>(
+    model: &M,
+    names: &ParamNames,
+    name: &str,
+    spec: &AdapterSpec,
+) -> Result<BTreeMap<String, HostTensor>, PeftError> {
+    let mut tensors: BTreeMap<String, HostTensor> = adapter_tensors(model, name, &HashSet::new())
+        .into_iter()
+        .map(|(key, tensor)| (format!("base_model.model.{key}"), tensor))
+        .collect();
+    let places = base_places(model, names, name, spec);
+    let ids: HashSet<ParamId> = places.values().map(|(id, _, _)| *id).collect();
+    let mut values: HashMap<ParamId, HostTensor> =
+        named_tensors(model, names, |id| ids.contains(&id))
+            .into_iter()
+            .map(|(name, tensor)| (param_id(&name), tensor))
+            .collect();
+    for (key, (id, _, _)) in places {
+        if let Some(tensor) = values.remove(&id) {
+            tensors.insert(file::key(&key.module, &key.tensor), tensor);
+        }
+    }
+    Ok(tensors)
+}
+
+/// Puts the values of a folder into the adapter called `name` and the base parameters that belong to it.
+pub(super) fn fill<M: Adaptable>(
+    model: M,
+    names: &ParamNames,
+    name: &str,
+    spec: &AdapterSpec,
+    folder: &AdapterFolder,
+) -> Result<M, PeftError> {
+    let mut places = adapter_places(&model, name);
+    let suffixes: Vec<String> = places.keys().map(|key| key.tensor.clone()).collect();
+    let suffixes: Vec<&str> = suffixes.iter().map(String::as_str).collect();
+    let mut index = file::index_keys(folder.tensors.keys().map(String::as_str), &suffixes)?;
+    for (key, place) in base_places(&model, names, name, spec) {
+        // PEFT before 0.7 had no `base_layer` in its names.
+        if let Some(module) = key.module.strip_suffix(BASE_LAYER)
+            && !index.contains_key(&key)
+        {
+            let old = TensorKey {
+                module: module.to_owned(),
+                tensor: key.tensor.clone(),
+            };
+            if let Some(raw) = index.remove(&old) {
+                index.insert(key.clone(), raw);
+            }
+        }
+        places.insert(key, place);
+    }
+    let copies = copies_of_base(&model, names, &index, &places);
+    places.extend(copies);
+    let mut problems = Vec::new();
+    let mut values = BTreeMap::new();
+    for (key, (id, shape, layout)) in &places {
+        let expected = file_shape(shape, *layout);
+        match index.remove(key) {
+            None => problems.push(format!("`{key}`: missing, expected {expected:?}")),
+            Some(raw) if folder.tensors[&raw].shape == expected => {
+                values.insert(*id, from_file(&folder.tensors[&raw], *layout));
+            }
+            Some(raw) => {
+                let found = &folder.tensors[&raw].shape;
+                problems.push(format!("`{raw}`: expected {expected:?}, found {found:?}"));
+            }
+        }
+    }
+    for raw in index.values() {
+        let shape = &folder.tensors[raw].shape;
+        problems.push(format!(
+            "`{raw}` {shape:?}: not expected, no adapted site has it"
+        ));
+    }
+    if problems.is_empty() {
+        return Ok(set_values(model, values));
+    }
+    Err(PeftError::Mismatch {
+        adapter: name.to_owned(),
+        problems,
+    })
+}
+
+fn adapter_places<M: Adaptable>(model: &M, name: &str) -> BTreeMap<TensorKey, Place> {
+    let mut places = BTreeMap::new();
+    model.visit_linears(&mut |linear| {
+        let Some(adapter) = linear.adapter(name) else {
+            return;
+        };
+        let ids = fields::ids(adapter);
+        for tensor in adapter.tensors() {
+            if let Some((id, shape)) = ids.get(tensor.field) {
+                let key = TensorKey {
+                    module: linear.site().path.clone(),
+                    tensor: tensor.file.to_owned(),
+                };
+                places.insert(key, (*id, shape.clone(), tensor.layout));
+            }
+        }
+    });
+    places
+}
+
+/// Parameters of the base itself that belong to the adapter: saved modules that are no layers, and trained biases.
+fn base_places<M: Adaptable>(
+    model: &M,
+    names: &ParamNames,
+    name: &str,
+    spec: &AdapterSpec,
+) -> BTreeMap<TensorKey, Place> {
+    let shapes = shapes_of(model);
+    let mut adapted = Vec::new();
+    let mut copied: HashSet<ParamId> = HashSet::new();
+    let saved = saved_modules(names, &spec.modules_to_save).0;
+    model.visit_linears(&mut |linear| {
+        if linear.adapter(name).is_none() {
+            return;
+        }
+        if saved.contains(&linear.weight.id) {
+            copied.insert(linear.weight.id);
+            copied.extend(linear.bias.as_ref().map(|bias| bias.id));
+        } else {
+            adapted.push(linear.site().path.clone());
+        }
+    });
+    let biases = trained_biases(spec.bias, names, &adapted);
+    saved
+        .into_iter()
+        .chain(biases)
+        .filter(|id| !copied.contains(id))
+        .filter_map(|id| {
+            let (full, layout) = names.get(id)?;
+            let (module, tensor) = full.rsplit_once('.')?;
+            let under = if adapted.iter().any(|path| path == module) {
+                BASE_LAYER
+            } else {
+                ""
+            };
+            let key = TensorKey {
+                module: format!("{module}{under}"),
+                tensor: tensor.to_owned(),
+            };
+            Some((key, (id, shapes.get(&id)?.clone(), layout)))
+        })
+        .collect()
+}
+
+/// Tensors of the file that are copies of base parameters: PEFT saves embeddings and output heads whole when the
+/// vocabulary was resized or an embedding is adapted, and loads them over the base.
+fn copies_of_base<M: Adaptable>(
+    model: &M,
+    names: &ParamNames,
+    index: &BTreeMap<TensorKey, String>,
+    places: &BTreeMap<TensorKey, Place>,
+) -> BTreeMap<TensorKey, Place> {
+    let shapes = shapes_of(model);
+    index
+        .keys()
+        .filter(|key| !places.contains_key(*key) && key.tensor == "weight")
+        .filter_map(|key| {
+            let module = key.module.strip_suffix(BASE_LAYER).unwrap_or(&key.module);
+            let id = param_id(&format!("{module}.{}", key.tensor));
+            let (_, layout) = names.get(id)?;
+            Some((key.clone(), (id, shapes.get(&id)?.clone(), layout)))
+        })
+        .collect()
+}
