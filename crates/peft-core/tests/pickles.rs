@@ -224,6 +224,43 @@ fn a_sparse_entry_of_a_tar_archive_is_refused() {
     assert!(!reason(&bytes).is_empty());
 }
 
+/// The dearest pickles within the limits: opcodes of a byte that each become an object, and copies of a nested one.
+fn dearest() -> Vec<Vec<u8>> {
+    let nested = [b"}K\0".repeat(900), b"}".to_vec(), b"s".repeat(900)].concat();
+    let copies = [b"q\0(".to_vec(), b"h\0".repeat(1100), b"t".to_vec()].concat();
+    let pickles = [
+        vec![b'N'; 999_990],
+        b"}K\x01Ns".repeat(249_990),
+        [vec![b'N'], vec![0x94; 999_980]].concat(),
+        [nested, copies].concat(),
+    ];
+    pickles
+        .map(|body| [b"\x80\x02".to_vec(), body, b".".to_vec()].concat())
+        .to_vec()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_dearest_pickles_that_are_read_take_less_than_a_gigabyte() {
+    const CHILD: &str = "PEFT_TEST_CHILD_READS";
+    if std::env::var_os(CHILD).is_some() {
+        for pickle in dearest() {
+            let outcome = read(&archive(&pickle, &[], CompressionMethod::Stored));
+            // It is interpreted, whatever comes of it.
+            assert!(!format!("{outcome:?}").contains("that tensors need"));
+        }
+        return;
+    }
+    let test = "the_dearest_pickles_that_are_read_take_less_than_a_gigabyte";
+    let status = std::process::Command::new("sh")
+        .args(["-c", "ulimit -v 1048576; exec \"$@\"", "sh"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test])
+        .env(CHILD, "1")
+        .status();
+    assert!(status.unwrap().success());
+}
+
 #[test]
 fn a_call_in_a_pickle_is_not_made() {
     let folder = tempfile::tempdir().unwrap();
