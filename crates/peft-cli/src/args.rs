@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::adapter_arg::AdapterArg;
-use crate::commands::{eval, init, inspect, merge, plot, predict, quickstart, targets, train};
+use crate::commands::{
+    diff, eval, init, inspect, merge, plot, predict, quickstart, targets, train, validate,
+};
 
 /// Fine-tunes, inspects and merges adapters, without Python.
 #[derive(Debug, Parser)]
@@ -42,8 +44,12 @@ pub enum Verb {
     Predict(predict::PredictArgs),
     /// Fold an adapter into the weights of its model.
     Merge(merge::MergeArgs),
-    /// Describe an adapter folder: rank, scale, norms, parameters.
+    /// Describe an adapter folder: rank, scale, norms, effective ranks, parameters.
     Inspect(inspect::InspectArgs),
+    /// Check adapter folders, alone or against a model: every problem in one report.
+    Validate(validate::ValidateArgs),
+    /// Compare two adapter folders: configuration, and the update of each layer.
+    Diff(diff::DiffArgs),
     /// Draw the curves of a run directory as SVG and PNG.
     Plot(plot::PlotArgs),
 }

@@ -20,6 +20,7 @@ mod data;
 mod device;
 mod memory;
 mod open;
+mod out_folder;
 mod picture;
 mod progress;
 mod quickstart;
@@ -76,6 +77,8 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Verb::Predict(args) => commands::predict::run(args, json),
         Verb::Merge(args) => commands::merge::run(args, json),
         Verb::Inspect(args) => commands::inspect::run(args, json),
+        Verb::Validate(args) => commands::validate::run(args, json),
+        Verb::Diff(args) => commands::diff::run(args, json),
         Verb::Plot(args) => commands::plot::run(args, json),
     }
 }

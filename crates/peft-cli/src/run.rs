@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use burn::module::Module;
 use burn::tensor::Device;
-use peft_core::file::{prepare_folder, write_atomic};
+use peft_core::file::{FolderClaim, write_atomic};
 use peft_core::gradient::Chain;
 use peft_core::tie::TieGroups;
 use peft_core::{ParameterCount, attach, count, mark_trainable, saved_modules, values};
@@ -21,6 +21,7 @@ use sha2::{Digest, Sha256};
 use crate::adapter_spec;
 use crate::data;
 use crate::device;
+use crate::out_folder;
 use crate::run_config::RunConfig;
 
 /// Name under which a run attaches its adapter; Python PEFT calls it so too.
@@ -91,7 +92,7 @@ pub fn train_model(
     check_paths(config)?;
     let device = device::open(&config.device)?.autodiff();
     let prepared = data::prepare(config)?;
-    claim_directory(config, options)?;
+    let _claim = claim_directory(config, options)?;
     let labels = prepared.labels.as_ref();
     let loaded = load(config, labels, &device)?;
     if !loaded.fresh.is_empty() {
@@ -221,10 +222,12 @@ fn check_paths(config: &RunConfig) -> Result<()> {
     )))
 }
 
-/// Makes sure that the run directory is ours to write.
-fn claim_directory(config: &RunConfig, options: RunOptions) -> Result<()> {
-    prepare_folder(&config.out, options.overwrite || options.resume).with_context(
-        || "use --overwrite to write there all the same, or --resume to continue the run",
+/// Makes sure that the run directory is ours to write, as long as the claim lives.
+fn claim_directory(config: &RunConfig, options: RunOptions) -> Result<FolderClaim> {
+    let claim = out_folder::claim(
+        &config.out,
+        options.overwrite || options.resume,
+        "use --overwrite to write there all the same, or --resume to continue the run",
     )?;
     if options.overwrite && !options.resume {
         for step in peft_train::Checkpoints::new(&config.out, 1).steps()? {
@@ -233,7 +236,7 @@ fn claim_directory(config: &RunConfig, options: RunOptions) -> Result<()> {
                 .with_context(|| format!("cannot remove the old checkpoint {}", old.display()))?;
         }
     }
-    Ok(())
+    Ok(claim)
 }
 
 /// Digest of everything that decides the course of a run, the data included.

@@ -11,7 +11,7 @@ use crate::attach::{Adaptable, AdapterSpec, AttachReport, attach};
 use crate::base_params::BiasTraining;
 use crate::error::PeftError;
 use crate::fields;
-use crate::file::{self, HostTensor, PeftConfig};
+use crate::file::{self, AdapterFolder, HostTensor, PeftConfig};
 use crate::method::MethodEntry;
 use crate::names::ParamNames;
 use crate::site::SiteKind;
@@ -66,6 +66,7 @@ pub fn load<M: Adaptable>(
     let folder = file::read_folder(dir)?;
     file::check_finite(&folder.tensors)?;
     let spec = spec_of(entries, &folder.config)?;
+    check_size(&model, name, &spec, &folder)?;
     let (model, report) = attach(model, names, name, &spec, 0)?;
     let model = stored::fill(model, names, name, &spec, &folder)?;
     Ok(Loaded {
@@ -73,6 +74,33 @@ pub fn load<M: Adaptable>(
         unknown_fields: unknown_fields(&folder.config, &spec),
         spec,
         report,
+    })
+}
+
+/// Refuses a configuration that asks for far more parameters than the file has, before anything is allocated for them.
+fn check_size<M: Adaptable>(
+    model: &M,
+    name: &str,
+    spec: &AdapterSpec,
+    folder: &AdapterFolder,
+) -> Result<(), PeftError> {
+    const SMALL: usize = 1 << 24;
+    let plan = spec.plan(&model.sites(), &model.output_heads())?;
+    let asked: usize = plan.sites.iter().map(|site| site.trainable).sum();
+    let held: usize = folder
+        .tensors
+        .values()
+        .map(|tensor| tensor.data.len())
+        .sum();
+    if asked <= held.saturating_mul(16).saturating_add(SMALL) {
+        return Ok(());
+    }
+    Err(PeftError::Mismatch {
+        adapter: name.to_owned(),
+        problems: vec![format!(
+            "adapter_config.json asks for {asked} parameters (rank {}), the file has {held} values",
+            spec.rank
+        )],
     })
 }
 
@@ -100,6 +128,8 @@ pub fn spec_of(
     entries: &[&'static MethodEntry],
     config: &PeftConfig,
 ) -> Result<AdapterSpec, PeftError> {
+    // First of all: what follows has a meaning in methods that are known.
+    let method = MethodEntry::find(entries, config)?;
     let Some(targets) = config.target_rules() else {
         return Err(PeftError::Unsupported {
             problems: vec![
@@ -109,7 +139,7 @@ pub fn spec_of(
         });
     };
     Ok(AdapterSpec {
-        method: MethodEntry::find(entries, config)?,
+        method,
         rank: config.r,
         alpha: config.lora_alpha,
         targets,

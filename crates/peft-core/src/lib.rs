@@ -23,6 +23,7 @@ pub mod gradient;
 pub mod init;
 mod linear;
 pub mod lora;
+pub mod low_rank;
 pub mod merge;
 mod method;
 mod names;

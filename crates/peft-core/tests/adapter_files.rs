@@ -83,23 +83,67 @@ fn an_absent_file_is_named() {
 }
 
 #[test]
-fn a_folder_with_only_a_pickle_says_how_to_convert_it() {
+fn files_under_each_others_names_are_recognised() {
+    assert!(matches!(
+        error_of(b"PK\x03\x04rest of a torch file"),
+        FileError::Misnamed {
+            expected: PICKLE_FILE,
+            ..
+        }
+    ));
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join(CONFIG_FILE), r#"{"peft_type": "LORA"}"#).unwrap();
-    fs::write(folder.path().join(PICKLE_FILE), b"PK\x03\x04").unwrap();
+    let bytes = encode_tensors(Path::new("x"), &tensors(&[1.0])).unwrap();
+    fs::write(folder.path().join(PICKLE_FILE), bytes).unwrap();
     let message = read_folder(folder.path()).unwrap_err().to_string();
     assert!(
-        message.contains(PICKLE_FILE) && message.contains(r#"metadata={"format": "pt"})"#),
+        message.contains("rename it to adapter_model.safetensors"),
         "{message}"
     );
 }
 
 #[test]
-fn a_pickle_named_safetensors_is_recognised() {
-    assert!(matches!(
-        error_of(b"PK\x03\x04rest of a torch file"),
-        FileError::Pickle { .. }
-    ));
+fn a_folder_of_named_adapters_lists_them() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["sst2", "default", "runs"] {
+        fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    for name in ["sst2", "default"] {
+        write_folder(
+            &folder.path().join(name),
+            &config().to_map(&Map::new()),
+            &tensors(&[1.0]),
+        )
+        .unwrap();
+    }
+    let error = read_folder(folder.path()).unwrap_err();
+    assert!(
+        matches!(&error, FileError::NamedAdapters { names, .. } if names == &["default", "sst2"]),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_is_no_plain_file_is_not_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join(CONFIG_FILE)).unwrap();
+    let error = read_folder(folder.path()).unwrap_err();
+    assert!(matches!(error, FileError::Io { .. }), "{error}");
+    #[cfg(unix)]
+    {
+        let path = folder.path().join(TENSOR_FILE);
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        let error = read_tensors(&path).unwrap_err();
+        assert!(matches!(error, FileError::Io { .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_config_of_many_megabytes_is_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join(CONFIG_FILE), vec![b' '; 9 << 20]).unwrap();
+    let error = read_folder(folder.path()).unwrap_err();
+    assert!(matches!(error, FileError::TooLarge { .. }), "{error}");
 }
 
 #[test]
@@ -255,6 +299,22 @@ proptest! {
         fs::write(&path, &bytes).unwrap();
         let _outcome = read_tensors(&path);
         let _outcome = PeftConfig::parse(&bytes, &path);
+    }
+
+    #[test]
+    fn no_change_of_a_safetensors_file_panics(
+        tensors in prop::collection::btree_map("[a-z_.]{1,12}", tensor(), 0..4),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(TENSOR_FILE);
+        let mut bytes = encode_tensors(&path, &tensors).unwrap();
+        for (index, byte) in changes {
+            let at = index.index(bytes.len());
+            bytes[at] = byte;
+        }
+        fs::write(&path, &bytes).unwrap();
+        let _outcome = read_tensors(&path);
     }
 
     #[test]

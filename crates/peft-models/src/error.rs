@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use peft_core::file::FileError;
+
 /// A tensor whose shape is not the one the architecture asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Misshaped {
@@ -89,6 +91,9 @@ pub enum ModelError {
         /// The system's answer.
         source: std::io::Error,
     },
+    /// A file could not be written.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A JSON file does not parse.
     #[error("{}: not valid JSON: {source}", path.display())]
     Json {

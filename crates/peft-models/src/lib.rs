@@ -19,6 +19,7 @@ pub mod hf;
 pub mod layers;
 mod pooling;
 mod roberta;
+mod sites;
 
 pub use batch::TokenBatch;
 pub use classifier::{
@@ -33,3 +34,4 @@ pub use error::{Misshaped, ModelError, UnreadableDtype, WeightProblems};
 pub use heads::ClassificationHead;
 pub use hf::ModelConfig;
 pub use pooling::{Pooling, l2_normalized};
+pub use sites::{classifier_sites, encoder_sites};

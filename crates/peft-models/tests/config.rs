@@ -6,8 +6,13 @@ mod common;
 use std::fs;
 use std::path::Path;
 
+use burn::tensor::Device;
 use common::golden;
-use peft_models::{Family, ModelConfig, ModelError, default_targets};
+use peft_core::Adaptable;
+use peft_models::{
+    Family, ModelConfig, ModelError, classifier_sites, default_targets, encoder_sites,
+    init_classifier, init_encoder,
+};
 use serde_json::{Value, json};
 
 fn parse(text: &str) -> Result<ModelConfig, ModelError> {
@@ -158,4 +163,21 @@ fn every_family_has_default_targets() {
     );
     assert_eq!(default_targets("distilbert"), Some(&["q_lin", "v_lin"][..]));
     assert_eq!(default_targets("vit"), None);
+}
+
+#[test]
+fn the_sites_of_a_configuration_are_those_of_the_model_that_is_built_from_it() {
+    for name in ["bert", "roberta", "distilbert"] {
+        let config = ModelConfig::read(&golden(name)).unwrap();
+        let device = Device::flex();
+        let classifier = init_classifier(config.clone(), 0, &device).unwrap().model;
+        assert_eq!(
+            classifier_sites(&config).unwrap(),
+            classifier.sites(),
+            "{name}"
+        );
+        let encoder = init_encoder(config.clone(), 0, &device).unwrap().model;
+        assert_eq!(encoder_sites(&config).unwrap(), encoder.sites(), "{name}");
+        assert!(!encoder.sites().is_empty());
+    }
 }

@@ -307,6 +307,19 @@ fn damaged_weight_files_give_an_error_with_the_path() {
 }
 
 #[test]
+fn sizes_that_no_memory_would_hold_are_reported_like_any_other_misfit() {
+    for field in ["hidden_size", "vocab_size", "intermediate_size"] {
+        let dir = changed(
+            "bert",
+            |_| (),
+            |config| config[field] = (1_u64 << 40).into(),
+        );
+        let error = load_classifier(dir.path(), Some(3), 0, &Device::flex()).unwrap_err();
+        assert!(error.to_string().contains("1099511627776"), "{error}");
+    }
+}
+
+#[test]
 fn a_folder_without_weights_says_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     fs::copy(

@@ -7,7 +7,8 @@ use super::Finding;
 /// Sections that list dependencies.
 const SECTIONS: [&str; 3] = ["dependencies", "dev-dependencies", "build-dependencies"];
 
-/// Finds dependencies that state their own version or path, and members without the lints.
+/// Finds dependencies that state their own version or path, and members without the lints. Packages outside the
+/// workspace are left alone.
 pub(crate) fn check(path: &str, text: &str) -> Vec<Finding> {
     let manifest: Table = match text.parse() {
         Ok(manifest) => manifest,
@@ -22,6 +23,10 @@ pub(crate) fn check(path: &str, text: &str) -> Vec<Finding> {
     let Some(package) = manifest.get("package") else {
         return Vec::new();
     };
+    // A package that is a workspace of its own, such as the fuzz targets, cannot take anything from this one.
+    if manifest.contains_key("workspace") {
+        return Vec::new();
+    }
     let name = package
         .get("name")
         .and_then(Value::as_str)

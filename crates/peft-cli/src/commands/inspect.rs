@@ -1,24 +1,28 @@
 //! `peft inspect`: what an adapter folder holds, with and without its base model.
 
-mod factors;
+pub(super) mod factors;
 mod fit;
-mod norms;
+mod notes;
 mod print;
-mod report;
+pub(super) mod report;
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use peft_core::file::read_folder;
 
+use super::folder_problems::file_problems;
 use fit::Fit;
 use report::Report;
 
-/// What to describe.
+/// Describes an adapter folder: what it configures, and for every layer its rank, scale, norms and effective ranks.
+///
+/// eff.rank is exp(H(p)) with p = sigma / sum(sigma): how many directions the update has, if all were equally strong.
+/// stable is ||update||_F^2 / sigma_max^2. Both come from the factors; the update itself is never formed.
 #[derive(Debug, Args)]
 pub struct InspectArgs {
-    /// Adapter folder: adapter_config.json and adapter_model.safetensors.
+    /// Adapter folder: adapter_config.json and adapter_model.safetensors or .bin.
     adapter: PathBuf,
     /// Folder of the base model: also says what is missing, unexpected or misshaped there.
     #[arg(long)]
@@ -27,7 +31,8 @@ pub struct InspectArgs {
 
 /// Runs the verb.
 pub fn run(args: &InspectArgs, json: bool) -> Result<()> {
-    let folder = read_folder(&args.adapter)?;
+    let folder = read_folder(&args.adapter)
+        .map_err(|error| anyhow!(file_problems(&args.adapter, &error).join("\n")))?;
     let mut report = Report::new(&args.adapter, &folder)
         .with_context(|| format!("adapter {}", args.adapter.display()))?;
     if let Some(model) = &args.model {

@@ -3,10 +3,9 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
-use peft_core::file::prepare_folder;
 use peft_core::merge::{MergedSite, merge};
 use peft_core::param_id;
 use peft_core::values::named_tensors;
@@ -14,7 +13,10 @@ use peft_models::hf::{FloatDtype, save_model};
 use serde::Serialize;
 
 use crate::adapter_arg::AdapterArg;
-use crate::{device, open};
+use crate::{device, open, out_folder};
+
+/// What to do about an output folder that holds something.
+const OVERWRITE: &str = "use --overwrite to write there all the same";
 
 /// Number type of the written weights.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -65,8 +67,7 @@ pub struct MergeResult {
 
 /// Runs the verb.
 pub fn run(args: &MergeArgs, json: bool) -> Result<()> {
-    prepare_folder(&args.out, args.overwrite)
-        .context("use --overwrite to write there all the same")?;
+    let _claim = out_folder::claim(&args.out, args.overwrite, OVERWRITE)?;
     let dtype = args.dtype.map(|dtype| match dtype {
         DtypeArg::F32 => FloatDtype::F32,
         DtypeArg::Bf16 => FloatDtype::Bf16,

@@ -1,8 +1,10 @@
 //! The verbs, one file each.
 
 pub mod devices;
+pub mod diff;
 pub mod env;
 pub mod eval;
+mod folder_problems;
 pub mod init;
 pub mod inspect;
 pub mod merge;
@@ -12,6 +14,7 @@ pub mod predict;
 pub mod quickstart;
 pub mod targets;
 pub mod train;
+pub mod validate;
 
 use anyhow::Result;
 use serde::Serialize;

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use peft_core::file::{prepare_folder, write_atomic};
+use peft_core::file::{FolderClaim, write_atomic};
 use peft_train::synthetic::{SentimentData, to_jsonl};
+
+use crate::out_folder;
 
 /// The files of the model folder, made by `cargo xtask pretrain`.
 const MODEL: [(&str, &[u8]); 4] = [
@@ -71,17 +73,22 @@ impl Places {
         self.out.join("accuracy")
     }
 
-    /// Writes the model and the data.
+    /// Writes the model and the data; the directory is ours as long as the claim lives.
     ///
     /// # Errors
-    /// A directory that is in use, unless `overwrite` is set, or a disk that refuses.
-    pub fn unpack(&self, overwrite: bool) -> Result<()> {
-        prepare_folder(&self.out, overwrite)?;
-        prepare_folder(&self.model, true)?;
+    /// A directory that holds something, unless `overwrite` is set, or that another process writes to, or a disk that
+    /// refuses.
+    pub fn unpack(&self, overwrite: bool) -> Result<FolderClaim> {
+        let claim = out_folder::claim(
+            &self.out,
+            overwrite,
+            "use --overwrite to write there all the same",
+        )?;
+        std::fs::create_dir_all(&self.model)?;
         for (name, bytes) in MODEL {
             write_atomic(&self.model.join(name), bytes)?;
         }
-        prepare_folder(&self.out.join("data"), true)?;
+        std::fs::create_dir_all(self.out.join("data"))?;
         let [train, valid, test] = PARTS;
         let data = SentimentData::generate(SEED, train, valid, test);
         for (path, rows) in [
@@ -91,6 +98,6 @@ impl Places {
         ] {
             write_atomic(path, to_jsonl(rows).as_bytes())?;
         }
-        Ok(())
+        Ok(claim)
     }
 }

@@ -9,7 +9,7 @@ mod verify;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use burn::module::Module;
 use peft_train::TrainOptions;
 use peft_train::schedule::Warmup;
@@ -70,9 +70,7 @@ pub struct Report {
 pub fn run(out: &Path, overwrite: bool, device: &str) -> Result<Report> {
     let started = Instant::now();
     let places = Places::new(out);
-    places
-        .unpack(overwrite)
-        .context("use --overwrite to write there all the same")?;
+    let _claim = places.unpack(overwrite)?;
     eprintln!("model and data unpacked into {}", out.display());
     let plain = device::open(device)?;
     let test = TestSet::read(&places.model, &places.test, plain.clone())?;

@@ -43,6 +43,22 @@ pub(crate) fn json(args: &[&str]) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
+/// Exit code and verdicts of `peft validate`.
+pub(crate) fn verdicts(args: &[&str]) -> (i32, Vec<Value>) {
+    let output = peft(&[&["validate", "--json"], args].concat());
+    let text = String::from_utf8(output.stdout).unwrap();
+    let verdicts = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    (output.status.code().unwrap(), verdicts)
+}
+
+/// The verdict of `peft validate` on one folder; the exit code agrees with it.
+pub(crate) fn verdict(args: &[&str]) -> Value {
+    let (code, mut verdicts) = verdicts(args);
+    let verdict = verdicts.remove(0);
+    assert_eq!(code == 0, verdict["valid"] == true, "{verdict}");
+    verdict
+}
+
 /// Exit code and stderr of a run that failed.
 pub(crate) fn failure(args: &[&str]) -> (i32, String) {
     failed(&peft(args))

@@ -1,10 +1,108 @@
 //! Writing files so that a crash leaves either the old file or the new one, never a part.
 
-use std::fs;
-use std::io::Write;
-use std::path::Path;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
 
 use super::FileError;
+
+/// Size of the buffer before the file.
+const BUFFER: usize = 1 << 20;
+
+/// A file that is complete and on the disk, under a temporary name beside the one it is to get. Dropping it removes
+/// it and leaves everything as it was.
+#[derive(Debug)]
+#[must_use = "the file gets its name from `commit`"]
+pub struct Staged {
+    temporary: NamedTempFile,
+    path: PathBuf,
+}
+
+impl Staged {
+    /// Writes what `fill` writes to a temporary file in the folder of `path`, and syncs it.
+    ///
+    /// # Errors
+    ///
+    /// What `fill` returns, or [`FileError::Io`] with the step that failed; no file is left behind.
+    pub fn new<E: From<FileError>>(
+        path: &Path,
+        fill: impl FnOnce(&mut StagedWriter<'_>) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        let folder = folder_of(path);
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".peft-").suffix(".tmp");
+        #[cfg(unix)]
+        let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+        #[cfg(unix)]
+        builder.permissions(permissions);
+        let temporary = builder
+            .tempfile_in(folder)
+            .map_err(FileError::io("create a temporary file in", folder))?;
+        let mut writer = StagedWriter {
+            out: BufWriter::with_capacity(BUFFER, temporary.as_file()),
+            path,
+        };
+        fill(&mut writer)?;
+        writer.out.flush().map_err(FileError::io("write", path))?;
+        drop(writer);
+        temporary
+            .as_file()
+            .sync_all()
+            .map_err(FileError::io("sync", path))?;
+        Ok(Self {
+            temporary,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Gives the file its name, in place of a file that has it.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError::Io`]; the file that had the name is as it was.
+    pub fn commit(self) -> Result<(), FileError> {
+        Self::commit_all([self])
+    }
+
+    /// Gives several files of one folder their names, one right after the other and in this order. Everything that
+    /// is likely to fail was done before; only a kill between two renames leaves some files new and some old.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError::Io`].
+    pub fn commit_all(files: impl IntoIterator<Item = Self>) -> Result<(), FileError> {
+        let mut folder = None;
+        for Self { temporary, path } in files {
+            temporary
+                .persist(&path)
+                .map_err(|error| FileError::io("rename a temporary file to", &path)(error.error))?;
+            folder = Some(folder_of(&path).to_owned());
+        }
+        folder.map_or(Ok(()), |folder| sync_folder(&folder))
+    }
+}
+
+/// Takes the content of a [`Staged`] file.
+#[derive(Debug)]
+pub struct StagedWriter<'a> {
+    out: BufWriter<&'a File>,
+    path: &'a Path,
+}
+
+impl StagedWriter<'_> {
+    /// Writes all of `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError::Io`] that names the file.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), FileError> {
+        self.out
+            .write_all(bytes)
+            .map_err(FileError::io("write", self.path))
+    }
+}
 
 /// Writes a file atomically: a temporary file in the same folder, synced, then renamed over `path`.
 ///
@@ -15,32 +113,19 @@ use super::FileError;
 ///
 /// [`FileError::Io`] with the step that failed; the temporary file is removed and `path` is as it was.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    let folder = match path.parent() {
+    Staged::new(path, |out| out.write(bytes))?.commit()
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
-    };
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".peft-").suffix(".tmp");
-    #[cfg(unix)]
-    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666);
-    #[cfg(unix)]
-    builder.permissions(permissions);
-    let mut file = builder
-        .tempfile_in(folder)
-        .map_err(FileError::io("create a temporary file in", folder))?;
-    file.write_all(bytes)
-        .map_err(FileError::io("write", path))?;
-    file.as_file()
-        .sync_all()
-        .map_err(FileError::io("sync", path))?;
-    file.persist(path)
-        .map_err(|error| FileError::io("rename a temporary file to", path)(error.error))?;
-    sync_folder(folder)
+    }
 }
 
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> Result<(), FileError> {
-    let handle = fs::File::open(folder).map_err(FileError::io("open", folder))?;
+    let handle = File::open(folder).map_err(FileError::io("open", folder))?;
     handle.sync_all().map_err(FileError::io("sync", folder))
 }
 
@@ -49,32 +134,10 @@ fn sync_folder(_folder: &Path) -> Result<(), FileError> {
     Ok(())
 }
 
-/// Makes an output folder, with its parents. A folder that holds anything is refused unless `overwrite` is set;
-/// nothing in it is removed.
-///
-/// # Errors
-///
-/// [`FileError::Exists`] for a folder in use or a path that is a file, otherwise [`FileError::Io`].
-pub fn prepare_folder(folder: &Path, overwrite: bool) -> Result<(), FileError> {
-    if folder.is_dir() {
-        let mut entries = fs::read_dir(folder).map_err(FileError::io("list", folder))?;
-        if entries.next().is_some() && !overwrite {
-            return Err(FileError::Exists {
-                path: folder.to_owned(),
-            });
-        }
-        return Ok(());
-    }
-    if folder.exists() {
-        return Err(FileError::Exists {
-            path: folder.to_owned(),
-        });
-    }
-    fs::create_dir_all(folder).map_err(FileError::io("create", folder))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -109,6 +172,28 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
+    #[test]
+    fn content_that_fails_midway_leaves_the_old_file_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        write_atomic(&path, b"one").unwrap();
+        let outcome = Staged::new(&path, |out| {
+            out.write(b"tw")?;
+            Err(FileError::Empty { path: path.clone() })
+        });
+        assert!(matches!(outcome, Err(FileError::Empty { .. })));
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_staged_file_that_is_not_committed_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        drop(Staged::new(&path, |out| out.write(b"one")).unwrap());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
     #[cfg(unix)]
     #[test]
     fn other_users_can_read_the_file_as_the_umask_allows() {
@@ -123,24 +208,5 @@ mod tests {
                 .mode()
         };
         assert_eq!(mode("atomic"), mode("plain"));
-    }
-
-    #[test]
-    fn a_folder_in_use_is_refused_unless_allowed() {
-        let root = tempfile::tempdir().unwrap();
-        let folder = root.path().join("out").join("adapter");
-        prepare_folder(&folder, false).unwrap();
-        prepare_folder(&folder, false).unwrap();
-        fs::write(folder.join("x"), b"x").unwrap();
-        assert!(matches!(
-            prepare_folder(&folder, false),
-            Err(FileError::Exists { .. })
-        ));
-        prepare_folder(&folder, true).unwrap();
-        assert!(folder.join("x").exists());
-        assert!(matches!(
-            prepare_folder(&folder.join("x"), true),
-            Err(FileError::Exists { .. })
-        ));
     }
 }

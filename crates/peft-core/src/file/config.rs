@@ -5,6 +5,7 @@
 //! `alpha_pattern` is kept, because their first matching key wins.
 
 mod fields;
+mod heads;
 mod unsupported;
 mod write;
 

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 
 use safetensors::SafeTensorError;
 
+use super::CONFIG_FILE;
+use super::without_config::Loralib;
+
 /// One config field that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldProblem {
@@ -38,6 +41,17 @@ pub enum TensorProblem {
         name: String,
         /// The dtype in the file.
         dtype: String,
+    },
+    /// `lora_B` of a merged linear layer, as PEFT 0.1 and 0.2 and loralib trained it.
+    #[error(
+        "`{name}` {shape:?} is the lora_B of a merged linear layer (`enable_lora`), which adapts parts of its output \
+         separately: merge the adapter with the library that made it and use the merged model"
+    )]
+    MergedLinear {
+        /// Tensor name.
+        name: String,
+        /// Its shape.
+        shape: Vec<usize>,
     },
     /// The number of values is not the product of the shape.
     #[error("`{name}` has {found} values, its shape {shape:?} needs {}", expected.map_or("too many".to_owned(), |n| n.to_string()))]
@@ -133,16 +147,52 @@ pub enum FileError {
         /// Every unreadable field.
         problems: Vec<FieldProblem>,
     },
-    /// The tensors are pickled.
+    /// A `.bin` file that is no PyTorch file, a damaged one, or one that claims more than it holds.
     #[error(
-        "{} is a pickle, which is not read because a pickle can run code. Convert it in Python: \
-         from safetensors.torch import save_file; import torch; save_file({{k: v.contiguous() for k, v in \
-         torch.load(\"adapter_model.bin\", map_location=\"cpu\", weights_only=True).items()}}, \
-         \"adapter_model.safetensors\", metadata={{\"format\": \"pt\"}})", path.display()
+        "{} ({size} bytes) is not a readable PyTorch file: {reason}. Download or write it again; no code in it was run",
+        path.display()
     )]
-    Pickle {
-        /// The pickle.
+    NotPickle {
+        /// The file.
         path: PathBuf,
+        /// Its size in bytes.
+        size: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A tensor file of one kind that is called like the other.
+    #[error("{} is a {found} file under a wrong name: rename it to {expected}", path.display())]
+    Misnamed {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+        /// What such a file is called.
+        expected: &'static str,
+    },
+    /// A folder without a config whose subfolders are adapters.
+    #[error(
+        "{} has no {CONFIG_FILE}, but its subfolders are adapters: {}; give one of them, for example {}",
+        path.display(), names.join(", "), path.join(&names[0]).display()
+    )]
+    NamedAdapters {
+        /// The folder.
+        path: PathBuf,
+        /// The subfolders, at least one.
+        names: Vec<String>,
+    },
+    /// A checkpoint of the library loralib, which has no config.
+    #[error(transparent)]
+    Loralib(Box<Loralib>),
+    /// A file that is larger than any file of its kind.
+    #[error("{} has {size} bytes, more than the {limit} that such a file needs", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size in bytes.
+        size: u64,
+        /// The largest size that is read.
+        limit: u64,
     },
     /// The tensor file has no bytes.
     #[error("{} is empty: the download or the writer was interrupted", path.display())]
@@ -202,6 +252,15 @@ pub enum FileError {
     NonFinite {
         /// Every tensor with such values.
         tensors: Vec<NonFinite>,
+    },
+    /// Another process writes to the output folder.
+    #[error(
+        "{} is in use: another process writes there; wait for it or choose another folder",
+        path.display()
+    )]
+    InUse {
+        /// The folder.
+        path: PathBuf,
     },
     /// The output folder holds something already.
     #[error("{} exists already: choose another folder or allow overwriting", path.display())]

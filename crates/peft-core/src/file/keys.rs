@@ -6,19 +6,21 @@
 //! - the wrapper segments `_orig_mod`, `_fsdp_wrapped_module` and `_checkpoint_wrapped_module` anywhere;
 //! - the infix `modules_to_save.NAME` of fully trained copies;
 //! - an adapter name inside (`lora_A.NAME.weight`) or after (`lora_E.NAME`) a known tensor name.
+//!
+//! A known name may lack its `.weight` (`P.lora_A`), as in checkpoints of loralib.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use super::FileError;
 
-const WRAPPERS: [&str; 3] = [
+pub(super) const WRAPPERS: [&str; 3] = [
     "_orig_mod",
     "_fsdp_wrapped_module",
     "_checkpoint_wrapped_module",
 ];
-const SAVED: &str = "modules_to_save";
-const PREFIX: [&str; 2] = ["base_model", "model"];
+pub(super) const SAVED: &str = "modules_to_save";
+pub(super) const PREFIX: [&str; 2] = ["base_model", "model"];
 
 /// What a tensor key says: the module it belongs to and which tensor of that module it is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,10 +58,7 @@ pub fn key(module: &str, tensor: &str) -> String {
 /// in none of them is split before its last segment. `None` for a key with an empty segment or nothing but
 /// wrappers.
 pub fn parse_key(raw: &str, known: &[&str]) -> Option<TensorKey> {
-    let segments: Vec<&str> = raw
-        .split('.')
-        .filter(|segment| !WRAPPERS.contains(segment))
-        .collect();
+    let segments = without_wrappers(raw);
     if segments.iter().any(|segment| segment.is_empty()) {
         return None;
     }
@@ -72,7 +71,8 @@ pub fn parse_key(raw: &str, known: &[&str]) -> Option<TensorKey> {
     names.sort_by_key(|name| std::cmp::Reverse(name.len()));
     let split = names
         .iter()
-        .find_map(|name| Some((module_length(rest, name)?, name.join("."))));
+        .find_map(|name| Some((module_length(rest, name)?, name.join("."))))
+        .or_else(|| without_weight(rest, known));
     let (length, tensor) = match split {
         Some(found) => found,
         None => (rest.len().checked_sub(1)?, (*rest.last()?).to_owned()),
@@ -113,6 +113,22 @@ pub fn index_keys<'a>(
     } else {
         Err(FileError::BadKeys { problems })
     }
+}
+
+/// The segments of a key that are not the mark of a wrapper.
+pub(super) fn without_wrappers(raw: &str) -> Vec<&str> {
+    raw.split('.')
+        .filter(|segment| !WRAPPERS.contains(segment))
+        .collect()
+}
+
+/// A known `NAME.weight` of which the key has only `NAME`: the length of the module path and the known name.
+fn without_weight(segments: &[&str], known: &[&str]) -> Option<(usize, String)> {
+    let (last, module) = segments.split_last()?;
+    let name = known
+        .iter()
+        .find(|name| name.strip_suffix(".weight") == Some(last))?;
+    Some((module.len(), (*name).to_owned()))
 }
 
 fn without_prefix<'k, 's>(mut rest: &'k [&'s str]) -> &'k [&'s str] {
@@ -191,6 +207,20 @@ mod tests {
         ] {
             is(raw, "m.0.q", "lora_A.weight");
         }
+    }
+
+    #[test]
+    fn a_known_name_may_lack_its_weight_but_a_bias_is_no_adapter_name() {
+        is("m.q.lora_A", "m.q", "lora_A.weight");
+        is("base_model.model.m.q.lora_B", "m.q", "lora_B.weight");
+        is("m.q.lora_B.bias", "m.q.lora_B", "bias");
+        let both = ["m.q.lora_A", "m.q.lora_A.weight"];
+        assert!(
+            index_keys(both, &LORA)
+                .unwrap_err()
+                .to_string()
+                .contains("both mean")
+        );
     }
 
     #[test]

@@ -1,23 +1,35 @@
-//! Hugging Face PEFT adapter folders: `adapter_config.json` and `adapter_model.safetensors`.
+//! Hugging Face PEFT adapter folders: `adapter_config.json` and `adapter_model.safetensors` (or `adapter_model.bin`).
 //!
 //! Nothing here knows a method: the config is a typed view with the raw fields beside it, and tensor keys are
 //! parsed with a list of tensor names that the caller gives. Reading collects every problem before it fails;
 //! writing is atomic per file and byte-deterministic. No code is ever executed from a file.
 
 mod atomic;
+mod claim;
 mod config;
 mod error;
 mod keys;
+mod merged_linear;
+mod oddity;
+mod pickle;
 mod read;
 mod tensor;
+mod without_config;
 mod write;
 
-pub use atomic::{prepare_folder, write_atomic};
+pub use atomic::{Staged, StagedWriter, write_atomic};
+pub use claim::{FolderClaim, claim_folder};
 pub use config::{PeftConfig, Unsupported, to_json};
 pub use error::{FieldProblem, FileError, NonFinite, TensorProblem};
 pub use keys::{TensorKey, index_keys, key, parse_key};
-pub use read::{AdapterFolder, check_finite, read_config, read_folder, read_tensors};
+pub use merged_linear::merged_linear;
+pub use oddity::{KeyOddity, key_oddities};
+pub use pickle::read_pickle;
+pub use read::{
+    AdapterFolder, check_finite, read_config, read_folder, read_folder_tensors, read_tensors,
+};
 pub use tensor::{HostTensor, StoredDtype};
+pub use without_config::Loralib;
 pub use write::{encode_tensors, write_folder, write_tensors};
 
 /// Name of the config file in an adapter folder.

@@ -184,7 +184,7 @@ fn decode_with<const N: usize>(bytes: &[u8], decode: impl Fn([u8; N]) -> f32) ->
     clippy::cast_possible_truncation,
     reason = "rounding to the nearest f32 is what reading F64 means here"
 )]
-fn narrow(value: f64) -> f32 {
+pub(super) fn narrow(value: f64) -> f32 {
     value as f32
 }
 

@@ -8,11 +8,12 @@ use safetensors::{Dtype, View};
 use serde_json::{Map, Value};
 
 use super::config::to_json;
-use super::{CONFIG_FILE, FileError, HostTensor, TENSOR_FILE, write_atomic};
+use super::{CONFIG_FILE, FileError, HostTensor, Staged, TENSOR_FILE, write_atomic};
 
 /// Writes `adapter_model.safetensors` and then `adapter_config.json` into an existing folder.
 ///
-/// Each file is written atomically. The bytes depend on the arguments only.
+/// Both files are complete and on the disk before either gets its name, so that a full disk leaves the folder as it
+/// was. The bytes depend on the arguments only.
 ///
 /// # Errors
 ///
@@ -22,8 +23,13 @@ pub fn write_folder(
     config: &Map<String, Value>,
     tensors: &BTreeMap<String, HostTensor>,
 ) -> Result<(), FileError> {
-    write_tensors(&folder.join(TENSOR_FILE), tensors)?;
-    write_atomic(&folder.join(CONFIG_FILE), to_json(config).as_bytes())
+    let path = folder.join(TENSOR_FILE);
+    let bytes = encode_tensors(&path, tensors)?;
+    let tensors = Staged::new(&path, |out| out.write(&bytes))?;
+    let config = Staged::new(&folder.join(CONFIG_FILE), |out| {
+        out.write(to_json(config).as_bytes())
+    })?;
+    Staged::commit_all([tensors, config])
 }
 
 /// Writes a safetensors file atomically, with the metadata `{"format": "pt"}` that PEFT expects.

@@ -71,6 +71,27 @@ impl Pattern {
     }
 }
 
+fn key_pattern(key: &str) -> Result<Pattern, TargetError> {
+    let template = format!(r"(.*\.)?({key})\z");
+    Pattern::prefix("rank_pattern/alpha_pattern", key, &template)
+}
+
+/// Whether a key of names and dots matches; `None` for any other key. It says what the regex would say, in which a
+/// dot is any character: published patterns have hundreds of such keys, and compiling each for every layer of a large
+/// model takes minutes.
+fn plain_match(key: &str, path: &str) -> Option<bool> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    if !key.bytes().all(plain) || path.contains('\n') {
+        return None;
+    }
+    let mut rest = path.chars().rev();
+    let ends_alike = key.chars().rev().all(|expected| {
+        rest.next()
+            .is_some_and(|found| expected == '.' || expected == found)
+    });
+    Some(ends_alike && rest.next().is_none_or(|before| before == '.'))
+}
+
 /// The value of the first key `K`, in the order of the map, with Python's `re.match("(.*\.)?(K)$", path)`.
 ///
 /// This is how PEFT reads `rank_pattern` and `alpha_pattern`: a key may be a role, a path or a regex, and `^` in
@@ -84,12 +105,11 @@ pub fn pattern_value<'a, V>(
     path: &str,
 ) -> Result<Option<&'a V>, TargetError> {
     for (key, value) in patterns {
-        let pattern = Pattern::prefix(
-            "rank_pattern/alpha_pattern",
-            key,
-            &format!(r"(.*\.)?({key})\z"),
-        )?;
-        if pattern.is_match(path)? {
+        let matches = match plain_match(key, path) {
+            Some(matches) => matches,
+            None => key_pattern(key)?.is_match(path)?,
+        };
+        if matches {
             return Ok(Some(value));
         }
     }
@@ -105,6 +125,8 @@ pub fn is_saved_module<S: AsRef<str>>(path: &str, names: &[S]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -146,5 +168,26 @@ mod tests {
         assert!(is_saved_module("my_score", &["score"]));
         assert!(is_saved_module("classifier", &["score", "classifier"]));
         assert!(!is_saved_module("classifier.dense", &["classifier"]));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn a_plain_key_matches_exactly_what_its_regex_matches(
+            key in "[ab_.-]{0,5}", path in "[ab_.é-]{0,8}",
+        ) {
+            let by_regex = key_pattern(&key).unwrap().is_match(&path).unwrap();
+            prop_assert_eq!(plain_match(&key, &path), Some(by_regex));
+        }
+    }
+
+    #[test]
+    fn keys_with_the_marks_of_a_regex_are_left_to_it() {
+        for key in [
+            "^q", "q$", "(q|v)", "q*", "[qv]", r"\d", "q+", "q?", "q{2}", "é",
+        ] {
+            assert_eq!(plain_match(key, "a.q"), None, "{key}");
+        }
     }
 }

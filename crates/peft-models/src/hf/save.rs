@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 
 use burn::module::Module;
 use peft_core::ParamNames;
-use peft_core::file::HostTensor;
+use peft_core::file::{HostTensor, write_atomic};
 use peft_core::values::named_tensors;
 use serde_json::{Value, json};
 
@@ -15,7 +14,7 @@ use super::archive::TensorArchive;
 use super::config::ModelConfig;
 use super::dtype::FloatDtype;
 use super::plan::{Source, plan};
-use super::stream::{Planned, write_file, write_safetensors};
+use super::stream::{Planned, write_safetensors};
 use crate::encoder_config::Family;
 use crate::error::ModelError;
 
@@ -93,7 +92,7 @@ pub fn save_model(
 /// Writes a folder of F32 weights and a configuration; tokenizer files are the caller's.
 ///
 /// # Errors
-/// [`ModelError::Io`].
+/// [`ModelError::File`].
 pub fn write_model(
     dir: &Path,
     config: &ModelConfig,
@@ -154,9 +153,7 @@ fn copy_if_present(from: &Path, to: &Path) -> Result<(), ModelError> {
         return Ok(());
     }
     let bytes = fs::read(from).map_err(ModelError::io(from, "reading"))?;
-    write_file(to, |out| {
-        out.write_all(&bytes).map_err(ModelError::io(to, "writing"))
-    })
+    Ok(write_atomic(to, &bytes)?)
 }
 
 /// Sets the element type under the key the file uses already: `dtype` since transformers 4.56, `torch_dtype` before.
@@ -170,8 +167,5 @@ fn with_dtype(config: ModelConfig, dtype: FloatDtype) -> ModelConfig {
 }
 
 fn write_json(path: &Path, value: &Value) -> Result<(), ModelError> {
-    write_file(path, |out| {
-        out.write_all(format!("{value:#}\n").as_bytes())
-            .map_err(ModelError::io(path, "writing"))
-    })
+    Ok(write_atomic(path, format!("{value:#}\n").as_bytes())?)
 }

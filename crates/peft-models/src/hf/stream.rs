@@ -1,10 +1,9 @@
 //! Writes a safetensors file tensor by tensor, atomically.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::Path;
 
+use peft_core::file::Staged;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
 use crate::error::ModelError;
@@ -36,50 +35,15 @@ pub(crate) fn write_safetensors(
             .then_with(|| left.name.cmp(&right.name))
     });
     let header = header(path, &tensors)?;
-    write_file(path, |out| {
-        out.write_all(&(header.len() as u64).to_le_bytes())
-            .map_err(ModelError::io(path, "writing"))?;
-        out.write_all(&header)
-            .map_err(ModelError::io(path, "writing"))?;
+    let staged = Staged::new(path, |out| {
+        out.write(&(header.len() as u64).to_le_bytes())?;
+        out.write(&header)?;
         for tensor in &tensors {
-            out.write_all(&bytes(tensor)?)
-                .map_err(ModelError::io(path, "writing"))?;
+            out.write(&bytes(tensor)?)?;
         }
-        Ok(())
-    })
-}
-
-/// Writes a file through a temporary one in the same folder, synced before it gets its name.
-pub(crate) fn write_file(
-    path: &Path,
-    fill: impl FnOnce(&mut BufWriter<&File>) -> Result<(), ModelError>,
-) -> Result<(), ModelError> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".peft-").suffix(".tmp");
-    #[cfg(unix)]
-    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666);
-    #[cfg(unix)]
-    builder.permissions(permissions);
-    let temporary = builder
-        .tempfile_in(folder)
-        .map_err(ModelError::io(folder, "creating a temporary file in"))?;
-    {
-        let mut out = BufWriter::with_capacity(1 << 20, temporary.as_file());
-        fill(&mut out)?;
-        out.flush().map_err(ModelError::io(path, "writing"))?;
-    }
-    temporary
-        .as_file()
-        .sync_all()
-        .map_err(ModelError::io(path, "syncing"))?;
-    temporary
-        .persist(path)
-        .map_err(|error| ModelError::io(path, "renaming to")(error.error))?;
-    Ok(())
+        Ok::<(), ModelError>(())
+    })?;
+    Ok(staged.commit()?)
 }
 
 /// The JSON header, padded so that the data starts at a multiple of eight.

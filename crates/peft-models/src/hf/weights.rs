@@ -37,7 +37,7 @@ pub struct LoadReport {
 /// Hands out parameters by their Hugging Face names.
 ///
 /// Names are found with and without the base prefix (`bert.`) and under the spellings of old checkpoints. A parameter
-/// that does not fit becomes zeros, and [`WeightReader::finish`] reports them all. Every parameter is created frozen.
+/// that does not fit becomes a single zero, and [`WeightReader::finish`] reports them all. Every parameter is created frozen.
 #[derive(Debug)]
 pub struct WeightReader {
     dir: PathBuf,
@@ -168,12 +168,15 @@ impl WeightReader {
         head: Option<HeadPolicy>,
     ) -> AdaptedLinear {
         let name = format!("{path}.weight");
-        let values = self.values(&name, &[d_out, d_in], Start::Normal, head);
-        let values = transposed(&values, d_out, d_in);
-        let weight = self.register::<2>(&name, values, [d_in, d_out], Layout::Transposed);
-        let name = format!("{path}.bias");
-        let values = self.values(&name, &[d_out], Start::Zeros, head);
-        let bias = self.register::<1>(&name, values, [d_out], Layout::AsIs);
+        let weight = self.values(&name, &[d_out, d_in], Start::Normal, head);
+        let bias_name = format!("{path}.bias");
+        let bias = self.values(&bias_name, &[d_out], Start::Zeros, head);
+        let (d_in, d_out, weight, bias) = match (weight, bias) {
+            (Some(weight), Some(bias)) => (d_in, d_out, transposed(&weight, d_out, d_in), bias),
+            _ => (1, 1, vec![0.0], vec![0.0]),
+        };
+        let weight = self.register::<2>(&name, weight, [d_in, d_out], Layout::Transposed);
+        let bias = self.register::<1>(&bias_name, bias, [d_out], Layout::AsIs);
         AdaptedLinear::new(Site::new(path, d_in, d_out), weight, Some(bias))
     }
 
@@ -183,8 +186,10 @@ impl WeightReader {
         shape: [usize; D],
         start: Start,
     ) -> Param<Tensor<D>> {
-        let values = self.values(name, &shape, start, None);
-        self.register(name, values, shape, Layout::AsIs)
+        match self.values(name, &shape, start, None) {
+            Some(values) => self.register(name, values, shape, Layout::AsIs),
+            None => self.register(name, vec![0.0], [1; D], Layout::AsIs),
+        }
     }
 
     fn register<const D: usize>(
@@ -199,17 +204,18 @@ impl WeightReader {
         Param::initialized(id, tensor).set_require_grad(false)
     }
 
-    /// The values called `name` in the file's orientation; zeros, with a note, when the file does not fit.
+    /// The values called `name` in the file's orientation. `None`, with a note, when the file does not fit: then
+    /// [`Self::finish`] will fail and the parameter is a single zero, because the size that the configuration claims
+    /// may be any number.
     fn values(
         &mut self,
         name: &str,
         shape: &[usize],
         start: Start,
         head: Option<HeadPolicy>,
-    ) -> Vec<f32> {
-        let count = shape.iter().product();
+    ) -> Option<Vec<f32>> {
         let Some(archive) = &self.archive else {
-            return self.start_afresh(name, start, count);
+            return Some(self.start_afresh(name, start, shape));
         };
         let found = spellings(name, self.prefix)
             .into_iter()
@@ -220,42 +226,50 @@ impl WeightReader {
             });
         let Some((spelling, entry)) = found else {
             if head.is_some() {
-                return self.start_afresh(name, start, count);
+                return self.fresh_head(name, start, shape);
             }
             self.problems.missing.push(name.to_owned());
-            return vec![0.0; count];
+            return None;
         };
         self.taken.insert(spelling.clone());
         if entry.shape() != shape {
             if head == Some(HeadPolicy::Resize) {
-                return self.start_afresh(name, start, count);
+                return self.fresh_head(name, start, shape);
             }
             self.problems.misshaped.push(Misshaped {
                 name: spelling,
                 expected: shape.to_vec(),
                 found: entry.shape().to_vec(),
             });
-            return vec![0.0; count];
+            return None;
         }
         let Some(dtype) = FloatDtype::from_file(entry.dtype()) else {
             self.problems.unreadable.push(UnreadableDtype {
                 name: spelling,
                 dtype: entry.dtype().to_string(),
             });
-            return vec![0.0; count];
+            return None;
         };
         match archive.read(&entry) {
-            Ok(bytes) => dtype.decode(&bytes),
+            Ok(bytes) => Some(dtype.decode(&bytes)),
             Err(error) => {
                 self.failure.get_or_insert(error);
-                vec![0.0; count]
+                None
             }
         }
     }
 
-    fn start_afresh(&mut self, name: &str, start: Start, count: usize) -> Vec<f32> {
+    /// Heads are read last: when the rest fits, the size of a head is one that the file vouches for.
+    fn fresh_head(&mut self, name: &str, start: Start, shape: &[usize]) -> Option<Vec<f32>> {
+        if self.problems.is_empty() {
+            return Some(self.start_afresh(name, start, shape));
+        }
+        None
+    }
+
+    fn start_afresh(&mut self, name: &str, start: Start, shape: &[usize]) -> Vec<f32> {
         self.fresh.push(name.to_owned());
-        self.initial.draw(name, start, count)
+        self.initial.draw(name, start, shape.iter().product())
     }
 }
 

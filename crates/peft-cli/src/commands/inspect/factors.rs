@@ -7,38 +7,38 @@ use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Device, Tensor};
 use peft_core::file::PeftConfig;
 use peft_core::target::pattern_value;
-use peft_core::{AnyAdapter, Layout, Method, MethodEntry, PeftError, Site, Slot};
+use peft_core::{AnyAdapter, Layout, Method, MethodEntry, PeftError, Site, SiteKind, Slot};
 use serde_json::Map;
 
 use crate::registry::METHODS;
 
 /// A tensor of a low-rank pair: its name in files and how the file lays it out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Factor {
+pub(in crate::commands) struct Factor {
     /// Name after the site's path.
-    pub(super) file: &'static str,
+    pub(in crate::commands) file: &'static str,
     /// How the file's axes relate to those in memory.
-    pub(super) layout: Layout,
+    pub(in crate::commands) layout: Layout,
 }
 
 /// `scale * a b`, with `a [d_in, rank]` and `b [rank, d_out]` in memory.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Pair {
+pub(in crate::commands) struct Pair {
     /// Down-projection.
-    pub(super) a: Factor,
+    pub(in crate::commands) a: Factor,
     /// Up-projection.
-    pub(super) b: Factor,
+    pub(in crate::commands) b: Factor,
     /// Factor of the product.
-    pub(super) scale: f64,
+    pub(in crate::commands) scale: f64,
 }
 
 /// The method of a folder.
 #[derive(Debug)]
-pub(super) struct FolderMethod<'a> {
+pub(in crate::commands) struct FolderMethod<'a> {
     /// Its entry in the registry.
-    pub(super) entry: &'static MethodEntry,
+    pub(in crate::commands) entry: &'static MethodEntry,
     /// What the configuration asks for and nobody here can do exactly.
-    pub(super) unsupported: Vec<String>,
+    pub(in crate::commands) unsupported: Vec<String>,
     method: Box<dyn Method>,
     config: &'a PeftConfig,
     device: Device,
@@ -49,7 +49,7 @@ impl<'a> FolderMethod<'a> {
     ///
     /// # Errors
     /// When a method recognises the configuration and cannot even be built with its default options.
-    pub(super) fn of(config: &'a PeftConfig, device: Device) -> Result<Option<Self>> {
+    pub(in crate::commands) fn of(config: &'a PeftConfig, device: Device) -> Result<Option<Self>> {
         let known = METHODS.iter().filter(|entry| (entry.recognises)(config));
         let readable = known
             .clone()
@@ -73,34 +73,70 @@ impl<'a> FolderMethod<'a> {
         }))
     }
 
-    /// Names of the tensors that the method stores at a site.
+    /// Names of the tensors that the method stores at a site of any kind, whatever its rank.
     ///
     /// # Errors
-    /// When the method makes no adapter of the folder's rank.
-    pub(super) fn tensor_names(&self) -> Result<Vec<&'static str>> {
-        let adapter = self.probe("probe", self.config.r, self.config.lora_alpha)?;
-        Ok(adapter.tensors().iter().map(|tensor| tensor.file).collect())
+    /// When the method makes no adapter.
+    pub(in crate::commands) fn tensor_names(&self) -> Result<Vec<&'static str>> {
+        let mut names = Vec::new();
+        for kind in self.kinds() {
+            let adapter = self.probe("probe", kind, 2, self.config.lora_alpha)?;
+            names.extend(adapter.tensors().iter().map(|tensor| tensor.file));
+        }
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// Kinds of layers that store differently and that the method adapts.
+    fn kinds(&self) -> impl Iterator<Item = SiteKind> {
+        let kinds = [SiteKind::Linear, SiteKind::Embedding].into_iter();
+        kinds.filter(|kind| self.method.adapts(*kind))
     }
 
     /// Rank and alpha at a site, patterns applied.
     ///
     /// # Errors
     /// When a pattern is no valid regular expression.
-    pub(super) fn size_at(&self, path: &str) -> Result<(usize, f64)> {
+    pub(in crate::commands) fn size_at(&self, path: &str) -> Result<(usize, f64)> {
         let rank = pattern_value(&self.config.rank_pattern, path)?.unwrap_or(&self.config.r);
         let alpha =
             pattern_value(&self.config.alpha_pattern, path)?.unwrap_or(&self.config.lora_alpha);
         Ok((*rank, *alpha))
     }
 
-    /// The low-rank pairs that the method has at a site.
+    /// Whether a layer whose tensors hold so many values may have the rank that the configuration gives it. Asking
+    /// the method what it stores takes memory of the order of `rank^2`, and a hostile configuration claims any rank.
+    ///
+    /// # Errors
+    /// When a pattern is no valid regular expression.
+    pub(in crate::commands) fn plausible_at(&self, path: &str, values: usize) -> Result<bool> {
+        const SMALL: usize = 1 << 20;
+        let (rank, _) = self.size_at(path)?;
+        Ok(rank.saturating_mul(rank) <= values.saturating_mul(16).saturating_add(SMALL))
+    }
+
+    /// The low-rank pairs that the method has at a site, told by what the file has there.
     ///
     /// # Errors
     /// When the method makes no adapter there.
-    pub(super) fn pairs_at(&self, path: &str) -> Result<Vec<Pair>> {
+    pub(in crate::commands) fn pairs_at(
+        &self,
+        path: &str,
+        holds: impl Fn(&str) -> bool,
+    ) -> Result<Vec<Pair>> {
         let (rank, alpha) = self.size_at(path)?;
-        let adapter = self.probe(path, rank, alpha)?;
-        let fields = Fields::of(&adapter);
+        for kind in self.kinds() {
+            let adapter = self.probe(path, kind, rank, alpha)?;
+            if adapter.tensors().iter().any(|tensor| holds(tensor.file)) {
+                return self.pairs_of(&adapter);
+            }
+        }
+        Ok(vec![])
+    }
+
+    fn pairs_of(&self, adapter: &AnyAdapter) -> Result<Vec<Pair>> {
+        let fields = Fields::of(adapter);
         let factor = |id: ParamId| {
             let field = fields.names.get(&id)?;
             let tensor = adapter
@@ -127,8 +163,8 @@ impl<'a> FolderMethod<'a> {
     }
 
     /// An adapter at a stand-in for the layer: as small as the rank allows, with the identity as its weight.
-    fn probe(&self, path: &str, rank: usize, alpha: f64) -> Result<AnyAdapter> {
-        let site = Site::new(path, rank, rank);
+    fn probe(&self, path: &str, kind: SiteKind, rank: usize, alpha: f64) -> Result<AnyAdapter> {
+        let site = Site::new(path, rank, rank).with_kind(kind);
         Ok(self.method.create(&Slot {
             site: &site,
             weight: &Tensor::eye(rank, &self.device),

@@ -16,7 +16,7 @@ use crate::{device, open};
 
 /// How an adapter folder fits a base model.
 #[derive(Debug, Serialize)]
-pub(super) struct Fit {
+pub(in crate::commands) struct Fit {
     /// The base model's folder.
     pub(super) model: std::path::PathBuf,
     /// Whether the adapter loads.

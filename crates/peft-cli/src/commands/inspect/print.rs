@@ -20,17 +20,18 @@ pub(super) fn print(report: &Report) {
     let untrained = report
         .sites
         .iter()
-        .filter(|site| does_nothing(site))
+        .filter(|site| site.does_nothing())
         .count();
     if untrained > 0 {
         println!(
-            "warning: B is all zero at {untrained} of {} sites: no update there",
+            "warning: A or B is all zero at {untrained} of {} sites: no update there",
             report.sites.len()
         );
     }
     list("unknown field", &report.unknown_fields);
     list("unsupported", &report.unsupported);
     list("problem", &report.problems);
+    list("note", &report.notes);
     if let Some(fit) = &report.fit {
         print_fit(fit);
     }
@@ -74,10 +75,6 @@ fn header(report: &Report) {
     );
 }
 
-fn does_nothing(site: &SiteReport) -> bool {
-    !site.pairs.is_empty() && site.pairs.iter().all(|pair| pair.b_is_zero)
-}
-
 fn sites(sites: &[SiteReport]) {
     let width = sites
         .iter()
@@ -87,7 +84,7 @@ fn sites(sites: &[SiteReport]) {
         .max(4);
     if !sites.is_empty() {
         println!(
-            "{:<width$}    d_in x d_out  rank  alpha     scale       ||A||       ||B||    ||s B A||",
+            "{:<width$}    d_in x d_out  rank  alpha     scale       ||A||       ||B||    ||s B A||  eff.rank  stable",
             "site"
         );
     }
@@ -104,11 +101,20 @@ fn sites(sites: &[SiteReport]) {
         }
         for pair in &site.pairs {
             println!(
-                "{start}  {:>8.4}  {:>10.4e}  {:>10.4e}  {:>11.4e}",
-                pair.scale, pair.norm_a, pair.norm_b, pair.norm_update
+                "{start}  {:>8.4}  {:>10.4e}  {:>10.4e}  {:>11.4e}  {:>8}  {:>6}",
+                pair.scale,
+                pair.norm_a,
+                pair.norm_b,
+                pair.norm_update,
+                decimals(pair.effective_rank),
+                decimals(pair.stable_rank)
             );
         }
     }
+}
+
+fn decimals(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"))
 }
 
 fn print_fit(fit: &Fit) {

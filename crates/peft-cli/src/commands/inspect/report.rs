@@ -4,83 +4,104 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use peft_core::file::{AdapterFolder, HostTensor, TENSOR_FILE, TensorKey, index_keys};
+use peft_core::Layout;
+use peft_core::file::{AdapterFolder, HostTensor, TensorKey, index_keys};
+use peft_core::low_rank::{EffectiveRank, LowRank};
 use peft_core::target::Target;
 use serde::Serialize;
 
 use super::factors::{FolderMethod, Pair};
 use super::fit::Fit;
-use super::norms::{Vectors, norm, product_norm};
+use super::notes::notes;
 use crate::device;
 
 /// Everything that `peft inspect` says.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
-    pub(super) folder: PathBuf,
+pub(in crate::commands) struct Report {
+    pub(in crate::commands) folder: PathBuf,
     /// Identifier of the method; null when no method here recognises the folder.
-    pub(super) method: Option<&'static str>,
-    pub(super) peft_type: String,
-    pub(super) task_type: Option<String>,
-    pub(super) base_model: Option<String>,
+    pub(in crate::commands) method: Option<&'static str>,
+    pub(in crate::commands) peft_type: String,
+    pub(in crate::commands) task_type: Option<String>,
+    pub(in crate::commands) base_model: Option<String>,
     /// Rank, alpha and dropout where no pattern says otherwise; null when no method here recognises the folder.
-    pub(super) rank: Option<usize>,
-    pub(super) alpha: Option<f64>,
-    pub(super) dropout: Option<f64>,
-    pub(super) target_modules: Option<String>,
-    pub(super) modules_to_save: Vec<String>,
+    pub(in crate::commands) rank: Option<usize>,
+    pub(in crate::commands) alpha: Option<f64>,
+    pub(in crate::commands) dropout: Option<f64>,
+    pub(in crate::commands) target_modules: Option<String>,
+    pub(in crate::commands) modules_to_save: Vec<String>,
     /// Values in the file.
-    pub(super) parameters: usize,
+    pub(in crate::commands) parameters: usize,
     /// Size of the tensor file in bytes.
-    pub(super) file_bytes: u64,
+    pub(in crate::commands) file_bytes: u64,
     /// Number of tensors by type in the file.
-    pub(super) dtypes: BTreeMap<&'static str, usize>,
-    pub(super) sites: Vec<SiteReport>,
+    pub(in crate::commands) dtypes: BTreeMap<&'static str, usize>,
+    pub(in crate::commands) sites: Vec<SiteReport>,
     /// Tensors that belong to no site: heads and other modules trained as a whole.
-    pub(super) other_tensors: Vec<TensorReport>,
+    pub(in crate::commands) other_tensors: Vec<TensorReport>,
     /// Values that are NaN, and values that are infinite.
-    pub(super) nan: usize,
-    pub(super) infinite: usize,
+    pub(in crate::commands) nan: usize,
+    pub(in crate::commands) infinite: usize,
     /// Configuration fields that nobody here knows.
-    pub(super) unknown_fields: Vec<String>,
+    pub(in crate::commands) unknown_fields: Vec<String>,
     /// What the folder asks for that cannot be done exactly, with the way out.
-    pub(super) unsupported: Vec<String>,
+    pub(in crate::commands) unsupported: Vec<String>,
     /// What is wrong with the tensors.
-    pub(super) problems: Vec<String>,
+    pub(in crate::commands) problems: Vec<String>,
+    /// What is unusual about files and keys, and harmless.
+    pub(in crate::commands) notes: Vec<String>,
     /// How the folder fits a base model.
-    pub(super) fit: Option<Fit>,
+    pub(in crate::commands) fit: Option<Fit>,
 }
 
 /// One adapted layer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct SiteReport {
-    pub(super) path: String,
-    pub(super) d_in: Option<usize>,
-    pub(super) d_out: Option<usize>,
+pub(in crate::commands) struct SiteReport {
+    pub(in crate::commands) path: String,
+    pub(in crate::commands) d_in: Option<usize>,
+    pub(in crate::commands) d_out: Option<usize>,
     /// Rank of the tensors.
-    pub(super) rank: usize,
-    pub(super) alpha: f64,
-    pub(super) parameters: usize,
-    pub(super) pairs: Vec<PairReport>,
+    pub(in crate::commands) rank: usize,
+    pub(in crate::commands) alpha: f64,
+    pub(in crate::commands) parameters: usize,
+    pub(in crate::commands) pairs: Vec<PairReport>,
+}
+
+impl SiteReport {
+    /// Whether every update at the layer is zero.
+    pub(in crate::commands) fn does_nothing(&self) -> bool {
+        !self.pairs.is_empty()
+            && self
+                .pairs
+                .iter()
+                .all(|pair| pair.a_is_zero || pair.b_is_zero)
+    }
 }
 
 /// `scale * a b` at a layer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct PairReport {
-    pub(super) scale: f64,
-    pub(super) norm_a: f64,
-    pub(super) norm_b: f64,
+pub(in crate::commands) struct PairReport {
+    pub(in crate::commands) scale: f64,
+    pub(in crate::commands) norm_a: f64,
+    pub(in crate::commands) norm_b: f64,
     /// `||scale a b||_F`.
-    pub(super) norm_update: f64,
+    pub(in crate::commands) norm_update: f64,
+    /// `exp` of the entropy of the normalised singular values; null when values are not finite.
+    pub(in crate::commands) effective_rank: Option<f64>,
+    /// `||update||_F^2 / sigma_max^2`; null when values are not finite.
+    pub(in crate::commands) stable_rank: Option<f64>,
     /// An update that does nothing: never trained, or trained away.
-    pub(super) b_is_zero: bool,
+    pub(in crate::commands) b_is_zero: bool,
+    /// The same for the other factor, which is the one that starts at zero in embeddings.
+    pub(in crate::commands) a_is_zero: bool,
 }
 
 /// A tensor that belongs to no site.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct TensorReport {
-    pub(super) name: String,
-    pub(super) shape: Vec<usize>,
-    pub(super) norm: f64,
+pub(in crate::commands) struct TensorReport {
+    pub(in crate::commands) name: String,
+    pub(in crate::commands) shape: Vec<usize>,
+    pub(in crate::commands) norm: f64,
 }
 
 /// Tensors of one site by name.
@@ -91,7 +112,7 @@ impl Report {
     ///
     /// # Errors
     /// When tensor names contradict each other or patterns are invalid.
-    pub(super) fn new(dir: &Path, folder: &AdapterFolder) -> Result<Self> {
+    pub(in crate::commands) fn new(dir: &Path, folder: &AdapterFolder) -> Result<Self> {
         let config = &folder.config;
         let method = FolderMethod::of(config, device::open("auto")?)?;
         let known = method
@@ -136,7 +157,7 @@ impl Report {
             target_modules: config.target.as_ref().map(target),
             modules_to_save: config.modules_to_save.clone(),
             parameters: all().count(),
-            file_bytes: std::fs::metadata(dir.join(TENSOR_FILE)).map_or(0, |file| file.len()),
+            file_bytes: std::fs::metadata(&folder.tensor_file).map_or(0, |file| file.len()),
             dtypes,
             sites,
             other_tensors,
@@ -146,6 +167,7 @@ impl Report {
             unsupported: method
                 .map_or_else(|| vec![unrecognised(folder)], |method| method.unsupported),
             problems,
+            notes: notes(dir, folder, &known),
             fit: None,
         })
     }
@@ -204,7 +226,13 @@ fn site(
         parameters: tensors.values().map(|tensor| tensor.data.len()).sum(),
         pairs: vec![],
     };
-    for pair in method.pairs_at(path)? {
+    if !method.plausible_at(path, report.parameters)? {
+        problems.push(format!(
+            "`{path}`: the configuration says rank {rank}, for which its tensors are too small"
+        ));
+        return Ok(report);
+    }
+    for pair in method.pairs_at(path, |file| tensors.contains_key(file))? {
         if let Err(problem) = add_pair(&mut report, &pair, tensors) {
             problems.push(problem);
         }
@@ -214,35 +242,56 @@ fn site(
 
 /// Adds one pair to the report of its site, or says what is wrong with it.
 fn add_pair(report: &mut SiteReport, pair: &Pair, tensors: &SiteTensors<'_>) -> Result<(), String> {
-    let path = &report.path;
+    let path = report.path.clone();
     let tensor = |file: &str| {
         let found = tensors.get(file).copied();
         found.ok_or_else(|| format!("`{path}`: `{file}` is missing"))
     };
     let (a, b) = (tensor(pair.a.file)?, tensor(pair.b.file)?);
-    let no_matrix = |file: &str, tensor: &HostTensor| {
-        format!("`{path}`: `{file}` {:?} is no matrix", tensor.shape)
+    let sides = |file: &str, tensor: &HostTensor, layout: Layout| match (&tensor.shape[..], layout)
+    {
+        ([first, second], Layout::AsIs) | ([second, first], Layout::Transposed) => {
+            Ok((*first, *second))
+        }
+        _ => Err(format!(
+            "`{path}`: `{file}` {:?} is no matrix",
+            tensor.shape
+        )),
     };
-    let columns = Vectors::columns(a, pair.a.layout).ok_or_else(|| no_matrix(pair.a.file, a))?;
-    let rows = Vectors::rows(b, pair.b.layout).ok_or_else(|| no_matrix(pair.b.file, b))?;
-    if columns.rank() != report.rank || rows.rank() != report.rank {
+    let (d_in, rank_a) = sides(pair.a.file, a, pair.a.layout)?;
+    let (rank_b, d_out) = sides(pair.b.file, b, pair.b.layout)?;
+    if rank_a != report.rank || rank_b != report.rank {
         return Err(format!(
-            "`{path}`: the configuration says rank {}, `{}` has {}, `{}` has {}",
-            report.rank,
-            pair.a.file,
-            columns.rank(),
-            pair.b.file,
-            rows.rank()
+            "`{path}`: the configuration says rank {}, `{}` has {rank_a}, `{}` has {rank_b}",
+            report.rank, pair.a.file, pair.b.file,
         ));
     }
-    report.d_in = Some(columns.width());
-    report.d_out = Some(rows.width());
+    let update = LowRank::new((a, pair.a.layout), (b, pair.b.layout), pair.scale)
+        .ok_or_else(|| format!("`{path}`: the tensors do not fit their shapes"))?;
+    let effective = update
+        .singular_values()
+        .map(|values| EffectiveRank::of(&values));
+    report.d_in = Some(d_in);
+    report.d_out = Some(d_out);
     report.pairs.push(PairReport {
         scale: pair.scale,
         norm_a: norm(&a.data),
         norm_b: norm(&b.data),
-        norm_update: product_norm(&columns, &rows, pair.scale),
-        b_is_zero: b.data.iter().all(|value| *value == 0.0),
+        norm_update: update.norm(),
+        effective_rank: effective.map(|rank| rank.entropy),
+        stable_rank: effective.map(|rank| rank.stable),
+        b_is_zero: is_zero(b),
+        a_is_zero: is_zero(a),
     });
     Ok(())
+}
+
+fn is_zero(tensor: &HostTensor) -> bool {
+    tensor.data.iter().all(|value| *value == 0.0)
+}
+
+/// `||x||_F` of all values.
+fn norm(values: &[f32]) -> f64 {
+    let squares = values.iter().map(|value| f64::from(*value).powi(2));
+    squares.sum::<f64>().sqrt()
 }

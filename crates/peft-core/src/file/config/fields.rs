@@ -162,8 +162,11 @@ pub(super) fn index(value: &Value) -> Option<usize> {
     format!("{number:.0}").parse().ok()
 }
 
+/// More than the width of any layer; products of a rank and two widths stay far from overflowing.
+const MAX_RANK: usize = 1 << 24;
+
 pub(super) fn rank(value: &Value) -> Option<usize> {
-    index(value).filter(|rank| *rank >= 1)
+    index(value).filter(|rank| (1..=MAX_RANK).contains(rank))
 }
 
 pub(super) fn bias(value: &Value) -> Option<String> {

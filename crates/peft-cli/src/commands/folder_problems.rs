@@ -1,0 +1,35 @@
+//! Why an adapter folder cannot be read: everything at once.
+
+use std::path::Path;
+
+use peft_core::file::{FileError, read_config, read_folder_tensors};
+
+/// Problems of a folder whose files do not both read: config and tensors are looked at by themselves, so that both
+/// are named.
+pub(super) fn file_problems(dir: &Path, error: &FileError) -> Vec<String> {
+    if matches!(
+        error,
+        FileError::NamedAdapters { .. } | FileError::Loralib(_)
+    ) || !dir.is_dir()
+    {
+        return vec![with_causes(error)];
+    }
+    let both = [read_config(dir).err(), read_folder_tensors(dir).err()];
+    let mut problems: Vec<String> = both
+        .iter()
+        .flatten()
+        .map(|error| with_causes(error))
+        .collect();
+    if problems.is_empty() {
+        problems.push(with_causes(error));
+    }
+    problems
+}
+
+/// An error with its causes on one line.
+pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let mut texts: Vec<String> = causes.map(ToString::to_string).collect();
+    texts.dedup();
+    texts.join(": ")
+}

@@ -1,0 +1,255 @@
+//! The verdict on one adapter folder.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use peft_core::file::{AdapterFolder, FileError, check_finite, read_folder};
+use peft_core::target::is_saved_module;
+use peft_core::{AdapterSpec, PeftError, Site, folder};
+use serde::Serialize;
+
+use super::model::ModelSites;
+use crate::commands::folder_problems::{file_problems, with_causes};
+use crate::commands::inspect::report::{Report, SiteReport, TensorReport};
+use crate::registry::METHODS;
+
+/// Everything there is to say about a folder.
+#[derive(Debug, Serialize)]
+pub(super) struct Verdict {
+    pub(super) folder: PathBuf,
+    /// No problems: the adapter can be used as it is.
+    pub(super) valid: bool,
+    /// Why it cannot be used, or not with this model.
+    pub(super) problems: Vec<String>,
+    /// What is probably not meant so.
+    pub(super) warnings: Vec<String>,
+    /// What is unusual and tolerated.
+    pub(super) notes: Vec<String>,
+    /// The facts, as `peft inspect` has them; null where the files could not be read.
+    pub(super) facts: Option<Report>,
+}
+
+impl Verdict {
+    /// Checks a folder, against a model where there is one.
+    pub(super) fn of(dir: &Path, model: Option<&ModelSites>) -> Self {
+        let mut verdict = Self {
+            folder: dir.to_owned(),
+            valid: false,
+            problems: vec![],
+            warnings: vec![],
+            notes: vec![],
+            facts: None,
+        };
+        match read_folder(dir) {
+            Err(error) => verdict.problems = file_problems(dir, &error),
+            Ok(folder) => match Report::new(dir, &folder) {
+                Err(error) => verdict.problems.push(format!("{error:#}")),
+                Ok(report) => verdict.judge(&folder, report, model),
+            },
+        }
+        verdict.valid = verdict.problems.is_empty();
+        verdict
+    }
+
+    fn judge(&mut self, folder: &AdapterFolder, report: Report, model: Option<&ModelSites>) {
+        let spec = self.spec(folder, &report);
+        self.problems.extend(report.problems.iter().cloned());
+        if let Err(FileError::NonFinite { tensors }) = check_finite(&folder.tensors) {
+            self.problems
+                .extend(tensors.iter().map(ToString::to_string));
+        }
+        if report.sites.is_empty() && report.method.is_some() {
+            self.problems
+                .push("the file has no tensors of an adapted layer".into());
+        }
+        self.warn(&report);
+        self.place_others(folder, &report);
+        if let Some(model) = model {
+            let (problems, warnings) = model.compare(&report, spec.as_ref());
+            self.problems.extend(problems);
+            self.warnings.extend(warnings);
+        }
+        self.notes.extend(report.notes.iter().cloned());
+        let unknown = report.unknown_fields.iter();
+        self.notes
+            .extend(unknown.map(|field| format!("unknown field `{field}` passed over")));
+        self.facts = Some(report);
+    }
+
+    /// What the configuration means to a loader; what it cannot mean is a problem.
+    fn spec(&mut self, adapter: &AdapterFolder, report: &Report) -> Option<AdapterSpec> {
+        self.problems.extend(report.unsupported.iter().cloned());
+        self.problems.extend(unselected(adapter, report));
+        match folder::spec_of(METHODS, &adapter.config) {
+            Ok(spec) => Some(spec),
+            Err(PeftError::Unsupported { problems }) => {
+                let new = problems
+                    .into_iter()
+                    .filter(|problem| !report.unsupported.contains(problem));
+                self.problems.extend(new);
+                None
+            }
+            Err(_unknown_method) if report.method.is_none() => None,
+            Err(error) => {
+                self.problems.push(error.to_string());
+                None
+            }
+        }
+    }
+
+    fn warn(&mut self, report: &Report) {
+        let untrained = report
+            .sites
+            .iter()
+            .filter(|site| site.does_nothing())
+            .count();
+        let all = report.sites.len();
+        if untrained > 0 {
+            let what = if untrained == all {
+                "the adapter changes nothing"
+            } else {
+                "no update there"
+            };
+            self.warnings.push(format!(
+                "A or B is all zero at {untrained} of {all} layers: {what}"
+            ));
+        }
+        let scales = report.sites.iter().flat_map(|site| &site.pairs);
+        if scales.clone().count() > 0 && scales.clone().all(|pair| pair.scale == 0.0) {
+            self.warnings
+                .push("the scale is zero: the adapter changes nothing".into());
+        }
+    }
+
+    /// Tensors outside the adapted layers: heads, trained biases, whole copies of base parameters; anything else
+    /// will not load.
+    fn place_others(&mut self, adapter: &AdapterFolder, report: &Report) {
+        if report.method.is_none() {
+            return;
+        }
+        for TensorReport { name, shape, .. } in &report.other_tensors {
+            let (module, tensor) = name.rsplit_once('.').unwrap_or(("", name));
+            let above =
+                ancestors(module).any(|path| is_saved_module(path, &report.modules_to_save));
+            let bias = tensor == "bias" && adapter.config.bias != "none";
+            if above || bias {
+                continue;
+            }
+            if tensor == "weight" {
+                self.notes.push(format!(
+                    "`{name}` {shape:?} is in no module of modules_to_save: a whole copy of a base parameter"
+                ));
+            } else {
+                self.problems.push(format!(
+                    "`{name}` {shape:?} belongs to no adapted layer and to no module of modules_to_save"
+                ));
+            }
+        }
+    }
+
+    /// Prints the verdict as text.
+    pub(super) fn print(&self) {
+        let folder = self.folder.display();
+        match (self.valid, self.warnings.len()) {
+            (false, _) => println!(
+                "{folder}: NOT VALID, {}",
+                counted(self.problems.len(), "problem")
+            ),
+            (true, 0) => println!("{folder}: valid"),
+            (true, count) => println!("{folder}: valid, {}", counted(count, "warning")),
+        }
+        if let Some(report) = &self.facts {
+            println!("  {}", summary(report));
+        }
+        let lists = [
+            ("problem", &self.problems),
+            ("warning", &self.warnings),
+            ("note", &self.notes),
+        ];
+        for (kind, lines) in lists {
+            for line in lines {
+                println!("  {kind}: {line}");
+            }
+        }
+    }
+}
+
+/// `a.b.c`, then `a.b`, then `a`.
+fn ancestors(module: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(module), |path| {
+        path.rsplit_once('.').map(|(above, _)| above)
+    })
+}
+
+/// Layers of the file that the configuration's own targets do not select, or what is wrong with the targets.
+fn unselected(adapter: &AdapterFolder, report: &Report) -> Vec<String> {
+    let Some(rules) = adapter.config.target_rules() else {
+        return vec![];
+    };
+    let site =
+        |site: &SiteReport| Site::new(&site.path, site.d_in.unwrap_or(0), site.d_out.unwrap_or(0));
+    let sites: Vec<Site> = report.sites.iter().map(site).collect();
+    if sites.is_empty() {
+        return rules
+            .check()
+            .err()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+    }
+    match rules.select(&sites, &[], &adapter.config.modules_to_save) {
+        Err(error) => vec![with_causes(&error)],
+        Ok(selection) => (0..sites.len())
+            .filter(|index| !selection.matched.contains(index))
+            .map(|index| {
+                let path = &sites[index].path;
+                format!(
+                    "`{path}`: the file has tensors for it, the configuration does not select it"
+                )
+            })
+            .collect(),
+    }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
+/// Method, rank, alpha, layers, type and norm on one line.
+fn summary(report: &Report) -> String {
+    let pairs = || report.sites.iter().flat_map(|site| &site.pairs);
+    let ranks: BTreeSet<usize> = report.sites.iter().map(|site| site.rank).collect();
+    let ranks: Vec<String> = ranks.iter().map(ToString::to_string).collect();
+    let norm = pairs()
+        .map(|pair| pair.norm_update.powi(2))
+        .sum::<f64>()
+        .sqrt();
+    let effective: Vec<f64> = pairs().filter_map(|pair| pair.effective_rank).collect();
+    let mean = effective.iter().sum::<f64>() / effective.len().max(1) as f64;
+    let dtypes: Vec<&str> = report.dtypes.keys().copied().collect();
+    let head: Vec<&str> = report
+        .other_tensors
+        .iter()
+        .map(|tensor| tensor.name.as_str())
+        .collect();
+    format!(
+        "{} on {} layers, rank {}, alpha {}, {}, ||update|| {norm:.3e}, mean effective rank {mean:.2}, head: {}",
+        report.method.unwrap_or("no known method"),
+        report.sites.len(),
+        if ranks.is_empty() {
+            "-".to_owned()
+        } else {
+            ranks.join("/")
+        },
+        report
+            .alpha
+            .map_or_else(|| "-".to_owned(), |alpha| alpha.to_string()),
+        dtypes.join("/"),
+        if head.is_empty() {
+            "none".to_owned()
+        } else {
+            head.join(", ")
+        },
+    )
+}

@@ -1,0 +1,126 @@
+//! Run files: settings that win, keys that are named, and any text at all.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn load(settings: &[&str]) -> Result<RunConfig> {
+    let settings: Vec<_> = settings.iter().map(|s| parse_setting(s).unwrap()).collect();
+    RunConfig::load(None, &settings)
+}
+
+#[test]
+fn later_settings_win_and_reach_every_table() {
+    let config = load(&[
+        "train.lr=1e-3",
+        "train.lr=0.5",
+        "adapter.options.dropout=0.1",
+        "model=a b",
+    ])
+    .unwrap();
+    assert_eq!(config.train.lr, 0.5);
+    assert_eq!(config.adapter.options["dropout"], 0.1);
+    assert_eq!(config.model, Path::new("a b"));
+}
+
+#[test]
+fn unknown_keys_are_all_named_with_the_nearest_known_one() {
+    let error = load(&["train.learning_rate=1", "adapter.rnak=4", "modle=x"])
+        .unwrap_err()
+        .to_string();
+    for part in [
+        "`train.learning_rate`",
+        "`adapter.rnak`: did you mean `rank`?",
+        "did you mean `model`?",
+    ] {
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+#[test]
+fn a_written_run_file_reads_back_as_the_same_run() {
+    let config = load(&[
+        "adapter.targets=[\"query\"]",
+        "adapter.rank_pattern={\"a.*b\"=3}",
+        "train.seed=7",
+    ])
+    .unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run.toml");
+    std::fs::write(&path, config.to_toml().unwrap()).unwrap();
+    let again = RunConfig::load(Some(&path), &[]).unwrap();
+    assert_eq!(again.to_toml().unwrap(), config.to_toml().unwrap());
+    assert_eq!(again.adapter.rank_pattern["a.*b"], 3);
+}
+
+#[test]
+fn senseless_values_are_refused_with_their_name() {
+    let error = format!("{:#}", load(&["train.batch_size=0"]).unwrap_err());
+    assert!(error.contains("batch_size"), "{error}");
+}
+
+/// Sections, keys and values of run files, and things that are none.
+fn line() -> impl Strategy<Value = String> {
+    let section = prop::sample::select(vec![
+        "[data]",
+        "[adapter]",
+        "[train]",
+        "[adapter.options]",
+        "[[x]]",
+        "[",
+        "",
+    ]);
+    let key = prop::sample::select(vec![
+        "task",
+        "model",
+        "out",
+        "metrics",
+        "rank",
+        "alpha",
+        "targets",
+        "layers",
+        "lr",
+        "epochs",
+        "batch_size",
+        "seed",
+        "train",
+        "columns",
+        "max_length",
+        "a.b",
+        "\"\"",
+        "x",
+    ]);
+    let value = prop::sample::select(vec![
+        "1",
+        "-1",
+        "1e-3",
+        "nan",
+        "inf",
+        "true",
+        "\"lora\"",
+        "[]",
+        "[1, 2]",
+        "[\"a\"]",
+        "{}",
+        "{a = 1}",
+        "9223372036854775807",
+        "'",
+    ]);
+    let setting = (key, value).prop_map(|(key, value)| format!("{key} = {value}"));
+    prop_oneof![1 => section.prop_map(str::to_owned), 4 => setting, 1 => "[ -~]{0,12}"]
+}
+
+proptest! {
+    #[test]
+    fn no_run_file_and_no_setting_panics(lines in prop::collection::vec(line(), 0..8), setting in "[ -~]{0,20}") {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run.toml");
+        std::fs::write(&path, lines.join("\n")).unwrap();
+        let settings: Vec<_> = parse_setting(&setting).into_iter().collect();
+        for settings in [&[][..], settings.as_slice()] {
+            if let Ok(config) = RunConfig::load(Some(&path), settings) {
+                prop_assert!(config.to_toml().is_ok());
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Claiming an output folder: one process at a time writes there.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::FileError;
+
+/// Name of the file that is locked. One that a killed process left behind is not locked any more and does no harm.
+const LOCK_FILE: &str = ".peft.lock";
+
+/// An output folder that no other process writes to. Dropping it ends the claim.
+#[derive(Debug)]
+#[must_use = "the claim ends when this is dropped"]
+pub struct FolderClaim {
+    file: File,
+    path: PathBuf,
+}
+
+/// Makes an output folder, with its parents, and claims it. A folder that holds anything is refused unless
+/// `overwrite` is set; nothing in it is removed.
+///
+/// # Errors
+///
+/// [`FileError::InUse`] while another process has the claim, [`FileError::Exists`] for a folder that holds something
+/// or a path that is a file, otherwise [`FileError::Io`].
+pub fn claim_folder(folder: &Path, overwrite: bool) -> Result<FolderClaim, FileError> {
+    if folder.exists() && !folder.is_dir() {
+        return Err(FileError::Exists {
+            path: folder.to_owned(),
+        });
+    }
+    let is_new = !folder.exists();
+    fs::create_dir_all(folder).map_err(FileError::io("create", folder))?;
+    let claim = FolderClaim::new(folder)?;
+    if !is_new && !overwrite && holds_anything(folder)? {
+        return Err(FileError::Exists {
+            path: folder.to_owned(),
+        });
+    }
+    Ok(claim)
+}
+
+impl FolderClaim {
+    fn new(folder: &Path) -> Result<Self, FileError> {
+        let path = folder.join(LOCK_FILE);
+        loop {
+            let file = OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(&path)
+                .map_err(FileError::io("create", &path))?;
+            match file.try_lock() {
+                Ok(()) => {}
+                // A file system without locks: the check for a folder that holds something must do.
+                Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
+                Err(TryLockError::WouldBlock) => {
+                    return Err(FileError::InUse {
+                        path: folder.to_owned(),
+                    });
+                }
+                Err(TryLockError::Error(source)) => {
+                    return Err(FileError::io("lock", &path)(source));
+                }
+            }
+            // The process that had the claim may have removed the file between our opening and locking it; then the
+            // lock is on a file without a name, which nobody else will see.
+            if is_at(&file, &path) {
+                return Ok(Self { file, path });
+            }
+        }
+    }
+}
+
+impl Drop for FolderClaim {
+    fn drop(&mut self) {
+        // Both may fail without harm: a lock ends with its process, and a file without a lock claims nothing.
+        fs::remove_file(&self.path).ok();
+        self.file.unlock().ok();
+    }
+}
+
+fn holds_anything(folder: &Path) -> Result<bool, FileError> {
+    let entries = fs::read_dir(folder).map_err(FileError::io("list", folder))?;
+    Ok(entries
+        .map_while(Result::ok)
+        .any(|entry| entry.file_name() != LOCK_FILE))
+}
+
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let place = |metadata: std::io::Result<fs::Metadata>| {
+        metadata
+            .map(|metadata| (metadata.dev(), metadata.ino()))
+            .ok()
+    };
+    let own = place(file.metadata());
+    own.is_some() && own == place(fs::metadata(path))
+}
+
+#[cfg(not(unix))]
+fn is_at(_file: &File, path: &Path) -> bool {
+    path.exists()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claimed_folder_is_refused_until_the_claim_ends() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("runs").join("a");
+        let claim = claim_folder(&folder, false).unwrap();
+        let error = claim_folder(&folder, true).unwrap_err();
+        assert!(matches!(error, FileError::InUse { .. }), "{error}");
+        drop(claim);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+        drop(claim_folder(&folder, false).unwrap());
+    }
+
+    #[test]
+    fn a_lock_file_that_a_killed_process_left_does_no_harm() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(LOCK_FILE), b"").unwrap();
+        drop(claim_folder(folder.path(), false).unwrap());
+    }
+
+    #[test]
+    fn a_folder_that_holds_something_is_refused_unless_allowed_and_keeps_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        fs::write(&path, b"x").unwrap();
+        for place in [folder.path(), path.as_path()] {
+            let error = claim_folder(place, false).unwrap_err();
+            assert!(matches!(error, FileError::Exists { .. }), "{error}");
+        }
+        drop(claim_folder(folder.path(), true).unwrap());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,30 @@
+//! Data files: every format and quoting, up to labelled examples.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use peft_train::data::{Format, LabelSet, Quoting, ReadOptions, Roles, read_table};
+
+#[path = "../src/scratch.rs"]
+mod scratch;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some((choice, content)) = bytes.split_first() else {
+        return;
+    };
+    let format = [Format::Csv, Format::Tsv, Format::Jsonl, Format::Json][usize::from(choice & 3)];
+    let quoting = [Quoting::Auto, Quoting::None, Quoting::Double, Quoting::Auto][usize::from(choice >> 2 & 3)];
+    let columns = (choice & 16 != 0).then(|| vec!["text".to_owned(), "label".to_owned()]);
+    let options = ReadOptions {
+        format: Some(format),
+        quoting,
+        columns,
+        ..ReadOptions::default()
+    };
+    scratch::with_file(content, |path| {
+        let Ok(table) = read_table(path, &options) else {
+            return;
+        };
+        assert!(table.rows.iter().all(|row| row.cells.len() == table.columns.len()));
+        let _labels = LabelSet::fit(&table, &Roles::default());
+    });
+});

@@ -1,0 +1,25 @@
+//! The bytes of an input as a file, for readers that take a path.
+
+use std::cell::RefCell;
+use std::fs;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+thread_local! {
+    static FOLDER: RefCell<Option<TempDir>> = const { RefCell::new(None) };
+}
+
+/// Calls `read` with the path of a file that holds `bytes`, in memory where the system has such a folder.
+pub fn with_file(bytes: &[u8], read: impl FnOnce(&Path)) {
+    FOLDER.with_borrow_mut(|folder| {
+        let folder = folder.get_or_insert_with(|| {
+            let memory = Path::new("/dev/shm");
+            let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+            made.expect("a temporary folder can be made")
+        });
+        let path = folder.path().join("input");
+        fs::write(&path, bytes).expect("the temporary folder is writable");
+        read(&path);
+    });
+}
