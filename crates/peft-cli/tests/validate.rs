@@ -241,3 +241,25 @@ fn every_folder_that_python_wrote_for_the_tests_is_valid() {
     }
     assert!(valid >= 15, "{valid}");
 }
+
+#[test]
+fn folders_of_every_method_are_valid() {
+    let golden =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../peft-decompose/tests/golden");
+    let folders = |dir: &std::path::Path| {
+        let entries = std::fs::read_dir(dir).unwrap();
+        entries
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.is_dir())
+            .collect::<Vec<_>>()
+    };
+    let mut methods = std::collections::BTreeSet::new();
+    for path in folders(&golden).iter().flat_map(|method| folders(method)) {
+        let verdict = verdict(&[path.to_str().unwrap()]);
+        assert_eq!(list(&verdict, "problems"), [""; 0], "{}", path.display());
+        methods.insert(verdict["facts"]["method"].as_str().unwrap().to_owned());
+    }
+    for method in ["dora", "bora", "svfit", "pissa", "olora"] {
+        assert!(methods.contains(method), "{method} is not in {methods:?}");
+    }
+}
