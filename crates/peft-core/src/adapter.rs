@@ -110,6 +110,11 @@ pub trait Adapter: Module + Sync + 'static {
     /// The reason, when the forward depends on the input and no single weight exists.
     fn effective_weight(&self, weight: Tensor<2>) -> Result<Tensor<2>, &'static str>;
 
+    /// Whether the layer's own product is of no use to the adapter, which computes the whole output by itself.
+    fn replaces_base(&self) -> bool {
+        false
+    }
+
     /// The bias that goes with the effective weight, shape `[d_out]`; most methods leave it alone.
     fn effective_bias(&self, bias: Tensor<1>) -> Tensor<1> {
         bias

@@ -91,6 +91,10 @@ impl Adapter for TrainedCopy {
         self.add_bias(x.matmul(self.weight.val()))
     }
 
+    fn replaces_base(&self) -> bool {
+        true
+    }
+
     fn effective_weight(&self, weight: Tensor<2>) -> Result<Tensor<2>, &'static str> {
         Ok(self.weight.val().cast(weight.dtype()))
     }

@@ -51,11 +51,11 @@ impl AdaptedEmbedding {
         };
         batch = ids.dims()[0];
         let flat = ids.reshape([batch * seq, 1]);
-        let y = rows.each(flat, |name, ids| {
+        let parts = rows.split(flat).into_iter().map(|(name, ids)| {
             let adapter = name.and_then(|name| Some((name, self.table.adapter(name)?, 1.0)));
             self.lookup(ids, adapter.into_iter())
         });
-        y.reshape([batch, seq, dim])
+        rows.join(parts.collect()).reshape([batch, seq, dim])
     }
 
     /// Rows of the table with the deltas of some adapters, shape `[ids, dim]`.

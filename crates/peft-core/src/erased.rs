@@ -69,6 +69,12 @@ impl AnyAdapter {
         self.0.effective_weight(weight)
     }
 
+    /// See [`Adapter::replaces_base`].
+    #[must_use]
+    pub fn replaces_base(&self) -> bool {
+        self.0.replaces_base()
+    }
+
     /// See [`Adapter::effective_bias`].
     #[must_use]
     pub fn effective_bias(&self, bias: Tensor<1>) -> Tensor<1> {
@@ -163,6 +169,7 @@ trait Erased: Debug + Send + Sync {
     ) -> Tensor<2>;
     fn forward(&self, x: Tensor<2>, base: &BaseLinear<'_>, pass: &mut Pass<'_>) -> Tensor<2>;
     fn effective_weight(&self, weight: Tensor<2>) -> Result<Tensor<2>, &'static str>;
+    fn replaces_base(&self) -> bool;
     fn effective_bias(&self, bias: Tensor<1>) -> Tensor<1>;
     fn lookup(&self, ids: Tensor<1, Int>, base: &BaseLinear<'_>) -> Option<Tensor<2>>;
     fn pairs(&self) -> Vec<FactorPair>;
@@ -203,6 +210,9 @@ impl<A: Adapter> Erased for A {
     }
     fn effective_weight(&self, weight: Tensor<2>) -> Result<Tensor<2>, &'static str> {
         Adapter::effective_weight(self, weight)
+    }
+    fn replaces_base(&self) -> bool {
+        Adapter::replaces_base(self)
     }
     fn effective_bias(&self, bias: Tensor<1>) -> Tensor<1> {
         Adapter::effective_bias(self, bias)

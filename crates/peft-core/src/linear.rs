@@ -77,10 +77,28 @@ impl AdaptedLinear {
             let active: Vec<Chosen<'_>> = self.active_adapters().collect();
             return self.through(x, &active, pass);
         };
-        rows.each(x, |name, x| {
-            let chosen = name.and_then(|name| Some((name, self.adapter(name)?, 1.0)));
-            self.through(x, chosen.as_slice(), pass)
-        })
+        let named = |name: Option<&str>| self.adapter(name?);
+        if rows
+            .names()
+            .filter_map(|name| named(Some(name)))
+            .any(AnyAdapter::replaces_base)
+        {
+            let parts = rows.split(x).into_iter().map(|(name, x)| {
+                let chosen = name.and_then(|name| Some((name, self.adapter(name)?, 1.0)));
+                self.through(x, chosen.as_slice(), pass)
+            });
+            return rows.join(parts.collect());
+        }
+        let (base, stored) = (self.base(), x.dtype());
+        let x = cast(x, DType::F32);
+        let product = base.product(x.clone());
+        let products = rows.split(product.clone());
+        let parts = rows.split(x).into_iter().zip(products);
+        let deltas = parts.map(|((name, x), (_, product))| match named(name) {
+            Some(adapter) => adapter.delta(x, &product, &base, pass),
+            None => product.zeros_like(),
+        });
+        cast(base.add_bias(product + rows.join(deltas.collect())), stored)
     }
 
     /// The layer's output with these adapters, by the shortest way.

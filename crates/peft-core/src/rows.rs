@@ -5,8 +5,9 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 /// Which adapter each row of a batch goes through; `None` is the base model.
 ///
-/// Every layer runs each adapter once, over its rows together, and puts the results back in the order of the batch:
-/// `y[i] = adapter_of(i)(x[i])`. Rows that follow one another need no copying to be brought together.
+/// Every layer runs its frozen part once over the whole batch and each adapter once over its rows together, and puts
+/// the results back in the order of the batch: `y[i] = adapter_of(i)(x[i])`. Rows that follow one another need no
+/// copying to be brought together.
 #[derive(Debug)]
 pub struct RowAdapters {
     len: usize,
@@ -89,12 +90,8 @@ impl RowAdapters {
             .filter_map(|group| group.adapter.as_deref())
     }
 
-    /// Runs each group's rows of `x [rows * k, d]` and returns the results `[rows * k, d_out]` in the order of `x`.
-    pub(crate) fn each<K: Basic>(
-        &self,
-        x: Tensor<2, K>,
-        mut run: impl FnMut(Option<&str>, Tensor<2, K>) -> Tensor<2>,
-    ) -> Tensor<2> {
+    /// The rows of each group of `x [rows * k, d]`, with the name of its adapter.
+    pub(crate) fn split<K: Basic>(&self, x: Tensor<2, K>) -> Vec<(Option<&str>, Tensor<2, K>)> {
         let [rows, d] = x.dims();
         assert!(
             self.len > 0 && rows % self.len == 0,
@@ -103,23 +100,26 @@ impl RowAdapters {
         );
         let each = rows / self.len;
         let x = x.reshape([self.len, each * d]);
-        let parts = self
-            .groups
+        self.groups
             .iter()
             .map(|group| {
                 let (count, part) = group.items.take(x.clone());
-                run(group.adapter.as_deref(), part.reshape([count * each, d]))
+                (group.adapter.as_deref(), part.reshape([count * each, d]))
             })
-            .collect();
+            .collect()
+    }
+
+    /// Puts the groups' results `[rows_of_group * k, d]`, in the order of [`Self::split`], into the order of the batch.
+    pub(crate) fn join(&self, parts: Vec<Tensor<2>>) -> Tensor<2> {
         let joined = Tensor::cat(parts, 0);
         let Some(inverse) = &self.inverse else {
             return joined;
         };
-        let [_, d_out] = joined.dims();
+        let [rows, d] = joined.dims();
         joined
-            .reshape([self.len, each * d_out])
+            .reshape([self.len, rows / self.len * d])
             .select(0, inverse.clone())
-            .reshape([rows, d_out])
+            .reshape([rows, d])
     }
 }
 
