@@ -3,7 +3,7 @@
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::Device;
 use criterion::{Criterion, Throughput};
-use peft_benches::{ADAPTER, Adapted, ROWS, TOKENS, base, batch};
+use peft_benches::{ADAPTER, Adapted, base, batch_of};
 use peft_core::lora::LORA;
 use peft_core::{AdapterSpec, MethodEntry, Pass, attach};
 use peft_decompose::bora::BORA;
@@ -12,6 +12,10 @@ use peft_decompose::olora::OLORA;
 use peft_decompose::pissa::PISSA;
 use peft_decompose::svfit::SVFIT;
 use peft_models::{SequenceClassifier, TokenBatch};
+
+/// The batch on which the methods are compared: long enough that the products decide.
+const ROWS: usize = 16;
+const TOKENS: usize = 128;
 
 /// Methods and what they adapt: LoRA first, as the measure of its group.
 const METHODS: [(Adapted, &[&MethodEntry]); 2] = [
@@ -44,7 +48,7 @@ fn step(
 fn main() {
     let mut criterion = Criterion::default().sample_size(10).configure_from_args();
     let device = Device::default().autodiff();
-    let batch = batch(&device);
+    let batch = batch_of(ROWS, TOKENS, &device);
     for (adapted, entries) in METHODS {
         let group = adapted.label().trim_start_matches("lora-");
         let mut group = criterion.benchmark_group(format!("methods/{group}"));

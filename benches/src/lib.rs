@@ -113,9 +113,15 @@ pub fn base(device: &Device) -> Loaded<SequenceClassifier> {
 /// A batch of [`ROWS`] sequences of [`TOKENS`] tokens without padding.
 #[must_use]
 pub fn batch(device: &Device) -> TokenBatch {
+    batch_of(ROWS, TOKENS, device)
+}
+
+/// A batch of `rows` sequences of `tokens` tokens without padding.
+#[must_use]
+pub fn batch_of(rows: usize, tokens: usize, device: &Device) -> TokenBatch {
     let token = |row: usize, column: usize| (row * 131 + column * 29) as u32 % VOCABULARY;
-    let rows: Vec<Vec<u32>> = (0..ROWS)
-        .map(|row| (0..TOKENS).map(|column| token(row, column)).collect())
+    let rows: Vec<Vec<u32>> = (0..rows)
+        .map(|row| (0..tokens).map(|column| token(row, column)).collect())
         .collect();
     TokenBatch::new(&rows, None, 0, device).expect("every row has tokens")
 }
