@@ -3,17 +3,21 @@
 //! Burn's visitors and mappers have methods generic over the rank, so they cannot be trait objects. The bridge
 //! erases each parameter to `dyn Any` on the way out of the concrete adapter and restores its rank on the other side.
 
+mod bridge;
+
 use std::any::Any;
 use std::fmt::Debug;
 
 use burn::module::{
     Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor,
-    Param,
 };
 use burn::tensor::{Device, Int, Tensor};
 
 use crate::adapter::{Adapter, BaseLinear, FactorPair, TensorName};
 use crate::pass::Pass;
+use bridge::{
+    EraseMapper, EraseVisitor, ErasedMapper, ErasedVisitor, RestoreMapper, RestoreVisitor,
+};
 
 /// Any method's adapter for one site.
 #[derive(Debug)]
@@ -255,105 +259,5 @@ impl<A: Adapter> Erased for A {
     }
     fn map_erased(self: Box<Self>, mapper: &mut dyn ErasedMapper) -> Box<dyn Erased> {
         Box::new(Module::map(*self, &mut EraseMapper(mapper)))
-    }
-}
-
-trait ErasedVisitor {
-    fn float(&mut self, param: &dyn Any);
-    fn enter(&mut self, name: &str, container: &str);
-    fn exit(&mut self, name: &str, container: &str);
-}
-
-trait ErasedMapper {
-    fn float(&mut self, param: Box<dyn Any>) -> Box<dyn Any>;
-    fn enter(&mut self, name: &str, container: &str);
-    fn exit(&mut self, name: &str, container: &str);
-}
-
-struct EraseVisitor<'a>(&'a mut dyn ErasedVisitor);
-
-impl ModuleVisitor for EraseVisitor<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.0.float(param);
-    }
-    fn enter_module(&mut self, name: &str, container_type: &str) {
-        self.0.enter(name, container_type);
-    }
-    fn exit_module(&mut self, name: &str, container_type: &str) {
-        self.0.exit(name, container_type);
-    }
-}
-
-struct EraseMapper<'a>(&'a mut dyn ErasedMapper);
-
-impl ModuleMapper for EraseMapper<'_> {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        *self
-            .0
-            .float(Box::new(param))
-            .downcast()
-            .expect("a mapper returns a parameter of the rank it was given")
-    }
-    fn enter_module(&mut self, name: &str, container_type: &str) {
-        self.0.enter(name, container_type);
-    }
-    fn exit_module(&mut self, name: &str, container_type: &str) {
-        self.0.exit(name, container_type);
-    }
-}
-
-struct RestoreVisitor<'a, V>(&'a mut V);
-
-impl<V: ModuleVisitor> RestoreVisitor<'_, V> {
-    fn try_rank<const D: usize>(&mut self, param: &dyn Any) -> bool {
-        let found = param.downcast_ref::<Param<Tensor<D>>>();
-        if let Some(param) = found {
-            self.0.visit_float(param);
-        }
-        found.is_some()
-    }
-}
-
-impl<V: ModuleVisitor> ErasedVisitor for RestoreVisitor<'_, V> {
-    fn float(&mut self, param: &dyn Any) {
-        let known = self.try_rank::<1>(param)
-            || self.try_rank::<2>(param)
-            || self.try_rank::<3>(param)
-            || self.try_rank::<4>(param);
-        assert!(known, "an adapter's parameters have rank 1 to 4");
-    }
-    fn enter(&mut self, name: &str, container: &str) {
-        self.0.enter_module(name, container);
-    }
-    fn exit(&mut self, name: &str, container: &str) {
-        self.0.exit_module(name, container);
-    }
-}
-
-struct RestoreMapper<'a, M>(&'a mut M);
-
-impl<M: ModuleMapper> RestoreMapper<'_, M> {
-    fn try_rank<const D: usize>(
-        &mut self,
-        param: Box<dyn Any>,
-    ) -> Result<Box<dyn Any>, Box<dyn Any>> {
-        let param = param.downcast::<Param<Tensor<D>>>()?;
-        Ok(Box::new(self.0.map_float(*param)))
-    }
-}
-
-impl<M: ModuleMapper> ErasedMapper for RestoreMapper<'_, M> {
-    fn float(&mut self, param: Box<dyn Any>) -> Box<dyn Any> {
-        self.try_rank::<1>(param)
-            .or_else(|param| self.try_rank::<2>(param))
-            .or_else(|param| self.try_rank::<3>(param))
-            .or_else(|param| self.try_rank::<4>(param))
-            .expect("an adapter's parameters have rank 1 to 4")
-    }
-    fn enter(&mut self, name: &str, container: &str) {
-        self.0.enter_module(name, container);
-    }
-    fn exit(&mut self, name: &str, container: &str) {
-        self.0.exit_module(name, container);
     }
 }
