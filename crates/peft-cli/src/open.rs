@@ -9,7 +9,7 @@ use peft_core::{AttachReport, ParamNames, PeftError, folder, select_adapters};
 use peft_models::{Family, Loaded, ModelConfig, SequenceClassifier, load_classifier_with};
 use peft_train::data::LabelSet;
 
-use crate::adapter_arg::{AdapterArg, BASE};
+use crate::adapter_arg::{AdapterArg, BASE, WeightArg};
 use crate::data::Input;
 use crate::registry::METHODS;
 use crate::run::LABELS_FILE;
@@ -198,17 +198,39 @@ impl Answering {
         }
         let found = self.adapters.iter().find(|adapter| adapter.name == name);
         let Some(found) = found else {
-            let known: Vec<&str> = self
-                .adapters
-                .iter()
-                .map(|known| known.name.as_str())
-                .collect();
             bail!(crate::Usage(format!(
                 "no adapter named `{name}`; expected `{BASE}` or one of: {}",
-                known.join(", ")
+                self.names()
             )));
         };
         Ok(Some(found))
+    }
+
+    /// The names of the adapters, for messages.
+    #[must_use]
+    pub fn names(&self) -> String {
+        let names: Vec<&str> = self
+            .adapters
+            .iter()
+            .map(|known| known.name.as_str())
+            .collect();
+        names.join(", ")
+    }
+
+    /// The model with the sum of these adapters active, and the first of them, whose label names apply.
+    ///
+    /// # Errors
+    /// When there is none of a name.
+    pub fn with_sum(
+        &self,
+        first: &WeightArg,
+        terms: &[WeightArg],
+    ) -> Result<(SequenceClassifier, Option<&OpenedAdapter>)> {
+        let weights: Vec<(&str, f64)> = terms
+            .iter()
+            .map(|term| (term.name.as_str(), term.weight))
+            .collect();
+        Ok((self.with_active(&weights)?, self.adapter(&first.name)?))
     }
 
     /// The model with exactly these adapters active.

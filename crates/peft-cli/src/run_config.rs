@@ -187,6 +187,12 @@ impl RunConfig {
                 unknown.join("\n")
             )));
         }
+        let table = toml::Value::Table(table);
+        if let Some(key) = not_finite(&table, "") {
+            bail!(crate::Usage(format!(
+                "setting `{key}`: expected a finite number, found NaN or infinity"
+            )));
+        }
         let config: Self = table.try_into().context("in the settings of the run")?;
         config.train.check()?;
         Ok(config)
@@ -240,6 +246,18 @@ fn set(table: &mut toml::Table, key: &str, value: toml::Value) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The key of a number that is NaN or infinite: no setting means one, and results in JSON cannot hold it.
+fn not_finite(value: &toml::Value, path: &str) -> Option<String> {
+    match value {
+        toml::Value::Float(number) if !number.is_finite() => Some(path.to_owned()),
+        toml::Value::Array(items) => items.iter().find_map(|item| not_finite(item, path)),
+        toml::Value::Table(table) => table.iter().find_map(|(key, value)| {
+            not_finite(value, format!("{path}.{key}").trim_start_matches('.'))
+        }),
+        _ => None,
+    }
 }
 
 fn unknown_keys(given: &toml::Value, known: &Value, path: &str) -> Vec<String> {

@@ -65,6 +65,19 @@ pub struct TensorName {
     pub trains: bool,
 }
 
+impl TensorName {
+    /// A tensor that trains.
+    #[must_use]
+    pub const fn trained(field: &'static str, file: &'static str, layout: Layout) -> Self {
+        Self {
+            field,
+            file,
+            layout,
+            trains: true,
+        }
+    }
+}
+
 /// A low-rank pair inside an adapter: `delta = scale * a b`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FactorPair {

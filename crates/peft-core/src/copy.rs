@@ -48,20 +48,10 @@ impl TrainedCopy {
     }
 }
 
-const BIAS: TensorName = TensorName {
-    field: "bias",
-    file: "bias",
-    layout: Layout::AsIs,
-    trains: true,
-};
+const BIAS: TensorName = TensorName::trained("bias", "bias", Layout::AsIs);
 
 const fn weight(layout: Layout) -> TensorName {
-    TensorName {
-        field: "weight",
-        file: "weight",
-        layout,
-        trains: true,
-    }
+    TensorName::trained("weight", "weight", layout)
 }
 
 static TRANSPOSED: [TensorName; 2] = [weight(Layout::Transposed), BIAS];

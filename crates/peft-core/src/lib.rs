@@ -28,6 +28,7 @@ pub mod merge;
 mod method;
 mod names;
 mod observe;
+pub mod options;
 mod pass;
 pub mod reparam;
 mod rows;

@@ -10,7 +10,8 @@
 //! Deviation from the paper, shared with Hugging Face PEFT: `A` is Kaiming-uniform rather than Gaussian by default.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Int, Tensor, TensorData};
+use rand::Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -21,6 +22,7 @@ use crate::file::PeftConfig;
 use crate::init;
 use crate::method::{Method, MethodEntry, Slot};
 use crate::names::Layout;
+use crate::options::{as_map, check_dropout, refuse_unreadable};
 use crate::pass::Pass;
 use crate::site::{Site, SiteKind};
 
@@ -43,6 +45,16 @@ impl Scaling {
             Self::RankStabilized => alpha / (rank as f64).sqrt(),
         }
     }
+
+    /// How a folder's configuration scales the product.
+    #[must_use]
+    pub fn of(config: &PeftConfig) -> Self {
+        if config.use_rslora {
+            Self::RankStabilized
+        } else {
+            Self::Standard
+        }
+    }
 }
 
 /// Initial value of `A` at linear layers; `B` is zero in each, so that training starts at exactly the base.
@@ -54,6 +66,17 @@ pub enum LoraInit {
     Kaiming,
     /// Normal with standard deviation `1/rank`.
     Gaussian,
+}
+
+impl LoraInit {
+    /// The values of `A [d_in, rank]`.
+    #[must_use]
+    pub fn draw(self, d_in: usize, rank: usize, rng: &mut impl Rng) -> TensorData {
+        match self {
+            Self::Kaiming => init::kaiming_uniform(d_in, rank, rng),
+            Self::Gaussian => init::gaussian(d_in, rank, 1.0 / rank as f64, rng),
+        }
+    }
 }
 
 /// LoRA with its options.
@@ -110,10 +133,7 @@ struct Options {
 }
 
 fn default_options() -> Map<String, Value> {
-    match serde_json::to_value(Options::default()) {
-        Ok(Value::Object(map)) => map,
-        _ => Map::new(),
-    }
+    as_map(&Options::default())
 }
 
 fn is_plain_lora(config: &PeftConfig) -> bool {
@@ -127,15 +147,7 @@ impl Lora {
         options: &Map<String, Value>,
     ) -> Result<Box<dyn Method>, PeftError> {
         let Options { dropout, init } = MethodEntry::parse(entry.id, options)?;
-        if !(0.0..1.0).contains(&dropout) {
-            return Err(PeftError::Option {
-                method: entry.id,
-                option: "dropout".into(),
-                problem: format!(
-                    "expected a probability from 0 up to, but not including, 1; found {dropout}"
-                ),
-            });
-        }
+        check_dropout(entry.id, dropout)?;
         Ok(Box::new(Self {
             dropout,
             init,
@@ -144,14 +156,7 @@ impl Lora {
     }
 
     fn from_config(scaling: Scaling, config: &PeftConfig) -> Result<Box<dyn Method>, PeftError> {
-        let problems: Vec<String> = config
-            .unsupported_for_lora()
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        if !problems.is_empty() {
-            return Err(PeftError::Unsupported { problems });
-        }
+        refuse_unreadable(config)?;
         Ok(Box::new(Self {
             dropout: config.lora_dropout,
             init: LoraInit::Kaiming,
@@ -176,14 +181,7 @@ impl Method for Lora {
                 init::zeros(d_in, rank),
                 init::gaussian(rank, d_out, 1.0, &mut rng),
             ),
-            (_, LoraInit::Kaiming) => (
-                init::kaiming_uniform(d_in, rank, &mut rng),
-                init::zeros(rank, d_out),
-            ),
-            (_, LoraInit::Gaussian) => (
-                init::gaussian(d_in, rank, 1.0 / rank as f64, &mut rng),
-                init::zeros(rank, d_out),
-            ),
+            (_, start) => (start.draw(d_in, rank, &mut rng), init::zeros(rank, d_out)),
         };
         Ok(AnyAdapter::new(LoraAdapter {
             a: slot.trainable("a", a),
@@ -234,19 +232,13 @@ pub struct LoraAdapter {
     pub kind: SiteKind,
 }
 
-const fn factor(field: &'static str, file: &'static str) -> TensorName {
-    TensorName {
-        field,
-        file,
-        layout: Layout::Transposed,
-        trains: true,
-    }
-}
-
-static LINEAR: [TensorName; 2] = [factor("a", "lora_A.weight"), factor("b", "lora_B.weight")];
+static LINEAR: [TensorName; 2] = [
+    TensorName::trained("a", "lora_A.weight", Layout::Transposed),
+    TensorName::trained("b", "lora_B.weight", Layout::Transposed),
+];
 static EMBEDDING: [TensorName; 2] = [
-    factor("a", "lora_embedding_A"),
-    factor("b", "lora_embedding_B"),
+    TensorName::trained("a", "lora_embedding_A", Layout::Transposed),
+    TensorName::trained("b", "lora_embedding_B", Layout::Transposed),
 ];
 
 impl Adapter for LoraAdapter {

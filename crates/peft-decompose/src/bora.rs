@@ -18,6 +18,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use peft_core::file::PeftConfig;
 use peft_core::lora::{LoraInit, Scaling};
+use peft_core::options::{as_map, check_dropout};
 use peft_core::{
     Adapter, AnyAdapter, BaseLinear, FactorPair, Layout, Method, MethodEntry, Pass, PeftError,
     Site, Slot, TensorName,
@@ -28,7 +29,7 @@ use serde_json::{Map, Value, json};
 
 use crate::factors::Factors;
 use crate::norms::{Side, Sum, checked_squares, norm, squares};
-use crate::options::{as_map, check_dropout, check_format_version, own_option, scaling_of};
+use crate::options::{check_format_version, own_option};
 
 /// Which norms are constants in the backward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -109,7 +110,7 @@ impl Bora {
         Ok(Box::new(Self {
             dropout: config.lora_dropout,
             init: LoraInit::Kaiming,
-            scaling: scaling_of(config),
+            scaling: Scaling::of(config),
             detach: own_option(BORA.id, config, "detach")?,
             order: own_option(BORA.id, config, "order")?,
         }))
@@ -243,34 +244,16 @@ impl BoraAdapter {
     }
 }
 
+static TENSORS: [TensorName; 4] = [
+    Factors::A,
+    Factors::B,
+    TensorName::trained("rows", "bora_magnitude_rows", Layout::AsIs),
+    TensorName::trained("columns", "bora_magnitude_columns", Layout::AsIs),
+];
+
 impl Adapter for BoraAdapter {
     fn tensors(&self) -> &'static [TensorName] {
-        &[
-            TensorName {
-                field: "factors.a",
-                file: "lora_A.weight",
-                layout: Layout::Transposed,
-                trains: true,
-            },
-            TensorName {
-                field: "factors.b",
-                file: "lora_B.weight",
-                layout: Layout::Transposed,
-                trains: true,
-            },
-            TensorName {
-                field: "rows",
-                file: "bora_magnitude_rows",
-                layout: Layout::AsIs,
-                trains: true,
-            },
-            TensorName {
-                field: "columns",
-                file: "bora_magnitude_columns",
-                layout: Layout::AsIs,
-                trains: true,
-            },
-        ]
+        &TENSORS
     }
 
     fn delta(

@@ -12,6 +12,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use peft_core::file::PeftConfig;
 use peft_core::lora::{LoraInit, Scaling};
+use peft_core::options::{as_map, check_dropout, refuse_unreadable};
 use peft_core::{
     Adapter, AnyAdapter, BaseLinear, FactorPair, Layout, Method, MethodEntry, Pass, PeftError,
     Site, Slot, TensorName,
@@ -22,7 +23,6 @@ use serde_json::{Map, Value, json};
 
 use crate::factors::Factors;
 use crate::norms::{Side, checked_squares, in_f32, norm, squares};
-use crate::options::{as_map, check_dropout, refuse_unreadable, scaling_of};
 
 /// DoRA with its options.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -87,7 +87,7 @@ impl Dora {
         Ok(Box::new(Self {
             dropout: config.lora_dropout,
             init: LoraInit::Kaiming,
-            scaling: scaling_of(config),
+            scaling: Scaling::of(config),
             axis,
         }))
     }
@@ -166,28 +166,15 @@ impl DoraAdapter {
     }
 }
 
+static TENSORS: [TensorName; 3] = [
+    Factors::A,
+    Factors::B,
+    TensorName::trained("magnitude", "lora_magnitude_vector", Layout::AsIs),
+];
+
 impl Adapter for DoraAdapter {
     fn tensors(&self) -> &'static [TensorName] {
-        &[
-            TensorName {
-                field: "factors.a",
-                file: "lora_A.weight",
-                layout: Layout::Transposed,
-                trains: true,
-            },
-            TensorName {
-                field: "factors.b",
-                file: "lora_B.weight",
-                layout: Layout::Transposed,
-                trains: true,
-            },
-            TensorName {
-                field: "magnitude",
-                file: "lora_magnitude_vector",
-                layout: Layout::AsIs,
-                trains: true,
-            },
-        ]
+        &TENSORS
     }
 
     fn delta(

@@ -3,7 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use peft_core::lora::{LoraInit, Scaling};
-use peft_core::{FactorPair, Slot, init};
+use peft_core::{FactorPair, Layout, Slot, TensorName, init};
 
 use crate::norms::{Sum, in_f32};
 
@@ -19,14 +19,17 @@ pub struct Factors {
 }
 
 impl Factors {
+    /// The tensor of `A` in files.
+    pub(crate) const A: TensorName =
+        TensorName::trained("factors.a", "lora_A.weight", Layout::Transposed);
+    /// The tensor of `B` in files.
+    pub(crate) const B: TensorName =
+        TensorName::trained("factors.b", "lora_B.weight", Layout::Transposed);
+
     /// LoRA's start: random `A`, `B = 0`.
     pub(crate) fn start(slot: &Slot<'_>, start: LoraInit, scaling: Scaling) -> Self {
         let (d_in, rank) = (slot.site.d_in, slot.rank);
-        let mut rng = slot.rng();
-        let a = match start {
-            LoraInit::Kaiming => init::kaiming_uniform(d_in, rank, &mut rng),
-            LoraInit::Gaussian => init::gaussian(d_in, rank, 1.0 / rank as f64, &mut rng),
-        };
+        let a = start.draw(d_in, rank, &mut slot.rng());
         Self {
             a: slot.trainable("factors.a", a),
             b: slot.trainable("factors.b", init::zeros(rank, slot.site.d_out)),

@@ -7,10 +7,10 @@
 //! Folders are written as LoRA of twice the rank. Folders of Hugging Face PEFT with `init_lora_weights = "olora"`, which hold `A` and `B`
 //! alone, are read by factoring the base again, as PEFT does.
 
+use peft_core::options::as_map;
 use peft_core::{AnyAdapter, Method, MethodEntry, PeftError, Site, Slot, StoredMethod};
 use serde_json::{Map, Value};
 
-use crate::options::as_map;
 use crate::relative::RelativeOptions;
 use crate::svd::orthonormal;
 

@@ -1,42 +1,8 @@
-//! Settings of methods: as JSON fields, from configurations, and what is refused.
+//! Settings that only folders of this project's own formats have.
 
 use peft_core::PeftError;
 use peft_core::file::PeftConfig;
-use peft_core::lora::Scaling;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
-
-/// The fields of a value that serialises as an object.
-pub(crate) fn as_map(value: &impl Serialize) -> Map<String, Value> {
-    match serde_json::to_value(value) {
-        Ok(Value::Object(map)) => map,
-        _ => Map::new(),
-    }
-}
-
-/// Refuses a dropout probability outside `[0, 1)`.
-pub(crate) fn check_dropout(method: &'static str, dropout: f64) -> Result<(), PeftError> {
-    if (0.0..1.0).contains(&dropout) {
-        return Ok(());
-    }
-    Err(PeftError::Option {
-        method,
-        option: "dropout".into(),
-        problem: format!(
-            "expected a probability from 0 up to, but not including, 1; found {dropout}"
-        ),
-    })
-}
-
-/// How a configuration scales the low-rank product.
-pub(crate) fn scaling_of(config: &PeftConfig) -> Scaling {
-    if config.use_rslora {
-        Scaling::RankStabilized
-    } else {
-        Scaling::Standard
-    }
-}
 
 /// A field of a method's own in a configuration; its default where the field is missing or null.
 ///
@@ -74,19 +40,5 @@ pub(crate) fn check_format_version(
             )],
         }),
         _ => Ok(()),
-    }
-}
-
-/// Refuses a configuration of LoRA's family whose features would be misread if they were passed over.
-pub(crate) fn refuse_unreadable(config: &PeftConfig) -> Result<(), PeftError> {
-    let problems: Vec<String> = config
-        .unsupported_for_lora()
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    if problems.is_empty() {
-        Ok(())
-    } else {
-        Err(PeftError::Unsupported { problems })
     }
 }

@@ -9,14 +9,13 @@ use burn::module::{Module, Param, ParamId};
 use burn::tensor::{Tensor, TensorData};
 use peft_core::file::PeftConfig;
 use peft_core::lora::{Lora, LoraAdapter, LoraInit, Scaling};
+use peft_core::options::{as_map, check_dropout};
 use peft_core::{
     Adapter, AnyAdapter, BaseLinear, FactorPair, Layout, MethodEntry, Pass, PeftError, SiteKind,
     Slot, StoredMethod, TensorName,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-
-use crate::options::{as_map, check_dropout, scaling_of};
 
 /// Options of every method with such a start.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -72,7 +71,7 @@ impl RelativeOptions {
         check_dropout(method, config.lora_dropout)?;
         Ok(Self {
             dropout: config.lora_dropout,
-            scaling: scaling_of(config),
+            scaling: Scaling::of(config),
         })
     }
 

@@ -10,6 +10,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData};
 use peft_core::file::PeftConfig;
+use peft_core::options::{as_map, check_dropout};
 use peft_core::{
     Adapter, AnyAdapter, BaseLinear, Layout, Method, MethodEntry, Pass, PeftError, Site, Slot,
     TensorName,
@@ -18,7 +19,7 @@ use peft_kernels::{Keep, scale_columns};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::options::{as_map, check_dropout, check_format_version};
+use crate::options::check_format_version;
 use crate::svd::{Decomposition, digest};
 
 /// How many singular values train.

@@ -103,35 +103,24 @@ fn classification(args: &EvalArgs) -> Result<Vec<EvalResult>> {
     let device = device::open(&args.model.device)?;
     let answering = open::answering(&args.model.model, &args.model.adapter, &device)?;
     let input = Input::read(&args.data.config(), &args.data.data, &args.model.model)?;
-    let score = |name: Option<String>, adapter: Option<&OpenedAdapter>, active: &[(&str, f64)]| {
+    let score = |name: Option<String>, adapter: Option<&OpenedAdapter>, model: &_| {
         let labels = answering.labels_for(adapter, &input)?;
-        let model = answering.with_active(active)?;
-        one(args, &model, &input, labels.as_ref(), &device).map(|result| EvalResult {
+        one(args, model, &input, labels.as_ref(), &device).map(|result| EvalResult {
             adapter: name,
             ..result
         })
     };
-    if !args.sum.is_empty() {
-        let first = answering.adapter(&args.sum[0].name)?;
-        let weights: Vec<(&str, f64)> = args
-            .sum
-            .iter()
-            .map(|term| (term.name.as_str(), term.weight))
-            .collect();
-        return Ok(vec![score(None, first, &weights)?]);
+    if let Some(first) = args.sum.first() {
+        let (model, first) = answering.with_sum(first, &args.sum)?;
+        return Ok(vec![score(None, first, &model)?]);
     }
+    let alone = |adapter: &OpenedAdapter| answering.with_active(&[(&adapter.name, 1.0)]);
     match answering.adapters.as_slice() {
-        [] => Ok(vec![score(None, None, &[])?]),
-        [only] => Ok(vec![score(None, Some(only), &[(&only.name, 1.0)])?]),
+        [] => Ok(vec![score(None, None, &answering.loaded.model)?]),
+        [only] => Ok(vec![score(None, Some(only), &alone(only)?)?]),
         several => several
             .iter()
-            .map(|adapter| {
-                score(
-                    Some(adapter.name.clone()),
-                    Some(adapter),
-                    &[(&adapter.name, 1.0)],
-                )
-            })
+            .map(|adapter| score(Some(adapter.name.clone()), Some(adapter), &alone(adapter)?))
             .collect(),
     }
 }

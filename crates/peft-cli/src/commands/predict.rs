@@ -117,30 +117,16 @@ fn chosen<'a>(
     answering: &'a Answering,
 ) -> Result<(SequenceClassifier, Option<&'a OpenedAdapter>)> {
     if let Some(first) = args.sum.first() {
-        let weights: Vec<(&str, f64)> = args
-            .sum
-            .iter()
-            .map(|term| (term.name.as_str(), term.weight))
-            .collect();
-        return Ok((
-            answering.with_active(&weights)?,
-            answering.adapter(&first.name)?,
-        ));
+        return answering.with_sum(first, &args.sum);
     }
     match answering.adapters.as_slice() {
         [] => Ok((answering.with_active(&[])?, None)),
         [only] => Ok((answering.with_active(&[(&only.name, 1.0)])?, Some(only))),
         _ if args.adapter_column.is_some() => Ok((answering.with_active(&[])?, None)),
-        several => {
-            let names: Vec<&str> = several
-                .iter()
-                .map(|adapter| adapter.name.as_str())
-                .collect();
-            bail!(crate::Usage(format!(
-                "several adapters ({}): choose with --sum NAME[=WEIGHT],... or --adapter-column COLUMN",
-                names.join(", ")
-            )))
-        }
+        _ => bail!(crate::Usage(format!(
+            "several adapters ({}): choose with --sum NAME[=WEIGHT],... or --adapter-column COLUMN",
+            answering.names()
+        ))),
     }
 }
 

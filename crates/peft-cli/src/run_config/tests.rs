@@ -124,3 +124,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_setting_that_is_no_finite_number_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run.toml");
+    for (text, key) in [
+        ("[adapter.options]\ntask = nan\n", "adapter.options.task"),
+        (
+            "[adapter.alpha_pattern]\nquery = [1.0, inf]\n",
+            "adapter.alpha_pattern.query",
+        ),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let error = RunConfig::load(Some(&path), &[]).unwrap_err().to_string();
+        assert!(error.contains(&format!("`{key}`")), "{error}");
+    }
+}
