@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::adapter_arg::AdapterArg;
 use crate::commands::{
-    diff, eval, init, inspect, merge, plot, predict, quickstart, targets, train, validate,
+    convert, diff, eval, init, inspect, merge, plot, predict, quickstart, targets, train, validate,
 };
 
 /// Fine-tunes, inspects and merges adapters, without Python.
@@ -44,6 +44,8 @@ pub enum Verb {
     Predict(predict::PredictArgs),
     /// Fold an adapter into the weights of its model.
     Merge(merge::MergeArgs),
+    /// Write an adapter folder anew as one that Hugging Face PEFT reads.
+    Convert(convert::ConvertArgs),
     /// Describe an adapter folder: rank, scale, norms, effective ranks, parameters.
     Inspect(inspect::InspectArgs),
     /// Check adapter folders, alone or against a model: every problem in one report.

@@ -76,6 +76,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Verb::Eval(args) => commands::eval::run(args, json),
         Verb::Predict(args) => commands::predict::run(args, json),
         Verb::Merge(args) => commands::merge::run(args, json),
+        Verb::Convert(args) => commands::convert::run(args, json),
         Verb::Inspect(args) => commands::inspect::run(args, json),
         Verb::Validate(args) => commands::validate::run(args, json),
         Verb::Diff(args) => commands::diff::run(args, json),
@@ -93,7 +94,12 @@ fn is_usage(error: &anyhow::Error) -> bool {
             || matches!(cause.downcast_ref(), Some(TrainError::Option { .. }))
             || matches!(
                 cause.downcast_ref(),
-                Some(PeftError::Option { .. } | PeftError::Target(_) | PeftError::Rank { .. })
+                Some(
+                    PeftError::Option { .. }
+                        | PeftError::Target(_)
+                        | PeftError::Rank { .. }
+                        | PeftError::NoLowRankForm { .. }
+                )
             )
     })
 }

@@ -243,7 +243,7 @@ impl Answering {
 }
 
 /// How many outputs the head saved in an adapter folder has.
-fn labels_in_adapter(model: &Path, dir: &Path) -> Result<Option<usize>> {
+pub fn labels_in_adapter(model: &Path, dir: &Path) -> Result<Option<usize>> {
     let config = ModelConfig::read(model)?;
     let family = Family::of(&config)?;
     let folder = read_folder(dir).with_context(|| format!("adapter {}", dir.display()))?;

@@ -3,96 +3,30 @@
 
 mod binary;
 
-use std::path::Path;
-
-use peft_train::synthetic::{SentimentData, to_jsonl};
+use binary::place::{Place, ROWS, largest_difference};
 use serde_json::{Value, json};
 
-/// The bundled model, data of its language, and two adapters `a` and `b` with heads of their own.
-struct Place {
-    root: tempfile::TempDir,
-    model: String,
+/// A place with two adapters `a` and `b` with heads of their own.
+fn with_two() -> Place {
+    let place = Place::new();
+    place.train("a", &["--targets", "query,value", "--seed", "1"]);
+    place.train("b", &["--targets", "all-linear", "--seed", "2"]);
+    place
 }
 
-const ROWS: usize = 24;
-
-impl Place {
-    fn new() -> Self {
-        let root = tempfile::tempdir().unwrap();
-        let data = SentimentData::generate(5, 64, ROWS, 1);
-        std::fs::write(root.path().join("train.jsonl"), to_jsonl(&data.train)).unwrap();
-        std::fs::write(root.path().join("valid.jsonl"), to_jsonl(&data.valid)).unwrap();
-        let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/tiny");
-        let place = Self {
-            root,
-            model: model.to_str().unwrap().to_owned(),
-        };
-        for (name, targets, seed) in [("a", "query,value", "1"), ("b", "all-linear", "2")] {
-            let (train, out) = (place.path("train.jsonl"), place.path(name));
-            binary::json(&[
-                "train",
-                "--model",
-                &place.model,
-                "--train",
-                &train,
-                "--targets",
-                targets,
-                "--lr",
-                "5e-3",
-                "--epochs",
-                "2",
-                "--batch-size",
-                "8",
-                "--seed",
-                seed,
-                "--out",
-                &out,
-            ]);
-        }
-        place
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.root.path().join(name).to_str().unwrap().to_owned()
-    }
-
-    fn named(&self, name: &str) -> String {
-        format!("{name}={}", self.path(name))
-    }
-
-    /// Logits of every row.
-    fn logits(&self, data: &str, more: &[&str]) -> Vec<Vec<f64>> {
-        self.rows(data, more)
-            .iter()
-            .map(|row| serde_json::from_value(row["logits"].clone()).unwrap())
-            .collect()
-    }
-
-    fn rows(&self, data: &str, more: &[&str]) -> Vec<Value> {
-        let data = self.path(data);
-        let fixed = ["predict", "--model", &self.model, "--data", &data];
-        binary::stdout(&[&fixed, more].concat())
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
-    }
-}
-
-fn largest_difference(left: &[Vec<f64>], right: &[Vec<f64>]) -> f64 {
-    assert_eq!(left.len(), right.len());
-    let pairs = left.iter().flatten().zip(right.iter().flatten());
-    pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+fn named(place: &Place, name: &str) -> String {
+    format!("{name}={}", place.path(name))
 }
 
 #[test]
 fn adapters_are_scored_each_by_itself_or_as_a_sum() {
-    let place = Place::new();
+    let place = with_two();
     let data = place.path("valid.jsonl");
     let eval = |more: &[&str]| {
         let fixed = ["eval", "--model", &place.model, "--data", &data];
         binary::json(&[&fixed, more].concat())
     };
-    let (a, b) = (place.named("a"), place.named("b"));
+    let (a, b) = (named(&place, "a"), named(&place, "b"));
     let both = eval(&["--adapter", &a, "--adapter", &b]);
     let alone = [eval(&["--adapter", &a]), eval(&["--adapter", &b])];
     for (at, (name, alone)) in ["a", "b"].iter().zip(&alone).enumerate() {
@@ -130,9 +64,9 @@ fn write_mixed(place: &Place) {
 
 #[test]
 fn each_row_is_answered_by_the_adapter_that_its_column_names() {
-    let place = Place::new();
+    let place = with_two();
     write_mixed(&place);
-    let (a, b) = (place.named("a"), place.named("b"));
+    let (a, b) = (named(&place, "a"), named(&place, "b"));
     let both = ["--adapter", &a, "--adapter", &b];
     let alone = [
         place.logits("valid.jsonl", &["--adapter", &a]),
@@ -155,8 +89,8 @@ fn each_row_is_answered_by_the_adapter_that_its_column_names() {
 
 #[test]
 fn without_a_choice_or_with_an_unknown_name_the_way_out_is_said() {
-    let place = Place::new();
-    let (a, b) = (place.named("a"), place.named("b"));
+    let place = with_two();
+    let (a, b) = (named(&place, "a"), named(&place, "b"));
     std::fs::write(
         place.path("wrong.jsonl"),
         "{\"text\": \"x\", \"use\": \"c\"}\n",

@@ -160,6 +160,11 @@ pub trait Adapter: Module + Sync + 'static {
         Ok(())
     }
 
+    /// The update as a product: `(A [d_in, k], B [k, d_out])` with `W' = W + A B`, where the method has that exactly.
+    fn low_rank(&self) -> Option<(Tensor<2>, Tensor<2>)> {
+        None
+    }
+
     /// The low-rank pairs inside, for transforms that need both factors together.
     fn pairs(&self) -> Vec<FactorPair> {
         Vec::new()

@@ -111,6 +111,12 @@ impl AnyAdapter {
         self.0.check_base(base)
     }
 
+    /// See [`Adapter::low_rank`].
+    #[must_use]
+    pub fn low_rank(&self) -> Option<(Tensor<2>, Tensor<2>)> {
+        self.0.low_rank()
+    }
+
     /// See [`Adapter::pairs`].
     #[must_use]
     pub fn pairs(&self) -> Vec<FactorPair> {
@@ -176,6 +182,7 @@ trait Erased: Debug + Send + Sync {
     fn replaces_base(&self) -> bool;
     fn effective_bias(&self, bias: Tensor<1>) -> Tensor<1>;
     fn lookup(&self, ids: Tensor<1, Int>, base: &BaseLinear<'_>) -> Option<Tensor<2>>;
+    fn low_rank(&self) -> Option<(Tensor<2>, Tensor<2>)>;
     fn pairs(&self) -> Vec<FactorPair>;
     fn stored(&self) -> Option<AnyAdapter>;
     fn restored_erased(&self, stored: &AnyAdapter) -> Box<dyn Erased>;
@@ -223,6 +230,9 @@ impl<A: Adapter> Erased for A {
     }
     fn lookup(&self, ids: Tensor<1, Int>, base: &BaseLinear<'_>) -> Option<Tensor<2>> {
         Adapter::lookup(self, ids, base)
+    }
+    fn low_rank(&self) -> Option<(Tensor<2>, Tensor<2>)> {
+        Adapter::low_rank(self)
     }
     fn pairs(&self) -> Vec<FactorPair> {
         Adapter::pairs(self)

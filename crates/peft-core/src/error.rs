@@ -132,6 +132,16 @@ pub enum PeftError {
         /// Why it is impossible, and what to do instead.
         reason: &'static str,
     },
+    /// The method's update has no exact low-rank form, and nobody said at which rank to cut it.
+    #[error(
+        "site `{site}`: the update of method `{method}` has no exact low-rank form; give the rank to cut it to (--rank)"
+    )]
+    NoLowRankForm {
+        /// Identifier of the method.
+        method: &'static str,
+        /// Path of the site.
+        site: String,
+    },
     /// A saved state does not fit.
     #[error("state `{name}`: {problem}")]
     State {

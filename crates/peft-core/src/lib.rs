@@ -16,6 +16,7 @@ mod count;
 mod embedding;
 mod erased;
 mod error;
+pub mod export;
 mod fields;
 pub mod file;
 pub mod folder;

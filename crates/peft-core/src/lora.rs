@@ -272,6 +272,10 @@ impl Adapter for LoraAdapter {
         Some(hidden.mul_scalar(self.scale).matmul(self.b.val()))
     }
 
+    fn low_rank(&self) -> Option<(Tensor<2>, Tensor<2>)> {
+        Some((self.a.val().mul_scalar(self.scale), self.b.val()))
+    }
+
     fn pairs(&self) -> Vec<FactorPair> {
         vec![FactorPair {
             a: self.a.id,

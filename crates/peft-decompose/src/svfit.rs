@@ -252,6 +252,12 @@ impl Adapter for SvfitAdapter {
         Ok(weight + scaled.matmul(self.right.val()))
     }
 
+    /// `V diag(sigma - sigma_0)` and `U^T`: a LoRA of rank `k`.
+    fn low_rank(&self) -> Option<(Tensor<2>, Tensor<2>)> {
+        let scaled = self.left.val() * self.shift.val().unsqueeze();
+        Some((scaled, self.right.val()))
+    }
+
     fn check_base(&self, base: &BaseLinear<'_>) -> Result<(), String> {
         let stored: Vec<f32> = self.base.val().into_data().iter::<f32>().collect();
         let actual = digest(base.weight.val(), base.site).map(f32::from);

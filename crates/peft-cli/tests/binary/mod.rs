@@ -6,6 +6,8 @@
     reason = "a test fails by panicking, and a skipped one must be seen"
 )]
 
+pub(crate) mod place;
+
 use std::path::{Path, PathBuf};
 use std::process::Output;
 

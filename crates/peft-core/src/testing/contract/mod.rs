@@ -1,5 +1,6 @@
 //! The contract that every method passes: one row in a table subjects a method to every generic test.
 
+mod exporting;
 mod files;
 mod hosts;
 mod merging;
@@ -57,6 +58,7 @@ impl Contract {
         self.merging_reproduces_the_adapter_and_unmerging_the_bits(&device);
         self.a_bf16_base_runs_and_merges_in_f32(&device);
         self.a_nan_in_the_adapter_is_refused_by_merge(&device);
+        self.exported_as_a_lora_it_does_the_same(&device);
         self.the_second_host_agrees(&device);
         self.saving_and_loading_is_exact(&device);
         self.a_nan_in_a_folder_is_refused(&device);

@@ -1,0 +1,147 @@
+//! `peft convert`: an adapter folder of any method as one that Hugging Face PEFT reads.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use burn::tensor::Device;
+use clap::{Args, ValueEnum};
+use peft_core::export::{Exported, ExportedSite, to_lora};
+use peft_core::file::write_atomic;
+use peft_core::folder;
+use serde::Serialize;
+
+use crate::adapter_arg::AdapterArg;
+use crate::registry::METHODS;
+use crate::run::LABELS_FILE;
+use crate::{device, open, out_folder};
+
+/// What to do about an output folder that holds something.
+const OVERWRITE: &str = "use --overwrite to write there all the same";
+
+/// Value of `peft_type` of the methods that PEFT reads as they are: LoRA, rsLoRA, DoRA, and PiSSA and OLoRA in their stored form.
+const LORA: &str = "LORA";
+
+/// What an adapter can be converted to.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum FormatArg {
+    /// Hugging Face PEFT: methods it knows as they are, others as a plain LoRA.
+    Peft,
+}
+
+/// What to convert, and where to.
+#[derive(Debug, Args)]
+pub struct ConvertArgs {
+    /// Adapter folder.
+    adapter: PathBuf,
+    /// Folder of the base model in the Hugging Face layout.
+    #[arg(long)]
+    model: PathBuf,
+    /// What to write.
+    #[arg(long, value_enum)]
+    to: FormatArg,
+    /// Adapter folder to write.
+    #[arg(long)]
+    out: PathBuf,
+    /// Cut every update to this rank, with its error printed; needed where a method has no exact low-rank form.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    rank: Option<u32>,
+    /// Write into a directory that is not empty.
+    #[arg(long)]
+    overwrite: bool,
+    /// auto, flex, ndarray, wgpu, vulkan, metal or cuda (cuda:1 for the second).
+    #[arg(long, default_value = "auto")]
+    device: String,
+}
+
+/// What a conversion did.
+#[derive(Debug, Serialize)]
+pub struct ConvertResult {
+    /// Folder that was written.
+    pub out: PathBuf,
+    /// Method of the folder that was read.
+    pub from: &'static str,
+    /// Method of the folder that was written.
+    pub to: &'static str,
+    /// Each layer that became a plain LoRA; empty where the method stayed.
+    pub sites: Vec<ExportedSite>,
+    /// Largest `||W' - W - A B||_F / ||W' - W||_F` of a layer.
+    pub largest_error: f64,
+}
+
+/// Runs the verb.
+pub fn run(args: &ConvertArgs, json: bool) -> Result<()> {
+    let FormatArg::Peft = args.to;
+    let _claim = out_folder::claim(&args.out, args.overwrite, OVERWRITE)?;
+    let device = device::open(&args.device)?;
+    let rank = args.rank.map(|rank| rank as usize);
+    let result = to_peft(&args.model, &args.adapter, &args.out, rank, &device)?;
+    if json {
+        return super::print_json(&result);
+    }
+    println!(
+        "{} written as {} to {}",
+        result.from,
+        result.to,
+        result.out.display()
+    );
+    for site in &result.sites {
+        println!(
+            "{}: rank {}, error {:.3e}",
+            site.path, site.rank, site.error
+        );
+    }
+    if !result.sites.is_empty() {
+        println!(
+            "largest error: {:.3e} of the norm of the update",
+            result.largest_error
+        );
+    }
+    Ok(())
+}
+
+/// Writes the adapter folder `adapter` of `model` as a folder of PEFT.
+fn to_peft(
+    model: &Path,
+    adapter: &Path,
+    out: &Path,
+    rank: Option<usize>,
+    device: &Device,
+) -> Result<ConvertResult> {
+    let adapter = AdapterArg::only(adapter);
+    let head = open::labels_in_adapter(model, &adapter.dir)?;
+    let loaded = open::classifier(model, head, None, 0, device)?;
+    let names = loaded.names;
+    let read = folder::load(loaded.model, &names, &adapter.name, METHODS, &adapter.dir)
+        .with_context(|| format!("adapter {}", adapter.dir.display()))?;
+    let from = read.spec.method.entry().id;
+    let known = read
+        .spec
+        .method
+        .config_fields()
+        .get("peft_type")
+        .is_some_and(|kind| kind == LORA);
+    let exported = if known && rank.is_none() {
+        Exported {
+            model: read.model,
+            spec: read.spec,
+            sites: Vec::new(),
+        }
+    } else {
+        to_lora(read.model, &adapter.name, &read.spec, rank)?
+    };
+    folder::save(&exported.model, &names, &adapter.name, &exported.spec, out)?;
+    let labels = adapter.dir.join(LABELS_FILE);
+    if labels.exists() {
+        let text =
+            std::fs::read(&labels).with_context(|| format!("cannot read {}", labels.display()))?;
+        write_atomic(&out.join(LABELS_FILE), &text)?;
+    }
+    let errors = exported.sites.iter().map(|site| site.error);
+    Ok(ConvertResult {
+        out: out.to_path_buf(),
+        from,
+        to: exported.spec.method.entry().id,
+        largest_error: errors.fold(0.0, f64::max),
+        sites: exported.sites,
+    })
+}

@@ -1,0 +1,84 @@
+//! `peft convert --to peft`: every method becomes a folder that Hugging Face PEFT reads.
+#![allow(clippy::unwrap_used, reason = "a panic is the failure report")]
+
+mod binary;
+
+use binary::place::{Place, largest_difference};
+use serde_json::Value;
+
+fn convert(place: &Place, name: &str, more: &[&str]) -> Value {
+    let (from, out) = (place.path(name), place.path(&format!("{name}-peft")));
+    let fixed = ["convert", &from, "--model", &place.model, "--to", "peft"];
+    binary::json(&[&fixed, &["--out", &out, "--overwrite"][..], more].concat())
+}
+
+/// The largest difference of a logit between an adapter and its converted form.
+fn distance(place: &Place, name: &str) -> f64 {
+    let logits = |name: &str| place.logits("valid.jsonl", &["--adapter", &place.path(name)]);
+    largest_difference(&logits(name), &logits(&format!("{name}-peft")))
+}
+
+fn config(place: &Place, name: &str) -> Value {
+    let path = std::path::Path::new(&place.path(name)).join("adapter_config.json");
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn svfit_becomes_a_lora_of_rank_k_exactly() {
+    let place = Place::new();
+    place.train(
+        "svfit",
+        &["--method", "svfit", "--targets", "query,down_proj,dense"],
+    );
+    let result = convert(&place, "svfit", &[]);
+    assert_eq!(
+        (&result["from"], &result["to"]),
+        (&"svfit".into(), &"lora".into())
+    );
+    assert_eq!(result["largest_error"], 0.0);
+    assert!(distance(&place, "svfit") < 1e-5);
+    let config = config(&place, "svfit-peft");
+    assert_eq!(config["peft_type"], "LORA");
+    assert_eq!(config["r"], config["lora_alpha"]);
+    let labels = std::path::Path::new(&place.path("svfit-peft")).join("labels.json");
+    assert!(labels.exists());
+}
+
+#[test]
+fn bora_is_cut_to_the_rank_asked_for_and_its_error_is_printed() {
+    let place = Place::new();
+    place.train("bora", &["--method", "bora", "--targets", "all-linear"]);
+    let (from, out) = (place.path("bora"), place.path("none"));
+    let fixed = ["convert", &from, "--model", &place.model, "--to", "peft"];
+    let (code, error) = binary::failure(&[&fixed, &["--out", &out][..]].concat());
+    assert_eq!(code, 2);
+    assert!(
+        error.contains("`bora` has no exact") && error.contains("--rank"),
+        "{error}"
+    );
+
+    let coarse = convert(&place, "bora", &["--rank", "2"]);
+    let coarse_distance = distance(&place, "bora");
+    let full = convert(&place, "bora", &["--rank", "4096"]);
+    let error = |result: &Value| result["largest_error"].as_f64().unwrap();
+    assert!(error(&coarse) > 1e-3 && error(&coarse) < 1.0, "{coarse}");
+    assert!(error(&full) < 1e-6, "{full}");
+    assert!(distance(&place, "bora") < 1e-4);
+    assert!(coarse_distance > 1e-4, "{coarse_distance}");
+}
+
+#[test]
+fn methods_that_peft_knows_stay_what_they_are_unless_a_rank_is_asked_for() {
+    let place = Place::new();
+    place.train("dora", &["--method", "dora", "--targets", "query,value"]);
+    let result = convert(&place, "dora", &[]);
+    assert_eq!(
+        (&result["to"], result["sites"].as_array().unwrap().len()),
+        (&"dora".into(), 0)
+    );
+    assert_eq!(config(&place, "dora-peft")["use_dora"], true);
+    assert_eq!(distance(&place, "dora"), 0.0);
+    let result = convert(&place, "dora", &["--rank", "8"]);
+    assert_eq!(result["to"], "lora");
+    assert_eq!(config(&place, "dora-peft")["use_dora"], false);
+}
