@@ -7,6 +7,8 @@
     reason = "fixtures of benches: a panic is the report"
 )]
 
+pub mod methods;
+
 use std::path::Path;
 
 use burn::tensor::Device;

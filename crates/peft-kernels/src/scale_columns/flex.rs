@@ -19,7 +19,7 @@ use crate::math::mul_add;
 use crate::scale_columns::Keep;
 
 /// Rows whose gradients one task adds up: fixed, so that the order of the sum is.
-const ROWS_PER_TASK: usize = 64;
+pub(crate) const ROWS_PER_TASK: usize = 64;
 /// Below it, dividing the output by a factor would lose too many digits of the input.
 const SMALLEST_FACTOR: f32 = 1.0 / 16.0;
 
@@ -184,14 +184,17 @@ pub(crate) fn both_gradients(
     let (rows, scales) = (values(rows), values(scales));
     let zeros = vec![0.0; scales.len()];
     let start = offset.map_or(zeros.as_slice(), values);
-    let (d_x, mut sums) = match grad.try_storage_mut::<f32>() {
-        Some(target) => (None, blocks(target, rows, scales, start)),
+    let mut sums = zeros.clone();
+    let d_x = match grad.try_storage_mut::<f32>() {
+        Some(target) => {
+            add_gradients(target, rows, scales, start, &mut sums);
+            None
+        }
         None => {
             let mut copy = values(&grad).to_vec();
-            let sums = blocks(&mut copy, rows, scales, start);
+            add_gradients(&mut copy, rows, scales, start, &mut sums);
             let bytes = Bytes::from_elems(copy);
-            let copy = FlexTensor::new(bytes, grad.layout().clone(), grad.dtype());
-            (Some(copy), sums)
+            Some(FlexTensor::new(bytes, grad.layout().clone(), grad.dtype()))
         }
     };
     if offset.is_some() {
@@ -202,7 +205,15 @@ pub(crate) fn both_gradients(
     (d_x.unwrap_or(grad), sums)
 }
 
-fn blocks(grad: &mut [f32], rows: &[f32], scales: &[f32], offset: &[f32]) -> Vec<f32> {
+/// Turns the gradient of the output into that of the input, and adds that of the scales to `sums`, a fixed number of rows after the
+/// other.
+pub(crate) fn add_gradients(
+    grad: &mut [f32],
+    rows: &[f32],
+    scales: &[f32],
+    offset: &[f32],
+    sums: &mut [f32],
+) {
     let size = ROWS_PER_TASK * scales.len().max(1);
     let parts: Vec<Vec<f32>> = grad
         .par_chunks_mut(size)
@@ -216,13 +227,11 @@ fn blocks(grad: &mut [f32], rows: &[f32], scales: &[f32], offset: &[f32]) -> Vec
             })
         })
         .collect();
-    let mut sums = vec![0.0_f32; scales.len()];
     for part in parts {
         sums.iter_mut()
             .zip(part)
             .for_each(|(sum, value)| *sum += value);
     }
-    sums
 }
 
 /// A few rows of the backward.

@@ -13,11 +13,14 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{
     Autodiff, Backend, Dispatch, Flex, TensorData, TensorMetadata, backend_extension,
 };
-use burn::tensor::Tensor;
+use burn::tensor::{Slice, Tensor};
 use pulp::Simd;
 
 use crate::flex::{Kernel, contiguous, fused, transform, values};
-use crate::scale_columns::flex::{Columns, both_gradients};
+use crate::scale_columns::flex::{Columns, ROWS_PER_TASK, add_gradients, both_gradients};
+
+/// Rows of the gradient in one product when it replaces the input: whole tasks, so that sums have the same order either way.
+const ROWS_IN_PLACE: usize = 8 * ROWS_PER_TASK;
 
 type Inputs = (Tensor<2>, Tensor<1>, Tensor<2>);
 
@@ -125,10 +128,20 @@ impl Backward<Flex, 2> for ScaledProductStep {
     type State = Saved;
 
     fn backward(self, ops: Ops<Saved, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let Saved { x, scales, weight } = ops.state;
+        let Saved {
+            mut x,
+            scales,
+            weight,
+        } = ops.state;
         let grad = grads.consume::<Flex>(&ops.node);
-        let through = Flex::float_matmul(grad, Flex::float_transpose(weight));
-        let (d_x, d_scales) = both_gradients(contiguous(through), &x, &scales, None);
+        let weight = Flex::float_transpose(weight);
+        let (d_x, d_scales) = match in_place(&grad, &mut x, &scales, &weight) {
+            Some(d_scales) => (x, d_scales),
+            None => {
+                let through = Flex::float_matmul(grad, weight);
+                both_gradients(contiguous(through), &x, &scales, None)
+            }
+        };
         let [x_node, scales_node] = ops.parents;
         if let Some(node) = scales_node {
             let d_scales = TensorData::new(d_scales, scales.shape());
@@ -138,6 +151,34 @@ impl Backward<Flex, 2> for ScaledProductStep {
             grads.register::<Flex>(node.id, d_x);
         }
     }
+}
+
+/// The gradient of `x` written over `x`, a few rows after the other, and the gradient of the scales; nothing when somebody else
+/// holds `x`.
+///
+/// The input of a wide layer is the largest tensor of a training step: this way its gradient needs no second one.
+fn in_place(
+    grad: &FlexTensor,
+    x: &mut FlexTensor,
+    scales: &FlexTensor,
+    weight: &FlexTensor,
+) -> Option<Vec<f32>> {
+    let d_in = values(scales).len();
+    let target = x.try_storage_mut::<f32>()?;
+    let zeros = vec![0.0; d_in];
+    let mut sums = zeros.clone();
+    for (at, rows) in target.chunks_mut(ROWS_IN_PLACE * d_in.max(1)).enumerate() {
+        let first = at * ROWS_IN_PLACE;
+        let last = first + rows.len() / d_in.max(1);
+        let grad = Flex::float_slice(grad.clone(), &[Slice::from(first..last)]);
+        let mut through = contiguous(Flex::float_matmul(grad, weight.clone()));
+        let values = through
+            .try_storage_mut::<f32>()
+            .expect("nobody else holds a product that was made here");
+        add_gradients(values, rows, crate::flex::values(scales), &zeros, &mut sums);
+        rows.copy_from_slice(values);
+    }
+    Some(sums)
 }
 
 /// Multiplies every row by its factor.

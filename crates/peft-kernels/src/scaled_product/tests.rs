@@ -50,12 +50,18 @@ impl Case {
         [y, dx, d_scales]
     }
 
+    /// Checks both ways of the backward: with an input that others hold, and with one that is free to be written over.
     fn check(&self, device: &Device) {
+        self.check_with(device, |x| x.clone());
+        self.check_with(device, |x| x.clone().mul_scalar(1.0));
+    }
+
+    fn check_with(&self, device: &Device, input: impl Fn(&Tensor<2>) -> Tensor<2>) {
         let [rows, d_in, d_out] = self.sizes;
         let x = tensor(&self.x, [rows, d_in], device).require_grad();
         let scales = tensor(&self.scales, [d_in], device).require_grad();
         let weight = tensor(&self.weight, [d_in, d_out], device);
-        let y = scaled_product(x.clone(), scales.clone(), weight);
+        let y = scaled_product(input(&x), scales.clone(), weight);
         let cotangent = tensor(&self.cotangent, [rows, d_out], device);
         let grads = (y.clone() * cotangent).sum().backward();
         let actual = [
@@ -76,6 +82,11 @@ proptest! {
     ) {
         Case::new(rows, d_in, d_out, seed).check(&device());
     }
+}
+
+#[test]
+fn many_rows_are_written_over_in_parts() {
+    Case::new(1100, 9, 4, 5).check(&device());
 }
 
 #[test]
