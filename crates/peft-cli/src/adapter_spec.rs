@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use peft_core::AdapterSpec;
+use peft_core::folder::CACHE_FOLDER;
 use peft_core::target::{Selector, Target, TargetRules};
 use peft_models::{ModelConfig, default_targets};
 
@@ -38,6 +39,7 @@ pub fn build(config: &RunConfig, head_modules: &[String]) -> Result<AdapterSpec>
         bias: adapter.bias,
         task_type: Some(task_type(config.task).into()),
         base_model: Some(config.model.display().to_string()),
+        cache: Some(config.out.join(CACHE_FOLDER)),
     })
 }
 

@@ -89,6 +89,15 @@ pub struct FactorPair {
     pub scale: f64,
 }
 
+/// A number that a method knows of its adapter at one site, for people who look into it.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Fact {
+    /// What it is, for example `change of the magnitudes`.
+    pub name: &'static str,
+    /// How large it is.
+    pub value: f64,
+}
+
 /// The trainable state of one method at one site.
 ///
 /// Implementations derive Burn's `Module` (float parameters of rank 1 to 4), and with that travel through
@@ -158,6 +167,11 @@ pub trait Adapter: Module + Sync + 'static {
     /// What does not belong together.
     fn check_base(&self, _base: &BaseLinear<'_>) -> Result<(), String> {
         Ok(())
+    }
+
+    /// What the method knows of itself beyond any weight's change, over the frozen `weight [d_in, d_out]`.
+    fn facts(&self, _weight: Tensor<2>) -> Vec<Fact> {
+        Vec::new()
     }
 
     /// The update as a product: `(A [d_in, k], B [k, d_out])` with `W' = W + A B`, where the method has that exactly.

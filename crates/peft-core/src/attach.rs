@@ -1,6 +1,7 @@
 //! Attaching adapters to a model: which sites, which rank, what trains.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 
 use burn::module::{Module, ParamId};
 use indexmap::IndexMap;
@@ -62,6 +63,9 @@ pub struct AdapterSpec {
     pub task_type: Option<String>,
     /// Name or path of the base model, written to files.
     pub base_model: Option<String>,
+    /// Folder where methods keep what they compute from frozen weights, such as decompositions, for the next time. It can be deleted
+    /// at any time. Without one everything is computed each time.
+    pub cache: Option<PathBuf>,
 }
 
 impl Default for AdapterSpec {
@@ -78,6 +82,7 @@ impl Default for AdapterSpec {
             bias: BiasTraining::None,
             task_type: None,
             base_model: None,
+            cache: None,
         }
     }
 }
@@ -95,6 +100,7 @@ impl Clone for AdapterSpec {
             bias: self.bias,
             task_type: self.task_type.clone(),
             base_model: self.base_model.clone(),
+            cache: self.cache.clone(),
         }
     }
 }
@@ -269,6 +275,7 @@ impl Attaching<'_> {
                 rank: at.rank,
                 alpha: at.alpha,
                 seed: self.seed,
+                cache: self.spec.cache.as_deref(),
             })?,
             None if self.saved.contains(&linear.weight.id) => {
                 self.copied.insert(linear.weight.id);

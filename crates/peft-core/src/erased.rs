@@ -13,7 +13,7 @@ use burn::module::{
 };
 use burn::tensor::{Device, Int, Tensor};
 
-use crate::adapter::{Adapter, BaseLinear, FactorPair, TensorName};
+use crate::adapter::{Adapter, BaseLinear, Fact, FactorPair, TensorName};
 use crate::pass::Pass;
 use bridge::{
     EraseMapper, EraseVisitor, ErasedMapper, ErasedVisitor, RestoreMapper, RestoreVisitor,
@@ -111,6 +111,12 @@ impl AnyAdapter {
         self.0.check_base(base)
     }
 
+    /// See [`Adapter::facts`].
+    #[must_use]
+    pub fn facts(&self, weight: Tensor<2>) -> Vec<Fact> {
+        self.0.facts(weight)
+    }
+
     /// See [`Adapter::low_rank`].
     #[must_use]
     pub fn low_rank(&self) -> Option<(Tensor<2>, Tensor<2>)> {
@@ -182,6 +188,7 @@ trait Erased: Debug + Send + Sync {
     fn replaces_base(&self) -> bool;
     fn effective_bias(&self, bias: Tensor<1>) -> Tensor<1>;
     fn lookup(&self, ids: Tensor<1, Int>, base: &BaseLinear<'_>) -> Option<Tensor<2>>;
+    fn facts(&self, weight: Tensor<2>) -> Vec<Fact>;
     fn low_rank(&self) -> Option<(Tensor<2>, Tensor<2>)>;
     fn pairs(&self) -> Vec<FactorPair>;
     fn stored(&self) -> Option<AnyAdapter>;
@@ -230,6 +237,9 @@ impl<A: Adapter> Erased for A {
     }
     fn lookup(&self, ids: Tensor<1, Int>, base: &BaseLinear<'_>) -> Option<Tensor<2>> {
         Adapter::lookup(self, ids, base)
+    }
+    fn facts(&self, weight: Tensor<2>) -> Vec<Fact> {
+        Adapter::facts(self, weight)
     }
     fn low_rank(&self) -> Option<(Tensor<2>, Tensor<2>)> {
         Adapter::low_rank(self)

@@ -21,6 +21,10 @@ use crate::values::to_file;
 
 pub(crate) use places::{Place, adapter_places, fill};
 
+/// Folder inside an adapter folder with what was computed from the base's frozen weights ([`AdapterSpec::cache`]). Only used where it is
+/// there already: a folder from elsewhere gets no such files.
+pub const CACHE_FOLDER: &str = "cache";
+
 /// A model with an adapter read from a folder.
 #[derive(Debug)]
 pub struct Loaded<M> {
@@ -65,7 +69,8 @@ pub fn load<M: Adaptable>(
 ) -> Result<Loaded<M>, PeftError> {
     let folder = file::read_folder(dir)?;
     file::check_finite(&folder.tensors)?;
-    let spec = spec_of(entries, &folder.config)?;
+    let mut spec = spec_of(entries, &folder.config)?;
+    spec.cache = Some(dir.join(CACHE_FOLDER)).filter(|cache| cache.is_dir());
     check_size(&model, name, &spec, &folder)?;
     let (model, report) = attach(model, names, name, &spec, 0)?;
     let model = stored::fill(model, names, name, &spec, &folder)?;
@@ -153,6 +158,7 @@ pub fn spec_of(
         },
         task_type: config.task_type.clone(),
         base_model: config.base_model_name_or_path.clone(),
+        cache: None,
     })
 }
 

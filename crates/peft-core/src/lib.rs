@@ -46,7 +46,7 @@ pub use active::{
     AdapterStatus, LayerStatus, adapter_names, detach, layer_status, require_adapters,
     select_adapters,
 };
-pub use adapter::{Adapter, BaseLinear, FactorPair, TensorName};
+pub use adapter::{Adapter, BaseLinear, Fact, FactorPair, TensorName};
 pub use attach::{Adaptable, AdapterSpec, AttachReport, AttachedSite, attach};
 pub use base_params::{BiasTraining, saved_modules};
 pub use copy::TrainedCopy;

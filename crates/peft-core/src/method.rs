@@ -1,6 +1,7 @@
 //! A method: what makes adapters for sites, and how it is registered.
 
 use std::fmt::Debug;
+use std::path::Path;
 
 use burn::module::{Param, ParamId};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -30,6 +31,8 @@ pub struct Slot<'a> {
     pub alpha: f64,
     /// Seed of the whole attachment.
     pub seed: u64,
+    /// Folder for what is computed from the weight alone and can be computed again; see [`crate::AdapterSpec::cache`].
+    pub cache: Option<&'a Path>,
 }
 
 impl Slot<'_> {

@@ -108,6 +108,7 @@ pub fn reparameterize<M: Module>(
             rank: at.rank,
             alpha: at.alpha,
             seed,
+            cache: spec.cache.as_deref(),
         })?;
         require_effective_weight(&adapter, weight, spec.method.entry().id)?;
         adapters.insert(format!("{}.weight", site.path), adapter);

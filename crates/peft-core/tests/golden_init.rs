@@ -37,6 +37,7 @@ fn draw(case: &Value, init: &str) -> (Vec<f32>, Vec<f32>) {
                 rank,
                 alpha: 1.0,
                 seed,
+                cache: None,
             })
             .unwrap();
         let adapter = adapter.downcast_ref::<LoraAdapter>().unwrap();

@@ -20,15 +20,15 @@ use peft_core::file::PeftConfig;
 use peft_core::lora::{LoraInit, Scaling};
 use peft_core::options::{as_map, check_dropout};
 use peft_core::{
-    Adapter, AnyAdapter, BaseLinear, FactorPair, Layout, Method, MethodEntry, Pass, PeftError,
-    Site, Slot, TensorName,
+    Adapter, AnyAdapter, BaseLinear, Fact, FactorPair, Layout, Method, MethodEntry, Pass,
+    PeftError, Site, Slot, TensorName,
 };
 use peft_kernels::{Keep, scale_columns, scaled_product};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::factors::Factors;
-use crate::norms::{Side, Sum, checked_squares, norm, squares};
+use crate::norms::{Side, Sum, change, checked_squares, in_f32, norm, squares};
 use crate::options::{check_format_version, own_option};
 
 /// Which norms are constants in the backward pass.
@@ -280,6 +280,22 @@ impl Adapter for BoraAdapter {
             |side, scales| norm(squares(&(seen.clone() * scales), side)),
         );
         Ok(dense * a * c)
+    }
+
+    fn facts(&self, weight: Tensor<2>) -> Vec<Fact> {
+        let weight = in_f32(weight);
+        let fact = |name, magnitude: &Param<Tensor<1>>, side| Fact {
+            name,
+            value: change(magnitude.val(), &weight, side),
+        };
+        vec![
+            fact("change of the row magnitudes", &self.rows, Side::Output),
+            fact(
+                "change of the column magnitudes",
+                &self.columns,
+                Side::Input,
+            ),
+        ]
     }
 
     fn pairs(&self) -> Vec<FactorPair> {

@@ -14,15 +14,15 @@ use peft_core::file::PeftConfig;
 use peft_core::lora::{LoraInit, Scaling};
 use peft_core::options::{as_map, check_dropout, refuse_unreadable};
 use peft_core::{
-    Adapter, AnyAdapter, BaseLinear, FactorPair, Layout, Method, MethodEntry, Pass, PeftError,
-    Site, Slot, TensorName,
+    Adapter, AnyAdapter, BaseLinear, Fact, FactorPair, Layout, Method, MethodEntry, Pass,
+    PeftError, Site, Slot, TensorName,
 };
 use peft_kernels::{Keep, scale_columns, scaled_product};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::factors::Factors;
-use crate::norms::{Side, checked_squares, in_f32, norm, squares};
+use crate::norms::{Side, change, checked_squares, in_f32, norm, squares};
 
 /// DoRA with its options.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -233,6 +233,14 @@ impl Adapter for DoraAdapter {
         let sum = self.factors.beside(weight).dense();
         let norms = norm(squares(&sum.clone().detach(), self.axis));
         Ok(sum * self.ratio(norms))
+    }
+
+    fn facts(&self, weight: Tensor<2>) -> Vec<Fact> {
+        let value = change(self.magnitude.val(), &in_f32(weight), self.axis);
+        vec![Fact {
+            name: "change of the magnitudes",
+            value,
+        }]
     }
 
     fn pairs(&self) -> Vec<FactorPair> {

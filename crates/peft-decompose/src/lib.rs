@@ -8,6 +8,7 @@
 //! - `svd`: singular values and vectors of a frozen weight;
 //! - `options`: settings between files and methods.
 
+pub mod base_vectors;
 pub mod bora;
 pub mod dora;
 mod factors;

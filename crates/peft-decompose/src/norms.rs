@@ -133,6 +133,25 @@ pub(crate) fn checked_squares(slot: &Slot<'_>, side: Side) -> Result<Tensor<2>, 
     }
 }
 
+/// `||m - ||W|| || / || ||W|| ||`: how far magnitudes moved from the norms of `weight`, where they started.
+pub(crate) fn change(magnitude: Tensor<1>, weight: &Tensor<2>, side: Side) -> f64 {
+    let start = norm(squares(weight, side)).reshape([-1]);
+    relative_change(magnitude - start.clone(), start)
+}
+
+/// `||by|| / ||from||`; 0 where nothing changed.
+pub(crate) fn relative_change(by: Tensor<1>, from: Tensor<1>) -> f64 {
+    let length = |x: Tensor<1>| {
+        let values = x.into_data();
+        let squares = values.iter::<f32>().map(|value| f64::from(value).powi(2));
+        squares.sum::<f64>().sqrt()
+    };
+    match length(by) {
+        0.0 => 0.0,
+        changed => changed / length(from),
+    }
+}
+
 fn square(x: Tensor<2>) -> Tensor<2> {
     x.clone() * x
 }

@@ -12,15 +12,17 @@ use burn::tensor::{Tensor, TensorData};
 use peft_core::file::PeftConfig;
 use peft_core::options::{as_map, check_dropout};
 use peft_core::{
-    Adapter, AnyAdapter, BaseLinear, Layout, Method, MethodEntry, Pass, PeftError, Site, Slot,
-    TensorName,
+    Adapter, AnyAdapter, BaseLinear, Fact, Layout, Method, MethodEntry, Pass, PeftError, Site,
+    Slot, TensorName,
 };
 use peft_kernels::{Keep, scale_columns};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::base_vectors::BaseVectors;
+use crate::norms::relative_change;
 use crate::options::check_format_version;
-use crate::svd::{Decomposition, digest};
+use crate::svd::digest;
 
 /// How many singular values train.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,7 +104,7 @@ impl Svfit {
     }
 
     /// How many of these singular values train at a site.
-    fn count(&self, slot: &Slot<'_>, values: &[f64]) -> Result<usize, PeftError> {
+    fn count(&self, slot: &Slot<'_>, values: &[f32]) -> Result<usize, PeftError> {
         let limit = values.len();
         match self.k {
             Size::Full => Ok(limit),
@@ -113,7 +115,10 @@ impl Svfit {
                 limit,
             }),
             Size::Energy => {
-                let energy = |value: &f64| if self.squared { value * value } else { *value };
+                let energy = |value: &f32| {
+                    let value = f64::from(*value);
+                    if self.squared { value * value } else { value }
+                };
                 let whole: f64 = values.iter().map(energy).sum();
                 let mut sum = 0.0;
                 let reached = values.iter().position(|value| {
@@ -132,20 +137,16 @@ impl Method for Svfit {
     }
 
     fn create(&self, slot: &Slot<'_>) -> Result<AnyAdapter, PeftError> {
-        let svd = Decomposition::of(slot)?;
-        let k = self.count(slot, svd.values())?;
-        let sigma: Vec<f32> = svd.values()[..k]
-            .iter()
-            .map(|value| *value as f32)
-            .collect();
-        let base: Vec<f32> = digest(slot.weight.clone(), slot.site)
-            .map(f32::from)
-            .to_vec();
+        let digest = digest(slot.weight.clone(), slot.site);
+        let vectors = BaseVectors::of(slot, digest)?;
+        let k = self.count(slot, vectors.sigma())?;
+        let sigma = vectors.sigma()[..k].to_vec();
+        let base = digest.map(f32::from).to_vec();
         Ok(AnyAdapter::new(SvfitAdapter {
             shift: slot.trainable("shift", TensorData::new(vec![0.0f32; k], [k])),
             sigma: slot.frozen("sigma", TensorData::new(sigma, [k])),
-            left: slot.frozen("left", svd.left(k, |_| 1.0)),
-            right: slot.frozen("right", svd.right(k, |_| 1.0)),
+            left: slot.frozen("left", vectors.left(k)),
+            right: slot.frozen("right", vectors.right(k)),
             base: slot.frozen("base", TensorData::new(base, [32])),
             dropout: self.dropout,
             vectors: self.vectors,
@@ -250,6 +251,23 @@ impl Adapter for SvfitAdapter {
     fn effective_weight(&self, weight: Tensor<2>) -> Result<Tensor<2>, &'static str> {
         let scaled = self.left.val() * self.shift.val().unsqueeze();
         Ok(weight + scaled.matmul(self.right.val()))
+    }
+
+    fn facts(&self, _weight: Tensor<2>) -> Vec<Fact> {
+        let (shift, sigma) = (self.shift.val(), self.sigma.val());
+        let largest = (shift.clone() / sigma.clone().clamp_min(f32::MIN_POSITIVE))
+            .abs()
+            .max()
+            .into_scalar::<f32>();
+        let fact = |name, value| Fact { name, value };
+        vec![
+            fact("singular values", sigma.dims()[0] as f64),
+            fact(
+                "change of the singular values",
+                relative_change(shift, sigma),
+            ),
+            fact("largest change of one", f64::from(largest)),
+        ]
     }
 
     /// `V diag(sigma - sigma_0)` and `U^T`: a LoRA of rank `k`.

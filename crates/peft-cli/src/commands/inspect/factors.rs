@@ -172,6 +172,7 @@ impl<'a> FolderMethod<'a> {
             rank,
             alpha,
             seed: 0,
+            cache: None,
         })?)
     }
 }

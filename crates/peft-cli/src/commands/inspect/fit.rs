@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Result;
+use burn::tensor::{FloatDType, Tensor};
 use peft_core::file::AdapterFolder;
-use peft_core::{Adaptable, PeftError, folder};
+use peft_core::{Adaptable, AdaptedLinear, Fact, PeftError, folder};
 use peft_models::{Family, ModelConfig};
 use serde::Serialize;
 
@@ -27,8 +28,21 @@ pub(in crate::commands) struct Fit {
     pub(super) missing_sites: Vec<String>,
     /// Layers of the file that the configuration does not select in this model.
     pub(super) unexpected_sites: Vec<String>,
+    /// What the adapter does to each layer of this model; empty when it does not load.
+    pub(super) changes: Vec<SiteChange>,
     /// Target entries that match nothing, with names that look like them.
     pub(super) unmatched_targets: Vec<String>,
+}
+
+/// What an adapter does to one layer.
+#[derive(Debug, Serialize)]
+pub(in crate::commands) struct SiteChange {
+    /// Path of the layer.
+    pub(super) path: String,
+    /// `||W' - W||_F / ||W||_F`; null where no single weight reproduces the adapter.
+    pub(super) weight: Option<f64>,
+    /// The method's own numbers.
+    pub(super) facts: Vec<Fact>,
 }
 
 impl Fit {
@@ -57,6 +71,7 @@ impl Fit {
             missing_sites: vec![],
             unexpected_sites: vec![],
             unmatched_targets: vec![],
+            changes: vec![],
         };
         let planned = folder::spec_of(METHODS, &contents.config)
             .and_then(|spec| spec.plan(&loaded.model.sites(), &loaded.model.output_heads()));
@@ -69,15 +84,41 @@ impl Fit {
             fit.unexpected_sites = found.difference(&wanted).map(owned).collect();
             fit.unmatched_targets = plan.unmatched.iter().map(ToString::to_string).collect();
         }
-        if let Err(error) = folder::load(loaded.model, &loaded.names, ADAPTER, METHODS, adapter) {
-            fit.loads = false;
-            fit.problems = match error {
-                PeftError::Mismatch { problems, .. } | PeftError::Unsupported { problems } => {
-                    problems
-                }
-                other => vec![other.to_string()],
-            };
+        match folder::load(loaded.model, &loaded.names, ADAPTER, METHODS, adapter) {
+            Ok(adapted) => adapted.model.visit_linears(&mut |linear| {
+                fit.changes.extend(SiteChange::of(linear));
+            }),
+            Err(error) => {
+                fit.loads = false;
+                fit.problems = match error {
+                    PeftError::Mismatch { problems, .. } | PeftError::Unsupported { problems } => {
+                        problems
+                    }
+                    other => vec![other.to_string()],
+                };
+            }
         }
         Ok(fit)
+    }
+}
+
+impl SiteChange {
+    /// What the adapter does to a layer, if it is there.
+    fn of(linear: &AdaptedLinear) -> Option<Self> {
+        let adapter = linear.adapter(ADAPTER)?;
+        let weight = linear.weight.val().cast(FloatDType::F32);
+        let norm = |matrix: Tensor<2>| {
+            let values = matrix.into_data();
+            let squares = values.iter::<f32>().map(|value| f64::from(value).powi(2));
+            squares.sum::<f64>().sqrt()
+        };
+        let effective = adapter.effective_weight(weight.clone()).ok();
+        Some(Self {
+            path: linear.site().path.clone(),
+            weight: effective.map(|effective| {
+                norm(effective - weight.clone()) / norm(weight.clone()).max(f64::MIN_POSITIVE)
+            }),
+            facts: adapter.facts(weight),
+        })
     }
 }

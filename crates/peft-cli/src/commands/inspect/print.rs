@@ -1,6 +1,6 @@
 //! The description of an adapter folder as text.
 
-use super::fit::Fit;
+use super::fit::{Fit, SiteChange};
 use super::report::{Report, SiteReport};
 
 /// Prints the whole description.
@@ -97,7 +97,10 @@ fn sites(sites: &[SiteReport]) {
             site.path, site.rank, site.alpha
         );
         if site.pairs.is_empty() {
-            println!("{start}");
+            println!(
+                "{:<width$}  {} values; --model tells what they do",
+                site.path, site.parameters
+            );
         }
         for pair in &site.pairs {
             println!(
@@ -124,6 +127,7 @@ fn print_fit(fit: &Fit) {
         "the adapter does not load"
     };
     println!("base model {}: {verdict}", fit.model.display());
+    changes(&fit.changes);
     list("missing site", &fit.missing_sites);
     list("unexpected site", &fit.unexpected_sites);
     list("unmatched target", &fit.unmatched_targets);
@@ -133,5 +137,34 @@ fn print_fit(fit: &Fit) {
 fn list(name: &str, items: &[String]) {
     for item in items {
         println!("{name}: {item}");
+    }
+}
+
+/// One line per layer: how far its weight moved, and the method's own numbers.
+fn changes(changes: &[SiteChange]) {
+    let width = changes
+        .iter()
+        .map(|site| site.path.len())
+        .max()
+        .unwrap_or(0);
+    for site in changes {
+        let change = site.weight.map_or_else(
+            || "depends on the input".to_owned(),
+            |change| format!("{change:.3e}"),
+        );
+        print!("{:<width$}  ||W' - W|| / ||W|| {change}", site.path);
+        for fact in &site.facts {
+            print!(", {} {}", fact.name, number(fact.value));
+        }
+        println!();
+    }
+}
+
+/// Counts as they are, everything else with four digits.
+fn number(value: f64) -> String {
+    if value >= 1.0 && value.fract() == 0.0 {
+        format!("{value}")
+    } else {
+        format!("{value:.3e}")
     }
 }
