@@ -1,5 +1,6 @@
 //! LoRA and rsLoRA under the contract that every method passes.
 
+use burn::tensor::Device;
 use peft_core::lora::{LORA, Lora, LoraInit, RSLORA, Scaling};
 use peft_core::testing::contract::Contract;
 
@@ -19,10 +20,10 @@ fn contract(scaling: Scaling, init: LoraInit) -> Contract {
 
 #[test]
 fn lora_passes_the_contract() {
-    contract(Scaling::Standard, LoraInit::Kaiming).check();
+    contract(Scaling::Standard, LoraInit::Kaiming).check(&Device::flex());
 }
 
 #[test]
 fn rslora_passes_the_contract() {
-    contract(Scaling::RankStabilized, LoraInit::Gaussian).check();
+    contract(Scaling::RankStabilized, LoraInit::Gaussian).check(&Device::flex());
 }

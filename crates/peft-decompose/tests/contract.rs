@@ -1,5 +1,6 @@
 //! Every method of this crate against the contract that all methods share.
 
+use burn::tensor::Device;
 use peft_core::Method;
 use peft_core::lora::{LORA, LoraInit, RSLORA, Scaling};
 use peft_core::testing::contract::Contract;
@@ -33,7 +34,7 @@ fn dora_passes_the_contract() {
             loss_share: 1.0 / 3.0,
             mergeable: true,
         }
-        .check();
+        .check(&Device::flex());
     }
 }
 
@@ -63,7 +64,7 @@ fn bora_passes_the_contract() {
             loss_share: 1.0 / 3.0,
             mergeable: true,
         }
-        .check();
+        .check(&Device::flex());
     }
 }
 
@@ -86,7 +87,7 @@ fn svfit_passes_the_contract() {
             loss_share,
             mergeable: true,
         }
-        .check();
+        .check(&Device::flex());
     }
 }
 
@@ -109,7 +110,7 @@ fn pissa_and_olora_pass_the_contract() {
                 loss_share: 1.0 / 3.0,
                 mergeable: true,
             }
-            .check();
+            .check(&Device::flex());
         }
     }
 }

@@ -45,12 +45,13 @@ const ALPHA: f64 = 4.0;
 const ROWS: usize = 12;
 
 impl Contract {
-    /// Runs every check on the device that the environment variable `BURN_DEVICE` names.
+    /// Runs every check on the device that the environment variable `BURN_DEVICE` names, whose numbers are those of `reference`.
     ///
     /// # Panics
     /// When the method breaks the contract.
-    pub fn check(&self) {
+    pub fn check(&self, reference: &Device) {
         let device = Device::default();
+        self.training_gives_the_numbers_of_the_reference(&device, reference);
         self.attaching_changes_no_output(&device);
         self.what_no_target_matches_stays_untouched(&device);
         self.only_the_adapter_trains(&device);
