@@ -2,6 +2,8 @@
 //!
 //! Not a Criterion benchmark, because nothing is timed: the numbers are the same in every run.
 
+#![allow(clippy::print_stdout, reason = "the table is what it is for")]
+
 use burn::optim::AdamWConfig;
 use burn::tensor::Device;
 use peak_alloc::PeakAlloc;
