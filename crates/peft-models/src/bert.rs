@@ -76,7 +76,7 @@ pub(crate) fn read_common(
         layers: config.positive("num_hidden_layers")?,
         heads: config.positive("num_attention_heads")?,
         d_ff: config.positive("intermediate_size")?,
-        activation: Activation::from_config(config, "hidden_act")?,
+        activation: Activation::from_config(config, "hidden_act", "gelu")?,
         max_positions: config.positive("max_position_embeddings")?,
         token_types: config.positive("type_vocab_size")?,
         numbering: numbering(pad_id),

@@ -58,7 +58,7 @@ fn read(config: &ModelConfig) -> Result<EncoderConfig, ModelError> {
         layers: config.positive("n_layers")?,
         heads: config.positive("n_heads")?,
         d_ff: config.positive("hidden_dim")?,
-        activation: Activation::from_config(config, "activation")?,
+        activation: Activation::from_config(config, "activation", "gelu")?,
         max_positions: config.positive("max_position_embeddings")?,
         token_types: 0,
         numbering: Numbering::FromZero,

@@ -204,6 +204,12 @@ pub enum ModelError {
         /// The element type.
         dtype: &'static str,
     },
+    /// No next token can be chosen.
+    #[error("prompt {row}: the model's scores of the next token are NaN or infinite")]
+    Sampling {
+        /// Index of the prompt.
+        row: usize,
+    },
     /// Reading and writing the same folder.
     #[error("{}: output folder and input folder are the same; choose another output folder", dir.display())]
     SameFolder {

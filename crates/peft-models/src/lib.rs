@@ -9,23 +9,34 @@
 
 mod batch;
 mod bert;
+mod causal_batch;
+mod causal_lm;
 mod classifier;
+mod decoder;
+mod decoder_config;
 mod distilbert;
 mod encoder;
 mod encoder_config;
 mod error;
+pub mod generate;
+mod gpt2;
 mod heads;
 pub mod hf;
 pub mod layers;
+mod llama;
 mod pooling;
 mod roberta;
 mod sites;
 
 pub use batch::TokenBatch;
+pub use causal_batch::CausalBatch;
+pub use causal_lm::{CausalLm, init_causal_lm, load_causal_lm, load_causal_lm_with};
 pub use classifier::{
     Loaded, SequenceClassifier, init_classifier, init_encoder, load_classifier,
     load_classifier_with, load_encoder,
 };
+pub use decoder::{Decoder, KvCache};
+pub use decoder_config::{Biases, DECODERS, DecoderBlockNames, DecoderConfig, DecoderFamily};
 pub use encoder::Encoder;
 pub use encoder_config::{
     EncoderConfig, FAMILIES, Family, HeadModule, HeadNames, Numbering, default_targets,

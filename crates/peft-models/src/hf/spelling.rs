@@ -58,7 +58,12 @@ pub(crate) fn is_task_head(canonical: &str) -> bool {
 /// Whether a tensor nobody asked for may be passed over: a buffer, or a head of another task.
 pub(crate) fn is_leftover(name: &str, prefix: &str) -> bool {
     let bare = without_prefix(name, prefix);
-    is_head(bare) || matches!(last(bare), "position_ids" | "token_type_ids")
+    is_head(bare)
+        || matches!(
+            last(bare),
+            "position_ids" | "token_type_ids" | "inv_freq" | "masked_bias"
+        )
+        || bare.ends_with(".attn.bias")
 }
 
 fn is_head(bare: &str) -> bool {

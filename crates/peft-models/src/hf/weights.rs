@@ -1,18 +1,20 @@
 //! From the tensors of a folder to the parameters of a model, collecting everything that does not fit.
 
+mod linear;
+
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
-use peft_core::{AdaptedEmbedding, AdaptedLinear, Layout, ParamNames, Site};
+use peft_core::{AdaptedEmbedding, Layout, ParamNames};
 
 use super::archive::TensorArchive;
 use super::dtype::FloatDtype;
 use super::initial::{Initial, Start};
 use super::spelling::{is_leftover, spellings};
 use crate::error::{Misshaped, ModelError, UnreadableDtype, WeightProblems};
-use crate::layers::LayerNorm;
+use crate::layers::{LayerNorm, RmsNorm};
 
 /// What to do when a head in the file has another shape than the one asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,28 +95,43 @@ impl WeightReader {
         }
     }
 
-    /// The linear layer at `path` with its bias; the file holds `[d_out, d_in]`, memory holds `[d_in, d_out]`.
-    pub fn linear(&mut self, path: &str, d_in: usize, d_out: usize) -> AdaptedLinear {
-        self.linear_with(path, d_in, d_out, None)
-    }
-
-    /// A linear layer of a head: it starts afresh when the file lacks it, and under [`HeadPolicy::Resize`] also when
-    /// the file holds another shape.
-    pub fn head_linear(
-        &mut self,
-        path: &str,
-        d_in: usize,
-        d_out: usize,
-        policy: HeadPolicy,
-    ) -> AdaptedLinear {
-        self.linear_with(path, d_in, d_out, Some(policy))
-    }
-
     /// Scale and shift of a layer norm of width `d`.
     pub fn layer_norm(&mut self, path: &str, d: usize, eps: f64) -> LayerNorm {
         let weight = self.param::<1>(&format!("{path}.weight"), [d], Start::Ones);
         let bias = self.param::<1>(&format!("{path}.bias"), [d], Start::Zeros);
         LayerNorm::new(weight, bias, eps)
+    }
+
+    /// Scale of a norm without shift, of width `d`.
+    pub fn rms_norm(&mut self, path: &str, d: usize, eps: f64) -> RmsNorm {
+        let weight = self.param::<1>(&format!("{path}.weight"), [d], Start::Ones);
+        RmsNorm::new(weight, eps)
+    }
+
+    /// An embedding whose table a file may hold under the path of the output layer it is tied to.
+    pub fn embedding_or(
+        &mut self,
+        path: &str,
+        tied_to: &str,
+        n: usize,
+        d: usize,
+    ) -> AdaptedEmbedding {
+        let (name, other) = (format!("{path}.weight"), format!("{tied_to}.weight"));
+        let holds = |archive: &TensorArchive, name: &str| {
+            spellings(name, self.prefix)
+                .iter()
+                .any(|spelling| archive.entry(spelling).is_some())
+        };
+        let elsewhere = self
+            .archive
+            .as_ref()
+            .is_some_and(|archive| !holds(archive, &name) && holds(archive, &other));
+        if !elsewhere {
+            return self.embedding(path, n, d);
+        }
+        let table = self.values(&other, &[n, d], Start::Normal, None);
+        let (values, shape) = table.map_or((vec![0.0], [1, 1]), |values| (values, [n, d]));
+        AdaptedEmbedding::new(path, self.register(&name, values, shape, Layout::AsIs))
     }
 
     /// An embedding with a table of shape `[n, d]`.
@@ -158,26 +175,6 @@ impl WeightReader {
             fresh: self.fresh,
             ignored,
         })
-    }
-
-    fn linear_with(
-        &mut self,
-        path: &str,
-        d_in: usize,
-        d_out: usize,
-        head: Option<HeadPolicy>,
-    ) -> AdaptedLinear {
-        let name = format!("{path}.weight");
-        let weight = self.values(&name, &[d_out, d_in], Start::Normal, head);
-        let bias_name = format!("{path}.bias");
-        let bias = self.values(&bias_name, &[d_out], Start::Zeros, head);
-        let (d_in, d_out, weight, bias) = match (weight, bias) {
-            (Some(weight), Some(bias)) => (d_in, d_out, transposed(&weight, d_out, d_in), bias),
-            _ => (1, 1, vec![0.0], vec![0.0]),
-        };
-        let weight = self.register::<2>(&name, weight, [d_in, d_out], Layout::Transposed);
-        let bias = self.register::<1>(&bias_name, bias, [d_out], Layout::AsIs);
-        AdaptedLinear::new(Site::new(path, d_in, d_out), weight, Some(bias))
     }
 
     fn param<const D: usize>(
@@ -270,34 +267,5 @@ impl WeightReader {
     fn start_afresh(&mut self, name: &str, start: Start, shape: &[usize]) -> Vec<f32> {
         self.fresh.push(name.to_owned());
         self.initial.draw(name, start, shape.iter().product())
-    }
-}
-
-/// `[rows, cols]` to `[cols, rows]`, in blocks that stay in the cache.
-fn transposed(values: &[f32], rows: usize, cols: usize) -> Vec<f32> {
-    const BLOCK: usize = 32;
-    let mut output = vec![0.0; values.len()];
-    for top in (0..rows).step_by(BLOCK) {
-        for left in (0..cols).step_by(BLOCK) {
-            for row in top..(top + BLOCK).min(rows) {
-                for col in left..(left + BLOCK).min(cols) {
-                    output[col * rows + row] = values[row * cols + col];
-                }
-            }
-        }
-    }
-    output
-}
-
-#[cfg(test)]
-mod tests {
-    use super::transposed;
-
-    #[test]
-    fn transposing_moves_every_element_and_twice_is_nothing() {
-        let values: Vec<f32> = (0..70_u16 * 35).map(f32::from).collect();
-        let turned = transposed(&values, 70, 35);
-        assert_eq!(turned[3 * 70 + 64], values[64 * 35 + 3]);
-        assert_eq!(transposed(&turned, 35, 70), values);
     }
 }

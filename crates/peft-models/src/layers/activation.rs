@@ -21,13 +21,17 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// Reads the activation named by `field` of a configuration (`gelu` when absent).
+    /// Reads the activation named by `field` of a configuration (`default` when absent).
     ///
     /// # Errors
     /// [`ModelError::UnsupportedOption`] with the name, or [`ModelError::Field`].
-    pub fn from_config(config: &ModelConfig, field: &str) -> Result<Self, ModelError> {
-        let name = config.str_or(field, "gelu")?;
-        match name {
+    pub fn from_config(
+        config: &ModelConfig,
+        field: &str,
+        default: &str,
+    ) -> Result<Self, ModelError> {
+        let name = config.str_or(field, default)?.to_owned();
+        match name.as_str() {
             "gelu" => Ok(Self::Gelu),
             "gelu_new" | "gelu_pytorch_tanh" => Ok(Self::GeluTanh),
             "relu" => Ok(Self::Relu),
@@ -35,7 +39,7 @@ impl Activation {
             _ => Err(ModelError::UnsupportedOption {
                 path: config.path().to_path_buf(),
                 option: field.to_owned(),
-                value: name.to_owned(),
+                value: name,
                 supported: "gelu, gelu_new, gelu_pytorch_tanh, relu, silu",
             }),
         }

@@ -3,13 +3,22 @@
 mod activation;
 mod attention;
 mod block;
+mod causal_attention;
+mod decoder_block;
 mod embeddings;
+mod gated_mlp;
 mod mlp;
 mod norm;
+mod rope;
 
 pub use activation::Activation;
 pub use attention::{Attention, attention_bias};
 pub use block::{Block, BlockNames};
+pub use causal_attention::{AttentionContext, CausalAttention, LayerCache};
+pub(crate) use decoder_block::norm as decoder_norm;
+pub use decoder_block::{DecoderBlock, Perceptron};
 pub use embeddings::{EmbeddingNames, TokenEmbeddings};
+pub use gated_mlp::GatedMlp;
 pub use mlp::Mlp;
-pub use norm::LayerNorm;
+pub use norm::{LayerNorm, Norm, RmsNorm};
+pub use rope::{Rope, Rotation};

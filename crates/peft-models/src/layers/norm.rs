@@ -1,4 +1,4 @@
-//! Layer normalisation.
+//! Layer normalisation and its variant without mean and shift.
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
@@ -25,5 +25,49 @@ impl LayerNorm {
     #[must_use]
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         layer_norm(x, self.weight.val(), self.bias.val(), self.eps)
+    }
+}
+
+/// `y = x / sqrt(mean(x^2) + eps) * weight` over the last axis (Zhang and Sennrich 2019, arXiv 1910.07467).
+#[derive(Module, Debug)]
+pub struct RmsNorm {
+    /// Scale, shape `[d]`.
+    pub weight: Param<Tensor<1>>,
+    eps: f64,
+}
+
+impl RmsNorm {
+    /// A norm of the width of its parameter.
+    #[must_use]
+    pub fn new(weight: Param<Tensor<1>>, eps: f64) -> Self {
+        Self { weight, eps }
+    }
+
+    /// Normalises the last axis of `x [.., d]`.
+    #[must_use]
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        let mean = (x.clone() * x.clone()).mean_dim(D - 1);
+        let inverse = mean.add_scalar(self.eps).sqrt().recip();
+        x * inverse * self.weight.val().unsqueeze()
+    }
+}
+
+/// The norm of a decoder family.
+#[derive(Module, Debug)]
+pub enum Norm {
+    /// With mean and shift.
+    Layer(LayerNorm),
+    /// Without.
+    Rms(RmsNorm),
+}
+
+impl Norm {
+    /// Normalises the last axis of `x [.., d]`.
+    #[must_use]
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        match self {
+            Self::Layer(norm) => norm.forward(x),
+            Self::Rms(norm) => norm.forward(x),
+        }
     }
 }

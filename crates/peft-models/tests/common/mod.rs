@@ -42,6 +42,22 @@ impl Expected {
             .collect()
     }
 
+    /// The rows of an integer matrix.
+    pub(crate) fn full_rows(&self, name: &str) -> Vec<Vec<u32>> {
+        let file = SafeTensors::deserialize(&self.0).unwrap();
+        let tensor = file.tensor(name).unwrap();
+        assert_eq!(tensor.dtype(), Dtype::I64);
+        let (values, _) = tensor.data().as_chunks::<8>();
+        let values: Vec<u32> = values
+            .iter()
+            .map(|bytes| u32::try_from(i64::from_le_bytes(*bytes)).unwrap())
+            .collect();
+        values
+            .chunks(tensor.shape()[1])
+            .map(<[u32]>::to_vec)
+            .collect()
+    }
+
     /// The rows of an integer matrix, without padding.
     pub(crate) fn rows(&self, name: &str) -> Vec<Vec<u32>> {
         let file = SafeTensors::deserialize(&self.0).unwrap();

@@ -1,0 +1,228 @@
+//! What a decoder reads: token ids, their positions, and who may see whom.
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use crate::error::ModelError;
+
+/// Added to the scores of keys that a query must not see: `exp` of it is 0 in every float type, and it fits into every one.
+const HIDDEN: f32 = -3.0e4;
+
+/// Rows of tokens on a device. Every token belongs to a segment, a number above 0, and sees the tokens of its own segment up to
+/// itself; segment 0 is padding, which no token of another segment sees. Positions count from 0 in each segment.
+///
+/// A row of one text has one segment; a packed row has one per text, so that texts in one row do not see each other.
+#[derive(Debug, Clone)]
+pub struct CausalBatch {
+    /// Token ids, shape `[batch, seq]`.
+    pub ids: Tensor<2, Int>,
+    /// Segment of every token, row by row.
+    pub(crate) segments: Vec<Vec<u32>>,
+    /// Position of every token in its segment, row by row.
+    pub(crate) positions: Vec<Vec<usize>>,
+    pub(crate) largest_id: usize,
+}
+
+impl CausalBatch {
+    /// One text per row, padded on the left to the longest, as generation needs it.
+    ///
+    /// # Errors
+    /// [`ModelError::Batch`] when there is no row or a row is empty.
+    pub fn left_padded(rows: &[Vec<u32>], device: &Device) -> Result<Self, ModelError> {
+        let seq = rows.iter().map(Vec::len).max().unwrap_or(0);
+        let pad = |row: &Vec<u32>| {
+            let missing = seq - row.len();
+            let mut ids = vec![0; missing];
+            ids.extend(row);
+            let mut segments = vec![0; missing];
+            segments.resize(seq, 1);
+            (ids, segments)
+        };
+        if let Some(row) = rows.iter().position(Vec::is_empty) {
+            return Err(ModelError::Batch {
+                row,
+                problem: "the row has no tokens",
+            });
+        }
+        let (ids, segments): (Vec<_>, Vec<_>) = rows.iter().map(pad).unzip();
+        Self::packed(&ids, segments, device)
+    }
+
+    /// Rows of one length, with the segment of every token.
+    ///
+    /// # Errors
+    /// [`ModelError::Batch`] when there is no row, rows differ in length, or segments and ids do.
+    pub fn packed(
+        rows: &[Vec<u32>],
+        segments: Vec<Vec<u32>>,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        let seq = rows.first().map_or(0, Vec::len);
+        let problem = |row, problem| Err(ModelError::Batch { row, problem });
+        if seq == 0 {
+            return problem(0, "the batch has no tokens");
+        }
+        if let Some(row) = rows.iter().position(|row| row.len() != seq) {
+            return problem(row, "the row is longer or shorter than the first");
+        }
+        if segments.len() != rows.len() {
+            return problem(segments.len().min(rows.len()), "segments and rows differ");
+        }
+        if let Some(row) = segments.iter().position(|row| row.len() != seq) {
+            return problem(row, "segments and token ids differ in length");
+        }
+        let ids: Vec<i64> = rows.iter().flatten().map(|id| i64::from(*id)).collect();
+        Ok(Self {
+            ids: Tensor::from_data(TensorData::new(ids, [rows.len(), seq]), device),
+            positions: segments.iter().map(|row| positions(row)).collect(),
+            segments,
+            largest_id: rows.iter().flatten().copied().max().unwrap_or(0) as usize,
+        })
+    }
+
+    /// The same batch with positions that go on where the last segment of each row of `seen` ended.
+    pub(crate) fn after(mut self, seen: &[Vec<u32>]) -> Self {
+        for (row, seen) in self.positions.iter_mut().zip(seen) {
+            let last = seen.last();
+            let before = seen
+                .iter()
+                .rev()
+                .take_while(|segment| Some(*segment) == last);
+            let before = before.count();
+            row.iter_mut().for_each(|at| *at += before);
+        }
+        self
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// Tokens per row, padding included.
+    #[must_use]
+    pub fn seq(&self) -> usize {
+        self.segments.first().map_or(0, Vec::len)
+    }
+
+    /// Whether every row is one text without padding.
+    fn is_plain(&self) -> bool {
+        self.segments.iter().flatten().all(|segment| *segment == 1)
+    }
+
+    /// Positions row by row; one row where all are alike.
+    pub(crate) fn distinct_positions(&self) -> &[Vec<usize>] {
+        let first = &self.positions[0];
+        if self.positions.iter().all(|row| row == first) {
+            &self.positions[..1]
+        } else {
+            &self.positions
+        }
+    }
+
+    /// Scores to add, shape `[batch or 1, 1, seq, keys]`; `earlier` are the segments of keys before this batch, and with a `window`
+    /// a token sees that many tokens at most, itself included. `None` where every token sees everything.
+    pub(crate) fn bias(
+        &self,
+        earlier: &[Vec<u32>],
+        window: Option<usize>,
+        device: &Device,
+    ) -> Option<Tensor<4>> {
+        let before = earlier.first().map_or(0, Vec::len);
+        let (seq, keys) = (self.seq(), before + self.seq());
+        let plain = self.is_plain() && earlier.iter().flatten().all(|segment| *segment == 1);
+        if plain && seq == 1 && window.is_none_or(|window| window >= keys) {
+            return None;
+        }
+        let rows = if plain { 1 } else { self.rows() };
+        let mut values = Vec::with_capacity(rows * seq * keys);
+        for row in 0..rows {
+            let past = earlier.get(row).map_or(&[][..], Vec::as_slice);
+            let own = &self.segments[row];
+            for (at, segment) in own.iter().enumerate() {
+                let query = before + at;
+                let all = past.iter().chain(own).enumerate();
+                values.extend(all.map(|(key, other)| {
+                    let seen = key <= query
+                        && segment == other
+                        && window.is_none_or(|window| query - key < window);
+                    if seen { 0.0 } else { HIDDEN }
+                }));
+            }
+        }
+        let data = TensorData::new(values, [rows, 1, seq, keys]);
+        Some(Tensor::from_data(data, device))
+    }
+}
+
+/// Positions of a row's tokens: each counts the tokens of its segment before it.
+fn positions(segments: &[u32]) -> Vec<usize> {
+    let mut at = 0;
+    let mut previous = None;
+    segments
+        .iter()
+        .map(|segment| {
+            at = if previous == Some(segment) { at + 1 } else { 0 };
+            previous = Some(segment);
+            at
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(bias: Option<Tensor<4>>) -> Vec<bool> {
+        let values = bias.unwrap().into_data();
+        values.iter::<f32>().map(|value| value == 0.0).collect()
+    }
+
+    #[test]
+    fn tokens_see_their_own_segment_up_to_themselves() {
+        let device = Device::default();
+        let rows = [vec![5, 6, 7, 8]];
+        let batch = CausalBatch::packed(&rows, vec![vec![0, 1, 1, 2]], &device).unwrap();
+        assert_eq!(batch.positions, [[0, 0, 1, 0]]);
+        let seen = host(batch.bias(&[], None, &device));
+        #[rustfmt::skip]
+        assert_eq!(seen, [
+            true, false, false, false,
+            false, true, false, false,
+            false, true, true, false,
+            false, false, false, true,
+        ]);
+    }
+
+    #[test]
+    fn a_window_counts_the_token_itself_and_earlier_keys_come_first() {
+        let device = Device::default();
+        let batch = CausalBatch::left_padded(&[vec![1, 2, 3], vec![4, 5, 6]], &device).unwrap();
+        let seen = host(batch.bias(&[], Some(2), &device));
+        #[rustfmt::skip]
+        assert_eq!(seen, [
+            true, false, false,
+            true, true, false,
+            false, true, true,
+        ]);
+        let next = CausalBatch::left_padded(&[vec![7], vec![8]], &device).unwrap();
+        let next = next.after(&batch.segments);
+        assert_eq!(next.positions, [[3], [3]]);
+        assert!(next.bias(&batch.segments, None, &device).is_none());
+        let seen = host(next.bias(&batch.segments, Some(2), &device));
+        assert_eq!(seen, [false, false, true, true]);
+    }
+
+    #[test]
+    fn shorter_rows_are_padded_on_the_left_and_padding_is_not_seen() {
+        let device = Device::default();
+        let batch = CausalBatch::left_padded(&[vec![9], vec![4, 5]], &device).unwrap();
+        assert_eq!(batch.positions, [[0, 0], [0, 1]]);
+        let next = CausalBatch::left_padded(&[vec![1], vec![2]], &device).unwrap();
+        let next = next.after(&batch.segments);
+        assert_eq!(next.positions, [[1], [2]]);
+        let seen = host(next.bias(&batch.segments, None, &device));
+        assert_eq!(seen, [false, true, true, true, true, true]);
+        assert!(CausalBatch::left_padded(&[vec![1], vec![]], &device).is_err());
+    }
+}

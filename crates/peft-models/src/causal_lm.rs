@@ -1,0 +1,136 @@
+//! A decoder that predicts the next token, and how its folders are loaded.
+
+use std::path::Path;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use peft_core::{Adaptable, AdaptedLinear, Pass, SiteKind};
+
+use crate::causal_batch::CausalBatch;
+use crate::classifier::Loaded;
+use crate::decoder::{Decoder, KvCache};
+use crate::decoder_config::{DecoderConfig, DecoderFamily};
+use crate::error::ModelError;
+use crate::hf::{ModelConfig, WeightReader};
+
+/// Path of the output layer.
+pub(crate) const HEAD: &str = "lm_head";
+
+/// A causal language model.
+#[derive(Module, Debug)]
+pub struct CausalLm {
+    /// Tokens to hidden states.
+    pub decoder: Decoder,
+    /// Hidden states to logits; absent where the transposed word table serves (`tie_word_embeddings`), which is then no site of its
+    /// own.
+    pub head: Option<AdaptedLinear>,
+}
+
+impl CausalLm {
+    /// Logits of the next token after each one, shape `[batch, seq, vocab]`.
+    ///
+    /// # Panics
+    /// When the batch does not pass [`Decoder::check`].
+    #[must_use]
+    pub fn logits(
+        &self,
+        batch: &CausalBatch,
+        cache: Option<&mut KvCache>,
+        pass: &mut Pass<'_>,
+    ) -> Tensor<3> {
+        let hidden = self.decoder.hidden(batch, cache, pass);
+        self.predict(hidden, pass)
+    }
+
+    /// Hidden states `[batch, seq, d_model]` to logits `[batch, seq, vocab]`.
+    #[must_use]
+    pub fn predict(&self, hidden: Tensor<3>, pass: &mut Pass<'_>) -> Tensor<3> {
+        match &self.head {
+            Some(head) => head.forward(hidden, pass),
+            None => {
+                let [rows, seq, d] = hidden.dims();
+                let table = self.decoder.words.table.weight.val();
+                let logits = hidden.reshape([rows * seq, d]).matmul(table.transpose());
+                let vocab = logits.dims()[1];
+                logits.reshape([rows, seq, vocab])
+            }
+        }
+    }
+}
+
+impl Adaptable for CausalLm {
+    fn visit_linears(&self, visit: &mut dyn FnMut(&AdaptedLinear)) {
+        self.decoder.visit_linears(visit);
+        self.head.iter().for_each(visit);
+    }
+
+    fn visit_linears_mut(&mut self, visit: &mut dyn FnMut(&mut AdaptedLinear)) {
+        self.decoder.visit_linears_mut(visit);
+        self.head.iter_mut().for_each(visit);
+    }
+
+    fn output_heads(&self) -> Vec<String> {
+        self.head
+            .iter()
+            .map(|head| head.site().path.clone())
+            .collect()
+    }
+}
+
+/// Loads a folder as a causal language model, every parameter frozen.
+///
+/// # Errors
+/// An unreadable or unsupported configuration, unreadable files, or weights that do not fit (all listed).
+pub fn load_causal_lm(dir: &Path, device: &Device) -> Result<Loaded<CausalLm>, ModelError> {
+    load_causal_lm_with(ModelConfig::read(dir)?, dir, device)
+}
+
+/// As [`load_causal_lm`], with a configuration that differs from the folder's own, for example in its dropout.
+///
+/// # Errors
+/// As [`load_causal_lm`].
+pub fn load_causal_lm_with(
+    config: ModelConfig,
+    dir: &Path,
+    device: &Device,
+) -> Result<Loaded<CausalLm>, ModelError> {
+    let family = DecoderFamily::of(&config)?;
+    let sizes = (family.read)(&config)?;
+    let reader = WeightReader::open(dir, family.prefix, sizes.initializer_range, 0, device)?;
+    build(config, family, &sizes, reader)
+}
+
+/// A causal language model with fresh weights throughout.
+///
+/// # Errors
+/// An unsupported configuration.
+pub fn init_causal_lm(
+    config: ModelConfig,
+    seed: u64,
+    device: &Device,
+) -> Result<Loaded<CausalLm>, ModelError> {
+    let family = DecoderFamily::of(&config)?;
+    let sizes = (family.read)(&config)?;
+    let reader = WeightReader::untrained(family.prefix, sizes.initializer_range, seed, device);
+    build(config, family, &sizes, reader)
+}
+
+fn build(
+    config: ModelConfig,
+    family: &DecoderFamily,
+    sizes: &DecoderConfig,
+    mut reader: WeightReader,
+) -> Result<Loaded<CausalLm>, ModelError> {
+    let base = format!("{}.", family.prefix);
+    let decoder = Decoder::load(&mut reader, &base, family, sizes);
+    let shape = [sizes.d_model, sizes.vocab_size];
+    let head = (!sizes.tied).then(|| reader.linear_of(HEAD, shape, SiteKind::Linear, false));
+    let report = reader.finish()?;
+    Ok(Loaded {
+        model: CausalLm { decoder, head },
+        names: report.names,
+        config,
+        fresh: report.fresh,
+        ignored: report.ignored,
+    })
+}

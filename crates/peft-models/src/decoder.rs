@@ -1,0 +1,193 @@
+//! The decoder of every family: embeddings, a stack of causal blocks, a norm.
+
+use burn::module::Module;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use peft_core::{Adaptable, AdaptedEmbedding, AdaptedLinear, Pass};
+
+use crate::causal_batch::CausalBatch;
+use crate::decoder_config::{DecoderConfig, DecoderFamily};
+use crate::error::ModelError;
+use crate::hf::WeightReader;
+use crate::layers::{AttentionContext, DecoderBlock, LayerCache, Norm, decoder_norm};
+
+/// Keys and values of every layer so far, for generation: a forward with a cache reads only what is new.
+#[derive(Debug, Clone, Default)]
+pub struct KvCache {
+    layers: Vec<LayerCache>,
+    /// Segment of every token so far, row by row.
+    segments: Vec<Vec<u32>>,
+}
+
+/// A causal transformer.
+#[derive(Module, Debug)]
+pub struct Decoder {
+    /// Shape `[vocab, d_model]`.
+    pub words: AdaptedEmbedding,
+    /// Shape `[max_positions, d_model]`, in families without rotary positions.
+    pub positions: Option<AdaptedEmbedding>,
+    /// One after the other.
+    pub blocks: Vec<DecoderBlock>,
+    /// After the last block.
+    pub norm: Norm,
+    #[module(skip)]
+    config: DecoderConfig,
+}
+
+impl Decoder {
+    /// Reads the decoder; `base` goes before every name (`model.` in a model with a head, nothing in a bare one).
+    #[must_use]
+    pub fn load(
+        reader: &mut WeightReader,
+        base: &str,
+        family: &DecoderFamily,
+        config: &DecoderConfig,
+    ) -> Self {
+        let d = config.d_model;
+        let table = format!("{base}{}", family.words);
+        let words = if config.tied {
+            reader.embedding_or(&table, crate::causal_lm::HEAD, config.vocab_size, d)
+        } else {
+            reader.embedding(&table, config.vocab_size, d)
+        };
+        let positions = family
+            .positions
+            .map(|name| reader.embedding(&format!("{base}{name}"), config.max_positions, d));
+        let blocks = (0..config.layers)
+            .map(|index| {
+                let path = format!("{base}{}.{index}", family.blocks);
+                DecoderBlock::load(reader, &path, family, config)
+            })
+            .collect();
+        Self {
+            words,
+            positions,
+            blocks,
+            norm: decoder_norm(reader, &format!("{base}{}", family.norm), family, config),
+            config: config.clone(),
+        }
+    }
+
+    /// Sizes and options.
+    #[must_use]
+    pub fn config(&self) -> &DecoderConfig {
+        &self.config
+    }
+
+    /// Whether the model has a row for every id and position of the batch; call it before the first forward of data that nobody
+    /// has checked.
+    ///
+    /// # Errors
+    /// [`ModelError::OutOfRange`].
+    pub fn check(&self, batch: &CausalBatch) -> Result<(), ModelError> {
+        let longest = batch
+            .positions
+            .iter()
+            .flatten()
+            .max()
+            .map_or(0, |at| at + 1);
+        let limits = [
+            ("token id", batch.largest_id, self.config.vocab_size - 1),
+            ("sequence length", longest, self.config.max_positions),
+        ];
+        match limits.into_iter().find(|(_, found, limit)| found > limit) {
+            Some((what, found, limit)) => Err(ModelError::OutOfRange { what, found, limit }),
+            None => Ok(()),
+        }
+    }
+
+    /// Hidden states after the last norm, shape `[batch, seq, d_model]`; those of padding hold no information.
+    ///
+    /// With a cache, the batch continues what the cache has seen, row by row.
+    ///
+    /// # Panics
+    /// When the batch does not pass [`Decoder::check`].
+    #[must_use]
+    pub fn hidden(
+        &self,
+        batch: &CausalBatch,
+        cache: Option<&mut KvCache>,
+        pass: &mut Pass<'_>,
+    ) -> Tensor<3> {
+        let (rows, seq, d) = (batch.rows(), batch.seq(), self.config.d_model);
+        let device = batch.ids.device();
+        let rotation = self
+            .config
+            .rope
+            .as_ref()
+            .map(|rope| rope.rotation(batch.distinct_positions(), &device));
+        let mut none = KvCache::default();
+        let is_cached = cache.is_some();
+        let cache = cache.unwrap_or(&mut none);
+        cache
+            .layers
+            .resize(self.blocks.len(), LayerCache::default());
+        let mut biases: Vec<(Option<usize>, Option<Tensor<4>>)> = Vec::new();
+        for window in &self.config.windows {
+            if !biases.iter().any(|(known, _)| known == window) {
+                biases.push((*window, batch.bias(&cache.segments, *window, &device)));
+            }
+        }
+        let mut x = self.embed(batch, pass).reshape([rows * seq, d]);
+        for (index, block) in self.blocks.iter().enumerate() {
+            let window = self.config.windows[index];
+            let bias = biases.iter().find(|(known, _)| *known == window);
+            let context = AttentionContext {
+                seq,
+                bias: bias.and_then(|(_, bias)| bias.as_ref()),
+                rotation: rotation.as_ref(),
+                cache: is_cached.then(|| &mut cache.layers[index]),
+            };
+            x = block.forward(x, context, pass);
+        }
+        cache.extend(batch);
+        self.norm.forward(x).reshape([rows, seq, d])
+    }
+
+    fn embed(&self, batch: &CausalBatch, pass: &mut Pass<'_>) -> Tensor<3> {
+        let words = self.words.forward(batch.ids.clone(), pass);
+        let Some(table) = &self.positions else {
+            return pass.dropout(words, self.config.embedding_dropout);
+        };
+        let positions = batch.distinct_positions();
+        let shape = [positions.len(), batch.seq()];
+        let ids: Vec<i64> = positions.iter().flatten().map(|at| *at as i64).collect();
+        let ids: Tensor<2, Int> =
+            Tensor::from_data(TensorData::new(ids, shape), &batch.ids.device());
+        let sum = words + table.forward(ids, pass);
+        pass.dropout(sum, self.config.embedding_dropout)
+    }
+}
+
+impl KvCache {
+    /// A batch of rows of one length that continues what the cache has seen, in the same segment.
+    ///
+    /// # Errors
+    /// As [`CausalBatch::packed`].
+    pub fn continued(&self, rows: &[Vec<u32>], device: &Device) -> Result<CausalBatch, ModelError> {
+        let segments = rows.iter().map(|row| vec![1; row.len()]).collect();
+        Ok(CausalBatch::packed(rows, segments, device)?.after(&self.segments))
+    }
+
+    fn extend(&mut self, batch: &CausalBatch) {
+        self.segments.resize(batch.rows(), Vec::new());
+        for (seen, new) in self.segments.iter_mut().zip(&batch.segments) {
+            seen.extend(new);
+        }
+    }
+}
+
+impl Adaptable for Decoder {
+    fn visit_linears(&self, visit: &mut dyn FnMut(&AdaptedLinear)) {
+        let tables = [Some(&self.words), self.positions.as_ref()];
+        let tables = tables.into_iter().flatten().map(|table| &table.table);
+        let linears = self.blocks.iter().flat_map(DecoderBlock::linears);
+        tables.chain(linears).for_each(visit);
+    }
+
+    fn visit_linears_mut(&mut self, visit: &mut dyn FnMut(&mut AdaptedLinear)) {
+        let tables = [Some(&mut self.words), self.positions.as_mut()];
+        let tables = tables.into_iter().flatten().map(|table| &mut table.table);
+        let linears = self.blocks.iter_mut().flat_map(DecoderBlock::linears_mut);
+        tables.chain(linears).for_each(visit);
+    }
+}

@@ -1,0 +1,212 @@
+//! What the decoder families have in common: sizes, options and names, as data.
+
+use peft_core::SiteKind;
+
+use crate::error::ModelError;
+use crate::hf::ModelConfig;
+use crate::layers::{Activation, Rope};
+use crate::{gpt2, llama};
+
+/// Sizes and options of a decoder, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DecoderConfig {
+    /// Rows of the word table.
+    pub vocab_size: usize,
+    /// Width of the hidden states.
+    pub d_model: usize,
+    /// Number of blocks.
+    pub layers: usize,
+    /// Queries.
+    pub heads: usize,
+    /// Keys and values; divides `heads`.
+    pub kv_heads: usize,
+    /// Width of a head.
+    pub d_head: usize,
+    /// Width inside the perceptron.
+    pub d_ff: usize,
+    /// Nonlinearity of the perceptron.
+    pub activation: Activation,
+    /// Epsilon of the norms.
+    pub eps: f64,
+    /// Rotary positions; families without have a table of positions.
+    pub rope: Option<Rope>,
+    /// Longest sequence that the model was made for.
+    pub max_positions: usize,
+    /// How many tokens each block's tokens see; `None` is all before.
+    pub windows: Vec<Option<usize>>,
+    /// Which layers have biases.
+    pub biases: Biases,
+    /// Whether queries and keys are normalised per head.
+    pub query_key_norm: bool,
+    /// Whether the output layer is the transposed word table.
+    pub tied: bool,
+    /// How files store the linear layers.
+    pub kind: SiteKind,
+    /// Dropout after the embeddings.
+    pub embedding_dropout: f64,
+    /// Dropout of attention weights.
+    pub attention_dropout: f64,
+    /// Dropout after attention and perceptron.
+    pub residual_dropout: f64,
+    /// Standard deviation of fresh weights.
+    pub initializer_range: f64,
+}
+
+/// Which linear layers have a bias.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Biases {
+    /// Queries, keys and values.
+    pub projections: bool,
+    /// Output of attention.
+    pub output: bool,
+    /// Perceptron.
+    pub mlp: bool,
+}
+
+/// More layers than any model has; keeps a hostile configuration from filling the memory.
+const MAX_LAYERS: usize = 10_000;
+/// Wider heads than any model has.
+const MAX_HEAD: usize = 1 << 16;
+
+impl DecoderConfig {
+    /// Refuses sizes that contradict each other.
+    ///
+    /// # Errors
+    /// [`ModelError::Field`].
+    pub(crate) fn checked(self, config: &ModelConfig) -> Result<Self, ModelError> {
+        let problem = |field: &str, expected, found: String| {
+            Err(ModelError::Field {
+                path: config.path().to_path_buf(),
+                field: field.to_owned(),
+                expected,
+                found,
+            })
+        };
+        if self.layers > MAX_LAYERS {
+            return problem(
+                "num_hidden_layers",
+                "at most 10000",
+                self.layers.to_string(),
+            );
+        }
+        if !self.heads.is_multiple_of(self.kv_heads) {
+            return problem(
+                "num_key_value_heads",
+                "a divisor of the number of heads",
+                format!("{} for {} heads", self.kv_heads, self.heads),
+            );
+        }
+        if self.d_head > MAX_HEAD || self.heads > MAX_HEAD {
+            return problem(
+                "head_dim",
+                "at most 65536 heads of that width",
+                format!("{} heads of {}", self.heads, self.d_head),
+            );
+        }
+        Ok(self)
+    }
+}
+
+/// The width of a head where the file leaves it to the width of the model.
+///
+/// # Errors
+/// [`ModelError::Field`] when the heads do not divide the width.
+pub(crate) fn d_head(
+    config: &ModelConfig,
+    heads_field: &str,
+    d_model: usize,
+    heads: usize,
+) -> Result<usize, ModelError> {
+    if config
+        .raw()
+        .get("head_dim")
+        .is_some_and(|value| !value.is_null())
+    {
+        return config.positive("head_dim");
+    }
+    if d_model.is_multiple_of(heads) {
+        return Ok(d_model / heads);
+    }
+    Err(ModelError::Field {
+        path: config.path().to_path_buf(),
+        field: heads_field.to_owned(),
+        expected: "a divisor of the hidden size",
+        found: format!("{heads} heads for a hidden size of {d_model}"),
+    })
+}
+
+/// Names of a decoder block's layers below the block.
+#[derive(Debug, Clone, Copy)]
+pub struct DecoderBlockNames {
+    /// Norm before attention.
+    pub attention_norm: &'static str,
+    /// Query, key and value projections, or the one layer that holds all three.
+    pub projections: &'static [&'static str],
+    /// Norms of queries and keys, in families that have them.
+    pub query_key_norms: [&'static str; 2],
+    /// Output projection of attention.
+    pub output: &'static str,
+    /// Norm before the perceptron.
+    pub mlp_norm: &'static str,
+    /// The perceptron: gate, up and down, or up and down.
+    pub mlp: &'static [&'static str],
+}
+
+/// A decoder family as data: how its configuration is read and what its tensors are called.
+#[derive(Debug)]
+pub struct DecoderFamily {
+    /// `model_type` values.
+    pub model_types: &'static [&'static str],
+    /// Name of the base model inside a model with a head, without dot.
+    pub prefix: &'static str,
+    /// Word table.
+    pub words: &'static str,
+    /// Position table, in families that have one.
+    pub positions: Option<&'static str>,
+    /// Path of the list of blocks.
+    pub blocks: &'static str,
+    /// Names in a block.
+    pub block: DecoderBlockNames,
+    /// Norm after the last block.
+    pub norm: &'static str,
+    /// Whether norms have mean and shift.
+    pub layer_norms: bool,
+    /// Default `target_modules`.
+    pub default_targets: &'static [&'static str],
+    /// Reads sizes and options; refuses what is not supported, by name.
+    pub read: fn(&ModelConfig) -> Result<DecoderConfig, ModelError>,
+}
+
+/// Every decoder family.
+pub static DECODERS: [&DecoderFamily; 2] = [&llama::FAMILY, &gpt2::FAMILY];
+
+impl DecoderFamily {
+    /// The family of a configuration.
+    ///
+    /// # Errors
+    /// [`ModelError::UnsupportedModel`], naming the type and the supported ones; [`ModelError::UnsupportedOption`] for
+    /// quantised weights.
+    pub fn of(config: &ModelConfig) -> Result<&'static Self, ModelError> {
+        let family =
+            Self::by_type(config.model_type()).ok_or_else(|| ModelError::UnsupportedModel {
+                path: config.path().to_path_buf(),
+                model_type: config.model_type().to_owned(),
+                supported: DECODERS
+                    .map(|family| family.model_types.join(", "))
+                    .join(", "),
+            })?;
+        for field in ["quantization_config", "quantization"] {
+            config.require(field, |_| false, "weights that are not quantised")?;
+        }
+        config.require("add_cross_attention", |value| value == false, "false")?;
+        Ok(family)
+    }
+
+    /// The family of a `model_type`.
+    #[must_use]
+    pub fn by_type(model_type: &str) -> Option<&'static Self> {
+        DECODERS
+            .into_iter()
+            .find(|family| family.model_types.contains(&model_type))
+    }
+}

@@ -1,0 +1,68 @@
+//! GPT-2 (Radford et al. 2019): a table of positions, layer norms, and `Conv1D` layers, whose files hold `[d_in, d_out]`.
+
+use peft_core::SiteKind;
+
+use crate::decoder_config::{Biases, DecoderBlockNames, DecoderConfig, DecoderFamily, d_head};
+use crate::error::ModelError;
+use crate::hf::ModelConfig;
+use crate::layers::Activation;
+
+/// GPT-2.
+pub(crate) static FAMILY: DecoderFamily = DecoderFamily {
+    model_types: &["gpt2"],
+    prefix: "transformer",
+    words: "wte",
+    positions: Some("wpe"),
+    blocks: "h",
+    block: DecoderBlockNames {
+        attention_norm: "ln_1",
+        projections: &["attn.c_attn"],
+        query_key_norms: ["", ""],
+        output: "attn.c_proj",
+        mlp_norm: "ln_2",
+        mlp: &["mlp.c_fc", "mlp.c_proj"],
+    },
+    norm: "ln_f",
+    layer_norms: true,
+    default_targets: &["c_attn"],
+    read,
+};
+
+fn read(config: &ModelConfig) -> Result<DecoderConfig, ModelError> {
+    let (d_model, heads) = (config.positive("n_embd")?, config.positive("n_head")?);
+    let layers = config.positive("n_layer")?;
+    config.require("scale_attn_weights", |value| value == true, "true")?;
+    config.require(
+        "scale_attn_by_inverse_layer_idx",
+        |value| value == false,
+        "false",
+    )?;
+    config.require("tie_word_embeddings", |value| value == true, "true")?;
+    DecoderConfig {
+        vocab_size: config.positive("vocab_size")?,
+        d_model,
+        layers,
+        heads,
+        kv_heads: heads,
+        d_head: d_head(config, "n_head", d_model, heads)?,
+        d_ff: config.usize_or("n_inner", 4 * d_model)?.max(1),
+        activation: Activation::from_config(config, "activation_function", "gelu_new")?,
+        eps: config.f64_or("layer_norm_epsilon", 1e-5)?,
+        rope: None,
+        max_positions: config.positive("n_positions")?,
+        windows: vec![None; layers],
+        biases: Biases {
+            projections: true,
+            output: true,
+            mlp: true,
+        },
+        query_key_norm: false,
+        tied: true,
+        kind: SiteKind::Conv1d,
+        embedding_dropout: config.probability_or("embd_pdrop", 0.1)?,
+        attention_dropout: config.probability_or("attn_pdrop", 0.1)?,
+        residual_dropout: config.probability_or("resid_pdrop", 0.1)?,
+        initializer_range: config.f64_or("initializer_range", 0.02)?,
+    }
+    .checked(config)
+}

@@ -1,0 +1,173 @@
+//! Causal self-attention with grouped queries, rotary positions and a cache of keys and values.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use peft_core::{AdaptedLinear, Pass};
+use peft_kernels::attention_softmax;
+
+use super::norm::RmsNorm;
+use super::rope::Rotation;
+
+/// Keys and values of one layer so far, shape `[batch, kv_heads, seq, d_head]` each.
+#[derive(Debug, Clone, Default)]
+pub struct LayerCache(Option<(Tensor<4>, Tensor<4>)>);
+
+impl LayerCache {
+    /// Appends the newest keys and values; gives all of them.
+    fn extend(&mut self, key: Tensor<4>, value: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
+        let (key, value) = match self.0.take() {
+            Some((keys, values)) => (
+                Tensor::cat(vec![keys, key], 2),
+                Tensor::cat(vec![values, value], 2),
+            ),
+            None => (key, value),
+        };
+        self.0 = Some((key.clone(), value.clone()));
+        (key, value)
+    }
+}
+
+/// What a layer of attention is told about the batch.
+#[derive(Debug)]
+pub struct AttentionContext<'a> {
+    /// Tokens per row.
+    pub seq: usize,
+    /// Scores to add, shape `[batch or 1, 1, seq, keys]`.
+    pub bias: Option<&'a Tensor<4>>,
+    /// Turns queries and keys, in families with rotary positions.
+    pub rotation: Option<&'a Rotation>,
+    /// Keys and values of earlier tokens.
+    pub cache: Option<&'a mut LayerCache>,
+}
+
+/// `softmax(Q K^T / sqrt(d_head) + bias) V`, heads side by side, then the output projection; each of the `kv_heads` keys and values
+/// serves `heads / kv_heads` queries.
+#[derive(Module, Debug)]
+pub struct CausalAttention {
+    /// `d_model` to queries, keys and values: a layer each, or one layer for the three, side by side in this order.
+    pub projections: Vec<AdaptedLinear>,
+    /// `heads * d_head` to `d_model`.
+    pub output: AdaptedLinear,
+    /// Norms of each head's queries and keys, where the family has them.
+    pub query_norm: Option<RmsNorm>,
+    /// See `query_norm`.
+    pub key_norm: Option<RmsNorm>,
+    heads: usize,
+    kv_heads: usize,
+    d_head: usize,
+    dropout: f64,
+}
+
+impl CausalAttention {
+    /// Attention of `heads` queries and `kv_heads` keys of width `d_head`; `dropout` acts on the attention weights.
+    #[must_use]
+    pub fn new(
+        projections: Vec<AdaptedLinear>,
+        output: AdaptedLinear,
+        norms: Option<(RmsNorm, RmsNorm)>,
+        [heads, kv_heads, d_head]: [usize; 3],
+        dropout: f64,
+    ) -> Self {
+        let (query_norm, key_norm) = norms.unzip();
+        Self {
+            projections,
+            output,
+            query_norm,
+            key_norm,
+            heads,
+            kv_heads,
+            d_head,
+            dropout,
+        }
+    }
+
+    /// Attends within each row.
+    ///
+    /// # Shapes
+    /// `x [batch * seq, d_model]`, output alike.
+    #[must_use]
+    pub fn forward(
+        &self,
+        x: Tensor<2>,
+        context: AttentionContext<'_>,
+        pass: &mut Pass<'_>,
+    ) -> Tensor<2> {
+        let (rows, seq) = (x.dims()[0], context.seq);
+        let batch = rows / seq;
+        let [query, key, value] = self.project(x, batch, seq, pass);
+        let normed = |norm: &Option<RmsNorm>, x: Tensor<4>| match norm {
+            Some(norm) => norm.forward(x),
+            None => x,
+        };
+        let turned = |x: Tensor<4>| match context.rotation {
+            Some(rotation) => rotation.apply(x),
+            None => x,
+        };
+        let query = turned(normed(&self.query_norm, query));
+        let key = turned(normed(&self.key_norm, key));
+        let (key, value) = match context.cache {
+            Some(cache) => cache.extend(key, value),
+            None => (key, value),
+        };
+        // Queries that share a key stand below one another, so that no key is repeated.
+        let (groups, keys) = (self.heads / self.kv_heads, key.dims()[2]);
+        let query = query.reshape([batch, self.kv_heads, groups * seq, self.d_head]);
+        let scores = query
+            .matmul(key.swap_dims(2, 3))
+            .reshape([batch, self.heads, seq, keys]);
+        let scale = 1.0 / (self.d_head as f64).sqrt();
+        let weights = attention_softmax(scores, scale, context.bias.cloned());
+        let weights =
+            pass.dropout(weights, self.dropout)
+                .reshape([batch, self.kv_heads, groups * seq, keys]);
+        let joined = weights
+            .matmul(value)
+            .reshape([batch, self.heads, seq, self.d_head])
+            .swap_dims(1, 2)
+            .reshape([rows, self.heads * self.d_head]);
+        self.output.forward(joined, pass)
+    }
+
+    /// Queries `[batch, heads, seq, d_head]`, keys and values `[batch, kv_heads, seq, d_head]`.
+    fn project(
+        &self,
+        x: Tensor<2>,
+        batch: usize,
+        seq: usize,
+        pass: &mut Pass<'_>,
+    ) -> [Tensor<4>; 3] {
+        let d = self.d_head;
+        let split = |y: Tensor<2>, heads: usize| y.reshape([batch, seq, heads, d]).swap_dims(1, 2);
+        let (query, key, value) = match self.projections.as_slice() {
+            [query, key, value] => (
+                query.forward(x.clone(), pass),
+                key.forward(x.clone(), pass),
+                value.forward(x, pass),
+            ),
+            fused => {
+                let all = fused[0].forward(x, pass);
+                let (queries, keys) = (self.heads * d, self.kv_heads * d);
+                (
+                    all.clone().narrow(1, 0, queries),
+                    all.clone().narrow(1, queries, keys),
+                    all.narrow(1, queries + keys, keys),
+                )
+            }
+        };
+        [
+            split(query, self.heads),
+            split(key, self.kv_heads),
+            split(value, self.kv_heads),
+        ]
+    }
+
+    /// The layers in the order of the model: projections, output.
+    pub fn linears(&self) -> impl Iterator<Item = &AdaptedLinear> {
+        self.projections.iter().chain([&self.output])
+    }
+
+    /// The layers, to be changed.
+    pub fn linears_mut(&mut self) -> impl Iterator<Item = &mut AdaptedLinear> {
+        self.projections.iter_mut().chain([&mut self.output])
+    }
+}
