@@ -47,6 +47,7 @@ pub fn build(config: &RunConfig, head_modules: &[String]) -> Result<AdapterSpec>
 fn task_type(task: TaskKind) -> &'static str {
     match task {
         TaskKind::SeqCls | TaskKind::Regression => "SEQ_CLS",
+        TaskKind::CausalLm => "CAUSAL_LM",
     }
 }
 

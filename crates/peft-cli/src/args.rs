@@ -6,7 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::adapter_arg::AdapterArg;
 use crate::commands::{
-    convert, diff, eval, init, inspect, merge, plot, predict, quickstart, targets, train, validate,
+    convert, diff, eval, generate, init, inspect, merge, plot, predict, quickstart, targets, train,
+    validate,
 };
 
 /// Fine-tunes, inspects and merges adapters, without Python.
@@ -42,6 +43,8 @@ pub enum Verb {
     Eval(eval::EvalArgs),
     /// Write the answers of a model to a JSONL file: index, label, logits.
     Predict(predict::PredictArgs),
+    /// Continue prompts with a language model.
+    Generate(generate::GenerateArgs),
     /// Fold an adapter into the weights of its model.
     Merge(merge::MergeArgs),
     /// Write an adapter folder anew as one that Hugging Face PEFT reads.

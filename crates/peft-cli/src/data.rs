@@ -30,7 +30,7 @@ pub fn prepare(config: &RunConfig) -> Result<PreparedData> {
     let mut table = table(&config.data, &config.data.train)?;
     let labels = match config.task {
         TaskKind::SeqCls => Some(LabelSet::fit(&table, &config.data.roles)?),
-        TaskKind::Regression => None,
+        TaskKind::Regression | TaskKind::CausalLm => None,
     };
     if let Some(limit) = config.data.limit {
         table.rows.truncate(limit);

@@ -15,6 +15,7 @@
 mod adapter_arg;
 mod adapter_spec;
 mod args;
+mod causal_data;
 mod commands;
 mod data;
 mod device;
@@ -75,6 +76,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Verb::Train(args) => commands::train::run(args, json),
         Verb::Eval(args) => commands::eval::run(args, json),
         Verb::Predict(args) => commands::predict::run(args, json),
+        Verb::Generate(args) => commands::generate::run(args, json),
         Verb::Merge(args) => commands::merge::run(args, json),
         Verb::Convert(args) => commands::convert::run(args, json),
         Verb::Inspect(args) => commands::inspect::run(args, json),

@@ -5,8 +5,11 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
 use peft_core::file::read_folder;
-use peft_core::{AttachReport, ParamNames, PeftError, folder, select_adapters};
-use peft_models::{Family, Loaded, ModelConfig, SequenceClassifier, load_classifier_with};
+use peft_core::{Adaptable, AttachReport, ParamNames, PeftError, folder, select_adapters};
+use peft_models::{
+    CausalLm, Family, Loaded, ModelConfig, SequenceClassifier, load_causal_lm_with,
+    load_classifier_with,
+};
 use peft_train::data::LabelSet;
 
 use crate::adapter_arg::{AdapterArg, BASE, WeightArg};
@@ -22,6 +25,9 @@ const DROPOUTS: &[&str] = &[
     "dropout",
     "attention_dropout",
     "seq_classif_dropout",
+    "embd_pdrop",
+    "attn_pdrop",
+    "resid_pdrop",
 ];
 
 /// Loads a classifier; `dropout`, when given, replaces every dropout probability of the base model.
@@ -35,6 +41,22 @@ pub fn classifier(
     seed: u64,
     device: &Device,
 ) -> Result<Loaded<SequenceClassifier>> {
+    let config = configuration(model, dropout)?;
+    Ok(load_classifier_with(
+        config, model, num_labels, seed, device,
+    )?)
+}
+
+/// Loads a language model; `dropout`, when given, replaces every dropout probability of the base model.
+///
+/// # Errors
+/// When the folder is no model that can be read.
+pub fn causal(model: &Path, dropout: Option<f64>, device: &Device) -> Result<Loaded<CausalLm>> {
+    let config = configuration(model, dropout)?;
+    Ok(load_causal_lm_with(config, model, device)?)
+}
+
+fn configuration(model: &Path, dropout: Option<f64>) -> Result<ModelConfig> {
     let mut config = ModelConfig::read(model)?;
     if let Some(dropout) = dropout {
         for field in DROPOUTS
@@ -45,9 +67,7 @@ pub fn classifier(
             config = config.with_field(field, dropout.into());
         }
     }
-    Ok(load_classifier_with(
-        config, model, num_labels, seed, device,
-    )?)
+    Ok(config)
 }
 
 /// An adapter in an opened model.
@@ -116,13 +136,47 @@ pub fn answering(model: &Path, adapters: &[AdapterArg], device: &Device) -> Resu
     })
 }
 
+/// A language model that answers.
+#[derive(Debug)]
+pub struct OpenedCausal {
+    /// The model; the last adapter is active.
+    pub model: CausalLm,
+    /// Its configuration.
+    pub config: ModelConfig,
+    /// Names of the adapters in it.
+    pub adapters: Vec<String>,
+}
+
+/// Opens a language model with any number of adapter folders.
+///
+/// # Errors
+/// When a folder does not load, or they do not fit each other.
+pub fn answering_causal(
+    model: &Path,
+    adapters: &[AdapterArg],
+    device: &Device,
+) -> Result<OpenedCausal> {
+    let mut loaded = causal(model, None, device)?;
+    let mut names = Vec::with_capacity(adapters.len());
+    for adapter in adapters {
+        let (model, _) = add(loaded.model, &loaded.names, &[], adapter)?;
+        loaded.model = model;
+        names.push(adapter.name.clone());
+    }
+    Ok(OpenedCausal {
+        model: loaded.model,
+        config: loaded.config,
+        adapters: names,
+    })
+}
+
 /// Loads one adapter folder into a model; `fresh` are parameters that the model's files lack.
-fn add(
-    model: SequenceClassifier,
+fn add<M: Adaptable>(
+    model: M,
     names: &ParamNames,
     fresh: &[String],
     adapter: &AdapterArg,
-) -> Result<(SequenceClassifier, AttachReport)> {
+) -> Result<(M, AttachReport)> {
     let dir = adapter.dir.display();
     let adapted = folder::load(model, names, &adapter.name, METHODS, &adapter.dir)
         .with_context(|| format!("adapter {dir}"))?;

@@ -1,28 +1,31 @@
 //! A training run from its settings: data, model, adapter, training, results.
 
+mod causal;
+mod sequence;
+
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use burn::module::Module;
-use burn::tensor::Device;
 use peft_core::file::{FolderClaim, write_atomic};
 use peft_core::gradient::Chain;
 use peft_core::tie::TieGroups;
-use peft_core::{ParameterCount, attach, count, mark_trainable, saved_modules, values};
+use peft_core::{
+    Adaptable, ParamNames, ParameterCount, attach, count, mark_trainable, saved_modules, values,
+};
 use peft_models::hf::save_model;
-use peft_models::{Loaded, SequenceClassifier};
-use peft_train::data::LabelSet;
-use peft_train::task::SequenceTask;
+use peft_models::{Loaded, ModelConfig};
+use peft_train::task::Task;
 use peft_train::{Callback, TrainReport, Trained, TrainedAdapter, TrainedWeights, Trainer};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::adapter_spec;
-use crate::data;
-use crate::device;
 use crate::out_folder;
-use crate::run_config::RunConfig;
+use crate::run_config::{RunConfig, TaskKind};
+
+pub use sequence::train_model;
 
 /// Name under which a run attaches its adapter; Python PEFT calls it so too.
 pub const ADAPTER: &str = "default";
@@ -77,38 +80,48 @@ pub fn train(
     options: RunOptions,
     callbacks: Vec<Box<dyn Callback + '_>>,
 ) -> Result<RunResult> {
-    Ok(train_model(config, options, callbacks)?.0)
+    match config.task {
+        TaskKind::SeqCls | TaskKind::Regression => {
+            Ok(sequence::train_model(config, options, callbacks)?.0)
+        }
+        TaskKind::CausalLm => Ok(causal::train_model(config, options, callbacks)?.0),
+    }
 }
 
-/// As [`train`], and returns the model that the run ends with, on its autodiff device.
-///
-/// # Errors
-/// As [`train`].
-pub fn train_model(
+/// A model with the data that it is to learn from.
+struct Prepared<M> {
+    loaded: Loaded<M>,
+    /// Modules that are trained and saved with an adapter.
+    head_modules: Vec<String>,
+    examples: usize,
+    truncated: usize,
+    /// Every training example as text, for the fingerprint.
+    data: Vec<String>,
+}
+
+/// Trains the prepared model on a task, writes everything but what the task alone knows, and returns the model.
+fn execute<T: Task>(
     config: &RunConfig,
     options: RunOptions,
     callbacks: Vec<Box<dyn Callback + '_>>,
-) -> Result<(RunResult, SequenceClassifier)> {
-    check_paths(config)?;
-    let device = device::open(&config.device)?.autodiff();
-    let prepared = data::prepare(config)?;
-    let _claim = claim_directory(config, options)?;
-    let labels = prepared.labels.as_ref();
-    let loaded = load(config, labels, &device)?;
+    task: &T,
+    prepared: Prepared<T::Model>,
+) -> Result<(RunResult, T::Model)> {
+    let loaded = prepared.loaded;
     if !loaded.fresh.is_empty() {
         eprintln!("starting afresh: {}", loaded.fresh.join(", "));
     }
-    let task = prepared.task;
-    let (model, part) = make_trainable(config, loaded.model, &loaded.names, &loaded.head_modules)?;
+    let (model, part) =
+        make_trainable(config, loaded.model, &loaded.names, &prepared.head_modules)?;
     let parameters = count(&model, &HashSet::new());
     eprintln!("{parameters}");
     write_atomic(&config.out.join(RUN_FILE), config.to_toml()?.as_bytes())?;
-    let trained: &dyn Trained<SequenceClassifier> = match &part {
+    let trained: &dyn Trained<T::Model> = match &part {
         Part::Adapter(adapter) => adapter.as_ref(),
         Part::Weights(weights) => weights,
     };
     let mut trainer = Trainer {
-        task: &task,
+        task,
         options: &config.train,
         trained,
         names: &loaded.names,
@@ -116,10 +129,9 @@ pub fn train_model(
         transforms: Chain::default(),
         callbacks,
         dir: config.out.clone(),
-        fingerprint: fingerprint(config, &task)?,
+        fingerprint: fingerprint(config, &prepared.data)?,
     };
     let (model, report) = trainer.run(model, options.resume)?;
-    write_labels(&config.out, labels)?;
     if let Part::Weights(weights) = &part {
         write_full_model(config, &model, weights, &loaded.config)?;
     }
@@ -127,7 +139,7 @@ pub fn train_model(
         method: config.adapter.method.clone(),
         out: config.out.clone(),
         parameters,
-        examples: task.train.encoded.len(),
+        examples: prepared.examples,
         truncated: prepared.truncated,
         report,
         peak_memory_mib: crate::memory::peak_mib(),
@@ -137,46 +149,12 @@ pub fn train_model(
     Ok((result, model))
 }
 
-/// A classifier with what the run needs to know of it.
-struct Opened {
-    model: SequenceClassifier,
-    names: peft_core::ParamNames,
-    config: peft_models::ModelConfig,
-    head_modules: Vec<String>,
-    fresh: Vec<String>,
-}
-
-fn load(config: &RunConfig, labels: Option<&LabelSet>, device: &Device) -> Result<Opened> {
-    let num_labels = labels.map_or(1, LabelSet::len);
-    let loaded: Loaded<SequenceClassifier> = crate::open::classifier(
-        &config.model,
-        Some(num_labels),
-        config.base_dropout,
-        config.train.seed,
-        device,
-    )?;
-    let head_modules = loaded.head_modules();
-    let names: Option<Vec<String>> =
-        labels.map(|labels| labels.names().map(str::to_owned).collect());
-    let config = match names {
-        Some(names) => loaded.config.with_labels(&names),
-        None => loaded.config,
-    };
-    Ok(Opened {
-        model: loaded.model,
-        names: loaded.names,
-        config,
-        head_modules,
-        fresh: loaded.fresh,
-    })
-}
-
-fn make_trainable(
+fn make_trainable<M: Adaptable>(
     config: &RunConfig,
-    model: SequenceClassifier,
-    names: &peft_core::ParamNames,
+    model: M,
+    names: &ParamNames,
     head_modules: &[String],
-) -> Result<(SequenceClassifier, Part)> {
+) -> Result<(M, Part)> {
     let ids: HashSet<_> = match config.adapter.method.as_str() {
         "full" => names.iter().map(|(id, _, _)| id).collect(),
         "head" => saved_modules(names, head_modules).0.into_iter().collect(),
@@ -240,7 +218,7 @@ fn claim_directory(config: &RunConfig, options: RunOptions) -> Result<FolderClai
 }
 
 /// Digest of everything that decides the course of a run, the data included.
-fn fingerprint(config: &RunConfig, task: &SequenceTask) -> Result<String> {
+fn fingerprint(config: &RunConfig, data: &[String]) -> Result<String> {
     let mut settings = config.clone();
     settings.out = PathBuf::new();
     settings.train.log_every = 1;
@@ -248,9 +226,7 @@ fn fingerprint(config: &RunConfig, task: &SequenceTask) -> Result<String> {
     settings.train.save_every = None;
     let mut digest = Sha256::new();
     digest.update(settings.to_toml()?);
-    for (row, target) in task.train.encoded.iter().zip(&task.train.targets) {
-        digest.update(format!("{:?}{:?}{target:?}\n", row.ids, row.type_ids));
-    }
+    data.iter().for_each(|row| digest.update(row));
     let bytes = digest.finalize();
     Ok(bytes
         .iter()
@@ -259,23 +235,12 @@ fn fingerprint(config: &RunConfig, task: &SequenceTask) -> Result<String> {
         .collect())
 }
 
-fn write_labels(out: &Path, labels: Option<&LabelSet>) -> Result<()> {
-    if let Some(labels) = labels {
-        let names: Vec<&str> = labels.names().collect();
-        write_atomic(
-            &out.join(LABELS_FILE),
-            serde_json::to_string(&names)?.as_bytes(),
-        )?;
-    }
-    Ok(())
-}
-
 /// A run without an adapter ends with a whole model folder.
-fn write_full_model(
+fn write_full_model<M: Module>(
     config: &RunConfig,
-    model: &SequenceClassifier,
+    model: &M,
     weights: &TrainedWeights,
-    model_config: &peft_models::ModelConfig,
+    model_config: &ModelConfig,
 ) -> Result<()> {
     let tensors = values::named_tensors(&model.valid(), &weights.names, |id| {
         weights.ids.contains(&id)

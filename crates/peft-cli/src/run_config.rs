@@ -19,6 +19,8 @@ pub enum TaskKind {
     SeqCls,
     /// One text or a pair to a number.
     Regression,
+    /// A text to its next token.
+    CausalLm,
 }
 
 /// A training run.
@@ -81,6 +83,10 @@ pub struct DataConfig {
     pub max_length: usize,
     /// Uses only so many training examples, from the beginning of the file.
     pub limit: Option<usize>,
+    /// For causal-lm: whether several texts share a row, unseen by each other; by default plain texts do, prompts do not.
+    pub packing: Option<bool>,
+    /// For causal-lm: whether prompts are learnt too, rather than completions alone.
+    pub train_on_prompt: bool,
 }
 
 impl Default for DataConfig {
@@ -94,6 +100,8 @@ impl Default for DataConfig {
             roles: Roles::default(),
             max_length: 128,
             limit: None,
+            packing: None,
+            train_on_prompt: false,
         }
     }
 }

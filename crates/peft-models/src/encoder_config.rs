@@ -1,5 +1,6 @@
 //! What the encoder families have in common: sizes, options and names, as data.
 
+use crate::decoder_config::DecoderFamily;
 use crate::error::ModelError;
 use crate::hf::ModelConfig;
 use crate::layers::{Activation, BlockNames, EmbeddingNames};
@@ -201,5 +202,8 @@ impl Family {
 /// Default `target_modules` of a `model_type`, as in PEFT; `None` where the user must name them.
 #[must_use]
 pub fn default_targets(model_type: &str) -> Option<&'static [&'static str]> {
-    Family::by_type(model_type).map(|family| family.default_targets)
+    let decoder = || DecoderFamily::by_type(model_type).map(|family| family.default_targets);
+    Family::by_type(model_type)
+        .map(|family| family.default_targets)
+        .or_else(decoder)
 }

@@ -10,7 +10,11 @@ use common::{Expected, assert_close, floats, golden, read_raw};
 use peft_core::Pass;
 use peft_core::file::HostTensor;
 use peft_models::hf::{FloatDtype, HostTensors, export, save_model, write_model};
-use peft_models::{ModelConfig, ModelError, init_encoder, load_classifier, load_encoder};
+use peft_models::{
+    ModelConfig, ModelError, init_encoder, load_causal_lm, load_classifier, load_encoder,
+};
+use safetensors::SafeTensors;
+use safetensors::tensor::serialize;
 
 fn logits(dir: &std::path::Path, name: &str, pad: u32) -> Vec<f32> {
     let device = Device::flex();
@@ -288,4 +292,49 @@ fn a_replacement_without_enough_values_is_refused() {
         error.to_string().contains("expected [3], found [2]"),
         "{error}"
     );
+}
+
+#[test]
+fn a_tied_table_is_written_under_every_name_that_the_file_has_for_it() {
+    let device = Device::flex();
+    let source = golden("llama3");
+    let loaded = load_causal_lm(&source, &device).unwrap();
+    let mut tensors = export(&loaded.model, &loaded.names);
+    let name = "model.embed_tokens.weight";
+    tensors.retain(|key, _| key == name);
+    tensors.get_mut(name).unwrap().data[7] = 42.0;
+    let bytes = fs::read(source.join("model.safetensors")).unwrap();
+    for kept in [&["table"][..], &["head"], &["table", "head"]] {
+        let dir = tempfile::tempdir().unwrap();
+        let (input, output) = (dir.path().join("in"), dir.path().join("out"));
+        fs::create_dir(&input).unwrap();
+        fs::copy(source.join("config.json"), input.join("config.json")).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let mut views = file.tensors();
+        let table = views.iter().position(|(key, _)| key == name).unwrap();
+        let (_, view) = views.remove(table);
+        for kind in kept {
+            let key = if *kind == "table" {
+                name
+            } else {
+                "lm_head.weight"
+            };
+            views.push((key.to_owned(), view.clone()));
+        }
+        let written = serialize(views, None).unwrap();
+        fs::write(input.join("model.safetensors"), written).unwrap();
+        save_model(&input, &output, &loaded.config, &tensors, None).unwrap();
+        let out = fs::read(output.join("model.safetensors")).unwrap();
+        let out = SafeTensors::deserialize(&out).unwrap();
+        assert_eq!(out.len(), file.len() - 1 + kept.len());
+        let again = load_causal_lm(&output, &device).unwrap();
+        let table = again.model.decoder.words.table.weight.val().into_data();
+        assert_eq!(table.iter::<f32>().nth(7), Some(42.0), "{kept:?}");
+        if kept.contains(&"head") {
+            assert_eq!(
+                out.tensor("lm_head.weight").unwrap().data()[28..32],
+                42.0_f32.to_le_bytes()
+            );
+        }
+    }
 }

@@ -66,10 +66,10 @@ impl<T: Task> Trainer<'_, T> {
         pass: &mut Pass<'_>,
     ) -> Result<GradientsParams, TrainError> {
         let device = device_of(&progress.model);
-        let examples: usize = group.iter().map(Vec::len).sum();
+        let whole: f64 = group.iter().map(|batch| self.task.weight(batch)).sum();
         let mut grads = None;
         for batch in group {
-            let share = batch.len() as f64 / examples as f64;
+            let share = self.task.weight(batch) / whole;
             let loss = self.task.loss(&progress.model, batch, &device, pass)?;
             let value = f64::from(loss.clone().into_scalar::<f32>());
             if !value.is_finite() {

@@ -1,5 +1,6 @@
 //! `peft eval`: scores on a data file.
 
+mod language;
 mod similarity;
 
 use anyhow::Result;
@@ -22,6 +23,8 @@ use crate::{data, device, open};
 pub enum EvalTask {
     /// The head's answers: labels, or values when it has one output.
     SeqCls,
+    /// Nats per token of a language model, and its perplexity.
+    CausalLm,
     /// Cosine similarity of pooled sentence embeddings against a score, without a head.
     Similarity,
 }
@@ -73,6 +76,7 @@ struct EvalResult {
 pub fn run(args: &EvalArgs, json: bool) -> Result<()> {
     let results = match args.task {
         EvalTask::SeqCls => classification(args)?,
+        EvalTask::CausalLm => language::scores(args)?,
         EvalTask::Similarity => vec![similarity::score(args)?],
     };
     if json {
@@ -89,7 +93,7 @@ pub fn run(args: &EvalArgs, json: bool) -> Result<()> {
             "{} examples, {} cut to {} tokens",
             result.examples, result.truncated, args.data.max_length
         );
-        if args.task == EvalTask::SeqCls {
+        if args.task != EvalTask::Similarity {
             println!("loss {:.4}", result.scores.loss);
         }
         for (name, value) in &result.scores.metrics {

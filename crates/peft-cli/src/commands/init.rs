@@ -17,6 +17,8 @@ pub enum TaskArg {
     SeqCls,
     /// One text or a pair to a number.
     Regression,
+    /// A text to its next token.
+    CausalLm,
 }
 
 /// What to print.
@@ -33,6 +35,7 @@ pub fn run(args: &InitArgs, json: bool) -> Result<()> {
         task: match args.task {
             TaskArg::SeqCls => TaskKind::SeqCls,
             TaskArg::Regression => TaskKind::Regression,
+            TaskArg::CausalLm => TaskKind::CausalLm,
         },
         ..RunConfig::default()
     };

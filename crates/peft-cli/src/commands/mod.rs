@@ -6,6 +6,7 @@ pub mod diff;
 pub mod env;
 pub mod eval;
 mod folder_problems;
+pub mod generate;
 pub mod init;
 pub mod inspect;
 pub mod merge;

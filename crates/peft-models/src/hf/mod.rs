@@ -3,6 +3,7 @@
 mod archive;
 mod config;
 mod dtype;
+mod file_names;
 mod initial;
 mod plan;
 mod save;

@@ -6,10 +6,10 @@ use peft_core::file::HostTensor;
 
 use super::archive::{TensorArchive, TensorEntry};
 use super::dtype::FloatDtype;
+use super::file_names::FileNames;
 use super::save::HostTensors;
 use super::spelling::{canonical, is_task_head};
 use super::stream::Planned;
-use crate::encoder_config::Family;
 use crate::error::{Misshaped, ModelError, WeightProblems};
 
 /// Where a tensor of the output comes from.
@@ -27,11 +27,11 @@ pub(super) type Output<'a> = BTreeMap<String, (Planned, Source<'a>)>;
 /// Replacements that do not fit (all listed), or two tensors of one name.
 pub(super) fn plan<'a>(
     archive: &'a TensorArchive,
-    family: &'a Family,
+    names: &'a FileNames,
     replacements: &'a HostTensors,
     dtype: Option<FloatDtype>,
 ) -> Result<Output<'a>, ModelError> {
-    let prefix = family.prefix;
+    let prefix = names.prefix;
     let new_head = replacements
         .keys()
         .any(|name| is_task_head(&canonical(name, prefix)));
@@ -39,17 +39,27 @@ pub(super) fn plan<'a>(
     let mut given = by_canonical_name(archive, prefix, replacements)?;
     let mut plan = Plan {
         archive,
-        family,
+        names,
         new_head,
         prefixed: new_head || archive.entries().any(|(name, _)| name.starts_with(&dotted)),
         dtype,
         output: Output::new(),
         problems: WeightProblems::default(),
     };
+    let mut given_as_head = false;
+    let table = names
+        .tied
+        .as_ref()
+        .and_then(|words| given.get(words).copied());
     for (stored, entry) in archive.entries() {
         let bare = canonical(stored, prefix);
         let replacement = given.remove(&bare);
-        plan.keep(&bare, entry, replacement)?;
+        let tied = table.filter(|_| names.is_tied(&bare));
+        given_as_head |= tied.is_some();
+        plan.keep(&bare, entry, replacement.or(tied))?;
+    }
+    if given_as_head && let Some(words) = &names.tied {
+        given.remove(words);
     }
     for (bare, tensor) in given {
         plan.add(&bare, tensor);
@@ -65,7 +75,7 @@ pub(super) fn plan<'a>(
 
 struct Plan<'a> {
     archive: &'a TensorArchive,
-    family: &'a Family,
+    names: &'a FileNames,
     /// Whether the replacements bring a head, which makes heads of other tasks superfluous.
     new_head: bool,
     /// Whether names of the output carry the family's base prefix.
@@ -85,7 +95,7 @@ impl<'a> Plan<'a> {
         replacement: Option<&'a HostTensor>,
     ) -> Result<(), ModelError> {
         let head = is_task_head(bare);
-        if self.new_head && replacement.is_none() && head && !belongs(bare, self.family) {
+        if self.new_head && replacement.is_none() && head && !self.names.owns(bare) {
             return Ok(());
         }
         let name = self.name(bare);
@@ -125,7 +135,7 @@ impl<'a> Plan<'a> {
 
     fn name(&self, bare: &str) -> String {
         if self.prefixed && !is_task_head(bare) {
-            format!("{}.{bare}", self.family.prefix)
+            format!("{}.{bare}", self.names.prefix)
         } else {
             bare.to_owned()
         }
@@ -135,15 +145,6 @@ impl<'a> Plan<'a> {
     fn added(&self) -> FloatDtype {
         self.dtype.unwrap_or_else(|| self.archive.main_dtype())
     }
-}
-
-/// Whether a head tensor is part of the family's classification head.
-fn belongs(bare: &str, family: &Family) -> bool {
-    let below = |path: &str| {
-        bare.strip_prefix(path)
-            .is_some_and(|rest| rest.starts_with('.'))
-    };
-    below(family.head.dense) || below(family.head.output)
 }
 
 /// What is wrong with a replacement: another shape than `expected`, or not as many values as its shape says.

@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 use super::archive::TensorArchive;
 use super::config::ModelConfig;
 use super::dtype::FloatDtype;
+use super::file_names::FileNames;
 use super::plan::{Source, plan};
 use super::stream::{Planned, write_safetensors};
-use crate::encoder_config::Family;
 use crate::error::ModelError;
 
 /// Files besides weights and configuration that make a folder usable.
@@ -66,8 +66,8 @@ pub fn save_model(
         });
     }
     let archive = TensorArchive::open(dir_in)?;
-    let family = Family::of(config)?;
-    let output = plan(&archive, family, replacements, dtype)?;
+    let names = FileNames::of(config)?;
+    let output = plan(&archive, &names, replacements, dtype)?;
     let planned = output
         .values()
         .map(|(planned, _)| planned.clone())

@@ -10,6 +10,7 @@ mod problem;
 mod read;
 mod roles;
 mod table;
+mod token_rows;
 mod tokenize;
 
 pub use batch::{BatchOptions, BatchPlan};
@@ -19,4 +20,5 @@ pub use problem::{RowFault, RowProblem};
 pub use read::{ReadOptions, read_table};
 pub use roles::{RoleColumns, Roles};
 pub use table::{Format, Quoting, Row, Table};
+pub use token_rows::{CAUSAL_COLUMNS, RowOptions, TokenRow, TokenRows, table_rows, text_rows};
 pub use tokenize::{Encoded, TextTokenizer, TokenizeOptions, Tokenized};

@@ -115,6 +115,46 @@ impl TextTokenizer {
         &self.inner
     }
 
+    /// The same tokenizer without a greatest length.
+    ///
+    /// # Errors
+    /// [`TrainError::Tokenizer`].
+    pub fn unlimited(mut self) -> Result<Self, TrainError> {
+        match self.inner.with_truncation(None) {
+            Ok(_) => Ok(self),
+            Err(error) => Err(TrainError::Tokenizer {
+                path: self.path,
+                message: error.to_string(),
+            }),
+        }
+    }
+
+    /// The ids of one text; `special` adds the tokens of the file's post-processor.
+    ///
+    /// # Errors
+    /// [`TrainError::Tokenizer`] when the tokenizer fails, [`TrainError::TokenId`] when an id is beyond `vocab_size`.
+    pub fn ids(&self, text: &str, special: bool) -> Result<Vec<u32>, TrainError> {
+        let encoding = self.inner.encode_fast(text, special);
+        let encoding = encoding.map_err(|error| TrainError::Tokenizer {
+            path: self.path.clone(),
+            message: error.to_string(),
+        })?;
+        let ids = encoding.get_ids().to_vec();
+        self.check_ids(&ids)?;
+        Ok(ids)
+    }
+
+    fn check_ids(&self, ids: &[u32]) -> Result<(), TrainError> {
+        match ids.iter().find(|&&id| id as usize >= self.id_limit) {
+            None => Ok(()),
+            Some(&id) => Err(TrainError::TokenId {
+                path: self.path.clone(),
+                id,
+                limit: self.id_limit,
+            }),
+        }
+    }
+
     /// Encodes examples, with the special tokens and type ids of the file's post-processor. The result does not
     /// depend on the number of threads.
     ///
@@ -158,13 +198,7 @@ impl TextTokenizer {
                 text: shorten(&example.text),
             });
         }
-        if let Some(&id) = ids.iter().find(|&&id| id as usize >= self.id_limit) {
-            return Err(TrainError::TokenId {
-                path: self.path.clone(),
-                id,
-                limit: self.id_limit,
-            });
-        }
+        self.check_ids(&ids)?;
         Ok(Encoded {
             ids,
             type_ids: encoding.get_type_ids().to_vec(),

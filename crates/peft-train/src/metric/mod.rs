@@ -30,11 +30,13 @@ pub enum Metric {
     Spearman,
     /// [`mse`]
     Mse,
+    /// `exp` of the mean loss per token of a language model.
+    Perplexity,
 }
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Accuracy,
         Self::F1,
         Self::F1Macro,
@@ -42,6 +44,7 @@ impl Metric {
         Self::Pearson,
         Self::Spearman,
         Self::Mse,
+        Self::Perplexity,
     ];
 
     /// The name in files and on the command line.
@@ -54,12 +57,13 @@ impl Metric {
             Self::Pearson => "pearson",
             Self::Spearman => "spearman",
             Self::Mse => "mse",
+            Self::Perplexity => "perplexity",
         }
     }
 
     /// Whether a greater value is a better model; `false` for errors alone.
     pub fn higher_is_better(self) -> bool {
-        self != Self::Mse
+        !matches!(self, Self::Mse | Self::Perplexity)
     }
 
     /// Whether it compares classes rather than values.
@@ -80,7 +84,7 @@ impl Metric {
             Self::F1 => Some(f1_binary(predicted, truth)),
             Self::F1Macro => Some(f1_macro(predicted, truth)),
             Self::Matthews => Some(matthews(predicted, truth)),
-            Self::Pearson | Self::Spearman | Self::Mse => None,
+            Self::Pearson | Self::Spearman | Self::Mse | Self::Perplexity => None,
         }
     }
 
@@ -93,7 +97,7 @@ impl Metric {
             Self::Pearson => pearson(predicted, truth),
             Self::Spearman => spearman(predicted, truth),
             Self::Mse => mse(predicted, truth),
-            Self::Accuracy | Self::F1 | Self::F1Macro | Self::Matthews => None,
+            Self::Accuracy | Self::F1 | Self::F1Macro | Self::Matthews | Self::Perplexity => None,
         }
     }
 }
@@ -139,7 +143,7 @@ mod tests {
             );
             assert_eq!(
                 metric.of_values(&[0.0, 1.0], &[0.0, 1.0]).is_none(),
-                metric.is_of_classes()
+                metric.is_of_classes() || metric == Metric::Perplexity
             );
         }
         assert!(!Metric::Mse.higher_is_better() && Metric::F1.higher_is_better());

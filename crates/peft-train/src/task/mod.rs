@@ -1,5 +1,6 @@
 //! Tasks: what a batch is, what its loss is, and how a model is judged.
 
+mod causal_lm;
 mod seq_cls;
 
 use burn::tensor::{Device, Tensor};
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::TrainError;
 use crate::metric::Metric;
 
+pub use causal_lm::{CausalTask, perplexity};
 pub use seq_cls::{Inference, Objective, SequenceTask, TextSet, classify, score_logits};
 
 /// How a model did on a validation set.
@@ -40,6 +42,11 @@ pub trait Task {
 
     /// Lengths in tokens of the training examples, for batching.
     fn lengths(&self) -> Vec<usize>;
+
+    /// How much a batch counts in the mean loss of a step that has several: its number of examples, or of what is averaged.
+    fn weight(&self, examples: &[usize]) -> f64 {
+        examples.len() as f64
+    }
 
     /// Mean loss over the given training examples, shape `[1]`.
     ///

@@ -101,6 +101,16 @@ pub(super) const SETTINGS: &[Setting] = &[
         Example("1000"),
     ),
     setting(
+        "data.packing",
+        "For causal-lm: several texts in a row, unseen by each other; absent: plain texts yes, prompts no.",
+        Example("true"),
+    ),
+    setting(
+        "data.train_on_prompt",
+        "For causal-lm: learn prompts too, not completions alone.",
+        Never,
+    ),
+    setting(
         "data.roles",
         "Column names, where they differ from text, sentence1, sentence2, label and score.",
         Table,

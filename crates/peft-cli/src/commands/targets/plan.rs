@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
 use peft_core::target::is_saved_module;
@@ -35,6 +35,11 @@ pub(super) struct Plan {
 /// # Errors
 /// When the model cannot be read, the method is unknown, or the targets select nothing.
 pub(super) fn make(config: &RunConfig) -> Result<Plan> {
+    if config.task == TaskKind::CausalLm {
+        bail!(crate::Usage(
+            "the dry run knows classifiers and regressions so far; `peft train` reports sites and parameters of a language model before it starts".into()
+        ));
+    }
     let device = device::open(&config.device)?;
     let loaded = open::classifier(
         &config.model,
@@ -49,7 +54,7 @@ pub(super) fn make(config: &RunConfig) -> Result<Plan> {
 /// How many outputs the head gets, as far as the settings tell; else what the model's configuration says.
 fn outputs(config: &RunConfig) -> Result<Option<usize>> {
     match config.task {
-        TaskKind::Regression => Ok(Some(1)),
+        TaskKind::Regression | TaskKind::CausalLm => Ok(Some(1)),
         TaskKind::SeqCls if config.data.train.as_os_str().is_empty() => Ok(None),
         TaskKind::SeqCls => {
             let table = data::table(&config.data, &config.data.train)?;

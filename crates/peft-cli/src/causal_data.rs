@@ -1,0 +1,85 @@
+//! Data files of a language model to rows of tokens.
+
+use std::path::Path;
+
+use anyhow::Result;
+use peft_models::ModelConfig;
+use peft_train::data::{
+    CAUSAL_COLUMNS, ReadOptions, RowOptions, TextTokenizer, TokenRows, read_table, table_rows,
+    text_rows,
+};
+
+use crate::data;
+use crate::run_config::{DataConfig, RunConfig};
+
+/// How the files of a run become rows.
+#[derive(Debug)]
+pub struct Files {
+    data: DataConfig,
+    tokenizer: TextTokenizer,
+    end: Option<u32>,
+}
+
+impl Files {
+    /// For the model and the settings of a run.
+    ///
+    /// # Errors
+    /// When the model folder has no usable tokenizer.
+    pub fn of(config: &RunConfig) -> Result<Self> {
+        Self::new(&config.model, &config.data)
+    }
+
+    /// For a model folder.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub fn new(model: &Path, data: &DataConfig) -> Result<Self> {
+        Ok(Self {
+            data: data.clone(),
+            tokenizer: data::tokenizer(model, data.max_length)?.unlimited()?,
+            end: end_tokens(&ModelConfig::read(model)?).first().copied(),
+        })
+    }
+
+    /// The rows of a file: a `.txt` is one plain text, anything else a table.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file, with the place.
+    pub fn rows(&self, path: &Path, limit: Option<usize>) -> Result<TokenRows> {
+        let is_text = path
+            .extension()
+            .is_some_and(|end| end.eq_ignore_ascii_case("txt"));
+        if is_text && self.data.format.is_none() {
+            let mut rows = text_rows(path, &self.tokenizer, self.data.max_length)?;
+            rows.rows.truncate(limit.unwrap_or(usize::MAX));
+            return Ok(rows);
+        }
+        let options = ReadOptions {
+            format: self.data.format,
+            quoting: self.data.quoting,
+            columns: self.data.columns.clone(),
+            wanted: CAUSAL_COLUMNS.map(str::to_owned).to_vec(),
+            ..ReadOptions::default()
+        };
+        let mut table = read_table(path, &options)?;
+        table.rows.truncate(limit.unwrap_or(usize::MAX));
+        let options = RowOptions {
+            max_length: self.data.max_length,
+            end: self.end,
+            packing: self.data.packing,
+            train_on_prompt: self.data.train_on_prompt,
+        };
+        Ok(table_rows(&table, &self.tokenizer, options)?)
+    }
+}
+
+/// The tokens that end a text, from `eos_token_id`: one number or a list.
+#[must_use]
+pub fn end_tokens(config: &ModelConfig) -> Vec<u32> {
+    let one = |value: &serde_json::Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
+    match config.raw().get("eos_token_id") {
+        Some(serde_json::Value::Array(ids)) => ids.iter().filter_map(one).collect(),
+        Some(id) => one(id).into_iter().collect(),
+        None => vec![],
+    }
+}

@@ -1,0 +1,50 @@
+//! A run that trains a language model.
+
+use anyhow::{Result, bail};
+use peft_models::CausalLm;
+use peft_train::Callback;
+use peft_train::task::CausalTask;
+
+use super::{Prepared, RunOptions, RunResult, check_paths, claim_directory, execute};
+use crate::run_config::RunConfig;
+use crate::{causal_data, device, open};
+
+/// Trains, and returns the model that the run ends with, on its autodiff device.
+///
+/// # Errors
+/// As [`super::train`].
+pub fn train_model(
+    config: &RunConfig,
+    options: RunOptions,
+    callbacks: Vec<Box<dyn Callback + '_>>,
+) -> Result<(RunResult, CausalLm)> {
+    check_paths(config)?;
+    if config.adapter.method == "head" {
+        bail!(crate::Usage(
+            "method `head` trains a classification head, which a language model does not have; take an adapter or full".into()
+        ));
+    }
+    let device = device::open(&config.device)?.autodiff();
+    let files = causal_data::Files::of(config)?;
+    let train = files.rows(&config.data.train, config.data.limit)?;
+    let valid = config
+        .data
+        .valid
+        .as_ref()
+        .map(|path| files.rows(path, None));
+    let valid = valid.transpose()?;
+    let _claim = claim_directory(config, options)?;
+    let task = CausalTask {
+        train: train.rows,
+        valid: valid.map(|valid| valid.rows),
+        eval_batch_size: config.train.eval_batch_size,
+    };
+    let prepared = Prepared {
+        examples: task.train.len(),
+        truncated: train.truncated,
+        head_modules: vec![],
+        loaded: open::causal(&config.model, config.base_dropout, &device)?,
+        data: task.train.iter().map(|row| format!("{row:?}\n")).collect(),
+    };
+    execute(config, options, callbacks, &task, prepared)
+}

@@ -1,0 +1,269 @@
+//! Rows of tokens for language models: which token belongs to which text, and which are to be learnt.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::problem::{Problems, RowFault};
+use super::table::Table;
+use super::tokenize::TextTokenizer;
+use crate::TrainError;
+
+/// One row of tokens.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TokenRow {
+    /// Token ids.
+    pub ids: Vec<u32>,
+    /// The text each token belongs to, counted from 1 in the row; texts of a row do not see each other.
+    pub segments: Vec<u32>,
+    /// Whether the model is to predict the token from those before it.
+    pub learnt: Vec<bool>,
+}
+
+impl TokenRow {
+    /// Number of tokens to be predicted.
+    #[must_use]
+    pub fn targets(&self) -> usize {
+        self.learnt.iter().filter(|learnt| **learnt).count()
+    }
+
+    /// Appends a text as a segment of its own; the first `given` tokens are not learnt, nor is the first of all, which nothing precedes.
+    fn push(&mut self, ids: &[u32], given: usize) {
+        let segment = self.segments.last().map_or(1, |last| last + 1);
+        self.ids.extend(ids);
+        self.segments.extend(ids.iter().map(|_| segment));
+        self.learnt
+            .extend((0..ids.len()).map(|at| at >= given.max(1)));
+    }
+}
+
+/// How texts become rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowOptions {
+    /// Largest number of tokens of a row.
+    pub max_length: usize,
+    /// Ends every text, where the model has such a token.
+    pub end: Option<u32>,
+    /// Whether several texts share a row; without it, plain texts do and prompts with completions do not.
+    pub packing: Option<bool>,
+    /// Whether prompts are learnt too.
+    pub train_on_prompt: bool,
+}
+
+/// The rows of a data set.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TokenRows {
+    /// Each at most as long as asked for.
+    pub rows: Vec<TokenRow>,
+    /// Texts that lost tokens to the length: a cut example, or the end of a plain text that fills no row.
+    pub truncated: usize,
+}
+
+/// Names of the columns that [`table_rows`] looks for, for the recognition of a header.
+pub const CAUSAL_COLUMNS: [&str; 6] = [
+    "text",
+    "prompt",
+    "completion",
+    "instruction",
+    "input",
+    "output",
+];
+
+/// Cuts one plain text, the whole file, into rows of exactly `max_length` tokens without special tokens; what is left is dropped.
+///
+/// # Errors
+/// [`TrainError::Read`], [`TrainError::Tokenizer`], [`TrainError::TokenId`], and [`TrainError::Empty`] when the text fills no row.
+pub fn text_rows(
+    path: &Path,
+    tokenizer: &TextTokenizer,
+    max_length: usize,
+) -> Result<TokenRows, TrainError> {
+    let text = std::fs::read_to_string(path).map_err(|source| TrainError::Read {
+        path: path.to_path_buf(),
+        source,
+    })?;
+    let ids = tokenizer.ids(&text, false)?;
+    let rows: Vec<TokenRow> = ids
+        .chunks_exact(max_length)
+        .map(|ids| {
+            let mut row = TokenRow::default();
+            row.push(ids, 0);
+            row
+        })
+        .collect();
+    if rows.is_empty() {
+        return Err(TrainError::Empty {
+            path: path.to_path_buf(),
+        });
+    }
+    Ok(TokenRows {
+        truncated: usize::from(ids.len() % max_length != 0),
+        rows,
+    })
+}
+
+/// Rows from the columns `text`; `prompt` and `completion`; or `instruction`, `input` and `output`.
+///
+/// # Errors
+/// [`TrainError::MissingColumn`] when none of them is there, [`TrainError::Rows`] with every cell that is no text or leaves nothing
+/// to learn, and what the tokenizer refuses.
+pub fn table_rows(
+    table: &Table,
+    tokenizer: &TextTokenizer,
+    options: RowOptions,
+) -> Result<TokenRows, TrainError> {
+    let columns = Columns::of(table)?;
+    let mut problems = Problems::default();
+    let mut packer = Packer {
+        rows: TokenRows::default(),
+        options,
+        packs: options.packing.unwrap_or(columns.given.is_empty()),
+    };
+    for row in &table.rows {
+        let Some((given, learnt)) = problems.keep(row.line, columns.texts(table, &row.cells))
+        else {
+            continue;
+        };
+        let mut ids = Vec::new();
+        if !given.is_empty() {
+            ids = tokenizer.ids(&given, true)?;
+        }
+        let prompt = ids.len();
+        ids.extend(tokenizer.ids(&learnt, prompt == 0)?);
+        ids.extend(options.end);
+        let prompt = if options.train_on_prompt { 0 } else { prompt };
+        let fault = packer
+            .add(ids, prompt)
+            .then_some(())
+            .ok_or_else(|| RowFault::EmptyCell {
+                column: table.columns[columns.learnt].clone(),
+                expected: "something to learn within the longest row",
+            });
+        problems.keep(row.line, fault);
+    }
+    problems.finish(&table.path)?;
+    Ok(packer.rows)
+}
+
+/// Puts texts into rows.
+struct Packer {
+    rows: TokenRows,
+    options: RowOptions,
+    packs: bool,
+}
+
+impl Packer {
+    /// Whether anything of the text was left to learn.
+    fn add(&mut self, mut ids: Vec<u32>, given: usize) -> bool {
+        let limit = self.options.max_length;
+        if ids.len() > limit {
+            if self.packs && given == 0 {
+                // A long plain text is several.
+                return ids
+                    .chunks(limit)
+                    .filter(|part| part.len() > 1)
+                    .all(|part| self.add(part.to_vec(), 0));
+            }
+            self.rows.truncated += 1;
+            ids.truncate(limit);
+        }
+        if ids.len() <= given.max(1) {
+            return false;
+        }
+        let fits = |row: &&mut TokenRow| row.ids.len() + ids.len() <= limit;
+        match self
+            .rows
+            .rows
+            .last_mut()
+            .filter(|_| self.packs)
+            .filter(fits)
+        {
+            Some(row) => row.push(&ids, given),
+            None => {
+                let mut row = TokenRow::default();
+                row.push(&ids, given);
+                self.rows.rows.push(row);
+            }
+        }
+        true
+    }
+}
+
+/// Which columns are given, and which is learnt.
+struct Columns {
+    given: Vec<usize>,
+    learnt: usize,
+    alpaca: bool,
+}
+
+impl Columns {
+    fn of(table: &Table) -> Result<Self, TrainError> {
+        let column = |name| table.column(name);
+        if let (Some(prompt), Some(learnt)) = (column("prompt")?, column("completion")?) {
+            return Ok(Self {
+                given: vec![prompt],
+                learnt,
+                alpaca: false,
+            });
+        }
+        if let (Some(instruction), Some(learnt)) = (column("instruction")?, column("output")?) {
+            let mut given = vec![instruction];
+            given.extend(column("input")?);
+            return Ok(Self {
+                given,
+                learnt,
+                alpaca: true,
+            });
+        }
+        let text = column("text")?.ok_or_else(|| TrainError::MissingColumn {
+            path: table.path.clone(),
+            expected: vec![
+                "text".into(),
+                "prompt and completion".into(),
+                "instruction and output".into(),
+            ],
+            found: table.columns.clone(),
+        })?;
+        Ok(Self {
+            given: vec![],
+            learnt: text,
+            alpaca: false,
+        })
+    }
+
+    /// What is given and what is learnt in a row.
+    fn texts(&self, table: &Table, cells: &[Value]) -> Result<(String, String), RowFault> {
+        let text = |index: usize, may_be_empty: bool| match &cells[index] {
+            Value::String(text) if may_be_empty || !text.trim().is_empty() => Ok(text.as_str()),
+            Value::Null if may_be_empty => Ok(""),
+            _ => Err(RowFault::EmptyCell {
+                column: table.columns[index].clone(),
+                expected: "a text",
+            }),
+        };
+        let learnt = text(self.learnt, false)?.to_owned();
+        let given = match (self.alpaca, self.given.as_slice()) {
+            (_, []) => String::new(),
+            (true, [instruction]) => alpaca(text(*instruction, false)?, ""),
+            (true, [instruction, input, ..]) => {
+                alpaca(text(*instruction, false)?, text(*input, true)?)
+            }
+            (false, [prompt, ..]) => text(*prompt, false)?.to_owned(),
+        };
+        Ok((given, learnt))
+    }
+}
+
+/// The prompt of Stanford Alpaca (Taori et al. 2023), word for word.
+fn alpaca(instruction: &str, input: &str) -> String {
+    if input.trim().is_empty() {
+        return format!(
+            "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n\
+             ### Instruction:\n{instruction}\n\n### Response:\n"
+        );
+    }
+    format!(
+        "Below is an instruction that describes a task, paired with an input that provides further context. Write a response that \
+         appropriately completes the request.\n\n### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:\n"
+    )
+}

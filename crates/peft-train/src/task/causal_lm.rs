@@ -1,0 +1,129 @@
+//! Language modelling: the next token of every row, where it is to be learnt.
+
+use burn::nn::loss::CrossEntropyLossConfig;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use indexmap::IndexMap;
+use peft_core::Pass;
+use peft_models::{CausalBatch, CausalLm};
+
+use super::{Scores, Task};
+use crate::TrainError;
+use crate::data::{BatchPlan, TokenRow};
+use crate::metric::Metric;
+
+/// Training and validation rows of a language model.
+#[derive(Debug, Clone)]
+pub struct CausalTask {
+    /// What is learnt from.
+    pub train: Vec<TokenRow>,
+    /// What models are judged on.
+    pub valid: Option<Vec<TokenRow>>,
+    /// Rows of an evaluation batch.
+    pub eval_batch_size: usize,
+}
+
+impl Task for CausalTask {
+    type Model = CausalLm;
+
+    fn lengths(&self) -> Vec<usize> {
+        lengths(&self.train)
+    }
+
+    /// Tokens to be predicted: the mean over a step is one over its tokens, however they fall into batches.
+    fn weight(&self, examples: &[usize]) -> f64 {
+        let targets = examples.iter().map(|at| self.train[*at].targets());
+        targets.sum::<usize>() as f64
+    }
+
+    fn loss(
+        &self,
+        model: &CausalLm,
+        examples: &[usize],
+        device: &Device,
+        pass: &mut Pass<'_>,
+    ) -> Result<Tensor<1>, TrainError> {
+        let rows: Vec<&TokenRow> = examples.iter().map(|at| &self.train[*at]).collect();
+        Ok(loss(model, &rows, device, pass)?)
+    }
+
+    fn evaluate(&self, model: &CausalLm, device: &Device) -> Result<Option<Scores>, TrainError> {
+        let valid = self.valid.as_deref();
+        valid
+            .map(|valid| perplexity(model, valid, self.eval_batch_size, device))
+            .transpose()
+    }
+
+    fn headline(&self) -> Metric {
+        Metric::Perplexity
+    }
+}
+
+/// Nats per predicted token over all rows, and its exponential.
+///
+/// # Errors
+/// When a batch does not fit the model.
+pub fn perplexity(
+    model: &CausalLm,
+    rows: &[TokenRow],
+    batch_size: usize,
+    device: &Device,
+) -> Result<Scores, TrainError> {
+    let plan = BatchPlan::evaluation(&lengths(rows), batch_size, None)?;
+    let (mut nats, mut tokens) = (0.0, 0);
+    for examples in plan.batches() {
+        let rows: Vec<&TokenRow> = examples.iter().map(|at| &rows[*at]).collect();
+        let count: usize = rows.iter().map(|row| row.targets()).sum();
+        let mean = loss(model, &rows, device, &mut Pass::eval())?;
+        nats += f64::from(mean.into_scalar::<f32>()) * count as f64;
+        tokens += count;
+    }
+    let loss = nats / tokens.max(1) as f64;
+    let metrics = [(Metric::Perplexity.name().to_owned(), loss.exp())];
+    Ok(Scores {
+        loss,
+        metrics: IndexMap::from(metrics),
+    })
+}
+
+fn lengths(rows: &[TokenRow]) -> Vec<usize> {
+    rows.iter().map(|row| row.ids.len()).collect()
+}
+
+/// Mean cross entropy of the tokens to be learnt, shape `[1]`. Logits are computed where they are needed alone.
+fn loss(
+    model: &CausalLm,
+    rows: &[&TokenRow],
+    device: &Device,
+    pass: &mut Pass<'_>,
+) -> Result<Tensor<1>, TrainError> {
+    let seq = rows.iter().map(|row| row.ids.len()).max().unwrap_or(0);
+    let padded = |values: &[u32]| {
+        let mut values = values.to_vec();
+        values.resize(seq, 0);
+        values
+    };
+    let ids: Vec<Vec<u32>> = rows.iter().map(|row| padded(&row.ids)).collect();
+    let segments = rows.iter().map(|row| padded(&row.segments)).collect();
+    let batch = CausalBatch::packed(&ids, segments, device)?;
+    model.decoder.check(&batch)?;
+    let (mut places, mut wanted) = (Vec::new(), Vec::new());
+    for (at, row) in rows.iter().enumerate() {
+        for target in (0..row.ids.len()).filter(|target| row.learnt[*target]) {
+            places.push((at * seq + target - 1) as i64);
+            wanted.push(i64::from(row.ids[target]));
+        }
+    }
+    let count = wanted.len();
+    let ints =
+        |values: Vec<i64>| Tensor::<1, Int>::from_data(TensorData::new(values, [count]), device);
+    let hidden = model.decoder.hidden(&batch, None, pass);
+    let d = hidden.dims()[2];
+    let needed = hidden
+        .reshape([rows.len() * seq, d])
+        .select(0, ints(places));
+    let logits = model.predict(needed.unsqueeze(), pass);
+    let vocab = logits.dims()[2];
+    Ok(CrossEntropyLossConfig::new()
+        .init(device)
+        .forward(logits.reshape([count, vocab]), ints(wanted)))
+}
