@@ -14,6 +14,7 @@
 
 mod adapter_arg;
 mod adapter_spec;
+mod any_model;
 mod args;
 mod causal_data;
 mod commands;

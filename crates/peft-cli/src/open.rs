@@ -13,6 +13,7 @@ use peft_models::{
 use peft_train::data::LabelSet;
 
 use crate::adapter_arg::{AdapterArg, BASE, WeightArg};
+use crate::any_model::is_causal;
 use crate::data::Input;
 use crate::registry::METHODS;
 use crate::run::LABELS_FILE;
@@ -171,7 +172,10 @@ pub fn answering_causal(
 }
 
 /// Loads one adapter folder into a model; `fresh` are parameters that the model's files lack.
-fn add<M: Adaptable>(
+///
+/// # Errors
+/// When the folder does not load, or does not fit.
+pub fn add<M: Adaptable>(
     model: M,
     names: &ParamNames,
     fresh: &[String],
@@ -299,6 +303,9 @@ impl Answering {
 /// How many outputs the head saved in an adapter folder has.
 pub fn labels_in_adapter(model: &Path, dir: &Path) -> Result<Option<usize>> {
     let config = ModelConfig::read(model)?;
+    if is_causal(&config) {
+        return Ok(None);
+    }
     let family = Family::of(&config)?;
     let folder = read_folder(dir).with_context(|| format!("adapter {}", dir.display()))?;
     let wanted = format!("{}.weight", family.head.output);
@@ -309,7 +316,11 @@ pub fn labels_in_adapter(model: &Path, dir: &Path) -> Result<Option<usize>> {
         .and_then(|(_, tensor)| tensor.shape.first().copied()))
 }
 
-fn read_labels(dir: &Path) -> Result<Option<LabelSet>> {
+/// Label names in a file beside an adapter.
+///
+/// # Errors
+/// A file that is no list of names.
+pub fn read_labels(dir: &Path) -> Result<Option<LabelSet>> {
     let path = dir.join(LABELS_FILE);
     if !path.exists() {
         return Ok(None);

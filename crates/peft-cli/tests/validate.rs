@@ -194,27 +194,39 @@ fn every_published_model_configuration_is_compared_with_or_named_by_its_type() {
         return;
     };
     let adapter = format!("{}/adapter", model("bert"));
-    let (mut supported, mut refused) = (0, 0);
+    let known = [
+        "bert",
+        "distilbert",
+        "gpt2",
+        "llama",
+        "mistral",
+        "qwen2",
+        "qwen3",
+    ];
+    let (mut supported, mut quantised, mut refused) = (0, 0, 0);
     for entry in std::fs::read_dir(&configs).unwrap() {
         let path = entry.unwrap().path().join("config.json");
         let config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         let model_type = config["model_type"].as_str().unwrap();
         let verdict = verdict(&[&adapter, "--model-config", path.to_str().unwrap()]);
-        if ["bert", "distilbert"].contains(&model_type) {
-            // The tiny adapter fits none of them.
-            assert!(!list(&verdict, "problems").is_empty(), "{verdict}");
-            supported += 1;
-        } else {
-            let named = format!("model type `{model_type}` is not supported");
-            let warnings = list(&verdict, "warnings");
+        let warnings = list(&verdict, "warnings");
+        let says = |text: &str| warnings.iter().any(|warning| warning.contains(text));
+        if !known.contains(&model_type) {
             assert!(
-                warnings.iter().any(|warning| warning.contains(&named)),
+                says(&format!("model type `{model_type}` is not supported")),
                 "{verdict}"
             );
             refused += 1;
+        } else if config.get("quantization_config").is_some() {
+            assert!(says("`quantization_config`"), "{verdict}");
+            quantised += 1;
+        } else {
+            // The tiny adapter fits none of them.
+            assert!(!list(&verdict, "problems").is_empty(), "{verdict}");
+            supported += 1;
         }
     }
-    assert_eq!((supported, refused), (3, 14));
+    assert_eq!((supported, quantised, refused), (6, 2, 9));
 }
 
 #[test]

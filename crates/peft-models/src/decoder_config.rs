@@ -74,37 +74,33 @@ impl DecoderConfig {
     /// # Errors
     /// [`ModelError::Field`].
     pub(crate) fn checked(self, config: &ModelConfig) -> Result<Self, ModelError> {
-        let problem = |field: &str, expected, found: String| {
-            Err(ModelError::Field {
-                path: config.path().to_path_buf(),
-                field: field.to_owned(),
-                expected,
-                found,
-            })
-        };
-        if self.layers > MAX_LAYERS {
-            return problem(
-                "num_hidden_layers",
-                "at most 10000",
-                self.layers.to_string(),
-            );
+        if self.heads.is_multiple_of(self.kv_heads) {
+            return Ok(self);
         }
-        if !self.heads.is_multiple_of(self.kv_heads) {
-            return problem(
-                "num_key_value_heads",
-                "a divisor of the number of heads",
-                format!("{} for {} heads", self.kv_heads, self.heads),
-            );
-        }
-        if self.d_head > MAX_HEAD || self.heads > MAX_HEAD {
-            return problem(
-                "head_dim",
-                "at most 65536 heads of that width",
-                format!("{} heads of {}", self.heads, self.d_head),
-            );
-        }
-        Ok(self)
+        Err(ModelError::Field {
+            path: config.path().to_path_buf(),
+            field: "num_key_value_heads".to_owned(),
+            expected: "a divisor of the number of heads",
+            found: format!("{} for {} heads", self.kv_heads, self.heads),
+        })
     }
+}
+
+/// The number of blocks.
+///
+/// # Errors
+/// [`ModelError::Field`] when it is no number, or larger than that of any model.
+pub(crate) fn layers(config: &ModelConfig, field: &str) -> Result<usize, ModelError> {
+    let layers = config.positive(field)?;
+    if layers <= MAX_LAYERS {
+        return Ok(layers);
+    }
+    Err(ModelError::Field {
+        path: config.path().to_path_buf(),
+        field: field.to_owned(),
+        expected: "at most 10000",
+        found: layers.to_string(),
+    })
 }
 
 /// The width of a head where the file leaves it to the width of the model.
@@ -117,20 +113,19 @@ pub(crate) fn d_head(
     d_model: usize,
     heads: usize,
 ) -> Result<usize, ModelError> {
-    if config
-        .raw()
-        .get("head_dim")
-        .is_some_and(|value| !value.is_null())
-    {
-        return config.positive("head_dim");
-    }
-    if d_model.is_multiple_of(heads) {
-        return Ok(d_model / heads);
+    let given = config.raw().get("head_dim");
+    let width = match given.filter(|value| !value.is_null()) {
+        Some(_) => config.positive("head_dim")?,
+        None if d_model.is_multiple_of(heads) => d_model / heads,
+        None => 0,
+    };
+    if (1..=MAX_HEAD).contains(&width) && heads <= MAX_HEAD {
+        return Ok(width);
     }
     Err(ModelError::Field {
         path: config.path().to_path_buf(),
         field: heads_field.to_owned(),
-        expected: "a divisor of the hidden size",
+        expected: "a divisor of the hidden size, with heads of at most 65536",
         found: format!("{heads} heads for a hidden size of {d_model}"),
     })
 }

@@ -2,7 +2,9 @@
 
 use peft_core::SiteKind;
 
-use crate::decoder_config::{Biases, DecoderBlockNames, DecoderConfig, DecoderFamily, d_head};
+use crate::decoder_config::{
+    Biases, DecoderBlockNames, DecoderConfig, DecoderFamily, d_head, layers,
+};
 use crate::error::ModelError;
 use crate::hf::ModelConfig;
 use crate::layers::Activation;
@@ -30,7 +32,7 @@ pub(crate) static FAMILY: DecoderFamily = DecoderFamily {
 
 fn read(config: &ModelConfig) -> Result<DecoderConfig, ModelError> {
     let (d_model, heads) = (config.positive("n_embd")?, config.positive("n_head")?);
-    let layers = config.positive("n_layer")?;
+    let layers = layers(config, "n_layer")?;
     config.require("scale_attn_weights", |value| value == true, "true")?;
     config.require(
         "scale_attn_by_inverse_layer_idx",
@@ -45,7 +47,9 @@ fn read(config: &ModelConfig) -> Result<DecoderConfig, ModelError> {
         heads,
         kv_heads: heads,
         d_head: d_head(config, "n_head", d_model, heads)?,
-        d_ff: config.usize_or("n_inner", 4 * d_model)?.max(1),
+        d_ff: config
+            .usize_or("n_inner", d_model.saturating_mul(4))?
+            .max(1),
         activation: Activation::from_config(config, "activation_function", "gelu_new")?,
         eps: config.f64_or("layer_norm_epsilon", 1e-5)?,
         rope: None,

@@ -45,4 +45,4 @@ pub use error::{Misshaped, ModelError, UnreadableDtype, WeightProblems};
 pub use heads::ClassificationHead;
 pub use hf::ModelConfig;
 pub use pooling::{Pooling, l2_normalized};
-pub use sites::{classifier_sites, encoder_sites};
+pub use sites::{causal_lm_sites, classifier_sites, encoder_sites};

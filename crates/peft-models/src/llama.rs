@@ -4,7 +4,9 @@
 use peft_core::SiteKind;
 use serde_json::Value;
 
-use crate::decoder_config::{Biases, DecoderBlockNames, DecoderConfig, DecoderFamily, d_head};
+use crate::decoder_config::{
+    Biases, DecoderBlockNames, DecoderConfig, DecoderFamily, d_head, layers,
+};
 use crate::error::ModelError;
 use crate::hf::ModelConfig;
 use crate::layers::{Activation, Rope};
@@ -37,7 +39,7 @@ fn read(config: &ModelConfig) -> Result<DecoderConfig, ModelError> {
         config.positive("hidden_size")?,
         config.positive("num_attention_heads")?,
     );
-    let layers = config.positive("num_hidden_layers")?;
+    let layers = layers(config, "num_hidden_layers")?;
     let d_head = d_head(config, "num_attention_heads", d_model, heads)?;
     let kind = config.model_type();
     // Qwen2's projections always have biases, which its files do not mention.

@@ -2,6 +2,8 @@
 
 use peft_core::{Site, SiteKind};
 
+use crate::causal_lm::HEAD;
+use crate::decoder_config::DecoderFamily;
 use crate::encoder_config::{EncoderConfig, Family};
 use crate::error::ModelError;
 use crate::hf::ModelConfig;
@@ -29,6 +31,48 @@ pub fn classifier_sites(config: &ModelConfig) -> Result<Vec<Site>, ModelError> {
 pub fn encoder_sites(config: &ModelConfig) -> Result<Vec<Site>, ModelError> {
     let (family, sizes) = read(config)?;
     Ok(encoder(family, &sizes, ""))
+}
+
+/// Every site of the language model that the configuration describes, in the order of the model.
+///
+/// # Errors
+/// An unsupported family or a field that cannot be read.
+pub fn causal_lm_sites(config: &ModelConfig) -> Result<Vec<Site>, ModelError> {
+    let family = DecoderFamily::of(config)?;
+    let sizes = (family.read)(config)?;
+    let (d, d_ff, prefix) = (sizes.d_model, sizes.d_ff, family.prefix);
+    let table = |name: &str, rows: usize| {
+        Site::new(format!("{prefix}.{name}"), rows, d).with_kind(SiteKind::Embedding)
+    };
+    let mut sites = vec![table(family.words, sizes.vocab_size)];
+    sites.extend(
+        family
+            .positions
+            .map(|name| table(name, sizes.max_positions)),
+    );
+    let widths = [sizes.heads, sizes.kv_heads, sizes.kv_heads].map(|n| n * sizes.d_head);
+    let names = &family.block;
+    for index in 0..sizes.layers {
+        let mut layer = |name: &str, d_in, d_out| {
+            let path = format!("{prefix}.{}.{index}.{name}", family.blocks);
+            sites.push(Site::new(path, d_in, d_out).with_kind(sizes.kind));
+        };
+        match names.projections {
+            [all] => layer(all, d, widths.iter().sum()),
+            several => {
+                let several = several.iter().zip(widths);
+                several.for_each(|(name, width)| layer(name, d, width));
+            }
+        }
+        layer(names.output, widths[0], d);
+        let (down, up) = names.mlp.split_last().unwrap_or((&"", &[]));
+        up.iter().for_each(|name| layer(name, d, d_ff));
+        layer(down, d_ff, d);
+    }
+    if !sizes.tied {
+        sites.push(Site::new(HEAD, d, sizes.vocab_size));
+    }
+    Ok(sites)
 }
 
 fn read(config: &ModelConfig) -> Result<(&'static Family, EncoderConfig), ModelError> {

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use common::golden;
-use peft_models::{ModelConfig, classifier_sites, encoder_sites};
+use peft_models::{ModelConfig, causal_lm_sites, classifier_sites, encoder_sites};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -40,7 +40,7 @@ proptest! {
 
     #[test]
     fn any_values_in_a_real_configuration_are_read_or_refused(
-        family in prop::sample::select(vec!["bert", "roberta", "distilbert"]),
+        family in prop::sample::select(vec!["bert", "roberta", "distilbert", "llama3", "qwen2", "gpt2"]),
         changes in prop::collection::vec((any::<prop::sample::Index>(), value()), 1..4),
     ) {
         let text = fs::read_to_string(golden(family).join("config.json")).unwrap();
@@ -50,7 +50,12 @@ proptest! {
             raw.insert(index.get(&fields).clone(), value);
         }
         let path = Path::new("config.json");
-        if let Ok(config) = ModelConfig::parse(path, &Value::Object(raw).to_string())
+        let config = ModelConfig::parse(path, &Value::Object(raw).to_string());
+        if let Ok(config) = &config {
+            let sites = causal_lm_sites(config);
+            prop_assert!(sites.is_err() || !sites.unwrap().is_empty());
+        }
+        if let Ok(config) = config
             && let (Ok(classifier), Ok(encoder)) = (classifier_sites(&config), encoder_sites(&config))
         {
             prop_assert_eq!(classifier.len(), encoder.len() + 2);

@@ -11,7 +11,9 @@ use peft_core::file::{key, read_folder};
 use peft_core::lora::LORA;
 use peft_core::{Adaptable, Pass, RowAdapters, folder};
 use peft_models::generate::{Generation, Progress, Sampling, generate};
-use peft_models::{CausalBatch, CausalLm, KvCache, Loaded, load_causal_lm};
+use peft_models::{
+    CausalBatch, CausalLm, KvCache, Loaded, ModelConfig, causal_lm_sites, load_causal_lm,
+};
 
 /// Weights are around 0.3 and hidden states around 1, so this is float noise over two blocks.
 const TOLERANCE: f32 = 1e-4;
@@ -43,6 +45,8 @@ fn check(name: &str) {
     let ids = rows(&expected, "input_ids");
     let batch = CausalBatch::left_padded(&ids, &device).unwrap();
     model.decoder.check(&batch).unwrap();
+    let config = ModelConfig::read(&golden(name)).unwrap();
+    assert_eq!(causal_lm_sites(&config).unwrap(), model.sites());
     let logits = model.logits(&batch, None, &mut Pass::eval());
     assert_close(&floats(logits), &expected.floats("logits"), TOLERANCE);
     check_padded(&model, &expected, &ids);

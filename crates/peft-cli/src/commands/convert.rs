@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::adapter_arg::AdapterArg;
 use crate::registry::METHODS;
 use crate::run::LABELS_FILE;
-use crate::{device, open, out_folder};
+use crate::{any_model, device, open, out_folder};
 
 /// What to do about an output folder that holds something.
 const OVERWRITE: &str = "use --overwrite to write there all the same";
@@ -109,7 +109,7 @@ fn to_peft(
 ) -> Result<ConvertResult> {
     let adapter = AdapterArg::only(adapter);
     let head = open::labels_in_adapter(model, &adapter.dir)?;
-    let loaded = open::classifier(model, head, None, 0, device)?;
+    let loaded = any_model::open(model, head, None, 0, device)?.loaded;
     let names = loaded.names;
     let read = folder::load(loaded.model, &names, &adapter.name, METHODS, &adapter.dir)
         .with_context(|| format!("adapter {}", adapter.dir.display()))?;

@@ -13,7 +13,7 @@ use peft_models::hf::{FloatDtype, save_model};
 use serde::Serialize;
 
 use crate::adapter_arg::AdapterArg;
-use crate::{device, open, out_folder};
+use crate::{any_model, device, open, out_folder};
 
 /// What to do about an output folder that holds something.
 const OVERWRITE: &str = "use --overwrite to write there all the same";
@@ -104,26 +104,26 @@ pub fn merge_folder(
 ) -> Result<MergeResult> {
     let base = model;
     let adapter = AdapterArg::only(adapter);
-    let answering = open::answering(base, &[adapter], device)?;
-    let names: Option<Vec<String>> = answering
-        .labels(answering.adapters.first())
-        .map(|labels| labels.names().map(str::to_owned).collect());
-    let loaded = answering.loaded;
-    let config = match names {
-        Some(names) => loaded.config.with_labels(&names),
+    let outputs = open::labels_in_adapter(base, &adapter.dir)?;
+    let loaded = any_model::open(base, outputs, None, 0, device)?.loaded;
+    let (adapted, report) = open::add(loaded.model, &loaded.names, &loaded.fresh, &adapter)?;
+    let labels = open::read_labels(&adapter.dir)?.filter(|labels| outputs == Some(labels.len()));
+    let config = match labels {
+        Some(labels) => {
+            let names: Vec<String> = labels.names().map(str::to_owned).collect();
+            loaded.config.with_labels(&names)
+        }
         None => loaded.config,
     };
-    let merged = merge(loaded.model)?;
+    let merged = merge(adapted)?;
     let sites = merged.sites.clone();
     let model = merged.into_model();
     // The base is read again from its folder and only what changed is replaced, so that nothing else is touched.
     let changed = sites
         .iter()
         .flat_map(|site| ["weight", "bias"].map(|tensor| format!("{}.{tensor}", site.path)));
-    let mut keep: HashSet<_> = answering
-        .adapters
-        .iter()
-        .flat_map(|adapter| adapter.report.saved.iter().chain(&adapter.report.changed))
+    let own = report.saved.iter().chain(&report.changed);
+    let mut keep: HashSet<_> = own
         .chain(&loaded.fresh)
         .map(|name| param_id(name))
         .collect();

@@ -7,13 +7,12 @@ use anyhow::Result;
 use burn::tensor::{FloatDType, Tensor};
 use peft_core::file::AdapterFolder;
 use peft_core::{Adaptable, AdaptedLinear, Fact, PeftError, folder};
-use peft_models::{Family, ModelConfig};
 use serde::Serialize;
 
 use super::report::Report;
 use crate::registry::METHODS;
 use crate::run::ADAPTER;
-use crate::{device, open};
+use crate::{any_model, device, open};
 
 /// How an adapter folder fits a base model.
 #[derive(Debug, Serialize)]
@@ -56,14 +55,8 @@ impl Fit {
         contents: &AdapterFolder,
         report: &Report,
     ) -> Result<Self> {
-        let family = Family::of(&ModelConfig::read(model)?)?;
-        let head = format!("{}.weight", family.head.output);
-        let outputs = report
-            .other_tensors
-            .iter()
-            .find(|tensor| tensor.name == head);
-        let outputs = outputs.and_then(|tensor| tensor.shape.first().copied());
-        let loaded = open::classifier(model, outputs, None, 0, &device::open("auto")?)?;
+        let outputs = open::labels_in_adapter(model, adapter)?;
+        let loaded = any_model::open(model, outputs, None, 0, &device::open("auto")?)?.loaded;
         let mut fit = Self {
             model: model.to_owned(),
             loads: true,

@@ -7,6 +7,8 @@
 //!   sequences of `s` tokens, width `d`, inner width `f`, `h` heads:
 //!   `4 * blocks * (b s (ROW_D d + ROW_F f) + SCORES b h s^2)`.
 //!
+//! A language model's loss keeps `LOGITS b s v` more for a vocabulary of `v`: logits, their logarithms, and the gradient.
+//!
 //! `ROW_D`, `ROW_F` and `SCORES` were fitted to the growth of a process's peak memory with the batch: a BERT of 6
 //! layers, `d = 384`, `f = 4 d`, `h = 12`, dropout 0.1, on the CPU backend, 16 to 256 tokens. Measured were `14 d`
 //! (query and value adapted) to `20 d` (every layer adapted) per token, where the formula has `16 d`, and
@@ -17,9 +19,9 @@
 
 use std::fmt;
 
-use peft_models::EncoderConfig;
 use serde::Serialize;
 
+use crate::any_model::AnyModel;
 use crate::run_config::RunConfig;
 
 /// Bytes of a value.
@@ -30,6 +32,9 @@ const ROW_D: u64 = 12;
 const ROW_F: u64 = 1;
 /// Tensors of `[batch, heads, seq, seq]` that a block keeps.
 const SCORES: u64 = 4;
+
+/// Tensors of `[rows, vocabulary]` that a language model's loss keeps.
+const LOGITS: u64 = 3;
 
 /// The sizes that decide how much the backward pass keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,23 +51,55 @@ pub(super) struct Activations {
     pub(super) d_ff: usize,
     /// Attention heads.
     pub(super) heads: usize,
+    /// Outputs per token of a language model; 0 for a classifier, whose logits are few.
+    pub(super) vocabulary: usize,
 }
 
 impl Activations {
     /// The largest batch of the run `config`, through every block of the model.
-    pub(super) fn of(model: &EncoderConfig, config: &RunConfig) -> Self {
-        let length = config.data.max_length.min(model.max_length());
+    pub(super) fn of(model: &AnyModel, config: &RunConfig) -> Self {
+        let (layers, d_model, d_ff, heads, vocabulary, longest) = match model {
+            AnyModel::Classifier(model) => {
+                let sizes = model.encoder.config();
+                let longest = sizes.max_length();
+                (
+                    sizes.layers,
+                    sizes.d_model,
+                    sizes.d_ff,
+                    sizes.heads,
+                    0,
+                    longest,
+                )
+            }
+            AnyModel::Causal(model) => {
+                let sizes = model.decoder.config();
+                // A gated perceptron keeps its gate, before and after the nonlinearity, beside what others keep.
+                let gates = if sizes.rope.is_some() { 3 } else { 1 };
+                let (d_ff, longest) = (gates * sizes.d_ff, sizes.max_positions);
+                let vocabulary = sizes.vocab_size;
+                (
+                    sizes.layers,
+                    sizes.d_model,
+                    d_ff,
+                    sizes.heads,
+                    vocabulary,
+                    longest,
+                )
+            }
+        };
+        let length = config.data.max_length.min(longest);
         let limit = config
             .train
             .max_tokens
             .map_or(usize::MAX, |tokens| (tokens / length.max(1)).max(1));
         Self {
-            blocks: model.layers,
+            blocks: layers,
             batch: config.train.batch_size.min(limit),
             length,
-            d_model: model.d_model,
-            d_ff: model.d_ff,
-            heads: model.heads,
+            d_model,
+            d_ff,
+            heads,
+            vocabulary,
         }
     }
 
@@ -78,7 +115,8 @@ impl Activations {
         .map(|size| size as u64);
         let rows = batch * length * (ROW_D * d + ROW_F * f);
         let scores = SCORES * batch * heads * length * length;
-        BYTES * blocks * (rows + scores)
+        let logits = LOGITS * batch * length * self.vocabulary as u64;
+        BYTES * (blocks * (rows + scores) + logits)
     }
 }
 
@@ -169,6 +207,7 @@ mod tests {
         d_model: 8,
         d_ff: 32,
         heads: 2,
+        vocabulary: 7,
     };
 
     #[test]
@@ -178,7 +217,8 @@ mod tests {
         assert_eq!((estimate.gradients, estimate.moments), (440, 880));
         let rows = 15 * (ROW_D * 8 + ROW_F * 32);
         let scores = SCORES * 3 * 2 * 25;
-        assert_eq!(estimate.activations, 4 * 2 * (rows + scores));
+        let logits = LOGITS * 15 * 7;
+        assert_eq!(estimate.activations, 4 * (2 * (rows + scores) + logits));
         assert_eq!(
             estimate.total,
             4000 + 400 + 440 + 880 + estimate.activations
@@ -191,12 +231,18 @@ mod tests {
             "hidden_act":"gelu","intermediate_size":32,"max_position_embeddings":40,"type_vocab_size":2}"#;
         let raw =
             peft_models::ModelConfig::parse(std::path::Path::new("config.json"), text).unwrap();
-        let model = (peft_models::Family::of(&raw).unwrap().read)(&raw).unwrap();
+        let device = burn::tensor::Device::default();
+        let model = peft_models::init_classifier(raw, 1, &device).unwrap().model;
+        let model = AnyModel::Classifier(model);
         let mut config = RunConfig::default();
         assert_eq!(Activations::of(&model, &config).length, 40);
         config.train.max_tokens = Some(80);
         assert_eq!(Activations::of(&model, &config).batch, 2);
-        let frozen = Activations { blocks: 0, ..SMALL };
+        let frozen = Activations {
+            blocks: 0,
+            vocabulary: 0,
+            ..SMALL
+        };
         assert_eq!(MemoryEstimate::new(1, 0, 0, &frozen).activations, 0);
     }
 }

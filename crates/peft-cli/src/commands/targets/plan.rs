@@ -2,18 +2,19 @@
 
 use std::collections::HashMap;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
 use peft_core::target::is_saved_module;
 use peft_core::{Adaptable, AttachedSite, ParameterCount, param_id};
-use peft_models::{Loaded, SequenceClassifier};
+use peft_models::Loaded;
 use peft_train::data::LabelSet;
 
 use super::Unmatched;
 use super::memory_estimate::{Activations, MemoryEstimate};
+use crate::any_model::{self, AnyModel, Opened};
 use crate::run_config::{RunConfig, TaskKind};
-use crate::{adapter_spec, data, device, open};
+use crate::{adapter_spec, data, device};
 
 /// What a run would train.
 #[derive(Debug)]
@@ -35,26 +36,22 @@ pub(super) struct Plan {
 /// # Errors
 /// When the model cannot be read, the method is unknown, or the targets select nothing.
 pub(super) fn make(config: &RunConfig) -> Result<Plan> {
-    if config.task == TaskKind::CausalLm {
-        bail!(crate::Usage(
-            "the dry run knows classifiers and regressions so far; `peft train` reports sites and parameters of a language model before it starts".into()
-        ));
-    }
     let device = device::open(&config.device)?;
-    let loaded = open::classifier(
+    let opened = any_model::open(
         &config.model,
         outputs(config)?,
         config.base_dropout,
         config.train.seed,
         &device,
     )?;
-    plan(config, &loaded)
+    plan(config, &opened)
 }
 
 /// How many outputs the head gets, as far as the settings tell; else what the model's configuration says.
 fn outputs(config: &RunConfig) -> Result<Option<usize>> {
     match config.task {
-        TaskKind::Regression | TaskKind::CausalLm => Ok(Some(1)),
+        TaskKind::CausalLm => Ok(None),
+        TaskKind::Regression => Ok(Some(1)),
         TaskKind::SeqCls if config.data.train.as_os_str().is_empty() => Ok(None),
         TaskKind::SeqCls => {
             let table = data::table(&config.data, &config.data.train)?;
@@ -63,8 +60,9 @@ fn outputs(config: &RunConfig) -> Result<Option<usize>> {
     }
 }
 
-fn plan(config: &RunConfig, loaded: &Loaded<SequenceClassifier>) -> Result<Plan> {
-    let head_modules = loaded.head_modules();
+fn plan(config: &RunConfig, opened: &Opened) -> Result<Plan> {
+    let loaded = &opened.loaded;
+    let head_modules = opened.head_modules.clone();
     let mut sites = Vec::new();
     let mut unmatched = Vec::new();
     let saved_modules = match config.adapter.method.as_str() {
@@ -101,9 +99,10 @@ fn plan(config: &RunConfig, loaded: &Loaded<SequenceClassifier>) -> Result<Plan>
     };
     let base: usize = sizes.0.values().sum();
     let adapter: usize = sites.iter().map(|site| site.trainable).sum();
+    let sizes_of_model = Activations::of(&loaded.model, config);
     let activations = Activations {
-        blocks: trained_blocks(loaded, &sites, &saved),
-        ..Activations::of(loaded.model.encoder.config(), config)
+        blocks: trained_blocks(&sites, &saved, sizes_of_model.blocks),
+        ..sizes_of_model
     };
     Ok(Plan {
         sites,
@@ -118,7 +117,7 @@ fn plan(config: &RunConfig, loaded: &Loaded<SequenceClassifier>) -> Result<Plan>
 }
 
 /// Parameters of saved layers, which an adapter trains as copies beside the base; `head` and `full` train the base.
-fn copied(loaded: &Loaded<SequenceClassifier>, saved: &[String], sizes: &Sizes) -> usize {
+fn copied(loaded: &Loaded<AnyModel>, saved: &[String], sizes: &Sizes) -> usize {
     let sites = loaded.model.sites();
     let names = sites
         .iter()
@@ -130,14 +129,11 @@ fn copied(loaded: &Loaded<SequenceClassifier>, saved: &[String], sizes: &Sizes) 
 }
 
 /// Blocks that gradients pass through: from the first one in which something trains to the last.
-fn trained_blocks(
-    loaded: &Loaded<SequenceClassifier>,
-    sites: &[AttachedSite],
-    saved: &[String],
-) -> usize {
-    let blocks = loaded.model.encoder.config().layers;
+fn trained_blocks(sites: &[AttachedSite], saved: &[String], blocks: usize) -> usize {
+    const TABLES: [&str; 4] = ["embeddings", "embed_tokens", "wte", "wpe"];
     let paths = sites.iter().map(|site| &site.path);
-    if paths.chain(saved).any(|name| name.contains("embeddings")) {
+    let is_table = |name: &String| TABLES.iter().any(|table| name.contains(table));
+    if paths.chain(saved).any(is_table) {
         return blocks;
     }
     let adapted = sites.iter().map(|site| site.path.as_str());

@@ -4,9 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use peft_core::{AdapterSpec, Site};
-use peft_models::{Family, ModelConfig, ModelError, classifier_sites, encoder_sites};
+use peft_models::{
+    Family, ModelConfig, ModelError, causal_lm_sites, classifier_sites, encoder_sites,
+};
 
+use crate::any_model;
 use crate::commands::inspect::report::Report;
+
+/// Output layer of every language model.
+const LM_HEAD: &str = "lm_head";
 
 /// The layers of a model, as classifier and as bare encoder; or why they are not known.
 #[derive(Debug)]
@@ -16,9 +22,11 @@ pub(super) struct ModelSites {
 
 #[derive(Debug)]
 struct Known {
+    /// With its head: a classifier or a language model.
     classifier: Vec<Site>,
+    /// Without; empty for a language model.
     encoder: Vec<Site>,
-    /// Path of the classifier's output layer.
+    /// Path of the output layer.
     output: String,
 }
 
@@ -29,6 +37,13 @@ impl ModelSites {
     /// A configuration that cannot be read. One of an unsupported model is no error: it is said in every verdict.
     pub(super) fn of(config: ModelConfig) -> Result<Self> {
         let known = (|| {
+            if any_model::is_causal(&config) {
+                return Ok(Known {
+                    classifier: causal_lm_sites(&config)?,
+                    encoder: vec![],
+                    output: LM_HEAD.to_owned(),
+                });
+            }
             Ok(Known {
                 classifier: classifier_sites(&config)?,
                 encoder: encoder_sites(&config)?,

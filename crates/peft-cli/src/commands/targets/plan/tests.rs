@@ -18,13 +18,19 @@ fn folder() -> tempfile::TempDir {
     dir
 }
 
-fn loaded(dir: &Path) -> Loaded<SequenceClassifier> {
-    init_classifier(
-        ModelConfig::read(dir).unwrap(),
-        1,
-        &Device::default().autodiff(),
-    )
-    .unwrap()
+fn opened(dir: &Path) -> Opened {
+    let device = Device::default().autodiff();
+    let loaded = init_classifier(ModelConfig::read(dir).unwrap(), 1, &device).unwrap();
+    Opened {
+        head_modules: loaded.head_modules(),
+        loaded: Loaded {
+            model: AnyModel::Classifier(loaded.model),
+            names: loaded.names,
+            config: loaded.config,
+            fresh: loaded.fresh,
+            ignored: loaded.ignored,
+        },
+    }
 }
 
 fn settings(dir: &Path, method: &str) -> RunConfig {
@@ -44,10 +50,17 @@ fn the_plan_counts_what_attaching_makes_trainable() {
         .adapter
         .rank_pattern
         .insert("layer.1.*value".into(), 3);
-    let loaded = loaded(dir.path());
-    let planned = plan(&config, &loaded).unwrap();
-    let spec = adapter_spec::build(&config, &loaded.head_modules()).unwrap();
-    let (model, report) = attach(loaded.model, &loaded.names, "default", &spec, 0).unwrap();
+    let opened = opened(dir.path());
+    let planned = plan(&config, &opened).unwrap();
+    let spec = adapter_spec::build(&config, &opened.head_modules).unwrap();
+    let (model, report) = attach(
+        opened.loaded.model,
+        &opened.loaded.names,
+        "default",
+        &spec,
+        0,
+    )
+    .unwrap();
     assert_eq!(planned.parameters, count(&model, &HashSet::new()));
     assert_eq!(planned.sites, report.sites);
     assert_eq!(planned.saved, report.saved);
@@ -57,24 +70,24 @@ fn the_plan_counts_what_attaching_makes_trainable() {
 #[test]
 fn without_an_adapter_the_head_or_everything_trains() {
     let dir = folder();
-    let loaded = loaded(dir.path());
-    let head = plan(&settings(dir.path(), "head"), &loaded).unwrap();
+    let opened = opened(dir.path());
+    let head = plan(&settings(dir.path(), "head"), &opened).unwrap();
     // A fresh pooler (8 x 8 + 8) belongs to the head, as does the classifier (8 x 2 + 2).
     assert_eq!(head.parameters.trainable, 72 + 18);
     assert_eq!(head.memory.activations, 0);
-    let full = plan(&settings(dir.path(), "full"), &loaded).unwrap();
+    let full = plan(&settings(dir.path(), "full"), &opened).unwrap();
     assert_eq!(full.parameters.trainable, full.parameters.total);
-    assert_eq!(full.saved.len(), loaded.names.len());
+    assert_eq!(full.saved.len(), opened.loaded.names.len());
 }
 
 #[test]
 fn activations_are_kept_from_the_first_trained_block_on() {
     let dir = folder();
-    let loaded = loaded(dir.path());
+    let opened = opened(dir.path());
     let mut config = settings(dir.path(), "lora");
-    let all = plan(&config, &loaded).unwrap().memory.activations;
+    let all = plan(&config, &opened).unwrap().memory.activations;
     config.adapter.layers = Some(vec![2]);
-    assert_eq!(3 * plan(&config, &loaded).unwrap().memory.activations, all);
-    let full = plan(&settings(dir.path(), "full"), &loaded).unwrap();
+    assert_eq!(3 * plan(&config, &opened).unwrap().memory.activations, all);
+    let full = plan(&settings(dir.path(), "full"), &opened).unwrap();
     assert_eq!(full.memory.activations, all);
 }

@@ -1,0 +1,93 @@
+//! A model of either kind, for verbs that look at layers and do not ask what the model answers.
+
+use std::path::Path;
+
+use anyhow::Result;
+use burn::module::Module;
+use burn::tensor::Device;
+use peft_core::{Adaptable, AdaptedLinear};
+use peft_models::{CausalLm, DecoderFamily, Loaded, ModelConfig, SequenceClassifier};
+
+use crate::open;
+
+/// A classifier or a language model.
+#[derive(Module, Debug)]
+pub enum AnyModel {
+    /// An encoder with a classification head.
+    Classifier(SequenceClassifier),
+    /// A decoder.
+    Causal(CausalLm),
+}
+
+impl Adaptable for AnyModel {
+    fn visit_linears(&self, visit: &mut dyn FnMut(&AdaptedLinear)) {
+        match self {
+            Self::Classifier(model) => model.visit_linears(visit),
+            Self::Causal(model) => model.visit_linears(visit),
+        }
+    }
+
+    fn visit_linears_mut(&mut self, visit: &mut dyn FnMut(&mut AdaptedLinear)) {
+        match self {
+            Self::Classifier(model) => model.visit_linears_mut(visit),
+            Self::Causal(model) => model.visit_linears_mut(visit),
+        }
+    }
+
+    fn output_heads(&self) -> Vec<String> {
+        match self {
+            Self::Classifier(model) => model.output_heads(),
+            Self::Causal(model) => model.output_heads(),
+        }
+    }
+}
+
+/// A model with what an adapter's run needs to know of it.
+#[derive(Debug)]
+pub struct Opened {
+    /// The model and its names.
+    pub loaded: Loaded<AnyModel>,
+    /// Modules that are trained and saved with an adapter: the classification head.
+    pub head_modules: Vec<String>,
+}
+
+/// Loads the kind of model that the folder's configuration says; a classifier gets `outputs` outputs, where that is given.
+///
+/// # Errors
+/// When the folder is no model that can be read.
+pub fn open(
+    model: &Path,
+    outputs: Option<usize>,
+    dropout: Option<f64>,
+    seed: u64,
+    device: &Device,
+) -> Result<Opened> {
+    if is_causal(&ModelConfig::read(model)?) {
+        let loaded = open::causal(model, dropout, device)?;
+        return Ok(Opened {
+            loaded: with(loaded, AnyModel::Causal),
+            head_modules: vec![],
+        });
+    }
+    let loaded = open::classifier(model, outputs, dropout, seed, device)?;
+    Ok(Opened {
+        head_modules: loaded.head_modules(),
+        loaded: with(loaded, AnyModel::Classifier),
+    })
+}
+
+/// Whether a configuration is one of a language model.
+#[must_use]
+pub fn is_causal(config: &ModelConfig) -> bool {
+    DecoderFamily::by_type(config.model_type()).is_some()
+}
+
+fn with<M>(loaded: Loaded<M>, kind: fn(M) -> AnyModel) -> Loaded<AnyModel> {
+    Loaded {
+        model: kind(loaded.model),
+        names: loaded.names,
+        config: loaded.config,
+        fresh: loaded.fresh,
+        ignored: loaded.ignored,
+    }
+}
