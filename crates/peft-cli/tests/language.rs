@@ -1,0 +1,250 @@
+//! Language models from end to end: every method trains, is scored, merged and continues prompts.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod binary;
+
+use std::path::Path;
+
+use binary::{failure, json, stdout};
+use burn::tensor::Device;
+use peft_models::hf::{export, write_model};
+use peft_models::{ModelConfig, init_causal_lm};
+use serde_json::Value;
+
+/// A tiny Llama with the tokenizer of the bundled model, and texts of its language.
+struct Place(tempfile::TempDir);
+
+const CONFIG: &str = r#"{"architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 270, "hidden_size": 32,
+    "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+    "max_position_embeddings": 64, "initializer_range": 0.2, "tie_word_embeddings": true, "eos_token_id": 3}"#;
+
+impl Place {
+    fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        let config = ModelConfig::parse(Path::new("config.json"), CONFIG).unwrap();
+        let loaded = init_causal_lm(config, 1, &Device::flex()).unwrap();
+        let model = place.0.path().join("model");
+        let tensors = export(&loaded.model, &loaded.names);
+        write_model(&model, &loaded.config, &tensors).unwrap();
+        let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/tiny/tokenizer.json");
+        std::fs::copy(bundled, model.join("tokenizer.json")).unwrap();
+        let data = peft_train::synthetic::SentimentData::generate(5, 40, 12, 1);
+        for (name, examples) in [("train", &data.train), ("valid", &data.valid)] {
+            let lines = peft_train::synthetic::to_jsonl(examples);
+            std::fs::write(place.0.path().join(format!("{name}.jsonl")), lines).unwrap();
+        }
+        place
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    /// Trains the adapter or model folder `name`; gives what was reported.
+    fn train(&self, name: &str, method: &str, more: &[&str]) -> Value {
+        let (model, train, valid, out) = (
+            self.path("model"),
+            self.path("train.jsonl"),
+            self.path("valid.jsonl"),
+            self.path(name),
+        );
+        let fixed = [
+            "train",
+            "--task",
+            "causal-lm",
+            "--model",
+            &model,
+            "--train",
+            &train,
+        ];
+        let settings = [
+            "--valid", &valid, "--method", method, "--out", &out, "--lr", "1e-2",
+        ];
+        let sizes = ["--max-length", "32", "--batch-size", "4", "--epochs", "2"];
+        json(&[&fixed[..], &settings, &sizes, more].concat())
+    }
+
+    fn loss(&self, model: &str, more: &[&str]) -> f64 {
+        let (model, valid) = (self.path(model), self.path("valid.jsonl"));
+        let fixed = [
+            "eval",
+            "--task",
+            "causal-lm",
+            "--model",
+            &model,
+            "--data",
+            &valid,
+        ];
+        let score = json(&[&fixed[..], &["--max-length", "32"], more].concat());
+        score["loss"].as_f64().unwrap()
+    }
+
+    /// The answers to prompts.
+    fn answers(&self, model: &str, prompts: &[&str], more: &[&str]) -> Vec<String> {
+        let model = self.path(model);
+        let mut args = vec!["generate", "--model", &model, "--max-new-tokens", "12"];
+        args.extend(prompts.iter().flat_map(|prompt| ["--prompt", prompt]));
+        let result = json(&[&args[..], more].concat());
+        let answers = result["answers"].as_array().unwrap().iter();
+        answers
+            .map(|answer| answer["answer"].as_str().unwrap().to_owned())
+            .collect()
+    }
+}
+
+const PROMPTS: [&str; 2] = ["the film was", "a good"];
+
+#[test]
+fn every_method_trains_a_language_model_is_scored_and_merged() {
+    let place = Place::new();
+    let before = place.loss("model", &[]);
+    for method in json(&["methods"])["methods"].as_array().unwrap() {
+        let method = method["id"].as_str().unwrap();
+        let report = place.train(method, method, &["--targets", "all-linear", "--rank", "4"]);
+        let trained = report["scores"]["loss"].as_f64().unwrap();
+        assert!(trained < before - 0.05, "{method}: {before} to {trained}");
+        let adapter = place.path(method);
+        let scored = place.loss("model", &["--adapter", &adapter]);
+        assert!(
+            (scored - trained).abs() < 1e-4,
+            "{method}: {trained}, {scored}"
+        );
+        let (model, merged) = (place.path("model"), place.path(&format!("{method}-merged")));
+        json(&[
+            "merge",
+            "--model",
+            &model,
+            "--adapter",
+            &adapter,
+            "--out",
+            &merged,
+        ]);
+        let of_merged = place.loss(&format!("{method}-merged"), &[]);
+        assert!(
+            (of_merged - trained).abs() < 1e-4,
+            "{method}: {trained}, {of_merged}"
+        );
+    }
+    let report = place.train("full", "full", &[]);
+    let scored = place.loss("full", &[]);
+    assert!((scored - report["scores"]["loss"].as_f64().unwrap()).abs() < 1e-4);
+    assert!(scored < before - 0.05);
+}
+
+#[test]
+fn prompts_are_continued_with_the_base_an_adapter_or_one_for_each() {
+    let place = Place::new();
+    place.train("a", "lora", &["--targets", "all-linear"]);
+    let (adapter, model) = (place.path("a"), place.path("model"));
+    let with = |more: &[&str]| {
+        let named = format!("a={adapter}");
+        place.answers(
+            "model",
+            &PROMPTS,
+            &[&["--adapter", &named][..], more].concat(),
+        )
+    };
+    let base = place.answers("model", &PROMPTS, &[]);
+    let adapted = with(&[]);
+    assert!(base[0] != adapted[0] && base[1] != adapted[1]);
+    assert_eq!(
+        with(&["--use-adapters", "base,a"]),
+        [base[0].clone(), adapted[1].clone()]
+    );
+    json(&[
+        "merge",
+        "--model",
+        &model,
+        "--adapter",
+        &adapter,
+        "--out",
+        &place.path("merged"),
+    ]);
+    assert_eq!(place.answers("merged", &PROMPTS, &[]), adapted);
+
+    let drawn = |seed| with(&["--temperature", "1", "--seed", seed]);
+    assert_eq!(drawn("1"), drawn("1"));
+    assert_ne!(drawn("1"), drawn("2"));
+}
+
+#[test]
+fn an_answer_ends_before_a_stop_text_and_is_printed_as_it_comes() {
+    let place = Place::new();
+    let model = place.path("model");
+    let whole = place.answers("model", &PROMPTS[..1], &[]).remove(0);
+    let middle = whole
+        .char_indices()
+        .nth(whole.chars().count() / 2)
+        .unwrap()
+        .0;
+    let stop = whole[middle..].split_inclusive(' ').next().unwrap();
+    let expected = &whole[..whole.find(stop).unwrap()];
+    let stopped = place.answers("model", &PROMPTS[..1], &["--stop", stop]);
+    assert_eq!(stopped, [expected]);
+    let args = ["generate", "--model", &model, "--prompt", PROMPTS[0]];
+    let text = stdout(&[&args[..], &["--max-new-tokens", "12", "--stop", stop]].concat());
+    assert_eq!(text, format!("{}{expected}\n", PROMPTS[0]));
+}
+
+#[test]
+fn the_dry_run_counts_what_training_trains() {
+    let place = Place::new();
+    let (model, train) = (place.path("model"), place.path("train.jsonl"));
+    let plan = json(&[
+        "targets",
+        "--task",
+        "causal-lm",
+        "--model",
+        &model,
+        "--train",
+        &train,
+    ]);
+    let report = place.train("a", "lora", &[]);
+    assert_eq!(plan["parameters"], report["parameters"]);
+    let modules: Vec<&str> = plan["groups"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|group| group["module"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        modules,
+        [
+            "model.layers.*.self_attn.q_proj",
+            "model.layers.*.self_attn.v_proj"
+        ]
+    );
+}
+
+#[test]
+fn mistakes_are_wrong_usage_with_the_way_out() {
+    let place = Place::new();
+    let (model, train) = (place.path("model"), place.path("train.jsonl"));
+    let out = place.path("out");
+    let fixed = [
+        "train",
+        "--task",
+        "causal-lm",
+        "--model",
+        &model,
+        "--train",
+        &train,
+    ];
+    let (code, error) = failure(&[&fixed[..], &["--out", &out, "--method", "head"]].concat());
+    assert!(
+        code == 2 && error.contains("take an adapter or full"),
+        "{error}"
+    );
+    let ask = |more: &[&str]| {
+        let fixed = ["generate", "--model", &model, "--prompt", "the"];
+        failure(&[&fixed[..], more].concat())
+    };
+    let (code, error) = ask(&["--use-adapters", "x"]);
+    assert!(
+        code == 2 && error.contains("no adapter named `x`"),
+        "{error}"
+    );
+    assert_eq!(ask(&["--top-p", "0"]).0, 2);
+    let (code, error) = ask(&["--max-new-tokens", "100"]);
+    assert!(code == 1 && error.contains("at most 64"), "{error}");
+}
