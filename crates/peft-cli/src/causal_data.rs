@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::Result;
 use peft_models::ModelConfig;
 use peft_train::data::{
-    CAUSAL_COLUMNS, ReadOptions, RowOptions, TextTokenizer, TokenRows, read_table, table_rows,
-    text_rows,
+    CAUSAL_COLUMNS, ChatTemplate, ReadOptions, RowOptions, TextTokenizer, TokenRows, read_table,
+    table_rows, text_rows,
 };
 
 use crate::data;
@@ -17,6 +17,7 @@ use crate::run_config::{DataConfig, RunConfig};
 pub struct Files {
     data: DataConfig,
     tokenizer: TextTokenizer,
+    chat: Option<ChatTemplate>,
     end: Option<u32>,
 }
 
@@ -37,6 +38,10 @@ impl Files {
         Ok(Self {
             data: data.clone(),
             tokenizer: data::tokenizer(model, data.max_length)?.unlimited()?,
+            chat: match (ChatTemplate::load(model)?, &data.today) {
+                (Some(template), Some(today)) => Some(template.on(today)?),
+                (template, _) => template,
+            },
             end: end_tokens(&ModelConfig::read(model)?).first().copied(),
         })
     }
@@ -69,7 +74,12 @@ impl Files {
             packing: self.data.packing,
             train_on_prompt: self.data.train_on_prompt,
         };
-        Ok(table_rows(&table, &self.tokenizer, options)?)
+        Ok(table_rows(
+            &table,
+            &self.tokenizer,
+            self.chat.as_ref(),
+            options,
+        )?)
     }
 }
 

@@ -87,6 +87,8 @@ pub struct DataConfig {
     pub packing: Option<bool>,
     /// For causal-lm: whether prompts are learnt too, rather than completions alone.
     pub train_on_prompt: bool,
+    /// For causal-lm: the date, `YYYY-MM-DD`, for chat templates that write one; today's when absent.
+    pub today: Option<String>,
 }
 
 impl Default for DataConfig {
@@ -102,6 +104,7 @@ impl Default for DataConfig {
             limit: None,
             packing: None,
             train_on_prompt: false,
+            today: None,
         }
     }
 }

@@ -44,6 +44,24 @@ pub enum TrainError {
         /// The known extensions.
         known: &'static str,
     },
+    /// A chat template cannot be read, or refuses a conversation.
+    #[error("{}: chat template: {message}", path.display())]
+    Template {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// Conversations need a chat template, and the model folder has none.
+    #[error(
+        "{}: the column `messages` needs a chat template, and the model folder has none; put one into chat_template.jinja there, or \
+         give prompt and completion",
+        path.display()
+    )]
+    NoTemplate {
+        /// The data file.
+        path: PathBuf,
+    },
     /// A data file has no rows.
     #[error("{}: holds no rows, expected at least one example", path.display())]
     Empty {

@@ -2,11 +2,13 @@
 //! [`BatchPlan`].
 
 mod batch;
+mod chat;
 mod delimited;
 mod example;
 mod json;
 mod label;
 mod problem;
+mod python_json;
 mod read;
 mod roles;
 mod table;
@@ -14,6 +16,7 @@ mod token_rows;
 mod tokenize;
 
 pub use batch::{BatchOptions, BatchPlan};
+pub use chat::{ChatTemplate, Conversation};
 pub use example::{Example, Target, TargetKind, Targets, examples};
 pub use label::LabelSet;
 pub use problem::{RowFault, RowProblem};

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::chat::{ChatTemplate, Conversation};
+use super::json::kind;
 use super::problem::{Problems, RowFault};
 use super::table::Table;
 use super::tokenize::TextTokenizer;
@@ -27,13 +29,50 @@ impl TokenRow {
         self.learnt.iter().filter(|learnt| **learnt).count()
     }
 
-    /// Appends a text as a segment of its own; the first `given` tokens are not learnt, nor is the first of all, which nothing precedes.
-    fn push(&mut self, ids: &[u32], given: usize) {
+    /// Appends a text as a segment of its own. Its first token is not learnt, because nothing precedes it.
+    fn push(&mut self, text: &Text) {
         let segment = self.segments.last().map_or(1, |last| last + 1);
-        self.ids.extend(ids);
-        self.segments.extend(ids.iter().map(|_| segment));
+        self.ids.extend(&text.ids);
+        self.segments.extend(text.ids.iter().map(|_| segment));
+        let learnt = text.learnt.iter().enumerate();
         self.learnt
-            .extend((0..ids.len()).map(|at| at >= given.max(1)));
+            .extend(learnt.map(|(at, learnt)| *learnt && at > 0));
+    }
+}
+
+/// The tokens of one text, and which of them are learnt.
+#[derive(Debug, Clone)]
+struct Text {
+    ids: Vec<u32>,
+    learnt: Vec<bool>,
+}
+
+impl Text {
+    /// The first `given` tokens are not learnt.
+    fn after(ids: Vec<u32>, given: usize) -> Self {
+        Self {
+            learnt: (0..ids.len()).map(|at| at >= given).collect(),
+            ids,
+        }
+    }
+
+    /// A conversation: tokens that begin in what the assistant says are learnt.
+    fn said(chat: &Conversation, tokenizer: &TextTokenizer) -> Result<Self, TrainError> {
+        let (ids, starts) = tokenizer.ids_with_starts(&chat.text)?;
+        let is_said = |start: &usize| chat.learnt.iter().any(|said| said.contains(start));
+        Ok(Self {
+            ids,
+            learnt: starts.iter().map(is_said).collect(),
+        })
+    }
+
+    fn cut(&mut self, length: usize) {
+        self.ids.truncate(length);
+        self.learnt.truncate(length);
+    }
+
+    fn teaches(&self) -> bool {
+        self.learnt.iter().skip(1).any(|learnt| *learnt)
     }
 }
 
@@ -59,8 +98,12 @@ pub struct TokenRows {
     pub truncated: usize,
 }
 
+/// Column of conversations.
+const MESSAGES: &str = "messages";
+
 /// Names of the columns that [`table_rows`] looks for, for the recognition of a header.
-pub const CAUSAL_COLUMNS: [&str; 6] = [
+pub const CAUSAL_COLUMNS: [&str; 7] = [
+    MESSAGES,
     "text",
     "prompt",
     "completion",
@@ -87,7 +130,7 @@ pub fn text_rows(
         .chunks_exact(max_length)
         .map(|ids| {
             let mut row = TokenRow::default();
-            row.push(ids, 0);
+            row.push(&Text::after(ids.to_vec(), 0));
             row
         })
         .collect();
@@ -102,23 +145,26 @@ pub fn text_rows(
     })
 }
 
-/// Rows from the columns `text`; `prompt` and `completion`; or `instruction`, `input` and `output`.
+/// Rows from the columns `messages`, through the chat template; `text`; `prompt` and `completion`; or `instruction`, `input` and `output`.
 ///
 /// # Errors
 /// [`TrainError::MissingColumn`] when none of them is there, [`TrainError::Rows`] with every cell that is no text or leaves nothing
-/// to learn, and what the tokenizer refuses.
+/// to learn, [`TrainError::NoTemplate`] for messages without a template, and what the template or the tokenizer refuses.
 pub fn table_rows(
     table: &Table,
     tokenizer: &TextTokenizer,
+    chat: Option<&ChatTemplate>,
     options: RowOptions,
 ) -> Result<TokenRows, TrainError> {
+    if let Some(column) = table.column(MESSAGES)? {
+        let chat = chat.ok_or_else(|| TrainError::NoTemplate {
+            path: table.path.clone(),
+        })?;
+        return conversations(table, column, tokenizer, chat, options);
+    }
     let columns = Columns::of(table)?;
     let mut problems = Problems::default();
-    let mut packer = Packer {
-        rows: TokenRows::default(),
-        options,
-        packs: options.packing.unwrap_or(columns.given.is_empty()),
-    };
+    let mut packer = Packer::new(options, columns.given.is_empty());
     for row in &table.rows {
         let Some((given, learnt)) = problems.keep(row.line, columns.texts(table, &row.cells))
         else {
@@ -132,17 +178,65 @@ pub fn table_rows(
         ids.extend(tokenizer.ids(&learnt, prompt == 0)?);
         ids.extend(options.end);
         let prompt = if options.train_on_prompt { 0 } else { prompt };
-        let fault = packer
-            .add(ids, prompt)
-            .then_some(())
-            .ok_or_else(|| RowFault::EmptyCell {
-                column: table.columns[columns.learnt].clone(),
-                expected: "something to learn within the longest row",
-            });
-        problems.keep(row.line, fault);
+        let added = packer.add(Text::after(ids, prompt));
+        problems.keep(row.line, taught(added, &table.columns[columns.learnt]));
     }
     problems.finish(&table.path)?;
     Ok(packer.rows)
+}
+
+/// Rows of lists of messages, each with `role` and `content`.
+fn conversations(
+    table: &Table,
+    column: usize,
+    tokenizer: &TextTokenizer,
+    chat: &ChatTemplate,
+    options: RowOptions,
+) -> Result<TokenRows, TrainError> {
+    let mut problems = Problems::default();
+    let mut packer = Packer::new(options, false);
+    for row in &table.rows {
+        let messages = match &row.cells[column] {
+            Value::Array(messages)
+                if messages.iter().all(|message| message["role"].is_string()) =>
+            {
+                Ok(messages)
+            }
+            other => Err(RowFault::WrongCell {
+                column: MESSAGES.into(),
+                expected: "a list of messages with a role",
+                found: kind(other).to_owned(),
+            }),
+        };
+        let Some(messages) = problems.keep(row.line, messages) else {
+            continue;
+        };
+        let mut said = if options.train_on_prompt {
+            let text = chat.render(messages, false)?;
+            Conversation {
+                learnt: std::iter::once(0..text.len()).collect(),
+                text,
+            }
+        } else {
+            chat.conversation(messages)?
+        };
+        said.learnt.retain(|said| !said.is_empty());
+        let added = packer.add(Text::said(&said, tokenizer)?);
+        problems.keep(row.line, taught(added, MESSAGES));
+    }
+    problems.finish(&table.path)?;
+    Ok(packer.rows)
+}
+
+/// The fault of a row that taught nothing.
+fn taught(added: bool, column: &str) -> Result<(), RowFault> {
+    if added {
+        return Ok(());
+    }
+    Err(RowFault::EmptyCell {
+        column: column.to_owned(),
+        expected: "something to learn within the longest row",
+    })
 }
 
 /// Puts texts into rows.
@@ -153,24 +247,31 @@ struct Packer {
 }
 
 impl Packer {
+    fn new(options: RowOptions, by_default: bool) -> Self {
+        Self {
+            rows: TokenRows::default(),
+            options,
+            packs: options.packing.unwrap_or(by_default),
+        }
+    }
+
     /// Whether anything of the text was left to learn.
-    fn add(&mut self, mut ids: Vec<u32>, given: usize) -> bool {
+    fn add(&mut self, mut text: Text) -> bool {
         let limit = self.options.max_length;
-        if ids.len() > limit {
-            if self.packs && given == 0 {
+        if text.ids.len() > limit {
+            if self.packs && text.learnt.iter().all(|learnt| *learnt) {
                 // A long plain text is several.
-                return ids
-                    .chunks(limit)
-                    .filter(|part| part.len() > 1)
-                    .all(|part| self.add(part.to_vec(), 0));
+                let parts = text.ids.chunks(limit).filter(|part| part.len() > 1);
+                let parts: Vec<Text> = parts.map(|part| Text::after(part.to_vec(), 0)).collect();
+                return parts.into_iter().all(|part| self.add(part));
             }
             self.rows.truncated += 1;
-            ids.truncate(limit);
+            text.cut(limit);
         }
-        if ids.len() <= given.max(1) {
+        if !text.teaches() {
             return false;
         }
-        let fits = |row: &&mut TokenRow| row.ids.len() + ids.len() <= limit;
+        let fits = |row: &&mut TokenRow| row.ids.len() + text.ids.len() <= limit;
         match self
             .rows
             .rows
@@ -178,10 +279,10 @@ impl Packer {
             .filter(|_| self.packs)
             .filter(fits)
         {
-            Some(row) => row.push(&ids, given),
+            Some(row) => row.push(&text),
             None => {
                 let mut row = TokenRow::default();
-                row.push(&ids, given);
+                row.push(&text);
                 self.rows.rows.push(row);
             }
         }
@@ -218,6 +319,7 @@ impl Columns {
         let text = column("text")?.ok_or_else(|| TrainError::MissingColumn {
             path: table.path.clone(),
             expected: vec![
+                MESSAGES.into(),
                 "text".into(),
                 "prompt and completion".into(),
                 "instruction and output".into(),

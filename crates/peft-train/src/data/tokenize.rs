@@ -144,6 +144,22 @@ impl TextTokenizer {
         Ok(ids)
     }
 
+    /// The ids of one text without further special tokens, and the byte at which each token begins.
+    ///
+    /// # Errors
+    /// As [`Self::ids`].
+    pub fn ids_with_starts(&self, text: &str) -> Result<(Vec<u32>, Vec<usize>), TrainError> {
+        let encoding = self.inner.encode(text, false);
+        let encoding = encoding.map_err(|error| TrainError::Tokenizer {
+            path: self.path.clone(),
+            message: error.to_string(),
+        })?;
+        let ids = encoding.get_ids().to_vec();
+        self.check_ids(&ids)?;
+        let starts = encoding.get_offsets().iter().map(|(start, _)| *start);
+        Ok((ids, starts.collect()))
+    }
+
     fn check_ids(&self, ids: &[u32]) -> Result<(), TrainError> {
         match ids.iter().find(|&&id| id as usize >= self.id_limit) {
             None => Ok(()),

@@ -111,6 +111,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         Never,
     ),
     setting(
+        "data.today",
+        "For causal-lm: the date for chat templates that write one; absent: today's.",
+        Example("\"2024-07-26\""),
+    ),
+    setting(
         "data.roles",
         "Column names, where they differ from text, sentence1, sentence2, label and score.",
         Table,

@@ -1,0 +1,194 @@
+//! Chat templates against `transformers` (tools/golden/chat.py): texts, refusals, token ids and what is learnt.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a panic in a test helper is the failure report, and a skipped test says so"
+)]
+
+use std::path::{Path, PathBuf};
+
+use peft_train::data::{
+    ChatTemplate, ReadOptions, RowOptions, TextTokenizer, TokenizeOptions, read_table, table_rows,
+};
+use serde_json::Value;
+
+/// The day on which `transformers` rendered.
+const TODAY: &str = "2024-07-26";
+
+fn golden() -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/chat.json");
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// The data folder: `PEFT_DATA`, or `../shared/data` beside the project.
+fn data() -> Option<PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    let folder = std::env::var_os("PEFT_DATA").map_or_else(beside, PathBuf::from);
+    if folder.join("model_configs").is_dir() {
+        return Some(folder);
+    }
+    eprintln!("SKIPPED: {} is absent; set PEFT_DATA", folder.display());
+    None
+}
+
+fn tokenizer(data: &Path) -> TextTokenizer {
+    let options = TokenizeOptions {
+        max_length: 1000,
+        pad_id: None,
+        vocab_size: None,
+    };
+    let folder = data.join("models/story-llama-0.65m");
+    TextTokenizer::load(&folder, &options)
+        .unwrap()
+        .unlimited()
+        .unwrap()
+}
+
+/// Texts and refusals; how many conversations have answers to learn.
+fn check(template: &ChatTemplate, cases: &Value, tokenizer: Option<&TextTokenizer>) -> usize {
+    let mut taught = 0;
+    for case in cases.as_array().unwrap() {
+        let messages = case["messages"].as_array().unwrap();
+        for (ask, expected) in [(false, &case["text"]), (true, &case["asked"])] {
+            match (template.render(messages, ask), expected.as_str()) {
+                (Ok(text), Some(expected)) => assert_eq!(text, expected),
+                (Err(error), None) => assert!(error.to_string().contains("chat template")),
+                (found, expected) => panic!("{found:?}, expected {expected:?}: {messages:?}"),
+            }
+        }
+        let Some(ids) = case.get("ids") else {
+            assert!(template.conversation(messages).is_err(), "{messages:?}");
+            continue;
+        };
+        taught += 1;
+        let said = template.conversation(messages).unwrap();
+        assert_eq!(said.text, case["text"]);
+        if let Some(tokenizer) = tokenizer {
+            let (found, starts) = tokenizer.ids_with_starts(&said.text).unwrap();
+            assert_eq!(Value::from(found), *ids);
+            let learnt: Vec<bool> = starts
+                .iter()
+                .map(|start| said.learnt.iter().any(|said| said.contains(start)))
+                .collect();
+            assert_eq!(Value::from(learnt), case["learnt"]);
+        }
+    }
+    taught
+}
+
+#[test]
+fn our_templates_render_and_refuse_as_in_transformers() {
+    let data = data();
+    let tokenizer = data.as_deref().map(tokenizer);
+    let mut taught = 0;
+    for (name, ours) in golden()["ours"].as_object().unwrap() {
+        let fields = ours["config"].as_object().unwrap();
+        let source = fields["chat_template"].as_str().unwrap().to_owned();
+        let template = ChatTemplate::new(PathBuf::from(name), source, fields);
+        let template = template.on(TODAY).unwrap();
+        taught += check(&template, &ours["cases"], tokenizer.as_ref());
+    }
+    assert_eq!(taught, 3);
+}
+
+#[test]
+fn published_templates_render_and_mask_as_in_transformers() {
+    let Some(data) = data() else {
+        return;
+    };
+    let tokenizer = tokenizer(&data);
+    for (name, cases) in golden()["published"].as_object().unwrap() {
+        let folder = data.join("model_configs").join(name);
+        let template = ChatTemplate::load(&folder).unwrap().unwrap();
+        let template = template.on(TODAY).unwrap();
+        assert_eq!(check(&template, cases, Some(&tokenizer)), 4, "{name}");
+    }
+}
+
+#[test]
+fn conversations_of_a_file_become_rows_with_the_answers_learnt() {
+    let Some(data) = data() else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data.jsonl");
+    let all = golden();
+    let case = &all["published"]["qwen2-14b"][3];
+    let line = serde_json::json!({"messages": case["messages"]});
+    std::fs::write(&path, format!("{line}\n")).unwrap();
+    let table = read_table(&path, &ReadOptions::default()).unwrap();
+    let template = ChatTemplate::load(&data.join("model_configs/qwen2-14b")).unwrap();
+    let rows = |train_on_prompt| {
+        let options = RowOptions {
+            max_length: 500,
+            end: Some(0),
+            packing: None,
+            train_on_prompt,
+        };
+        table_rows(&table, &tokenizer(&data), template.as_ref(), options)
+            .unwrap()
+            .rows
+            .remove(0)
+    };
+    let row = rows(false);
+    assert_eq!(
+        Value::from(row.ids.clone()),
+        case["ids"],
+        "the template ends texts itself"
+    );
+    assert_eq!(Value::from(row.learnt), case["learnt"]);
+    assert_eq!(rows(true).targets(), row.ids.len() - 1);
+}
+
+#[test]
+fn a_template_that_asks_for_the_date_gets_todays_or_the_one_that_was_set() {
+    let source = "{{ strftime_now('%Y-%m-%d') }}";
+    let template = || ChatTemplate::new(PathBuf::from("x"), source.into(), &serde_json::Map::new());
+    let today = template().render(&[], false).unwrap();
+    assert!(
+        today.len() == 10 && today.as_str() > "2026-01-01",
+        "{today}"
+    );
+    let set = template().on("1999-12-31").unwrap();
+    assert_eq!(set.render(&[], false).unwrap(), "1999-12-31");
+    assert!(template().on("yesterday").is_err());
+}
+
+#[test]
+fn a_template_is_found_in_either_file_and_a_broken_one_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let load = || ChatTemplate::load(folder.path());
+    assert!(load().unwrap().is_none());
+    let config = folder.path().join("tokenizer_config.json");
+    let named = r#"{"bos_token": "<b>", "chat_template": [{"name": "rag", "template": "no"},
+        {"name": "default", "template": "{{ bos_token }}yes"}]}"#;
+    std::fs::write(&config, named).unwrap();
+    assert_eq!(
+        load().unwrap().unwrap().render(&[], false).unwrap(),
+        "<b>yes"
+    );
+    std::fs::write(
+        folder.path().join("chat_template.jinja"),
+        "{{ bos_token }}own",
+    )
+    .unwrap();
+    assert_eq!(
+        load().unwrap().unwrap().render(&[], false).unwrap(),
+        "<b>own"
+    );
+    std::fs::write(folder.path().join("chat_template.jinja"), "{% if %}").unwrap();
+    let error = load()
+        .unwrap()
+        .unwrap()
+        .render(&[], false)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("chat_template.jinja") && error.contains("syntax"),
+        "{error}"
+    );
+    std::fs::remove_file(folder.path().join("chat_template.jinja")).unwrap();
+    std::fs::write(&config, "{").unwrap();
+    assert!(load().is_err());
+}
