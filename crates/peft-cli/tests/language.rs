@@ -168,6 +168,34 @@ fn prompts_are_continued_with_the_base_an_adapter_or_one_for_each() {
 }
 
 #[test]
+fn a_prompt_goes_through_the_chat_template_of_the_model() {
+    let place = Place::new();
+    let (code, error) = failure(&[
+        "generate",
+        "--model",
+        &place.path("model"),
+        "--prompt",
+        "a",
+        "--chat",
+    ]);
+    assert!(
+        code == 2 && error.contains("has no chat template"),
+        "{error}"
+    );
+    let template = "{% for message in messages %}{{ message.role }} {{ message.content }} {% endfor %}\
+                    {% if add_generation_prompt %}the film {% endif %}";
+    std::fs::write(
+        Path::new(&place.path("model")).join("chat_template.jinja"),
+        template,
+    )
+    .unwrap();
+    let chat = place.answers("model", &["was good"], &["--chat", "--system", "some"]);
+    // The bundled tokenizer puts special tokens around a text, which a template is to write itself.
+    let plain = place.answers("model", &["system some user was good the film"], &[]);
+    assert!(!chat[0].is_empty() && chat != plain);
+}
+
+#[test]
 fn an_answer_ends_before_a_stop_text_and_is_printed_as_it_comes() {
     let place = Place::new();
     let model = place.path("model");

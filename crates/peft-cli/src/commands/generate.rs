@@ -7,8 +7,9 @@ use anyhow::{Context, Result};
 use clap::Args;
 use peft_core::RowAdapters;
 use peft_models::generate::{Generation, Progress, Sampling, generate};
-use peft_train::data::TextTokenizer;
+use peft_train::data::{ChatTemplate, TextTokenizer};
 use serde::Serialize;
+use serde_json::json;
 
 use crate::adapter_arg::BASE;
 use crate::args::ModelArgs;
@@ -24,6 +25,12 @@ pub struct GenerateArgs {
     /// Text to continue; several are continued together.
     #[arg(long, required = true)]
     prompt: Vec<String>,
+    /// Put each prompt as a user's message through the model's chat template.
+    #[arg(long)]
+    chat: bool,
+    /// A system message before it.
+    #[arg(long, requires = "chat")]
+    system: Option<String>,
     /// Adapter of each prompt by NAME (`base` for none), as many as prompts; by default the last adapter given serves all.
     #[arg(long, value_delimiter = ',')]
     use_adapters: Vec<String>,
@@ -74,11 +81,7 @@ pub fn run(args: &GenerateArgs, json: bool) -> Result<()> {
     let opened = open::answering_causal(&args.model.model, &args.model.adapter, &device)?;
     let limit = opened.model.decoder.config().max_positions;
     let tokenizer = data::tokenizer(&args.model.model, limit.max(3))?.unlimited()?;
-    let prompts: Vec<Vec<u32>> = args
-        .prompt
-        .iter()
-        .map(|prompt| tokenizer.ids(prompt, true))
-        .collect::<Result<_, _>>()?;
+    let prompts = prompts(args, &tokenizer)?;
     let rows = rows(args, &opened, &device)?;
     let streams = !json && args.prompt.len() == 1;
     let mut texts = Texts::new(&tokenizer, args, streams);
@@ -111,6 +114,31 @@ pub fn run(args: &GenerateArgs, json: bool) -> Result<()> {
         1e3 * seconds / tokens.max(1) as f64
     );
     Ok(())
+}
+
+/// The tokens of every prompt.
+fn prompts(args: &GenerateArgs, tokenizer: &TextTokenizer) -> Result<Vec<Vec<u32>>> {
+    if !args.chat {
+        let ids = args.prompt.iter().map(|prompt| tokenizer.ids(prompt, true));
+        return Ok(ids.collect::<Result<_, _>>()?);
+    }
+    let Some(template) = ChatTemplate::load(&args.model.model)? else {
+        anyhow::bail!(crate::Usage(format!(
+            "--chat: {} has no chat template (chat_template.jinja, or chat_template in tokenizer_config.json)",
+            args.model.model.display()
+        )));
+    };
+    let ids = args.prompt.iter().map(|prompt| {
+        let system = args
+            .system
+            .iter()
+            .map(|text| json!({"role": "system", "content": text}));
+        let user = json!({"role": "user", "content": prompt});
+        let messages: Vec<_> = system.chain([user]).collect();
+        // The template writes the special tokens itself.
+        Ok(tokenizer.ids(&template.render(&messages, true)?, false)?)
+    });
+    ids.collect()
 }
 
 fn options(args: &GenerateArgs, opened: &OpenedCausal) -> Generation {
