@@ -12,6 +12,10 @@ use crate::open;
 
 /// A classifier or a language model.
 #[derive(Module, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a process has one, and a box is no module"
+)]
 pub enum AnyModel {
     /// An encoder with a classification head.
     Classifier(SequenceClassifier),
