@@ -27,6 +27,8 @@ mod llama;
 mod pooling;
 mod roberta;
 mod sites;
+mod vit;
+mod vit_config;
 
 pub use batch::TokenBatch;
 pub use causal_batch::CausalBatch;
@@ -46,3 +48,5 @@ pub use heads::ClassificationHead;
 pub use hf::ModelConfig;
 pub use pooling::{Pooling, l2_normalized};
 pub use sites::{causal_lm_sites, classifier_sites, encoder_sites};
+pub use vit::{ImageClassifier, VitBlock, init_image_classifier, load_image_classifier};
+pub use vit_config::VitConfig;

@@ -102,6 +102,11 @@ impl WeightReader {
         LayerNorm::new(weight, bias, eps)
     }
 
+    /// A parameter of any rank that is laid out in memory as in the file.
+    pub fn tensor<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Param<Tensor<D>> {
+        self.param(name, shape, Start::Normal)
+    }
+
     /// Scale of a norm without shift, of width `d`.
     pub fn rms_norm(&mut self, path: &str, d: usize, eps: f64) -> RmsNorm {
         let weight = self.param::<1>(&format!("{path}.weight"), [d], Start::Ones);

@@ -1,0 +1,118 @@
+//! Sizes and options of a ViT from its `config.json`.
+
+use crate::error::ModelError;
+use crate::hf::ModelConfig;
+use crate::layers::Activation;
+
+/// Sizes and options of a ViT, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VitConfig {
+    /// Width of the hidden states.
+    pub d_model: usize,
+    /// Number of blocks.
+    pub layers: usize,
+    /// Attention heads; divides `d_model`.
+    pub heads: usize,
+    /// Width inside the perceptron.
+    pub d_ff: usize,
+    /// Nonlinearity of the perceptron.
+    pub activation: Activation,
+    /// Epsilon of the norms.
+    pub eps: f64,
+    /// Height and width of an image.
+    pub image_size: usize,
+    /// Height and width of a patch; divides `image_size`.
+    pub patch_size: usize,
+    /// Colours.
+    pub channels: usize,
+    /// Whether queries, keys and values have a bias.
+    pub projection_bias: bool,
+    /// Dropout after embeddings, attention and perceptron.
+    pub hidden_dropout: f64,
+    /// Dropout of attention weights.
+    pub attention_dropout: f64,
+    /// Standard deviation of fresh weights.
+    pub initializer_range: f64,
+}
+
+const MAX_LAYERS: usize = 10_000;
+
+impl VitConfig {
+    /// Reads a configuration of `model_type` `vit`.
+    ///
+    /// # Errors
+    /// [`ModelError::UnsupportedModel`] for another type, and for fields that are absent, malformed or contradict each other.
+    pub fn read(config: &ModelConfig) -> Result<Self, ModelError> {
+        if config.model_type() != "vit" {
+            return Err(ModelError::UnsupportedModel {
+                path: config.path().to_path_buf(),
+                model_type: config.model_type().to_owned(),
+                supported: "vit".to_owned(),
+            });
+        }
+        config.require(
+            "quantization_config",
+            |_| false,
+            "weights that are not quantised",
+        )?;
+        let (d_model, heads) = (
+            config.positive("hidden_size")?,
+            config.positive("num_attention_heads")?,
+        );
+        let (image_size, patch_size) = (
+            config.usize_or("image_size", 224)?,
+            config.usize_or("patch_size", 16)?.max(1),
+        );
+        let layers = config.positive("num_hidden_layers")?;
+        let wrong = |field: &str, expected, found: String| {
+            Err(ModelError::Field {
+                path: config.path().to_path_buf(),
+                field: field.to_owned(),
+                expected,
+                found,
+            })
+        };
+        if !d_model.is_multiple_of(heads) {
+            return wrong(
+                "num_attention_heads",
+                "a divisor of the hidden size",
+                format!("{heads} for {d_model}"),
+            );
+        }
+        if image_size == 0 || !image_size.is_multiple_of(patch_size) {
+            return wrong(
+                "patch_size",
+                "a divisor of the image size",
+                format!("{patch_size} for {image_size}"),
+            );
+        }
+        if layers > MAX_LAYERS {
+            return wrong("num_hidden_layers", "at most 10000", layers.to_string());
+        }
+        config.require("qkv_bias", serde_json::Value::is_boolean, "true or false")?;
+        Ok(Self {
+            d_model,
+            layers,
+            heads,
+            d_ff: config.positive("intermediate_size")?,
+            activation: Activation::from_config(config, "hidden_act", "gelu")?,
+            eps: config.f64_or("layer_norm_eps", 1e-12)?,
+            image_size,
+            patch_size,
+            channels: config.usize_or("num_channels", 3)?.max(1),
+            projection_bias: config
+                .raw()
+                .get("qkv_bias")
+                .is_none_or(|value| value == true),
+            hidden_dropout: config.probability_or("hidden_dropout_prob", 0.0)?,
+            attention_dropout: config.probability_or("attention_probs_dropout_prob", 0.0)?,
+            initializer_range: config.f64_or("initializer_range", 0.02)?,
+        })
+    }
+
+    /// Patches of an image.
+    #[must_use]
+    pub fn patches(&self) -> usize {
+        (self.image_size / self.patch_size).saturating_pow(2)
+    }
+}
