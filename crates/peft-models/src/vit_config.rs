@@ -64,33 +64,8 @@ impl VitConfig {
             config.usize_or("patch_size", 16)?.max(1),
         );
         let layers = config.positive("num_hidden_layers")?;
-        let wrong = |field: &str, expected, found: String| {
-            Err(ModelError::Field {
-                path: config.path().to_path_buf(),
-                field: field.to_owned(),
-                expected,
-                found,
-            })
-        };
-        if !d_model.is_multiple_of(heads) {
-            return wrong(
-                "num_attention_heads",
-                "a divisor of the hidden size",
-                format!("{heads} for {d_model}"),
-            );
-        }
-        if image_size == 0 || !image_size.is_multiple_of(patch_size) {
-            return wrong(
-                "patch_size",
-                "a divisor of the image size",
-                format!("{patch_size} for {image_size}"),
-            );
-        }
-        if layers > MAX_LAYERS {
-            return wrong("num_hidden_layers", "at most 10000", layers.to_string());
-        }
         config.require("qkv_bias", serde_json::Value::is_boolean, "true or false")?;
-        Ok(Self {
+        Self {
             d_model,
             layers,
             heads,
@@ -107,7 +82,42 @@ impl VitConfig {
             hidden_dropout: config.probability_or("hidden_dropout_prob", 0.0)?,
             attention_dropout: config.probability_or("attention_probs_dropout_prob", 0.0)?,
             initializer_range: config.f64_or("initializer_range", 0.02)?,
-        })
+        }
+        .checked(config)
+    }
+
+    /// Refuses sizes that contradict each other.
+    fn checked(self, config: &ModelConfig) -> Result<Self, ModelError> {
+        let wrong = |field: &str, expected, found: String| {
+            Err(ModelError::Field {
+                path: config.path().to_path_buf(),
+                field: field.to_owned(),
+                expected,
+                found,
+            })
+        };
+        if !self.d_model.is_multiple_of(self.heads) {
+            return wrong(
+                "num_attention_heads",
+                "a divisor of the hidden size",
+                format!("{} for {}", self.heads, self.d_model),
+            );
+        }
+        if self.image_size == 0 || !self.image_size.is_multiple_of(self.patch_size) {
+            return wrong(
+                "patch_size",
+                "a divisor of the image size",
+                format!("{} for {}", self.patch_size, self.image_size),
+            );
+        }
+        if self.layers > MAX_LAYERS {
+            return wrong(
+                "num_hidden_layers",
+                "at most 10000",
+                self.layers.to_string(),
+            );
+        }
+        Ok(self)
     }
 
     /// Patches of an image.
