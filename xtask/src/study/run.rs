@@ -30,6 +30,8 @@ pub(super) struct DataSet {
     pub(super) columns: &'static str,
     /// What methods are compared by.
     pub(super) metric: &'static str,
+    /// How many times the steps of the arguments a run takes here.
+    pub(super) rounds: usize,
 }
 
 /// A comparison of methods on data sets.
@@ -44,6 +46,7 @@ pub(super) struct Study {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Outcome {
     pub(super) metric: f64,
+    pub(super) loss: f64,
     pub(super) trainable: u64,
     pub(super) seconds: f64,
     pub(super) memory_mib: u64,
@@ -59,6 +62,23 @@ struct Run<'a> {
     steps: usize,
 }
 
+impl Outcome {
+    /// By the metric, and where that is equal by the loss: a metric such as Matthews' is 0 until the rarer class is seen.
+    fn is_better_than(&self, other: &Self) -> bool {
+        self.metric > other.metric || (self.metric >= other.metric && self.loss < other.loss)
+    }
+}
+
+impl Run<'_> {
+    /// Everything that tells a run from another of its method and data set.
+    fn folder(&self, kind: &str) -> String {
+        format!(
+            "{kind}-{}-rate-{:e}-steps-{}",
+            self.seed, self.rate, self.steps
+        )
+    }
+}
+
 impl Study {
     /// Makes every run that is not there yet and prints the table of each data set.
     pub(super) fn run(&self, root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
@@ -70,10 +90,10 @@ impl Study {
             let mut rows = Vec::new();
             for contender in self.contenders {
                 rows.push(self.measure(root, arguments, &out, data, contender)?);
-                let so_far = table(data, arguments.steps, &rows);
+                let so_far = table(data, data.rounds * arguments.steps, &rows);
                 std::fs::write(out.join(format!("{}.md", data.name)), &so_far)?;
             }
-            tables.push_str(&table(data, arguments.steps, &rows));
+            tables.push_str(&table(data, data.rounds * arguments.steps, &rows));
             tables.push('\n');
         }
         println!("{tables}");
@@ -91,19 +111,20 @@ impl Study {
     ) -> anyhow::Result<Row> {
         let folder = out.join(data.name).join(contender.method);
         let [part, held_out] = split(&arguments.data.join(data.train), &out.join(data.name))?;
-        let mut best: Option<(f64, f64)> = None;
+        let steps = data.rounds * arguments.steps;
+        let mut best: Option<(f64, Outcome)> = None;
         for &rate in contender.rates {
             let run = Run {
-                out: folder.join(format!("rate-{rate:e}")),
+                out: folder.clone(),
                 train: &part,
                 valid: &held_out,
                 rate,
                 seed: 1000,
-                steps: arguments.steps / 2,
+                steps: steps / 2,
             };
-            let metric = train(root, arguments, data, contender, &run)?.metric;
-            if best.is_none_or(|(_, other)| metric > other) {
-                best = Some((rate, metric));
+            let found = train(root, arguments, data, contender, run, "choose")?;
+            if best.is_none_or(|(_, other)| found.is_better_than(&other)) {
+                best = Some((rate, found));
             }
         }
         let (rate, _) = best.context("no learning rate to choose from")?;
@@ -114,14 +135,14 @@ impl Study {
         let outcomes = (0..arguments.seeds)
             .map(|seed| {
                 let run = Run {
-                    out: folder.join(format!("seed-{seed}")),
+                    out: folder.clone(),
                     train: &train_file,
                     valid: &dev,
                     rate,
                     seed,
-                    steps: arguments.steps,
+                    steps,
                 };
-                train(root, arguments, data, contender, &run)
+                train(root, arguments, data, contender, run, "seed")
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
         Ok(Row {
@@ -157,8 +178,11 @@ fn train(
     arguments: &Arguments,
     data: &DataSet,
     contender: &Contender,
-    run: &Run<'_>,
+    mut run: Run<'_>,
+    kind: &str,
 ) -> anyhow::Result<Outcome> {
+    run.out = run.out.join(run.folder(kind));
+    let run = &run;
     let results = run.out.join("results.json");
     if !results.exists() {
         command(arguments, data, contender, run).run(root)?;
@@ -217,17 +241,21 @@ fn outcome(text: &str, metric: &str) -> anyhow::Result<Outcome> {
     let whole = |path: &str| value.pointer(path).and_then(serde_json::Value::as_u64);
     let found = (
         number(&format!("/scores/metrics/{metric}")),
+        number("/scores/loss"),
         whole("/parameters/trainable"),
         number("/seconds"),
         whole("/peak_memory_mib"),
     );
     match found {
-        (Some(metric), Some(trainable), Some(seconds), Some(memory_mib)) => Ok(Outcome {
-            metric,
-            trainable,
-            seconds,
-            memory_mib,
-        }),
+        (Some(metric), Some(loss), Some(trainable), Some(seconds), Some(memory_mib)) => {
+            Ok(Outcome {
+                metric,
+                loss,
+                trainable,
+                seconds,
+                memory_mib,
+            })
+        }
         _ => bail!("expected {metric}, parameters, seconds and memory, found {value}"),
     }
 }
@@ -258,7 +286,7 @@ mod tests {
     #[test]
     fn a_result_without_the_metric_is_an_error() {
         let text = r#"{"parameters": {"trainable": 5}, "seconds": 1.5, "peak_memory_mib": 7,
-                       "scores": {"metrics": {"accuracy": 0.5}}}"#;
+                       "scores": {"loss": 0.6, "metrics": {"accuracy": 0.5}}}"#;
         let found = outcome(text, "accuracy").unwrap();
         assert_eq!(
             (found.metric, found.trainable, found.memory_mib),
@@ -270,5 +298,13 @@ mod tests {
                 .to_string()
                 .contains("matthews")
         );
+        let of = |metric, loss| Outcome {
+            metric,
+            loss,
+            ..found
+        };
+        assert!(of(0.6, 0.9).is_better_than(&of(0.5, 0.1)));
+        assert!(of(0.5, 0.1).is_better_than(&of(0.5, 0.2)));
+        assert!(!of(0.5, 0.2).is_better_than(&of(0.5, 0.2)));
     }
 }

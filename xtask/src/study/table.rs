@@ -84,6 +84,7 @@ mod tests {
     fn every_seed_is_in_the_table() {
         let outcome = |metric| Outcome {
             metric,
+            loss: 0.5,
             trainable: 42,
             seconds: 2.0,
             memory_mib: 7,
@@ -94,6 +95,7 @@ mod tests {
             dev: "",
             columns: "",
             metric: "accuracy",
+            rounds: 1,
         };
         let row = Row {
             name: "M",
