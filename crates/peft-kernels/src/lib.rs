@@ -7,6 +7,7 @@
 //! | [`dropout`] | `x mask / (1 - p)`, the mask a function of a seed | nothing |
 //! | [`layer_norm`] | `(x - mean) / sqrt(var + eps) gamma + beta` | `x` |
 //! | [`scale_columns`] | `x s + b`, a factor and an addend per column | input or output |
+//! | [`cross_entropy`] | the loss of rows of scores with one target each | the probabilities |
 //! | [`scaled_product`] | `(x c) W`, a factor per input of a frozen weight | the inputs |
 //!
 //! With the feature `flex`, f32 tensors on Burn's flex device take a fused path: one pass over memory, rayon over
@@ -26,6 +27,7 @@
     )
 )]
 
+mod cross_entropy;
 mod dropout;
 mod gelu;
 mod layer_norm;
@@ -41,6 +43,7 @@ mod math;
 #[cfg(test)]
 mod testing;
 
+pub use cross_entropy::cross_entropy;
 pub use dropout::{derive_seed, dropout};
 pub use gelu::{gelu, gelu_tanh};
 pub use layer_norm::layer_norm;

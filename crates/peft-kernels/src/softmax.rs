@@ -5,7 +5,7 @@
 use burn::tensor::{Tensor, activation};
 
 #[cfg(feature = "flex")]
-mod flex;
+pub(crate) mod flex;
 #[cfg(test)]
 mod tests;
 

@@ -134,6 +134,11 @@ impl Backward<Flex, 1> for SoftmaxStep {
     }
 }
 
+/// `softmax(x)` of every row, in place when nobody else holds `x`.
+pub(crate) fn probabilities(x: FlexTensor) -> FlexTensor {
+    forward(x, 1.0, None)
+}
+
 fn forward(x: FlexTensor, scale: f32, bias: Option<BiasRows<'_>>) -> FlexTensor {
     let row = last_dim(&x);
     transform(x, row, &Forward { row, scale, bias })

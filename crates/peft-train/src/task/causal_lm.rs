@@ -1,9 +1,9 @@
 //! Language modelling: the next token of every row, where it is to be learnt.
 
-use burn::nn::loss::CrossEntropyLossConfig;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use indexmap::IndexMap;
 use peft_core::Pass;
+use peft_kernels::cross_entropy;
 use peft_models::{CausalBatch, CausalLm};
 
 use super::{Scores, Task};
@@ -110,20 +110,15 @@ fn loss(
     for (at, row) in rows.iter().enumerate() {
         for target in (0..row.ids.len()).filter(|target| row.learnt[*target]) {
             places.push((at * seq + target - 1) as i64);
-            wanted.push(i64::from(row.ids[target]));
+            wanted.push(row.ids[target]);
         }
     }
     let count = wanted.len();
-    let ints =
-        |values: Vec<i64>| Tensor::<1, Int>::from_data(TensorData::new(values, [count]), device);
+    let places = Tensor::<1, Int>::from_data(TensorData::new(places, [count]), device);
     let hidden = model.decoder.hidden(&batch, None, pass);
     let d = hidden.dims()[2];
-    let needed = hidden
-        .reshape([rows.len() * seq, d])
-        .select(0, ints(places));
+    let needed = hidden.reshape([rows.len() * seq, d]).select(0, places);
     let logits = model.predict(needed.unsqueeze(), pass);
     let vocab = logits.dims()[2];
-    Ok(CrossEntropyLossConfig::new()
-        .init(device)
-        .forward(logits.reshape([count, vocab]), ints(wanted)))
+    Ok(cross_entropy(logits.reshape([count, vocab]), &wanted).mean())
 }
