@@ -69,14 +69,14 @@ pub fn open(
     if is_causal(&ModelConfig::read(model)?) {
         let loaded = open::causal(model, dropout, device)?;
         return Ok(Opened {
-            loaded: with(loaded, AnyModel::Causal),
+            loaded: loaded.map(AnyModel::Causal),
             head_modules: vec![],
         });
     }
     let loaded = open::classifier(model, outputs, dropout, seed, device)?;
     Ok(Opened {
         head_modules: loaded.head_modules(),
-        loaded: with(loaded, AnyModel::Classifier),
+        loaded: loaded.map(AnyModel::Classifier),
     })
 }
 
@@ -84,14 +84,4 @@ pub fn open(
 #[must_use]
 pub fn is_causal(config: &ModelConfig) -> bool {
     DecoderFamily::by_type(config.model_type()).is_some()
-}
-
-fn with<M>(loaded: Loaded<M>, kind: fn(M) -> AnyModel) -> Loaded<AnyModel> {
-    Loaded {
-        model: kind(loaded.model),
-        names: loaded.names,
-        config: loaded.config,
-        fresh: loaded.fresh,
-        ignored: loaded.ignored,
-    }
 }

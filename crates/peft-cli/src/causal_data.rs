@@ -5,12 +5,11 @@ use std::path::Path;
 use anyhow::Result;
 use peft_models::ModelConfig;
 use peft_train::data::{
-    CAUSAL_COLUMNS, ChatTemplate, ReadOptions, RowOptions, TextTokenizer, TokenRows, read_table,
-    table_rows, text_rows,
+    CAUSAL_COLUMNS, ChatTemplate, RowOptions, TextTokenizer, TokenRows, table_rows, text_rows,
 };
 
 use crate::data;
-use crate::run_config::{DataConfig, RunConfig};
+use crate::run_config::DataConfig;
 
 /// How the files of a run become rows.
 #[derive(Debug)]
@@ -22,18 +21,10 @@ pub struct Files {
 }
 
 impl Files {
-    /// For the model and the settings of a run.
+    /// For the tokenizer and the chat template of a model folder.
     ///
     /// # Errors
-    /// When the model folder has no usable tokenizer.
-    pub fn of(config: &RunConfig) -> Result<Self> {
-        Self::new(&config.model, &config.data)
-    }
-
-    /// For a model folder.
-    ///
-    /// # Errors
-    /// As [`Self::of`].
+    /// When the folder has no usable tokenizer, or a template that cannot be read.
     pub fn new(model: &Path, data: &DataConfig) -> Result<Self> {
         Ok(Self {
             data: data.clone(),
@@ -59,14 +50,8 @@ impl Files {
             rows.rows.truncate(limit.unwrap_or(usize::MAX));
             return Ok(rows);
         }
-        let options = ReadOptions {
-            format: self.data.format,
-            quoting: self.data.quoting,
-            columns: self.data.columns.clone(),
-            wanted: CAUSAL_COLUMNS.map(str::to_owned).to_vec(),
-            ..ReadOptions::default()
-        };
-        let mut table = read_table(path, &options)?;
+        let wanted = CAUSAL_COLUMNS.map(str::to_owned).to_vec();
+        let mut table = data::table_with(&self.data, path, wanted)?;
         table.rows.truncate(limit.unwrap_or(usize::MAX));
         let options = RowOptions {
             max_length: self.data.max_length,

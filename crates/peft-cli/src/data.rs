@@ -68,11 +68,23 @@ pub fn prepare(config: &RunConfig) -> Result<PreparedData> {
 /// # Errors
 /// When it cannot be read, with the place.
 pub fn table(config: &DataConfig, path: &std::path::Path) -> Result<Table> {
+    table_with(config, path, config.roles.names())
+}
+
+/// Reads one data file whose header has some of the columns `wanted`.
+///
+/// # Errors
+/// As [`table`].
+pub fn table_with(
+    config: &DataConfig,
+    path: &std::path::Path,
+    wanted: Vec<String>,
+) -> Result<Table> {
     let options = ReadOptions {
         format: config.format,
         quoting: config.quoting,
         columns: config.columns.clone(),
-        wanted: config.roles.names(),
+        wanted,
         ..ReadOptions::default()
     };
     Ok(read_table(path, &options)?)

@@ -1,15 +1,14 @@
 //! Opening a model for use, with or without an adapter.
 
+mod language;
+
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
-use peft_core::file::read_folder;
+use peft_core::file::{AdapterFolder, read_folder};
 use peft_core::{Adaptable, AttachReport, ParamNames, PeftError, folder, select_adapters};
-use peft_models::{
-    CausalLm, Family, Loaded, ModelConfig, SequenceClassifier, load_causal_lm_with,
-    load_classifier_with,
-};
+use peft_models::{Family, Loaded, ModelConfig, SequenceClassifier, load_classifier_with};
 use peft_train::data::LabelSet;
 
 use crate::adapter_arg::{AdapterArg, BASE, WeightArg};
@@ -17,6 +16,8 @@ use crate::any_model::is_causal;
 use crate::data::Input;
 use crate::registry::METHODS;
 use crate::run::LABELS_FILE;
+
+pub use language::{OpenedCausal, answering_causal, causal};
 
 /// Fields of config.json that hold dropout probabilities of the base model.
 const DROPOUTS: &[&str] = &[
@@ -48,15 +49,6 @@ pub fn classifier(
     )?)
 }
 
-/// Loads a language model; `dropout`, when given, replaces every dropout probability of the base model.
-///
-/// # Errors
-/// When the folder is no model that can be read.
-pub fn causal(model: &Path, dropout: Option<f64>, device: &Device) -> Result<Loaded<CausalLm>> {
-    let config = configuration(model, dropout)?;
-    Ok(load_causal_lm_with(config, model, device)?)
-}
-
 fn configuration(model: &Path, dropout: Option<f64>) -> Result<ModelConfig> {
     let mut config = ModelConfig::read(model)?;
     if let Some(dropout) = dropout {
@@ -76,8 +68,6 @@ fn configuration(model: &Path, dropout: Option<f64>) -> Result<ModelConfig> {
 pub struct OpenedAdapter {
     /// Its name.
     pub name: String,
-    /// Where it was attached.
-    pub report: AttachReport,
     /// Label names, where a file beside the adapter has them.
     labels: Option<LabelSet>,
 }
@@ -113,23 +103,15 @@ pub fn answering(model: &Path, adapters: &[AdapterArg], device: &Device) -> Resu
     }
     let labels = named_labels(&loaded.config)?;
     let labels = labels.filter(|labels| labels.len() == loaded.model.num_labels());
-    let mut opened: Vec<OpenedAdapter> = Vec::with_capacity(adapters.len());
-    for adapter in adapters {
-        if let Some(other) = opened.iter().find(|other| !other.report.changed.is_empty()) {
-            bail!(PeftError::ChangesBase {
-                name: other.name.clone(),
-                parameter: other.report.changed[0].clone(),
-            });
-        }
-        let (model, report) = add(loaded.model, &loaded.names, &loaded.fresh, adapter)?;
-        loaded.model = model;
+    loaded.model = add_all(loaded.model, &loaded.names, &loaded.fresh, adapters)?;
+    let opened = adapters.iter().map(|adapter| {
         let labels = read_labels(&adapter.dir)?;
-        opened.push(OpenedAdapter {
+        Ok(OpenedAdapter {
             name: adapter.name.clone(),
-            report,
             labels: labels.filter(|labels| labels.len() == loaded.model.num_labels()),
-        });
-    }
+        })
+    });
+    let opened = opened.collect::<Result<_>>()?;
     Ok(Answering {
         loaded,
         adapters: opened,
@@ -137,38 +119,29 @@ pub fn answering(model: &Path, adapters: &[AdapterArg], device: &Device) -> Resu
     })
 }
 
-/// A language model that answers.
-#[derive(Debug)]
-pub struct OpenedCausal {
-    /// The model; the last adapter is active.
-    pub model: CausalLm,
-    /// Its configuration.
-    pub config: ModelConfig,
-    /// Names of the adapters in it.
-    pub adapters: Vec<String>,
-}
-
-/// Opens a language model with any number of adapter folders.
-///
-/// # Errors
-/// When a folder does not load, or they do not fit each other.
-pub fn answering_causal(
-    model: &Path,
+/// Loads adapter folders into a model, one after the other; none may follow one that changes the base.
+fn add_all<M: Adaptable>(
+    mut model: M,
+    names: &ParamNames,
+    fresh: &[String],
     adapters: &[AdapterArg],
-    device: &Device,
-) -> Result<OpenedCausal> {
-    let mut loaded = causal(model, None, device)?;
-    let mut names = Vec::with_capacity(adapters.len());
+) -> Result<M> {
+    let mut reports: Vec<AttachReport> = Vec::with_capacity(adapters.len());
     for adapter in adapters {
-        let (model, _) = add(loaded.model, &loaded.names, &[], adapter)?;
-        loaded.model = model;
-        names.push(adapter.name.clone());
+        let earlier = adapters.iter().zip(&reports);
+        for (other, report) in earlier {
+            if let Some(parameter) = report.changed.first() {
+                bail!(PeftError::ChangesBase {
+                    name: other.name.clone(),
+                    parameter: parameter.clone(),
+                });
+            }
+        }
+        let (with, report) = add(model, names, fresh, adapter)?;
+        model = with;
+        reports.push(report);
     }
-    Ok(OpenedCausal {
-        model: loaded.model,
-        config: loaded.config,
-        adapters: names,
-    })
+    Ok(model)
 }
 
 /// Loads one adapter folder into a model; `fresh` are parameters that the model's files lack.
@@ -301,13 +274,24 @@ impl Answering {
 }
 
 /// How many outputs the head saved in an adapter folder has.
+///
+/// # Errors
+/// When the folder or the model's configuration cannot be read.
 pub fn labels_in_adapter(model: &Path, dir: &Path) -> Result<Option<usize>> {
+    let folder = read_folder(dir).with_context(|| format!("adapter {}", dir.display()))?;
+    labels_in_folder(model, &folder)
+}
+
+/// As [`labels_in_adapter`], of a folder that was read already.
+///
+/// # Errors
+/// When the model's configuration cannot be read.
+pub fn labels_in_folder(model: &Path, folder: &AdapterFolder) -> Result<Option<usize>> {
     let config = ModelConfig::read(model)?;
     if is_causal(&config) {
         return Ok(None);
     }
     let family = Family::of(&config)?;
-    let folder = read_folder(dir).with_context(|| format!("adapter {}", dir.display()))?;
     let wanted = format!("{}.weight", family.head.output);
     Ok(folder
         .tensors

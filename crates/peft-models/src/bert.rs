@@ -73,7 +73,7 @@ pub(crate) fn read_common(
     EncoderConfig {
         vocab_size: config.positive("vocab_size")?,
         d_model: config.positive("hidden_size")?,
-        layers: config.positive("num_hidden_layers")?,
+        layers: config.layers("num_hidden_layers")?,
         heads: config.positive("num_attention_heads")?,
         d_ff: config.positive("intermediate_size")?,
         activation: Activation::from_config(config, "hidden_act", "gelu")?,

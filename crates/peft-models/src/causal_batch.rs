@@ -3,9 +3,7 @@
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::error::ModelError;
-
-/// Added to the scores of keys that a query must not see: `exp` of it is 0 in every float type, and it fits into every one.
-const HIDDEN: f32 = -3.0e4;
+use crate::layers::UNSEEN;
 
 /// Rows of tokens on a device. Every token belongs to a segment, a number above 0, and sees the tokens of its own segment up to
 /// itself; segment 0 is padding, which no token of another segment sees. Positions count from 0 in each segment.
@@ -146,7 +144,7 @@ impl CausalBatch {
                     let seen = key <= query
                         && segment == other
                         && window.is_none_or(|window| query - key < window);
-                    if seen { 0.0 } else { HIDDEN }
+                    if seen { 0.0 } else { UNSEEN }
                 }));
             }
         }

@@ -125,12 +125,6 @@ fn build(
     let decoder = Decoder::load(&mut reader, &base, family, sizes);
     let shape = [sizes.d_model, sizes.vocab_size];
     let head = (!sizes.tied).then(|| reader.linear_of(HEAD, shape, SiteKind::Linear, false));
-    let report = reader.finish()?;
-    Ok(Loaded {
-        model: CausalLm { decoder, head },
-        names: report.names,
-        config,
-        fresh: report.fresh,
-        ignored: report.ignored,
-    })
+    let model = CausalLm { decoder, head };
+    Ok(Loaded::new(model, config, reader.finish()?))
 }

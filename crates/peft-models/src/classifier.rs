@@ -11,7 +11,7 @@ use crate::encoder::Encoder;
 use crate::encoder_config::{EncoderConfig, Family};
 use crate::error::ModelError;
 use crate::heads::ClassificationHead;
-use crate::hf::{HeadPolicy, ModelConfig, WeightReader};
+use crate::hf::{HeadPolicy, LoadReport, ModelConfig, WeightReader};
 
 /// A model and everything that was learnt while loading it.
 #[derive(Debug, Clone)]
@@ -26,6 +26,30 @@ pub struct Loaded<M> {
     pub fresh: Vec<String>,
     /// Tensors of the file that the model has no use for.
     pub ignored: Vec<String>,
+}
+
+impl<M> Loaded<M> {
+    /// What a finished reader knows of the model it was read for.
+    pub(crate) fn new(model: M, config: ModelConfig, report: LoadReport) -> Self {
+        Self {
+            model,
+            names: report.names,
+            config,
+            fresh: report.fresh,
+            ignored: report.ignored,
+        }
+    }
+
+    /// The same with another model in its place.
+    pub fn map<N>(self, change: impl FnOnce(M) -> N) -> Loaded<N> {
+        Loaded {
+            model: change(self.model),
+            names: self.names,
+            config: self.config,
+            fresh: self.fresh,
+            ignored: self.ignored,
+        }
+    }
 }
 
 /// An encoder with a sequence classification head.
@@ -184,25 +208,16 @@ fn build_classifier(
     num_labels: Option<usize>,
     mut reader: WeightReader,
 ) -> Result<Loaded<SequenceClassifier>, ModelError> {
-    let policy = if num_labels.is_some() {
-        HeadPolicy::Resize
-    } else {
-        HeadPolicy::Keep
-    };
+    let policy = HeadPolicy::of(num_labels);
     let num_labels = num_labels.unwrap_or_else(|| config.num_labels());
     let base = format!("{}.", family.prefix);
     let encoder = Encoder::load(&mut reader, &base, family, sizes);
     let head = ClassificationHead::load(&mut reader, &family.head, sizes, num_labels, policy);
-    let report = reader.finish()?;
-    Ok(Loaded {
-        model: SequenceClassifier { encoder, head },
-        names: report.names,
-        config: config
-            .with_num_labels(num_labels)
-            .with_architecture(family.classifier_class),
-        fresh: report.fresh,
-        ignored: report.ignored,
-    })
+    let model = SequenceClassifier { encoder, head };
+    let config = config
+        .with_num_labels(num_labels)
+        .with_architecture(family.classifier_class);
+    Ok(Loaded::new(model, config, reader.finish()?))
 }
 
 fn finish_encoder(
@@ -212,12 +227,5 @@ fn finish_encoder(
     mut reader: WeightReader,
 ) -> Result<Loaded<Encoder>, ModelError> {
     let model = Encoder::load(&mut reader, "", family, sizes);
-    let report = reader.finish()?;
-    Ok(Loaded {
-        model,
-        names: report.names,
-        config,
-        fresh: report.fresh,
-        ignored: report.ignored,
-    })
+    Ok(Loaded::new(model, config, reader.finish()?))
 }

@@ -63,8 +63,6 @@ pub struct Biases {
     pub mlp: bool,
 }
 
-/// More layers than any model has; keeps a hostile configuration from filling the memory.
-const MAX_LAYERS: usize = 10_000;
 /// Wider heads than any model has.
 const MAX_HEAD: usize = 1 << 16;
 
@@ -86,23 +84,6 @@ impl DecoderConfig {
     }
 }
 
-/// The number of blocks.
-///
-/// # Errors
-/// [`ModelError::Field`] when it is no number, or larger than that of any model.
-pub(crate) fn layers(config: &ModelConfig, field: &str) -> Result<usize, ModelError> {
-    let layers = config.positive(field)?;
-    if layers <= MAX_LAYERS {
-        return Ok(layers);
-    }
-    Err(ModelError::Field {
-        path: config.path().to_path_buf(),
-        field: field.to_owned(),
-        expected: "at most 10000",
-        found: layers.to_string(),
-    })
-}
-
 /// The width of a head where the file leaves it to the width of the model.
 ///
 /// # Errors
@@ -113,8 +94,7 @@ pub(crate) fn d_head(
     d_model: usize,
     heads: usize,
 ) -> Result<usize, ModelError> {
-    let given = config.raw().get("head_dim");
-    let width = match given.filter(|value| !value.is_null()) {
+    let width = match config.present("head_dim") {
         Some(_) => config.positive("head_dim")?,
         None if d_model.is_multiple_of(heads) => d_model / heads,
         None => 0,

@@ -55,7 +55,7 @@ fn read(config: &ModelConfig) -> Result<EncoderConfig, ModelError> {
     EncoderConfig {
         vocab_size: config.positive("vocab_size")?,
         d_model: config.positive("dim")?,
-        layers: config.positive("n_layers")?,
+        layers: config.layers("n_layers")?,
         heads: config.positive("n_heads")?,
         d_ff: config.positive("hidden_dim")?,
         activation: Activation::from_config(config, "activation", "gelu")?,

@@ -55,9 +55,6 @@ pub struct EncoderConfig {
     pub initializer_range: f64,
 }
 
-/// More layers than any model has; keeps a hostile configuration from filling the memory.
-const MAX_LAYERS: usize = 10_000;
-
 impl EncoderConfig {
     /// Longest sequence the position table can number.
     #[must_use]
@@ -74,14 +71,6 @@ impl EncoderConfig {
         config: &ModelConfig,
         heads_field: &'static str,
     ) -> Result<Self, ModelError> {
-        if self.layers > MAX_LAYERS {
-            return Err(ModelError::Field {
-                path: config.path().to_path_buf(),
-                field: "number of layers".to_owned(),
-                expected: "at most 10000",
-                found: self.layers.to_string(),
-            });
-        }
         if !self.d_model.is_multiple_of(self.heads) {
             return Err(ModelError::Field {
                 path: config.path().to_path_buf(),

@@ -2,9 +2,7 @@
 
 use peft_core::SiteKind;
 
-use crate::decoder_config::{
-    Biases, DecoderBlockNames, DecoderConfig, DecoderFamily, d_head, layers,
-};
+use crate::decoder_config::{Biases, DecoderBlockNames, DecoderConfig, DecoderFamily, d_head};
 use crate::error::ModelError;
 use crate::hf::ModelConfig;
 use crate::layers::Activation;
@@ -32,7 +30,7 @@ pub(crate) static FAMILY: DecoderFamily = DecoderFamily {
 
 fn read(config: &ModelConfig) -> Result<DecoderConfig, ModelError> {
     let (d_model, heads) = (config.positive("n_embd")?, config.positive("n_head")?);
-    let layers = layers(config, "n_layer")?;
+    let layers = config.layers("n_layer")?;
     config.require("scale_attn_weights", |value| value == true, "true")?;
     config.require(
         "scale_attn_by_inverse_layer_idx",

@@ -4,9 +4,7 @@
 use peft_core::SiteKind;
 use serde_json::Value;
 
-use crate::decoder_config::{
-    Biases, DecoderBlockNames, DecoderConfig, DecoderFamily, d_head, layers,
-};
+use crate::decoder_config::{Biases, DecoderBlockNames, DecoderConfig, DecoderFamily, d_head};
 use crate::error::ModelError;
 use crate::hf::ModelConfig;
 use crate::layers::{Activation, Rope};
@@ -39,11 +37,11 @@ fn read(config: &ModelConfig) -> Result<DecoderConfig, ModelError> {
         config.positive("hidden_size")?,
         config.positive("num_attention_heads")?,
     );
-    let layers = layers(config, "num_hidden_layers")?;
+    let layers = config.layers("num_hidden_layers")?;
     let d_head = d_head(config, "num_attention_heads", d_model, heads)?;
     let kind = config.model_type();
     // Qwen2's projections always have biases, which its files do not mention.
-    let attention_bias = kind != "qwen2" && flag(config, "attention_bias", false)?;
+    let attention_bias = kind != "qwen2" && config.bool_or("attention_bias", false)?;
     for field in ["pretraining_tp", "partial_rotary_factor"] {
         config.require(field, |value| value.as_f64() == Some(1.0), "1")?;
     }
@@ -63,10 +61,10 @@ fn read(config: &ModelConfig) -> Result<DecoderConfig, ModelError> {
         biases: Biases {
             projections: kind == "qwen2" || attention_bias,
             output: attention_bias,
-            mlp: kind == "llama" && flag(config, "mlp_bias", false)?,
+            mlp: kind == "llama" && config.bool_or("mlp_bias", false)?,
         },
         query_key_norm: kind == "qwen3",
-        tied: flag(config, "tie_word_embeddings", false)?,
+        tied: config.bool_or("tie_word_embeddings", false)?,
         kind: SiteKind::Linear,
         embedding_dropout: 0.0,
         attention_dropout: config.probability_or("attention_dropout", 0.0)?,
@@ -80,21 +78,15 @@ fn read(config: &ModelConfig) -> Result<DecoderConfig, ModelError> {
 /// `use_sliding_window`; newer files list the type of each block.
 fn windows(config: &ModelConfig, layers: usize) -> Result<Vec<Option<usize>>, ModelError> {
     let kind = config.model_type();
-    let is_set = |field: &str| {
-        config
-            .raw()
-            .get(field)
-            .is_some_and(|value| !value.is_null())
-    };
     let qwen = kind.starts_with("qwen");
-    if kind == "llama" || !is_set("sliding_window") {
+    if kind == "llama" || config.present("sliding_window").is_none() {
         return Ok(vec![None; layers]);
     }
-    if qwen && !flag(config, "use_sliding_window", false)? {
+    if qwen && !config.bool_or("use_sliding_window", false)? {
         return Ok(vec![None; layers]);
     }
     let window = Some(config.positive("sliding_window")?);
-    if let Some(types) = config.raw().get("layer_types").and_then(Value::as_array) {
+    if let Some(types) = config.present("layer_types").and_then(Value::as_array) {
         let of = |index: usize| match types.get(index).and_then(Value::as_str) {
             Some("sliding_attention") => Ok(window),
             Some("full_attention") => Ok(None),
@@ -117,14 +109,4 @@ fn windows(config: &ModelConfig, layers: usize) -> Result<Vec<Option<usize>>, Mo
     Ok((0..layers)
         .map(|index| window.filter(|_| index >= first))
         .collect())
-}
-
-/// `true` or `false`, or `default` when absent or null.
-fn flag(config: &ModelConfig, field: &str, default: bool) -> Result<bool, ModelError> {
-    config.require(field, Value::is_boolean, "true or false")?;
-    Ok(config
-        .raw()
-        .get(field)
-        .and_then(Value::as_bool)
-        .unwrap_or(default))
 }

@@ -233,21 +233,11 @@ fn build(
     num_labels: Option<usize>,
     mut reader: WeightReader,
 ) -> Result<Loaded<ImageClassifier>, ModelError> {
-    let policy = if num_labels.is_some() {
-        HeadPolicy::Resize
-    } else {
-        HeadPolicy::Keep
-    };
+    let policy = HeadPolicy::of(num_labels);
     let num_labels = num_labels.unwrap_or_else(|| config.num_labels());
     let model = ImageClassifier::load(&mut reader, sizes, num_labels, policy);
-    let report = reader.finish()?;
-    Ok(Loaded {
-        model,
-        names: report.names,
-        config: config
-            .with_num_labels(num_labels)
-            .with_architecture("ViTForImageClassification"),
-        fresh: report.fresh,
-        ignored: report.ignored,
-    })
+    let config = config
+        .with_num_labels(num_labels)
+        .with_architecture("ViTForImageClassification");
+    Ok(Loaded::new(model, config, reader.finish()?))
 }

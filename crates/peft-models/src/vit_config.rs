@@ -35,8 +35,6 @@ pub struct VitConfig {
     pub initializer_range: f64,
 }
 
-const MAX_LAYERS: usize = 10_000;
-
 impl VitConfig {
     /// Reads a configuration of `model_type` `vit`.
     ///
@@ -63,8 +61,7 @@ impl VitConfig {
             config.usize_or("image_size", 224)?,
             config.usize_or("patch_size", 16)?.max(1),
         );
-        let layers = config.positive("num_hidden_layers")?;
-        config.require("qkv_bias", serde_json::Value::is_boolean, "true or false")?;
+        let layers = config.layers("num_hidden_layers")?;
         Self {
             d_model,
             layers,
@@ -75,10 +72,7 @@ impl VitConfig {
             image_size,
             patch_size,
             channels: config.usize_or("num_channels", 3)?.max(1),
-            projection_bias: config
-                .raw()
-                .get("qkv_bias")
-                .is_none_or(|value| value == true),
+            projection_bias: config.bool_or("qkv_bias", true)?,
             hidden_dropout: config.probability_or("hidden_dropout_prob", 0.0)?,
             attention_dropout: config.probability_or("attention_probs_dropout_prob", 0.0)?,
             initializer_range: config.f64_or("initializer_range", 0.02)?,
@@ -108,13 +102,6 @@ impl VitConfig {
                 "patch_size",
                 "a divisor of the image size",
                 format!("{} for {}", self.patch_size, self.image_size),
-            );
-        }
-        if self.layers > MAX_LAYERS {
-            return wrong(
-                "num_hidden_layers",
-                "at most 10000",
-                self.layers.to_string(),
             );
         }
         Ok(self)

@@ -3,7 +3,7 @@
 use super::run::{Contender, DataSet, Study};
 
 /// Rank 8 and alpha 16 on query and value throughout; SVFit trains every singular value of the same layers.
-const LORA_RATES: &[f64] = &[5e-4, 1e-3, 2e-3, 4e-3, 8e-3];
+const LORA_RATES: &[f64] = &[1e-3, 2e-3, 4e-3, 8e-3];
 
 pub(super) const STUDY: Study = Study {
     name: "decompose",
@@ -12,7 +12,7 @@ pub(super) const STUDY: Study = Study {
             name: "head only",
             method: "head",
             settings: &[],
-            rates: &[1e-3, 5e-3, 2e-2],
+            rates: &[5e-3, 2e-2, 8e-2],
         },
         Contender {
             name: "LoRA r8",
@@ -36,13 +36,13 @@ pub(super) const STUDY: Study = Study {
             name: "SVFit, all values",
             method: "svfit",
             settings: &["adapter.targets=[\"query\",\"value\"]"],
-            rates: &[1e-3, 4e-3, 1.6e-2, 6.4e-2],
+            rates: &[1.6e-2, 6.4e-2, 2.56e-1],
         },
         Contender {
             name: "full",
             method: "full",
             settings: &[],
-            rates: &[2e-5, 6e-5, 2e-4, 6e-4],
+            rates: &[6e-5, 2e-4, 6e-4],
         },
     ],
     data: &[

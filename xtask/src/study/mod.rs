@@ -1,6 +1,7 @@
 //! `cargo xtask study NAME`: comparisons of methods on real data, resumable, ending in a Markdown table.
 
 mod decompose;
+mod outcome;
 mod run;
 mod table;
 

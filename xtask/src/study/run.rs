@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 
 use super::Arguments;
+use super::outcome::{Outcome, choose};
 use super::table::{Row, table};
 use crate::shell::Step;
 
@@ -42,19 +43,12 @@ pub(super) struct Study {
     pub(super) data: &'static [DataSet],
 }
 
-/// What is kept of a finished run.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Outcome {
-    pub(super) metric: f64,
-    pub(super) loss: f64,
-    pub(super) trainable: u64,
-    pub(super) seconds: f64,
-    pub(super) memory_mib: u64,
-}
-
 /// One run: where it is written, what it learns from and is judged on, and with which numbers.
 struct Run<'a> {
-    out: PathBuf,
+    /// Folder of all runs of the method and data set.
+    folder: &'a Path,
+    /// What the run is for: `choose` a rate, or a `seed` of the table.
+    kind: &'static str,
     train: &'a Path,
     valid: &'a Path,
     rate: f64,
@@ -62,20 +56,18 @@ struct Run<'a> {
     steps: usize,
 }
 
-impl Outcome {
-    /// By the metric, and where that is equal by the loss: a metric such as Matthews' is 0 until the rarer class is seen.
-    fn is_better_than(&self, other: &Self) -> bool {
-        self.metric > other.metric || (self.metric >= other.metric && self.loss < other.loss)
-    }
-}
-
 impl Run<'_> {
-    /// Everything that tells a run from another of its method and data set.
-    fn folder(&self, kind: &str) -> String {
-        format!(
-            "{kind}-{}-rate-{:e}-steps-{}",
-            self.seed, self.rate, self.steps
-        )
+    /// Where the run is written: everything that tells it from another of its method and data set.
+    fn out(&self) -> PathBuf {
+        let Self {
+            kind,
+            seed,
+            rate,
+            steps,
+            ..
+        } = self;
+        self.folder
+            .join(format!("{kind}-{seed}-rate-{rate:e}-steps-{steps}"))
     }
 }
 
@@ -100,7 +92,7 @@ impl Study {
         Ok(())
     }
 
-    /// Chooses a learning rate on a part of the training data, then trains with every seed on all of it.
+    /// Trains with every seed on all of the training data, at the rate that proved best on a part of it.
     fn measure(
         &self,
         root: &Path,
@@ -109,25 +101,22 @@ impl Study {
         data: &DataSet,
         contender: &Contender,
     ) -> anyhow::Result<Row> {
-        let folder = out.join(data.name).join(contender.method);
-        let [part, held_out] = split(&arguments.data.join(data.train), &out.join(data.name))?;
+        let out = out.join(data.name);
+        let folder = out.join(contender.method);
+        let [part, held_out] = split(&arguments.data.join(data.train), &out)?;
         let steps = data.rounds * arguments.steps;
-        let mut best: Option<(f64, Outcome)> = None;
-        for &rate in contender.rates {
+        let rate = choose(contender.rates, |rate, seed| {
             let run = Run {
-                out: folder.clone(),
+                folder: &folder,
+                kind: "choose",
                 train: &part,
                 valid: &held_out,
                 rate,
-                seed: 1000,
+                seed,
                 steps: steps / 2,
             };
-            let found = train(root, arguments, data, contender, run, "choose")?;
-            if best.is_none_or(|(_, other)| found.is_better_than(&other)) {
-                best = Some((rate, found));
-            }
-        }
-        let (rate, _) = best.context("no learning rate to choose from")?;
+            train(root, arguments, data, contender, &run)
+        })?;
         let (train_file, dev) = (
             arguments.data.join(data.train),
             arguments.data.join(data.dev),
@@ -135,14 +124,15 @@ impl Study {
         let outcomes = (0..arguments.seeds)
             .map(|seed| {
                 let run = Run {
-                    out: folder.clone(),
+                    folder: &folder,
+                    kind: "seed",
                     train: &train_file,
                     valid: &dev,
                     rate,
                     seed,
                     steps,
                 };
-                train(root, arguments, data, contender, run, "seed")
+                train(root, arguments, data, contender, &run)
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
         Ok(Row {
@@ -178,16 +168,13 @@ fn train(
     arguments: &Arguments,
     data: &DataSet,
     contender: &Contender,
-    mut run: Run<'_>,
-    kind: &str,
+    run: &Run<'_>,
 ) -> anyhow::Result<Outcome> {
-    run.out = run.out.join(run.folder(kind));
-    let run = &run;
-    let results = run.out.join("results.json");
+    let results = run.out().join("results.json");
     if !results.exists() {
         command(arguments, data, contender, run).run(root)?;
     }
-    outcome(&std::fs::read_to_string(&results)?, data.metric)
+    Outcome::read(&std::fs::read_to_string(&results)?, data.metric)
         .with_context(|| format!("in {}", results.display()))
 }
 
@@ -215,7 +202,7 @@ fn command(arguments: &Arguments, data: &DataSet, contender: &Contender, run: &R
         "--seed",
         &run.seed.to_string(),
         "--out",
-        &path(&run.out),
+        &path(&run.out()),
     ]
     .map(str::to_owned)
     .to_vec();
@@ -232,32 +219,6 @@ fn command(arguments: &Arguments, data: &DataSet, contender: &Contender, run: &R
         words.extend(["--set".to_owned(), setting]);
     }
     Step::new("target/debug/peft").with_arguments(&words)
-}
-
-/// Reads `results.json` of a run.
-fn outcome(text: &str, metric: &str) -> anyhow::Result<Outcome> {
-    let value: serde_json::Value = serde_json::from_str(text)?;
-    let number = |path: &str| value.pointer(path).and_then(serde_json::Value::as_f64);
-    let whole = |path: &str| value.pointer(path).and_then(serde_json::Value::as_u64);
-    let found = (
-        number(&format!("/scores/metrics/{metric}")),
-        number("/scores/loss"),
-        whole("/parameters/trainable"),
-        number("/seconds"),
-        whole("/peak_memory_mib"),
-    );
-    match found {
-        (Some(metric), Some(loss), Some(trainable), Some(seconds), Some(memory_mib)) => {
-            Ok(Outcome {
-                metric,
-                loss,
-                trainable,
-                seconds,
-                memory_mib,
-            })
-        }
-        _ => bail!("expected {metric}, parameters, seconds and memory, found {value}"),
-    }
 }
 
 #[cfg(test)]
@@ -281,30 +242,5 @@ mod tests {
         let mut expected = all;
         expected.sort();
         assert_eq!(joined, expected);
-    }
-
-    #[test]
-    fn a_result_without_the_metric_is_an_error() {
-        let text = r#"{"parameters": {"trainable": 5}, "seconds": 1.5, "peak_memory_mib": 7,
-                       "scores": {"loss": 0.6, "metrics": {"accuracy": 0.5}}}"#;
-        let found = outcome(text, "accuracy").unwrap();
-        assert_eq!(
-            (found.metric, found.trainable, found.memory_mib),
-            (0.5, 5, 7)
-        );
-        assert!(
-            outcome(text, "matthews")
-                .unwrap_err()
-                .to_string()
-                .contains("matthews")
-        );
-        let of = |metric, loss| Outcome {
-            metric,
-            loss,
-            ..found
-        };
-        assert!(of(0.6, 0.9).is_better_than(&of(0.5, 0.1)));
-        assert!(of(0.5, 0.1).is_better_than(&of(0.5, 0.2)));
-        assert!(!of(0.5, 0.2).is_better_than(&of(0.5, 0.2)));
     }
 }

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::run::{DataSet, Outcome};
+use super::outcome::Outcome;
+use super::run::DataSet;
 
 /// One method's runs on one data set.
 #[derive(Debug)]

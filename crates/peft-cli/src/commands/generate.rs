@@ -215,6 +215,9 @@ impl<'a> Texts<'a> {
     }
 
     fn add(&mut self, row: usize, token: u32) -> Progress {
+        if !self.streams && self.args.stop.is_empty() {
+            return Progress::Continue;
+        }
         self.tokens[row].push(token);
         let Ok(text) = self.decode(&self.tokens[row]) else {
             return Progress::Stop;

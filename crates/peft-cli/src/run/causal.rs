@@ -25,7 +25,7 @@ pub fn train_model(
         ));
     }
     let device = device::open(&config.device)?.autodiff();
-    let files = causal_data::Files::of(config)?;
+    let files = causal_data::Files::new(&config.model, &config.data)?;
     let train = files.rows(&config.data.train, config.data.limit)?;
     let valid = config
         .data

@@ -34,9 +34,9 @@ pub fn train_model(
         loaded,
         data: rows(&data.task),
     };
-    let (result, model) = execute(config, options, callbacks, &data.task, prepared)?;
+    // Before the results, which mark a finished run.
     write_labels(&config.out, labels)?;
-    Ok((result, model))
+    execute(config, options, callbacks, &data.task, prepared)
 }
 
 fn load(

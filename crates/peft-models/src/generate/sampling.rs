@@ -33,18 +33,21 @@ impl Sampling {
         }
         let mut scores: Vec<f64> = scores.iter().map(|score| f64::from(*score)).collect();
         self.penalise(&mut scores, seen);
-        let mut ranked: Vec<usize> = (0..scores.len()).collect();
-        ranked.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
-        let best = *ranked.first()?;
+        let falling =
+            |a: &usize, b: &usize| scores[*b].total_cmp(&scores[*a]).then_with(|| a.cmp(b));
+        let best = (0..scores.len()).min_by(falling)?;
         if !scores[best].is_finite() {
             return None;
         }
         if self.temperature <= 0.0 {
             return u32::try_from(best).ok();
         }
-        if self.top_k > 0 {
+        let mut ranked: Vec<usize> = (0..scores.len()).collect();
+        if (1..ranked.len()).contains(&self.top_k) {
+            ranked.select_nth_unstable_by(self.top_k, falling);
             ranked.truncate(self.top_k);
         }
+        ranked.sort_unstable_by(falling);
         let weight = |at: &usize| ((scores[*at] - scores[best]) / self.temperature).exp();
         let weights: Vec<f64> = ranked.iter().map(weight).collect();
         let kept = self.nucleus(&weights);

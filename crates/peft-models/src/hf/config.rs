@@ -194,6 +194,31 @@ impl ModelConfig {
         }
     }
 
+    /// A number of blocks: larger than zero, and no larger than that of any model, so that a hostile file fills no memory.
+    ///
+    /// # Errors
+    /// [`ModelError::Field`].
+    pub fn layers(&self, field: &str) -> Result<usize, ModelError> {
+        const MAX_LAYERS: usize = 10_000;
+        match self.positive(field)? {
+            layers if layers <= MAX_LAYERS => Ok(layers),
+            _ => Err(self.field_error(field, "at most 10000")),
+        }
+    }
+
+    /// `true` or `false`, or `default` when absent or null.
+    ///
+    /// # Errors
+    /// [`ModelError::Field`] when it is something else.
+    pub fn bool_or(&self, field: &str, default: bool) -> Result<bool, ModelError> {
+        match self.present(field) {
+            None => Ok(default),
+            Some(value) => value
+                .as_bool()
+                .ok_or_else(|| self.field_error(field, "true or false")),
+        }
+    }
+
     /// A string, or `default` when absent or null.
     ///
     /// # Errors
@@ -228,7 +253,8 @@ impl ModelConfig {
         }
     }
 
-    fn present(&self, field: &str) -> Option<&Value> {
+    /// The value of a field that is there and not null.
+    pub(crate) fn present(&self, field: &str) -> Option<&Value> {
         self.raw.get(field).filter(|value| !value.is_null())
     }
 

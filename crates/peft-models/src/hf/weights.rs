@@ -25,6 +25,17 @@ pub enum HeadPolicy {
     Resize,
 }
 
+impl HeadPolicy {
+    /// A head for labels that the caller asked for, or for those of the configuration.
+    #[must_use]
+    pub fn of(num_labels: Option<usize>) -> Self {
+        match num_labels {
+            Some(_) => Self::Resize,
+            None => Self::Keep,
+        }
+    }
+}
+
 /// What a finished [`WeightReader`] hands over.
 #[derive(Debug, Clone)]
 pub struct LoadReport {

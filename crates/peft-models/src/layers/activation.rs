@@ -30,8 +30,8 @@ impl Activation {
         field: &str,
         default: &str,
     ) -> Result<Self, ModelError> {
-        let name = config.str_or(field, default)?.to_owned();
-        match name.as_str() {
+        let name = config.str_or(field, default)?;
+        match name {
             "gelu" => Ok(Self::Gelu),
             "gelu_new" | "gelu_pytorch_tanh" => Ok(Self::GeluTanh),
             "relu" => Ok(Self::Relu),
@@ -39,7 +39,7 @@ impl Activation {
             _ => Err(ModelError::UnsupportedOption {
                 path: config.path().to_path_buf(),
                 option: field.to_owned(),
-                value: name,
+                value: name.to_owned(),
                 supported: "gelu, gelu_new, gelu_pytorch_tanh, relu, silu",
             }),
         }

@@ -5,8 +5,8 @@ use burn::tensor::{Bool, Tensor};
 use peft_core::{AdaptedLinear, Pass};
 use peft_kernels::attention_softmax;
 
-/// What is added to the scores of padding: `exp` of it is 0 in every float type, and it fits into every one.
-const PADDED: f64 = -3.0e4;
+/// What is added to the scores of keys that are not to be seen: `exp` of it is 0 in every float type, and it fits into every one.
+pub(crate) const UNSEEN: f32 = -3.0e4;
 
 /// Scores to add per sequence and key, shape `[batch, 1, 1, seq]`: 0 for tokens, very negative for padding (`true`).
 #[must_use]
@@ -15,7 +15,7 @@ pub fn attention_bias(padding: &Tensor<2, Bool>) -> Tensor<4> {
     padding
         .clone()
         .float()
-        .mul_scalar(PADDED)
+        .mul_scalar(UNSEEN)
         .reshape([batch, 1, 1, seq])
 }
 

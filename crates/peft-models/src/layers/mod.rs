@@ -12,6 +12,7 @@ mod norm;
 mod rope;
 
 pub use activation::Activation;
+pub(crate) use attention::UNSEEN;
 pub use attention::{Attention, attention_bias};
 pub use block::{Block, BlockNames};
 pub use causal_attention::{AttentionContext, CausalAttention, LayerCache};

@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use jiff::Zoned;
 use jiff::civil::Date;
@@ -25,6 +26,8 @@ pub struct ChatTemplate {
     source: String,
     tokens: Map<String, Value>,
     today: Option<Date>,
+    /// The template compiled, at its first use.
+    compiled: OnceLock<Environment<'static>>,
 }
 
 /// A conversation as text.
@@ -36,6 +39,8 @@ pub struct Conversation {
     pub learnt: Vec<Range<usize>>,
 }
 
+/// What messages of the template engine call the template.
+const NAME: &str = "chat_template";
 /// File of newer folders that holds the template alone.
 const FILE: &str = "chat_template.jinja";
 /// File with the template and the special tokens.
@@ -85,6 +90,7 @@ impl ChatTemplate {
             source: without_generation_tags(&source),
             tokens: fields.iter().filter_map(token).collect(),
             today: None,
+            compiled: OnceLock::new(),
         }
     }
 
@@ -99,6 +105,7 @@ impl ChatTemplate {
             found: today.to_owned(),
         })?;
         self.today = Some(date);
+        self.compiled = OnceLock::new();
         Ok(self)
     }
 
@@ -114,18 +121,25 @@ impl ChatTemplate {
         let mut context = self.tokens.clone();
         context.insert("messages".into(), messages.to_vec().into());
         context.insert("add_generation_prompt".into(), ask.into());
-        let mut environment = environment().map_err(failed)?;
+        let environment = self.environment().map_err(failed)?;
+        let template = environment.get_template(NAME).map_err(failed)?;
+        let context = minijinja::Value::from(Serde(&context));
+        template.render(context).map_err(failed)
+    }
+
+    fn environment(&self) -> Result<&Environment<'static>, minijinja::Error> {
+        if let Some(compiled) = self.compiled.get() {
+            return Ok(compiled);
+        }
+        let mut environment = environment()?;
         let today = self.today;
         environment.add_function("strftime_now", move |format: String| {
             let now = Zoned::now().datetime();
             let then = today.map_or(now, |date| date.to_datetime(now.time()));
             then.strftime(&format).to_string()
         });
-        let template = environment
-            .template_from_named_str("chat_template", &self.source)
-            .map_err(failed)?;
-        let context = minijinja::Value::from(Serde(&context));
-        template.render(context).map_err(failed)
+        environment.add_template_owned(NAME, self.source.clone())?;
+        Ok(self.compiled.get_or_init(|| environment))
     }
 
     /// Renders a conversation and finds what the assistant says in it.

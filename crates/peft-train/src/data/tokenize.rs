@@ -134,14 +134,8 @@ impl TextTokenizer {
     /// # Errors
     /// [`TrainError::Tokenizer`] when the tokenizer fails, [`TrainError::TokenId`] when an id is beyond `vocab_size`.
     pub fn ids(&self, text: &str, special: bool) -> Result<Vec<u32>, TrainError> {
-        let encoding = self.inner.encode_fast(text, special);
-        let encoding = encoding.map_err(|error| TrainError::Tokenizer {
-            path: self.path.clone(),
-            message: error.to_string(),
-        })?;
-        let ids = encoding.get_ids().to_vec();
-        self.check_ids(&ids)?;
-        Ok(ids)
+        self.ids_of(self.inner.encode_fast(text, special))
+            .map(|(ids, _)| ids)
     }
 
     /// The ids of one text without further special tokens, and the byte at which each token begins.
@@ -149,15 +143,23 @@ impl TextTokenizer {
     /// # Errors
     /// As [`Self::ids`].
     pub fn ids_with_starts(&self, text: &str) -> Result<(Vec<u32>, Vec<usize>), TrainError> {
-        let encoding = self.inner.encode(text, false);
+        let (ids, encoding) = self.ids_of(self.inner.encode(text, false))?;
+        let starts = encoding.get_offsets().iter().map(|(start, _)| *start);
+        Ok((ids, starts.collect()))
+    }
+
+    /// The ids of what the tokenizer made, checked.
+    fn ids_of(
+        &self,
+        encoding: Result<Encoding, tokenizers::Error>,
+    ) -> Result<(Vec<u32>, Encoding), TrainError> {
         let encoding = encoding.map_err(|error| TrainError::Tokenizer {
             path: self.path.clone(),
             message: error.to_string(),
         })?;
         let ids = encoding.get_ids().to_vec();
         self.check_ids(&ids)?;
-        let starts = encoding.get_offsets().iter().map(|(start, _)| *start);
-        Ok((ids, starts.collect()))
+        Ok((ids, encoding))
     }
 
     fn check_ids(&self, ids: &[u32]) -> Result<(), TrainError> {

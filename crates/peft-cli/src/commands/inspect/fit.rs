@@ -9,7 +9,7 @@ use peft_core::file::AdapterFolder;
 use peft_core::{Adaptable, AdaptedLinear, Fact, PeftError, folder};
 use serde::Serialize;
 
-use super::report::Report;
+use super::report::{self, Report};
 use crate::registry::METHODS;
 use crate::run::ADAPTER;
 use crate::{any_model, device, open};
@@ -55,7 +55,7 @@ impl Fit {
         contents: &AdapterFolder,
         report: &Report,
     ) -> Result<Self> {
-        let outputs = open::labels_in_adapter(model, adapter)?;
+        let outputs = open::labels_in_folder(model, contents)?;
         let loaded = any_model::open(model, outputs, None, 0, &device::open("auto")?)?.loaded;
         let mut fit = Self {
             model: model.to_owned(),
@@ -101,9 +101,8 @@ impl SiteChange {
         let adapter = linear.adapter(ADAPTER)?;
         let weight = linear.weight.val().cast(FloatDType::F32);
         let norm = |matrix: Tensor<2>| {
-            let values = matrix.into_data();
-            let squares = values.iter::<f32>().map(|value| f64::from(value).powi(2));
-            squares.sum::<f64>().sqrt()
+            let values: Vec<f32> = matrix.into_data().iter::<f32>().collect();
+            report::norm(&values)
         };
         let effective = adapter.effective_weight(weight.clone()).ok();
         Some(Self {

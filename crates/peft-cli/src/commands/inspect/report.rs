@@ -291,7 +291,7 @@ fn is_zero(tensor: &HostTensor) -> bool {
 }
 
 /// `||x||_F` of all values.
-fn norm(values: &[f32]) -> f64 {
+pub(super) fn norm(values: &[f32]) -> f64 {
     let squares = values.iter().map(|value| f64::from(*value).powi(2));
     squares.sum::<f64>().sqrt()
 }

@@ -23,13 +23,7 @@ fn opened(dir: &Path) -> Opened {
     let loaded = init_classifier(ModelConfig::read(dir).unwrap(), 1, &device).unwrap();
     Opened {
         head_modules: loaded.head_modules(),
-        loaded: Loaded {
-            model: AnyModel::Classifier(loaded.model),
-            names: loaded.names,
-            config: loaded.config,
-            fresh: loaded.fresh,
-            ignored: loaded.ignored,
-        },
+        loaded: loaded.map(AnyModel::Classifier),
     }
 }
 
