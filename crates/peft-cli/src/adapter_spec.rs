@@ -37,17 +37,18 @@ pub fn build(config: &RunConfig, head_modules: &[String]) -> Result<AdapterSpec>
             .clone()
             .unwrap_or_else(|| head_modules.to_vec()),
         bias: adapter.bias,
-        task_type: Some(task_type(config.task).into()),
+        task_type: task_type(config.task).map(str::to_owned),
         base_model: Some(config.model.display().to_string()),
         cache: Some(config.out.join(CACHE_FOLDER)),
     })
 }
 
-/// PEFT's name of the task.
-fn task_type(task: TaskKind) -> &'static str {
+/// PEFT's name of the task; it has none for images.
+fn task_type(task: TaskKind) -> Option<&'static str> {
     match task {
-        TaskKind::SeqCls | TaskKind::Regression => "SEQ_CLS",
-        TaskKind::CausalLm => "CAUSAL_LM",
+        TaskKind::SeqCls | TaskKind::Regression => Some("SEQ_CLS"),
+        TaskKind::CausalLm => Some("CAUSAL_LM"),
+        TaskKind::ImageCls => None,
     }
 }
 
@@ -59,7 +60,7 @@ fn targets(config: &RunConfig) -> Result<Target> {
             let model = ModelConfig::read(&config.model)?;
             let names = default_targets(model.model_type()).with_context(|| {
                 format!(
-                    "no default targets for `{}`; give --targets",
+                    "no default targets for `{}`; give --targets, for example all-linear or query,value",
                     model.model_type()
                 )
             })?;

@@ -6,11 +6,11 @@ use anyhow::Result;
 use burn::module::Module;
 use burn::tensor::Device;
 use peft_core::{Adaptable, AdaptedLinear};
-use peft_models::{CausalLm, DecoderFamily, Loaded, ModelConfig, SequenceClassifier};
+use peft_models::{CausalLm, ImageClassifier, Loaded, ModelConfig, ModelKind, SequenceClassifier};
 
 use crate::open;
 
-/// A classifier or a language model.
+/// A classifier of texts or images, or a language model.
 #[derive(Module, Debug)]
 #[expect(
     clippy::large_enum_variant,
@@ -21,6 +21,8 @@ pub enum AnyModel {
     Classifier(SequenceClassifier),
     /// A decoder.
     Causal(CausalLm),
+    /// A vision transformer with a classification head.
+    Images(ImageClassifier),
 }
 
 impl Adaptable for AnyModel {
@@ -28,6 +30,7 @@ impl Adaptable for AnyModel {
         match self {
             Self::Classifier(model) => model.visit_linears(visit),
             Self::Causal(model) => model.visit_linears(visit),
+            Self::Images(model) => model.visit_linears(visit),
         }
     }
 
@@ -35,6 +38,7 @@ impl Adaptable for AnyModel {
         match self {
             Self::Classifier(model) => model.visit_linears_mut(visit),
             Self::Causal(model) => model.visit_linears_mut(visit),
+            Self::Images(model) => model.visit_linears_mut(visit),
         }
     }
 
@@ -42,6 +46,7 @@ impl Adaptable for AnyModel {
         match self {
             Self::Classifier(model) => model.output_heads(),
             Self::Causal(model) => model.output_heads(),
+            Self::Images(model) => model.output_heads(),
         }
     }
 }
@@ -66,22 +71,24 @@ pub fn open(
     seed: u64,
     device: &Device,
 ) -> Result<Opened> {
-    if is_causal(&ModelConfig::read(model)?) {
-        let loaded = open::causal(model, dropout, device)?;
-        return Ok(Opened {
-            loaded: loaded.map(AnyModel::Causal),
+    Ok(match ModelKind::of(&ModelConfig::read(model)?) {
+        ModelKind::Causal => Opened {
+            loaded: open::causal(model, dropout, device)?.map(AnyModel::Causal),
             head_modules: vec![],
-        });
-    }
-    let loaded = open::classifier(model, outputs, dropout, seed, device)?;
-    Ok(Opened {
-        head_modules: loaded.head_modules(),
-        loaded: loaded.map(AnyModel::Classifier),
+        },
+        ModelKind::Images => {
+            let loaded = open::images(model, outputs, dropout, seed, device)?;
+            Opened {
+                head_modules: loaded.head_modules(),
+                loaded: loaded.map(AnyModel::Images),
+            }
+        }
+        ModelKind::Texts => {
+            let loaded = open::classifier(model, outputs, dropout, seed, device)?;
+            Opened {
+                head_modules: loaded.head_modules(),
+                loaded: loaded.map(AnyModel::Classifier),
+            }
+        }
     })
-}
-
-/// Whether a configuration is one of a language model.
-#[must_use]
-pub fn is_causal(config: &ModelConfig) -> bool {
-    DecoderFamily::by_type(config.model_type()).is_some()
 }

@@ -76,7 +76,7 @@ pub struct ModelArgs {
 /// A data file and how it is read.
 #[derive(Debug, Args)]
 pub struct DataArgs {
-    /// Data file: CSV, TSV, JSONL or JSON.
+    /// Data file: CSV, TSV, JSONL or JSON; for a model of images a folder, a table of pixels or idx.
     #[arg(long)]
     pub data: PathBuf,
     /// csv, tsv, jsonl or json, where the extension does not tell.

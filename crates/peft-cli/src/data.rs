@@ -1,36 +1,70 @@
 //! Data files of a run to a task that can be trained.
 
-use anyhow::Result;
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use peft_models::SequenceClassifier;
 use peft_models::hf::ModelConfig;
 use peft_train::data::{
     Example, LabelSet, ReadOptions, Roles, Table, Targets, TextTokenizer, TokenizeOptions,
     examples, read_table,
 };
 use peft_train::metric::Metric;
-use peft_train::task::{Objective, SequenceTask, TextSet};
+use peft_train::task::{Classifier, ClassifierTask, Objective, TextSet};
 
 use crate::run_config::{DataConfig, RunConfig, TaskKind};
 
-/// The data of a run, tokenised.
+/// The data of a run, ready for the model.
 #[derive(Debug)]
-pub struct PreparedData {
+pub struct PreparedData<M: Classifier> {
     /// Training and validation data.
-    pub task: SequenceTask,
+    pub task: ClassifierTask<M>,
     /// The labels, for classification.
     pub labels: Option<LabelSet>,
+    /// Training examples.
+    pub examples: usize,
     /// Examples cut to the maximum length.
     pub truncated: usize,
+    /// Every training example as text, for the fingerprint of the run.
+    pub rows: Vec<String>,
+}
+
+/// A data file that a classifier is to answer.
+pub trait Input {
+    /// What can answer it.
+    type Model: Classifier;
+
+    /// The labels of the file, in sorted order.
+    ///
+    /// # Errors
+    /// When examples have no usable label.
+    fn labels(&self) -> Result<LabelSet>;
+
+    /// The examples as the model reads them, no more than the limit, and how many of them were cut to the maximum length.
+    ///
+    /// # Errors
+    /// When examples are unusable, all of them.
+    fn set(&self, targets: Targets<'_>) -> Result<(<Self::Model as Classifier>::Set, usize)>;
+
+    /// What stands in a column for each example, and where.
+    ///
+    /// # Errors
+    /// When there is no such column.
+    fn column(&self, name: &str) -> Result<Vec<(String, String)>>;
+
+    /// The file that an example is, where examples are files.
+    fn file(&self, example: usize) -> Option<PathBuf>;
 }
 
 /// Reads and tokenises the files of a run.
 ///
 /// # Errors
 /// Everything that is wrong with a file, with the place.
-pub fn prepare(config: &RunConfig) -> Result<PreparedData> {
+pub fn prepare(config: &RunConfig) -> Result<PreparedData<SequenceClassifier>> {
     let mut table = table(&config.data, &config.data.train)?;
     let labels = match config.task {
         TaskKind::SeqCls => Some(LabelSet::fit(&table, &config.data.roles)?),
-        TaskKind::Regression | TaskKind::CausalLm => None,
+        _ => None,
     };
     if let Some(limit) = config.data.limit {
         table.rows.truncate(limit);
@@ -48,10 +82,12 @@ pub fn prepare(config: &RunConfig) -> Result<PreparedData> {
             Some(set)
         }
     };
-    let task = SequenceTask {
+    let rows = train.encoded.iter().zip(&train.targets);
+    let rows = rows.map(|(row, target)| format!("{:?}{:?}{target:?}\n", row.ids, row.type_ids));
+    let (rows, examples): (Vec<String>, usize) = (rows.collect(), train.encoded.len());
+    let task = ClassifierTask {
         train,
         valid,
-        pad_id: tokenizer.pad_id(),
         objective: objective(labels.as_ref()),
         metrics: metrics(&config.metrics, labels.as_ref()),
         eval_batch_size: config.train.eval_batch_size,
@@ -59,7 +95,9 @@ pub fn prepare(config: &RunConfig) -> Result<PreparedData> {
     Ok(PreparedData {
         task,
         labels,
+        examples,
         truncated,
+        rows,
     })
 }
 
@@ -90,17 +128,17 @@ pub fn table_with(
     Ok(read_table(path, &options)?)
 }
 
-/// A data file and the tokenizer of the model that is to answer it.
+/// A table of texts and the tokenizer of the model that is to answer it.
 #[derive(Debug)]
-pub struct Input {
+pub struct TextInput {
     /// Every row of the file; labels are fitted on all of them.
-    pub table: Table,
+    table: Table,
     roles: Roles,
     limit: Option<usize>,
     tokenizer: TextTokenizer,
 }
 
-impl Input {
+impl TextInput {
     /// Reads the data file with the tokenizer of the model folder `model`.
     ///
     /// # Errors
@@ -116,14 +154,6 @@ impl Input {
             limit: config.limit,
             tokenizer: tokenizer(model, config.max_length)?,
         })
-    }
-
-    /// The labels of the file, in sorted order.
-    ///
-    /// # Errors
-    /// When rows have no usable label.
-    pub fn labels(&self) -> Result<LabelSet> {
-        Ok(LabelSet::fit(&self.table, &self.roles)?)
     }
 
     /// The examples, no more than the limit.
@@ -143,10 +173,41 @@ impl Input {
     pub fn tokenize(&self, examples: &[Example]) -> Result<(TextSet, usize)> {
         text_set(&self.tokenizer, examples)
     }
+}
 
-    /// Id that fills up a batch.
-    pub fn pad_id(&self) -> u32 {
-        self.tokenizer.pad_id()
+impl Input for TextInput {
+    type Model = SequenceClassifier;
+
+    fn labels(&self) -> Result<LabelSet> {
+        Ok(LabelSet::fit(&self.table, &self.roles)?)
+    }
+
+    fn set(&self, targets: Targets<'_>) -> Result<(TextSet, usize)> {
+        self.tokenize(&self.examples(targets)?)
+    }
+
+    fn column(&self, name: &str) -> Result<Vec<(String, String)>> {
+        let table = &self.table;
+        let Some(at) = table.column(name)? else {
+            bail!(crate::Usage(format!(
+                "{} has no column `{name}`; it has: {}",
+                table.path.display(),
+                table.columns.join(", ")
+            )));
+        };
+        let rows = table.rows.iter().take(self.limit.unwrap_or(usize::MAX));
+        let cell = |row: &peft_train::data::Row| {
+            let value = row.cells[at].as_str().unwrap_or_default().to_owned();
+            (
+                value,
+                format!("{}, line {}", table.path.display(), row.line),
+            )
+        };
+        Ok(rows.map(cell).collect())
+    }
+
+    fn file(&self, _example: usize) -> Option<PathBuf> {
+        None
     }
 }
 
@@ -171,7 +232,7 @@ pub fn tokenizer(model: &std::path::Path, max_length: usize) -> Result<TextToken
 pub fn text_set(tokenizer: &TextTokenizer, examples: &[Example]) -> Result<(TextSet, usize)> {
     let tokenized = tokenizer.encode(examples)?;
     Ok((
-        TextSet::new(tokenized.examples, examples),
+        TextSet::new(tokenized.examples, examples, tokenizer.pad_id()),
         tokenized.truncated,
     ))
 }

@@ -20,6 +20,7 @@ mod causal_data;
 mod commands;
 mod data;
 mod device;
+mod image_data;
 mod memory;
 mod open;
 mod out_folder;

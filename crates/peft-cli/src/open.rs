@@ -1,22 +1,26 @@
 //! Opening a model for use, with or without an adapter.
 
+mod labels;
 mod language;
 
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
-use peft_core::file::{AdapterFolder, read_folder};
 use peft_core::{Adaptable, AttachReport, ParamNames, PeftError, folder, select_adapters};
-use peft_models::{Family, Loaded, ModelConfig, SequenceClassifier, load_classifier_with};
+use peft_models::{
+    ImageClassifier, Loaded, ModelConfig, SequenceClassifier, load_classifier_with,
+    load_image_classifier_with,
+};
 use peft_train::data::LabelSet;
+use peft_train::task::Classifier;
 
 use crate::adapter_arg::{AdapterArg, BASE, WeightArg};
-use crate::any_model::is_causal;
-use crate::data::Input;
 use crate::registry::METHODS;
 use crate::run::LABELS_FILE;
 
+use labels::named_labels;
+pub use labels::{labels_in_adapter, labels_in_folder, read_labels};
 pub use language::{OpenedCausal, answering_causal, causal};
 
 /// Fields of config.json that hold dropout probabilities of the base model.
@@ -49,6 +53,23 @@ pub fn classifier(
     )?)
 }
 
+/// Loads a model of images; arguments as for [`classifier`].
+///
+/// # Errors
+/// When the folder is no model that can be read.
+pub fn images(
+    model: &Path,
+    num_labels: Option<usize>,
+    dropout: Option<f64>,
+    seed: u64,
+    device: &Device,
+) -> Result<Loaded<ImageClassifier>> {
+    let config = configuration(model, dropout)?;
+    Ok(load_image_classifier_with(
+        config, model, num_labels, seed, device,
+    )?)
+}
+
 fn configuration(model: &Path, dropout: Option<f64>) -> Result<ModelConfig> {
     let mut config = ModelConfig::read(model)?;
     if let Some(dropout) = dropout {
@@ -74,26 +95,58 @@ pub struct OpenedAdapter {
 
 /// A model that answers, with its labels.
 #[derive(Debug)]
-pub struct Answering {
+pub struct Answering<M> {
     /// The model and its names; the last adapter is active.
-    pub loaded: Loaded<SequenceClassifier>,
+    pub loaded: Loaded<M>,
     /// The adapters in it.
     pub adapters: Vec<OpenedAdapter>,
     /// Label names of the model's own configuration.
     labels: Option<LabelSet>,
 }
 
-/// Opens a model with any number of adapter folders for evaluation.
+/// Opens a classifier of texts with any number of adapter folders for evaluation.
 ///
 /// # Errors
 /// When a folder does not load, or they do not fit each other.
-pub fn answering(model: &Path, adapters: &[AdapterArg], device: &Device) -> Result<Answering> {
-    let num_labels = adapters
+pub fn answering(
+    model: &Path,
+    adapters: &[AdapterArg],
+    device: &Device,
+) -> Result<Answering<SequenceClassifier>> {
+    let outputs = outputs(model, adapters)?;
+    with_adapters(
+        model,
+        classifier(model, outputs, None, 0, device)?,
+        adapters,
+    )
+}
+
+/// Opens a model of images with any number of adapter folders for evaluation.
+///
+/// # Errors
+/// As [`answering`].
+pub fn answering_images(
+    model: &Path,
+    adapters: &[AdapterArg],
+    device: &Device,
+) -> Result<Answering<ImageClassifier>> {
+    let outputs = outputs(model, adapters)?;
+    with_adapters(model, images(model, outputs, None, 0, device)?, adapters)
+}
+
+/// How many outputs the head of the first adapter has.
+fn outputs(model: &Path, adapters: &[AdapterArg]) -> Result<Option<usize>> {
+    let first = adapters
         .first()
-        .map(|adapter| labels_in_adapter(model, &adapter.dir))
-        .transpose()?
-        .flatten();
-    let mut loaded = classifier(model, num_labels, None, 0, device)?;
+        .map(|adapter| labels_in_adapter(model, &adapter.dir));
+    Ok(first.transpose()?.flatten())
+}
+
+fn with_adapters<M: Classifier>(
+    model: &Path,
+    mut loaded: Loaded<M>,
+    adapters: &[AdapterArg],
+) -> Result<Answering<M>> {
     if adapters.is_empty() && !loaded.fresh.is_empty() {
         bail!(
             "{} has no trained head ({} missing) and no --adapter brings one",
@@ -102,13 +155,13 @@ pub fn answering(model: &Path, adapters: &[AdapterArg], device: &Device) -> Resu
         );
     }
     let labels = named_labels(&loaded.config)?;
-    let labels = labels.filter(|labels| labels.len() == loaded.model.num_labels());
+    let labels = labels.filter(|labels| labels.len() == loaded.model.outputs());
     loaded.model = add_all(loaded.model, &loaded.names, &loaded.fresh, adapters)?;
     let opened = adapters.iter().map(|adapter| {
         let labels = read_labels(&adapter.dir)?;
         Ok(OpenedAdapter {
             name: adapter.name.clone(),
-            labels: labels.filter(|labels| labels.len() == loaded.model.num_labels()),
+            labels: labels.filter(|labels| labels.len() == loaded.model.outputs()),
         })
     });
     let opened = opened.collect::<Result<_>>()?;
@@ -172,7 +225,7 @@ pub fn add<M: Adaptable>(
     Ok((adapted.model, adapted.report))
 }
 
-impl Answering {
+impl<M: Classifier> Answering<M> {
     /// The label names that go with an adapter, or with the base.
     #[must_use]
     pub fn labels<'a>(&'a self, adapter: Option<&'a OpenedAdapter>) -> Option<&'a LabelSet> {
@@ -188,20 +241,20 @@ impl Answering {
     pub fn labels_for(
         &self,
         adapter: Option<&OpenedAdapter>,
-        input: &Input,
+        of_file: impl FnOnce() -> Result<LabelSet>,
     ) -> Result<Option<LabelSet>> {
-        if self.loaded.model.num_labels() == 1 {
+        if self.loaded.model.outputs() == 1 {
             return Ok(None);
         }
         if let Some(labels) = self.labels(adapter) {
             return Ok(Some(labels.clone()));
         }
-        let labels = input.labels()?;
-        if labels.len() != self.loaded.model.num_labels() {
+        let labels = of_file()?;
+        if labels.len() != self.loaded.model.outputs() {
             bail!(
                 "the model has {} outputs without names, the data {} labels; put the label names, in the order of \
                  the outputs, as a JSON list into {LABELS_FILE} beside the adapter",
-                self.loaded.model.num_labels(),
+                self.loaded.model.outputs(),
                 labels.len()
             );
         }
@@ -256,7 +309,7 @@ impl Answering {
         &self,
         first: &WeightArg,
         terms: &[WeightArg],
-    ) -> Result<(SequenceClassifier, Option<&OpenedAdapter>)> {
+    ) -> Result<(M, Option<&OpenedAdapter>)> {
         let weights: Vec<(&str, f64)> = terms
             .iter()
             .map(|term| (term.name.as_str(), term.weight))
@@ -268,63 +321,7 @@ impl Answering {
     ///
     /// # Errors
     /// When it has none of a name.
-    pub fn with_active(&self, weights: &[(&str, f64)]) -> Result<SequenceClassifier> {
+    pub fn with_active(&self, weights: &[(&str, f64)]) -> Result<M> {
         Ok(select_adapters(self.loaded.model.clone(), weights)?)
     }
-}
-
-/// How many outputs the head saved in an adapter folder has.
-///
-/// # Errors
-/// When the folder or the model's configuration cannot be read.
-pub fn labels_in_adapter(model: &Path, dir: &Path) -> Result<Option<usize>> {
-    let folder = read_folder(dir).with_context(|| format!("adapter {}", dir.display()))?;
-    labels_in_folder(model, &folder)
-}
-
-/// As [`labels_in_adapter`], of a folder that was read already.
-///
-/// # Errors
-/// When the model's configuration cannot be read.
-pub fn labels_in_folder(model: &Path, folder: &AdapterFolder) -> Result<Option<usize>> {
-    let config = ModelConfig::read(model)?;
-    if is_causal(&config) {
-        return Ok(None);
-    }
-    let family = Family::of(&config)?;
-    let wanted = format!("{}.weight", family.head.output);
-    Ok(folder
-        .tensors
-        .iter()
-        .find(|(key, _)| key.as_str() == wanted || key.ends_with(&format!(".{wanted}")))
-        .and_then(|(_, tensor)| tensor.shape.first().copied()))
-}
-
-/// Label names in a file beside an adapter.
-///
-/// # Errors
-/// A file that is no list of names.
-pub fn read_labels(dir: &Path) -> Result<Option<LabelSet>> {
-    let path = dir.join(LABELS_FILE);
-    if !path.exists() {
-        return Ok(None);
-    }
-    let text = std::fs::read_to_string(&path)
-        .with_context(|| format!("cannot read {}", path.display()))?;
-    let names: Vec<String> = serde_json::from_str(&text)
-        .with_context(|| format!("{}: expected a JSON list of label names", path.display()))?;
-    Ok(Some(LabelSet::from_names(names)?))
-}
-
-/// Labels of the configuration, unless they are placeholders such as `LABEL_0`.
-fn named_labels(config: &ModelConfig) -> Result<Option<LabelSet>> {
-    let labels = config.labels();
-    let placeholder = labels
-        .iter()
-        .enumerate()
-        .all(|(id, name)| *name == format!("LABEL_{id}"));
-    if placeholder {
-        return Ok(None);
-    }
-    Ok(Some(LabelSet::from_names(labels.to_vec())?))
 }

@@ -1,7 +1,7 @@
 //! A training run from its settings: data, model, adapter, training, results.
 
 mod causal;
-mod sequence;
+mod classification;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ use crate::adapter_spec;
 use crate::out_folder;
 use crate::run_config::{RunConfig, TaskKind};
 
-pub use sequence::train_model;
+pub use classification::train_texts;
 
 /// Name under which a run attaches its adapter; Python PEFT calls it so too.
 pub const ADAPTER: &str = "default";
@@ -81,9 +81,8 @@ pub fn train(
     callbacks: Vec<Box<dyn Callback + '_>>,
 ) -> Result<RunResult> {
     match config.task {
-        TaskKind::SeqCls | TaskKind::Regression => {
-            Ok(sequence::train_model(config, options, callbacks)?.0)
-        }
+        TaskKind::SeqCls | TaskKind::Regression => Ok(train_texts(config, options, callbacks)?.0),
+        TaskKind::ImageCls => classification::train_images(config, options, callbacks),
         TaskKind::CausalLm => Ok(causal::train_model(config, options, callbacks)?.0),
     }
 }

@@ -21,6 +21,8 @@ pub enum TaskKind {
     Regression,
     /// A text to its next token.
     CausalLm,
+    /// An image to one of several labels.
+    ImageCls,
 }
 
 /// A training run.
@@ -67,7 +69,7 @@ impl Default for RunConfig {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
-    /// Training file: CSV, TSV, JSONL or JSON.
+    /// Training file: CSV, TSV, JSONL or JSON; plain text for causal-lm; for image-cls a folder per class, a table of pixels or idx.
     pub train: PathBuf,
     /// Validation file.
     pub valid: Option<PathBuf>,

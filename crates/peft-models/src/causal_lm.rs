@@ -13,9 +13,6 @@ use crate::decoder_config::{DecoderConfig, DecoderFamily};
 use crate::error::ModelError;
 use crate::hf::{ModelConfig, WeightReader};
 
-/// Path of the output layer.
-pub(crate) const HEAD: &str = "lm_head";
-
 /// A causal language model.
 #[derive(Module, Debug)]
 pub struct CausalLm {
@@ -27,6 +24,9 @@ pub struct CausalLm {
 }
 
 impl CausalLm {
+    /// Path of the output layer.
+    pub const HEAD: &'static str = "lm_head";
+
     /// Logits of the next token after each one, shape `[batch, seq, vocab]`.
     ///
     /// # Panics
@@ -124,7 +124,8 @@ fn build(
     let base = format!("{}.", family.prefix);
     let decoder = Decoder::load(&mut reader, &base, family, sizes);
     let shape = [sizes.d_model, sizes.vocab_size];
-    let head = (!sizes.tied).then(|| reader.linear_of(HEAD, shape, SiteKind::Linear, false));
+    let head =
+        (!sizes.tied).then(|| reader.linear_of(CausalLm::HEAD, shape, SiteKind::Linear, false));
     let model = CausalLm { decoder, head };
     Ok(Loaded::new(model, config, reader.finish()?))
 }

@@ -45,7 +45,7 @@ impl Decoder {
         let d = config.d_model;
         let table = format!("{base}{}", family.words);
         let words = if config.tied {
-            reader.embedding_or(&table, crate::causal_lm::HEAD, config.vocab_size, d)
+            reader.embedding_or(&table, crate::CausalLm::HEAD, config.vocab_size, d)
         } else {
             reader.embedding(&table, config.vocab_size, d)
         };

@@ -22,6 +22,7 @@ pub mod generate;
 mod gpt2;
 mod heads;
 pub mod hf;
+mod kind;
 pub mod layers;
 mod llama;
 mod pooling;
@@ -46,7 +47,11 @@ pub use encoder_config::{
 pub use error::{Misshaped, ModelError, UnreadableDtype, WeightProblems};
 pub use heads::ClassificationHead;
 pub use hf::ModelConfig;
+pub use kind::ModelKind;
 pub use pooling::{Pooling, l2_normalized};
 pub use sites::{causal_lm_sites, classifier_sites, encoder_sites};
-pub use vit::{ImageClassifier, VitBlock, init_image_classifier, load_image_classifier};
+pub use vit::{
+    ImageClassifier, VitBlock, image_classifier_sites, init_image_classifier,
+    load_image_classifier, load_image_classifier_with,
+};
 pub use vit_config::VitConfig;

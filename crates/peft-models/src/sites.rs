@@ -2,7 +2,7 @@
 
 use peft_core::{Site, SiteKind};
 
-use crate::causal_lm::HEAD;
+use crate::causal_lm::CausalLm;
 use crate::decoder_config::DecoderFamily;
 use crate::encoder_config::{EncoderConfig, Family};
 use crate::error::ModelError;
@@ -70,7 +70,7 @@ pub fn causal_lm_sites(config: &ModelConfig) -> Result<Vec<Site>, ModelError> {
         layer(down, d_ff, d);
     }
     if !sizes.tied {
-        sites.push(Site::new(HEAD, d, sizes.vocab_size));
+        sites.push(Site::new(CausalLm::HEAD, d, sizes.vocab_size));
     }
     Ok(sites)
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
-use peft_core::{Adaptable, AdaptedLinear, Pass, SiteKind};
+use peft_core::{Adaptable, AdaptedLinear, Pass, Site, SiteKind};
 
 use crate::classifier::Loaded;
 use crate::error::ModelError;
@@ -13,8 +13,12 @@ use crate::layers::{Attention, LayerNorm, Mlp};
 use crate::pooling::first_token;
 use crate::vit_config::VitConfig;
 
-const PREFIX: &str = "vit";
-const HEAD: &str = "classifier";
+const QUERY: &str = "attention.attention.query";
+const KEY: &str = "attention.attention.key";
+const VALUE: &str = "attention.attention.value";
+const OUTPUT: &str = "attention.output.dense";
+const UP: &str = "intermediate.dense";
+const DOWN: &str = "output.dense";
 
 /// `h = x + dropout(attention(norm(x)))`, `y = h + dropout(mlp(norm(h)))`.
 #[derive(Module, Debug)]
@@ -34,14 +38,14 @@ impl VitBlock {
     fn load(reader: &mut WeightReader, path: &str, config: &VitConfig) -> Self {
         let (d, d_ff, eps) = (config.d_model, config.d_ff, config.eps);
         let attention_norm = reader.layer_norm(&format!("{path}.layernorm_before"), d, eps);
-        let [query, key, value] = ["query", "key", "value"].map(|name| {
-            let path = format!("{path}.attention.attention.{name}");
+        let [query, key, value] = [QUERY, KEY, VALUE].map(|name| {
+            let path = format!("{path}.{name}");
             reader.linear_of(&path, [d, d], SiteKind::Linear, config.projection_bias)
         });
-        let output = reader.linear(&format!("{path}.attention.output.dense"), d, d);
+        let output = reader.linear(&format!("{path}.{OUTPUT}"), d, d);
         let mlp_norm = reader.layer_norm(&format!("{path}.layernorm_after"), d, eps);
-        let up = reader.linear(&format!("{path}.intermediate.dense"), d, d_ff);
-        let down = reader.linear(&format!("{path}.output.dense"), d_ff, d);
+        let up = reader.linear(&format!("{path}.{UP}"), d, d_ff);
+        let down = reader.linear(&format!("{path}.{DOWN}"), d_ff, d);
         let layers = [query, key, value, output];
         Self {
             attention_norm,
@@ -93,6 +97,11 @@ pub struct ImageClassifier {
 }
 
 impl ImageClassifier {
+    /// What stands before the paths of the base model, without its dot.
+    pub(crate) const PREFIX: &'static str = "vit";
+    /// Path of the classification head.
+    pub const HEAD: &'static str = "classifier";
+
     fn load(
         reader: &mut WeightReader,
         config: &VitConfig,
@@ -100,7 +109,7 @@ impl ImageClassifier {
         policy: HeadPolicy,
     ) -> Self {
         let (d, patch) = (config.d_model, config.patch_size);
-        let path = |name: &str| format!("{PREFIX}.{name}");
+        let path = |name: &str| format!("{}.{name}", Self::PREFIX);
         let projection = path("embeddings.patch_embeddings.projection");
         let class_token = reader.tensor(&path("embeddings.cls_token"), [1, 1, d]);
         let tokens = config.patches().saturating_add(1);
@@ -109,7 +118,7 @@ impl ImageClassifier {
         let patch_weight = reader.tensor(&format!("{projection}.weight"), shape);
         let patch_bias = reader.tensor(&format!("{projection}.bias"), [d]);
         let blocks = (0..config.layers)
-            .map(|index| VitBlock::load(reader, &path(&format!("encoder.layer.{index}")), config))
+            .map(|index| VitBlock::load(reader, &block_path(index), config))
             .collect();
         Self {
             patch_weight,
@@ -118,7 +127,7 @@ impl ImageClassifier {
             positions,
             blocks,
             norm: reader.layer_norm(&path("layernorm"), d, config.eps),
-            head: reader.head_linear(HEAD, d, num_labels, policy),
+            head: reader.head_linear(Self::HEAD, d, num_labels, policy),
             config: config.clone(),
         }
     }
@@ -196,6 +205,43 @@ impl Adaptable for ImageClassifier {
     }
 }
 
+impl Loaded<ImageClassifier> {
+    /// What belongs into `modules_to_save`: the head.
+    #[must_use]
+    pub fn head_modules(&self) -> Vec<String> {
+        vec![ImageClassifier::HEAD.to_owned()]
+    }
+}
+
+/// Every site of the image classifier that the configuration describes, in the order of the model.
+///
+/// # Errors
+/// An unsupported family or a field that cannot be read.
+pub fn image_classifier_sites(config: &ModelConfig) -> Result<Vec<Site>, ModelError> {
+    let sizes = VitConfig::read(config)?;
+    let (d, d_ff) = (sizes.d_model, sizes.d_ff);
+    let layers = [
+        (QUERY, d, d),
+        (KEY, d, d),
+        (VALUE, d, d),
+        (OUTPUT, d, d),
+        (UP, d, d_ff),
+        (DOWN, d_ff, d),
+    ];
+    let mut sites = Vec::with_capacity(layers.len() * sizes.layers + 1);
+    for index in 0..sizes.layers {
+        let block = block_path(index);
+        let site = |(name, d_in, d_out)| Site::new(format!("{block}.{name}"), d_in, d_out);
+        sites.extend(layers.map(site));
+    }
+    sites.push(Site::new(ImageClassifier::HEAD, d, config.num_labels()));
+    Ok(sites)
+}
+
+fn block_path(index: usize) -> String {
+    format!("{}.encoder.layer.{index}", ImageClassifier::PREFIX)
+}
+
 /// Loads a folder as an image classifier; with `num_labels` its head gets that many outputs and starts afresh where the file has
 /// another number.
 ///
@@ -207,9 +253,28 @@ pub fn load_image_classifier(
     seed: u64,
     device: &Device,
 ) -> Result<Loaded<ImageClassifier>, ModelError> {
-    let config = ModelConfig::read(dir)?;
+    load_image_classifier_with(ModelConfig::read(dir)?, dir, num_labels, seed, device)
+}
+
+/// As [`load_image_classifier`], with a configuration that differs from the folder's own, for example in its dropout.
+///
+/// # Errors
+/// As [`load_image_classifier`].
+pub fn load_image_classifier_with(
+    config: ModelConfig,
+    dir: &Path,
+    num_labels: Option<usize>,
+    seed: u64,
+    device: &Device,
+) -> Result<Loaded<ImageClassifier>, ModelError> {
     let sizes = VitConfig::read(&config)?;
-    let reader = WeightReader::open(dir, PREFIX, sizes.initializer_range, seed, device)?;
+    let reader = WeightReader::open(
+        dir,
+        ImageClassifier::PREFIX,
+        sizes.initializer_range,
+        seed,
+        device,
+    )?;
     build(config, &sizes, num_labels, reader)
 }
 
@@ -223,7 +288,12 @@ pub fn init_image_classifier(
     device: &Device,
 ) -> Result<Loaded<ImageClassifier>, ModelError> {
     let sizes = VitConfig::read(&config)?;
-    let reader = WeightReader::untrained(PREFIX, sizes.initializer_range, seed, device);
+    let reader = WeightReader::untrained(
+        ImageClassifier::PREFIX,
+        sizes.initializer_range,
+        seed,
+        device,
+    );
     build(config, &sizes, None, reader)
 }
 

@@ -36,16 +36,19 @@ pub struct VitConfig {
 }
 
 impl VitConfig {
+    /// What `config.json` calls the family.
+    pub const MODEL_TYPE: &'static str = "vit";
+
     /// Reads a configuration of `model_type` `vit`.
     ///
     /// # Errors
     /// [`ModelError::UnsupportedModel`] for another type, and for fields that are absent, malformed or contradict each other.
     pub fn read(config: &ModelConfig) -> Result<Self, ModelError> {
-        if config.model_type() != "vit" {
+        if config.model_type() != Self::MODEL_TYPE {
             return Err(ModelError::UnsupportedModel {
                 path: config.path().to_path_buf(),
                 model_type: config.model_type().to_owned(),
-                supported: "vit".to_owned(),
+                supported: Self::MODEL_TYPE.to_owned(),
             });
         }
         config.require(

@@ -181,6 +181,43 @@ pub enum TrainError {
         /// How many problems there are altogether.
         count: usize,
     },
+    /// A file of images, or the image processor of a model, cannot be used.
+    #[error("{}: {message}", path.display())]
+    Picture {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// Files of a folder of images cannot be used.
+    #[error("{}: {count} unusable image(s){}", path.display(), list(faults, *count))]
+    Pictures {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with each, in the order of the paths.
+        faults: Vec<String>,
+        /// How many they are.
+        count: usize,
+    },
+    /// Images without labels where labels are needed.
+    #[error(
+        "{}: the images have no labels; put them into a folder per class, or take a table with a label in each row",
+        path.display()
+    )]
+    NoLabels {
+        /// The folder or file.
+        path: PathBuf,
+    },
+    /// A class that the training data does not have.
+    #[error("{}: class `{label}` is unknown, expected one of {known:?}", path.display())]
+    UnknownClass {
+        /// The folder or file.
+        path: PathBuf,
+        /// The class.
+        label: String,
+        /// The known ones.
+        known: Vec<String>,
+    },
     /// An option has a value that makes no sense.
     #[error("{option}: expected {expected}, found {found}")]
     Option {
@@ -287,7 +324,7 @@ pub enum TrainError {
     File(#[from] FileError),
 }
 
-fn list(problems: &[RowProblem], count: usize) -> String {
+fn list(problems: &[impl std::fmt::Display], count: usize) -> String {
     let mut text = String::new();
     let printed = problems.len().min(PRINTED_PROBLEMS);
     for problem in &problems[..printed] {

@@ -6,23 +6,25 @@ mod similarity;
 use anyhow::Result;
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
-use peft_models::SequenceClassifier;
 use peft_train::data::LabelSet;
 use peft_train::metric::Metric;
-use peft_train::task::{Inference, Scores, classify, score_logits};
+use peft_train::task::{ExampleSet, Inference, Scores, classify, score_logits};
 use serde::Serialize;
 
 use crate::adapter_arg::WeightArg;
 use crate::args::{DataArgs, ModelArgs};
-use crate::data::Input;
-use crate::open::OpenedAdapter;
-use crate::{data, device, open};
+use crate::data::{self, Input, TextInput};
+use crate::image_data::ImageInput;
+use crate::open::{Answering, OpenedAdapter};
+use crate::{device, open};
 
 /// What is scored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum EvalTask {
     /// The head's answers: labels, or values when it has one output.
     SeqCls,
+    /// As seq-cls, for a model of images.
+    ImageCls,
     /// Nats per token of a language model, and its perplexity.
     CausalLm,
     /// Cosine similarity of pooled sentence embeddings against a score, without a head.
@@ -75,7 +77,21 @@ struct EvalResult {
 /// Runs the verb.
 pub fn run(args: &EvalArgs, json: bool) -> Result<()> {
     let results = match args.task {
-        EvalTask::SeqCls => classification(args)?,
+        EvalTask::SeqCls => {
+            let device = device::open(&args.model.device)?;
+            let answering = open::answering(&args.model.model, &args.model.adapter, &device)?;
+            let config = args.data.config();
+            let input = TextInput::read(&config, &args.data.data, &args.model.model)?;
+            classification(args, &answering, &input, &device)?
+        }
+        EvalTask::ImageCls => {
+            let device = device::open(&args.model.device)?;
+            let answering =
+                open::answering_images(&args.model.model, &args.model.adapter, &device)?;
+            let config = args.data.config();
+            let input = ImageInput::read(&config, &args.data.data, &args.model.model, true)?;
+            classification(args, &answering, &input, &device)?
+        }
         EvalTask::CausalLm => language::scores(args)?,
         EvalTask::Similarity => vec![similarity::score(args)?],
     };
@@ -103,13 +119,15 @@ pub fn run(args: &EvalArgs, json: bool) -> Result<()> {
     Ok(())
 }
 
-fn classification(args: &EvalArgs) -> Result<Vec<EvalResult>> {
-    let device = device::open(&args.model.device)?;
-    let answering = open::answering(&args.model.model, &args.model.adapter, &device)?;
-    let input = Input::read(&args.data.config(), &args.data.data, &args.model.model)?;
+fn classification<I: Input>(
+    args: &EvalArgs,
+    answering: &Answering<I::Model>,
+    input: &I,
+    device: &Device,
+) -> Result<Vec<EvalResult>> {
     let score = |name: Option<String>, adapter: Option<&OpenedAdapter>, model: &_| {
-        let labels = answering.labels_for(adapter, &input)?;
-        one(args, model, &input, labels.as_ref(), &device).map(|result| EvalResult {
+        let labels = answering.labels_for(adapter, || input.labels())?;
+        one(args, model, input, labels.as_ref(), device).map(|result| EvalResult {
             adapter: name,
             ..result
         })
@@ -129,18 +147,16 @@ fn classification(args: &EvalArgs) -> Result<Vec<EvalResult>> {
     }
 }
 
-fn one(
+fn one<I: Input>(
     args: &EvalArgs,
-    model: &SequenceClassifier,
-    input: &Input,
+    model: &I::Model,
+    input: &I,
     labels: Option<&LabelSet>,
     device: &Device,
 ) -> Result<EvalResult> {
     let started = std::time::Instant::now();
-    let examples = input.examples(data::targets(labels))?;
-    let (set, truncated) = input.tokenize(&examples)?;
+    let (set, truncated) = input.set(data::targets(labels))?;
     let how = Inference {
-        pad_id: input.pad_id(),
         batch_size: args.data.batch_size,
         device,
         adapters: None,
@@ -150,9 +166,9 @@ fn one(
     let objective = data::objective(labels);
     Ok(EvalResult {
         adapter: None,
-        examples: examples.len(),
+        examples: set.targets().len(),
         truncated,
-        scores: score_logits(&logits, &set.targets, objective, &metrics),
+        scores: score_logits(&logits, set.targets(), objective, &metrics),
         seconds: started.elapsed().as_secs_f64(),
     })
 }

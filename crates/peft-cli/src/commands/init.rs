@@ -19,6 +19,8 @@ pub enum TaskArg {
     Regression,
     /// A text to its next token.
     CausalLm,
+    /// An image to one of several labels.
+    ImageCls,
 }
 
 /// What to print.
@@ -36,6 +38,7 @@ pub fn run(args: &InitArgs, json: bool) -> Result<()> {
             TaskArg::SeqCls => TaskKind::SeqCls,
             TaskArg::Regression => TaskKind::Regression,
             TaskArg::CausalLm => TaskKind::CausalLm,
+            TaskArg::ImageCls => TaskKind::ImageCls,
         },
         ..RunConfig::default()
     };

@@ -3,16 +3,18 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use burn::tensor::Device;
 use clap::Args;
 use peft_core::file::write_atomic;
-use peft_models::SequenceClassifier;
+use peft_models::{ModelConfig, ModelKind};
 use peft_train::data::Targets;
-use peft_train::task::{Inference, classify};
+use peft_train::task::{Classifier, ExampleSet, Inference, classify};
 use serde::Serialize;
 
 use crate::adapter_arg::{BASE, WeightArg};
 use crate::args::{DataArgs, ModelArgs};
-use crate::data::Input;
+use crate::data::{Input, TextInput};
+use crate::image_data::ImageInput;
 use crate::open::{Answering, OpenedAdapter};
 use crate::{device, open};
 
@@ -39,6 +41,9 @@ pub struct PredictArgs {
 struct Prediction<'a> {
     /// Position in the data file, counted from 0.
     index: usize,
+    /// The file, when examples are files, below the folder of the data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<PathBuf>,
     /// Adapter of the row, when rows have their own.
     #[serde(skip_serializing_if = "Option::is_none")]
     adapter: Option<&'a str>,
@@ -52,10 +57,26 @@ struct Prediction<'a> {
 /// Runs the verb.
 pub fn run(args: &PredictArgs, json: bool) -> Result<()> {
     let device = device::open(&args.model.device)?;
-    let answering = open::answering(&args.model.model, &args.model.adapter, &device)?;
-    let input = Input::read(&args.data.config(), &args.data.data, &args.model.model)?;
-    let examples = input.examples(Targets::Unknown)?;
-    let (set, truncated) = input.tokenize(&examples)?;
+    let (model, adapters) = (&args.model.model, &args.model.adapter);
+    let (data, file) = (args.data.config(), &args.data.data);
+    if ModelKind::of(&ModelConfig::read(model)?) == ModelKind::Images {
+        let answering = open::answering_images(model, adapters, &device)?;
+        let input = ImageInput::read(&data, file, model, false)?;
+        return answer(args, &answering, &input, &device, json);
+    }
+    let answering = open::answering(model, adapters, &device)?;
+    let input = TextInput::read(&data, file, model)?;
+    answer(args, &answering, &input, &device, json)
+}
+
+fn answer<I: Input>(
+    args: &PredictArgs,
+    answering: &Answering<I::Model>,
+    input: &I,
+    device: &Device,
+    json: bool,
+) -> Result<()> {
+    let (set, truncated) = input.set(Targets::Unknown)?;
     if truncated > 0 {
         eprintln!(
             "{truncated} examples cut to {} tokens",
@@ -63,20 +84,18 @@ pub fn run(args: &PredictArgs, json: bool) -> Result<()> {
         );
     }
     let rows = match &args.adapter_column {
-        Some(column) => Some(adapter_of_rows(&answering, &input, column)?),
+        Some(column) => Some(adapter_of_rows(answering, input, column)?),
         None => None,
     };
     let names: Option<Vec<Option<&str>>> = rows.as_ref().map(|rows| {
         rows.iter()
-            .take(examples.len())
             .map(|row| row.map(|adapter| adapter.name.as_str()))
             .collect()
     });
-    let (model, labels_of) = chosen(args, &answering)?;
+    let (model, labels_of) = chosen(args, answering)?;
     let how = Inference {
-        pad_id: input.pad_id(),
         batch_size: args.data.batch_size,
-        device: &device,
+        device,
         adapters: names.as_deref(),
     };
     let logits = classify(&model, &set, how)?;
@@ -86,6 +105,7 @@ pub fn run(args: &PredictArgs, json: bool) -> Result<()> {
         let label = (logits.len() > 1).then(|| answering.label(adapter, largest(&logits)));
         let row = Prediction {
             index,
+            file: input.file(index),
             adapter: names.as_ref().map(|names| names[index].unwrap_or(BASE)),
             label,
             logits,
@@ -93,7 +113,7 @@ pub fn run(args: &PredictArgs, json: bool) -> Result<()> {
         lines.push_str(&serde_json::to_string(&row)?);
         lines.push('\n');
     }
-    write(args, &lines, set.encoded.len(), json)
+    write(args, &lines, set.targets().len(), json)
 }
 
 /// Writes the answers to where they were asked for.
@@ -112,10 +132,10 @@ fn write(args: &PredictArgs, lines: &str, rows: usize, json: bool) -> Result<()>
 }
 
 /// The model with the adapters that were asked for, and the adapter whose label names apply.
-fn chosen<'a>(
+fn chosen<'a, M: Classifier>(
     args: &PredictArgs,
-    answering: &'a Answering,
-) -> Result<(SequenceClassifier, Option<&'a OpenedAdapter>)> {
+    answering: &'a Answering<M>,
+) -> Result<(M, Option<&'a OpenedAdapter>)> {
     if let Some(first) = args.sum.first() {
         return answering.with_sum(first, &args.sum);
     }
@@ -131,28 +151,13 @@ fn chosen<'a>(
 }
 
 /// The adapter of every row of the data file; `None` is the base.
-fn adapter_of_rows<'a>(
-    answering: &'a Answering,
-    input: &Input,
+fn adapter_of_rows<'a, I: Input>(
+    answering: &'a Answering<I::Model>,
+    input: &I,
     column: &str,
 ) -> Result<Vec<Option<&'a OpenedAdapter>>> {
-    let table = &input.table;
-    let Some(at) = table.column(column)? else {
-        bail!(crate::Usage(format!(
-            "{} has no column `{column}`; it has: {}",
-            table.path.display(),
-            table.columns.join(", ")
-        )));
-    };
-    table
-        .rows
-        .iter()
-        .map(|row| {
-            let name = row.cells[at].as_str().unwrap_or_default();
-            answering
-                .adapter(name)
-                .with_context(|| format!("{}, line {}", table.path.display(), row.line))
-        })
+    let rows = input.column(column)?.into_iter();
+    rows.map(|(name, place)| answering.adapter(&name).with_context(|| place))
         .collect()
 }
 

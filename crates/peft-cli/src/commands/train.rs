@@ -33,10 +33,10 @@ pub struct SettingArgs {
     /// Folder of the base model in the Hugging Face layout.
     #[arg(long)]
     model: Option<String>,
-    /// seq-cls or regression.
+    /// seq-cls, regression, causal-lm or image-cls.
     #[arg(long)]
     task: Option<String>,
-    /// Training file: CSV, TSV, JSONL or JSON.
+    /// Training file: CSV, TSV, JSONL or JSON; for image-cls a folder per class, a table of pixels or idx.
     #[arg(long)]
     train: Option<String>,
     /// Validation file.

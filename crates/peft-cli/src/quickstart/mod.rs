@@ -83,7 +83,7 @@ pub fn run(out: &Path, overwrite: bool, device: &str) -> Result<Report> {
             overwrite,
             resume: false,
         };
-        let (result, model) = run::train_model(&config, options, vec![Box::new(recorder.clone())])?;
+        let (result, model) = run::train_texts(&config, options, vec![Box::new(recorder.clone())])?;
         trained = test.logits(&model.valid())?;
         methods.push(MethodResult {
             method: method.to_owned(),

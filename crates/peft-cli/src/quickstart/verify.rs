@@ -10,7 +10,8 @@ use peft_train::task::{Inference, TextSet, classify, score_logits};
 use serde::Serialize;
 
 use crate::adapter_arg::AdapterArg;
-use crate::{data, open, run_config::DataConfig};
+use crate::data::{self, Input, TextInput};
+use crate::{open, run_config::DataConfig};
 
 /// Largest difference of a reloaded model's outputs.
 const RELOADED: f32 = 1e-6;
@@ -23,7 +24,6 @@ const BATCH: usize = 64;
 pub struct TestSet {
     set: TextSet,
     labels: LabelSet,
-    pad_id: u32,
     device: Device,
 }
 
@@ -34,14 +34,12 @@ impl TestSet {
     /// When either cannot be read.
     pub fn read(model: &Path, file: &Path, device: Device) -> Result<Self> {
         let config = DataConfig::default();
-        let input = data::Input::read(&config, file, model)?;
+        let input = TextInput::read(&config, file, model)?;
         let labels = input.labels()?;
-        let examples = input.examples(data::targets(Some(&labels)))?;
-        let (set, _) = input.tokenize(&examples)?;
+        let (set, _) = input.set(data::targets(Some(&labels)))?;
         Ok(Self {
             set,
             labels,
-            pad_id: input.pad_id(),
             device,
         })
     }
@@ -52,7 +50,6 @@ impl TestSet {
     /// When the data do not fit the model.
     pub fn logits(&self, model: &SequenceClassifier) -> Result<Vec<Vec<f32>>> {
         let how = Inference {
-            pad_id: self.pad_id,
             batch_size: BATCH,
             device: &self.device,
             adapters: None,

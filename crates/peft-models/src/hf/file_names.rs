@@ -1,10 +1,12 @@
 //! What the writer of model folders needs to know of a family's names.
 
 use super::config::ModelConfig;
-use crate::causal_lm::HEAD;
+use crate::causal_lm::CausalLm;
 use crate::decoder_config::DecoderFamily;
 use crate::encoder_config::Family;
 use crate::error::ModelError;
+use crate::kind::ModelKind;
+use crate::vit::ImageClassifier;
 
 /// Names of a model with its head.
 #[derive(Debug)]
@@ -23,20 +25,29 @@ impl FileNames {
     /// # Errors
     /// An unsupported architecture.
     pub(super) fn of(config: &ModelConfig) -> Result<Self, ModelError> {
-        if DecoderFamily::by_type(config.model_type()).is_none() {
-            let family = Family::of(config)?;
-            return Ok(Self {
-                prefix: family.prefix,
-                head: vec![family.head.dense, family.head.output],
+        Ok(match ModelKind::of(config) {
+            ModelKind::Texts => {
+                let family = Family::of(config)?;
+                Self {
+                    prefix: family.prefix,
+                    head: vec![family.head.dense, family.head.output],
+                    tied: None,
+                }
+            }
+            ModelKind::Causal => {
+                let family = DecoderFamily::of(config)?;
+                let tied = (family.read)(config)?.tied;
+                Self {
+                    prefix: family.prefix,
+                    head: vec![CausalLm::HEAD],
+                    tied: tied.then(|| format!("{}.weight", family.words)),
+                }
+            }
+            ModelKind::Images => Self {
+                prefix: ImageClassifier::PREFIX,
+                head: vec![ImageClassifier::HEAD],
                 tied: None,
-            });
-        }
-        let family = DecoderFamily::of(config)?;
-        let tied = (family.read)(config)?.tied;
-        Ok(Self {
-            prefix: family.prefix,
-            head: vec![HEAD],
-            tied: tied.then(|| format!("{}.weight", family.words)),
+            },
         })
     }
 
@@ -51,6 +62,6 @@ impl FileNames {
 
     /// Whether a tensor of a file is the word table under the name of the output layer.
     pub(super) fn is_tied(&self, bare: &str) -> bool {
-        self.tied.is_some() && bare.strip_suffix(".weight") == Some(HEAD)
+        self.tied.is_some() && bare.strip_suffix(".weight") == Some(CausalLm::HEAD)
     }
 }

@@ -58,6 +58,13 @@ impl LabelSet {
         })
     }
 
+    /// The labels that occur, in the same order as from [`LabelSet::fit`].
+    pub fn of(labels: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            names: sorted(labels.into_iter().collect()),
+        }
+    }
+
     /// The labels in the order of their ids, for example from the `id2label` of a model.
     ///
     /// # Errors

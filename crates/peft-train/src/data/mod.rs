@@ -5,6 +5,7 @@ mod batch;
 mod chat;
 mod delimited;
 mod example;
+mod image;
 mod json;
 mod label;
 mod packing;
@@ -19,6 +20,9 @@ mod tokenize;
 pub use batch::{BatchOptions, BatchPlan};
 pub use chat::{ChatTemplate, Conversation};
 pub use example::{Example, Target, TargetKind, Targets, examples};
+pub use image::{
+    ImageProcessor, Picture, PictureOptions, Pictures, PixelColumns, Pixels, read_pictures,
+};
 pub use label::LabelSet;
 pub use packing::{RowOptions, TokenRow, TokenRows};
 pub use problem::{RowFault, RowProblem};

@@ -1,7 +1,10 @@
 //! Tasks: what a batch is, what its loss is, and how a model is judged.
 
 mod causal_lm;
-mod seq_cls;
+mod classifier;
+mod images;
+mod score;
+mod texts;
 
 use burn::tensor::{Device, Tensor};
 use indexmap::IndexMap;
@@ -12,7 +15,10 @@ use crate::TrainError;
 use crate::metric::Metric;
 
 pub use causal_lm::{CausalTask, perplexity};
-pub use seq_cls::{Inference, Objective, SequenceTask, TextSet, classify, score_logits};
+pub use classifier::{Classifier, ClassifierTask, ExampleSet, Inference, classify};
+pub use images::ImageSet;
+pub use score::{Objective, score_logits};
+pub use texts::TextSet;
 
 /// How a model did on a validation set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -10,10 +10,10 @@ use peft_core::lora::LORA;
 use peft_core::target::TargetRules;
 use peft_core::tie::TieGroups;
 use peft_core::{AdapterSpec, attach};
-use peft_models::{ModelConfig, init_classifier};
+use peft_models::{ModelConfig, SequenceClassifier, init_classifier};
 use peft_train::data::{Encoded, Target};
 use peft_train::metric::Metric;
-use peft_train::task::{Objective, SequenceTask, TextSet};
+use peft_train::task::{ClassifierTask, Objective, TextSet};
 use peft_train::{Callback, Step, TrainError, TrainOptions, TrainReport, TrainedAdapter, Trainer};
 use serde_json::json;
 
@@ -42,11 +42,10 @@ pub(crate) fn set(rows: usize, offset: usize) -> TextSet {
     set
 }
 
-pub(crate) fn task() -> SequenceTask {
-    SequenceTask {
+pub(crate) fn task() -> ClassifierTask<SequenceClassifier> {
+    ClassifierTask {
         train: set(64, 0),
         valid: Some(set(40, 1000)),
-        pad_id: 0,
         objective: Objective::Classes(2),
         metrics: vec![Metric::Accuracy, Metric::F1],
         eval_batch_size: 16,

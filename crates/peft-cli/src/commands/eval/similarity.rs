@@ -1,14 +1,14 @@
 //! Cosine similarity of sentence embeddings against a score, without a head.
 
 use anyhow::{Result, bail};
-use peft_models::{Pooling, TokenBatch, l2_normalized, load_encoder};
-use peft_train::data::{BatchPlan, Encoded, Target, Targets};
+use peft_models::{Pooling, l2_normalized, load_encoder};
+use peft_train::data::{BatchPlan, Target, Targets};
 use peft_train::metric::Metric;
-use peft_train::task::{Scores, TextSet};
+use peft_train::task::{ExampleSet, Scores, TextSet};
 
 use super::{EvalArgs, EvalResult, PoolingArg};
-use crate::data::Input;
-use crate::{data, device};
+use crate::data::{self, TextInput};
+use crate::device;
 
 /// Scores cosines of pairs of sentences.
 ///
@@ -21,7 +21,7 @@ pub(super) fn score(args: &EvalArgs) -> Result<EvalResult> {
         ));
     }
     let started = std::time::Instant::now();
-    let input = Input::read(&args.data.config(), &args.data.data, &args.model.model)?;
+    let input = TextInput::read(&args.data.config(), &args.data.data, &args.model.model)?;
     let pairs = input.examples(Targets::Values)?;
     let mut sides = [pairs.clone(), pairs.clone()];
     for example in &mut sides[1] {
@@ -37,7 +37,7 @@ pub(super) fn score(args: &EvalArgs) -> Result<EvalResult> {
     let [first, second] = sides;
     let (first, cut_first) = input.tokenize(&first)?;
     let (second, cut_second) = input.tokenize(&second)?;
-    let embed = Embedder::open(args, input.pad_id())?;
+    let embed = Embedder::open(args)?;
     let (left, right) = (embed.all(&first)?, embed.all(&second)?);
     let cosines: Vec<f64> = left.iter().zip(&right).map(|(a, b)| dot(a, b)).collect();
     let truth: Vec<f64> = pairs
@@ -78,13 +78,12 @@ fn dot(a: &[f32], b: &[f32]) -> f64 {
 struct Embedder {
     encoder: peft_models::Encoder,
     pooling: Pooling,
-    pad_id: u32,
     batch_size: usize,
     device: burn::tensor::Device,
 }
 
 impl Embedder {
-    fn open(args: &EvalArgs, pad_id: u32) -> Result<Self> {
+    fn open(args: &EvalArgs) -> Result<Self> {
         let device = device::open(&args.model.device)?;
         Ok(Self {
             encoder: load_encoder(&args.model.model, &device)?.model,
@@ -92,7 +91,6 @@ impl Embedder {
                 PoolingArg::Mean => Pooling::Mean,
                 PoolingArg::Cls => Pooling::Cls,
             },
-            pad_id,
             batch_size: args.data.batch_size,
             device,
         })
@@ -102,14 +100,7 @@ impl Embedder {
         let plan = BatchPlan::evaluation(&set.lengths(), self.batch_size, None)?;
         let mut rows = Vec::with_capacity(set.encoded.len());
         for examples in plan.batches() {
-            let take = |part: fn(&Encoded) -> &Vec<u32>| -> Vec<Vec<u32>> {
-                examples
-                    .iter()
-                    .map(|index| part(&set.encoded[*index]).clone())
-                    .collect()
-            };
-            let (ids, types) = (take(|row| &row.ids), take(|row| &row.type_ids));
-            let batch = TokenBatch::new(&ids, Some(&types), self.pad_id, &self.device)?;
+            let batch = set.batch(examples, &self.device)?;
             self.encoder.check(&batch)?;
             let hidden = self.encoder.hidden(&batch, &mut peft_core::Pass::eval());
             let vectors = l2_normalized(self.pooling.forward(hidden, &batch));

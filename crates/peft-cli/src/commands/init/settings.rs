@@ -38,7 +38,11 @@ use Absent::{Example, Never, Options, Required, Table};
 
 /// Every setting; a test compares the list with the settings that a run knows.
 pub(super) const SETTINGS: &[Setting] = &[
-    setting("task", "seq-cls (labels) or regression (numbers).", Never),
+    setting(
+        "task",
+        "seq-cls (labels), regression (numbers), causal-lm (next tokens) or image-cls.",
+        Never,
+    ),
     setting(
         "model",
         "Folder of the base model in the Hugging Face layout.",
@@ -67,7 +71,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("data", "Training and validation data.", Table),
     setting(
         "data.train",
-        "Training file: CSV, TSV, JSONL or JSON.",
+        "Training file: CSV, TSV, JSONL or JSON; for image-cls a folder per class, a table of pixels or idx.",
         Required("\"path/to/train.csv\""),
     ),
     setting(

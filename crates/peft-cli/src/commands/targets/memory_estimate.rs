@@ -58,36 +58,28 @@ pub(super) struct Activations {
 impl Activations {
     /// The largest batch of the run `config`, through every block of the model.
     pub(super) fn of(model: &AnyModel, config: &RunConfig) -> Self {
-        let (layers, d_model, d_ff, heads, vocabulary, longest) = match model {
+        let cut = config.data.max_length;
+        let (layers, d_model, d_ff, heads, vocabulary, length) = match model {
             AnyModel::Classifier(model) => {
                 let sizes = model.encoder.config();
-                let longest = sizes.max_length();
-                (
-                    sizes.layers,
-                    sizes.d_model,
-                    sizes.d_ff,
-                    sizes.heads,
-                    0,
-                    longest,
-                )
+                let (d_model, d_ff, heads) = (sizes.d_model, sizes.d_ff, sizes.heads);
+                let length = cut.min(sizes.max_length());
+                (sizes.layers, d_model, d_ff, heads, 0, length)
             }
             AnyModel::Causal(model) => {
                 let sizes = model.decoder.config();
                 // A gated perceptron keeps its gate, before and after the nonlinearity, beside what others keep.
                 let gates = if sizes.rope.is_some() { 3 } else { 1 };
-                let (d_ff, longest) = (gates * sizes.d_ff, sizes.max_positions);
-                let vocabulary = sizes.vocab_size;
-                (
-                    sizes.layers,
-                    sizes.d_model,
-                    d_ff,
-                    sizes.heads,
-                    vocabulary,
-                    longest,
-                )
+                let (d_model, d_ff, heads) = (sizes.d_model, gates * sizes.d_ff, sizes.heads);
+                let length = cut.min(sizes.max_positions);
+                (sizes.layers, d_model, d_ff, heads, sizes.vocab_size, length)
+            }
+            AnyModel::Images(model) => {
+                let sizes = model.config();
+                let (d_model, d_ff, heads) = (sizes.d_model, sizes.d_ff, sizes.heads);
+                (sizes.layers, d_model, d_ff, heads, 0, sizes.patches() + 1)
             }
         };
-        let length = config.data.max_length.min(longest);
         let limit = config
             .train
             .max_tokens

@@ -14,7 +14,7 @@ use super::Unmatched;
 use super::memory_estimate::{Activations, MemoryEstimate};
 use crate::any_model::{self, AnyModel, Opened};
 use crate::run_config::{RunConfig, TaskKind};
-use crate::{adapter_spec, data, device};
+use crate::{adapter_spec, data, device, image_data};
 
 /// What a run would train.
 #[derive(Debug)]
@@ -52,7 +52,10 @@ fn outputs(config: &RunConfig) -> Result<Option<usize>> {
     match config.task {
         TaskKind::CausalLm => Ok(None),
         TaskKind::Regression => Ok(Some(1)),
-        TaskKind::SeqCls if config.data.train.as_os_str().is_empty() => Ok(None),
+        TaskKind::SeqCls | TaskKind::ImageCls if config.data.train.as_os_str().is_empty() => {
+            Ok(None)
+        }
+        TaskKind::ImageCls => Ok(Some(image_data::prepare(config)?.task.objective.outputs())),
         TaskKind::SeqCls => {
             let table = data::table(&config.data, &config.data.train)?;
             Ok(Some(LabelSet::fit(&table, &config.data.roles)?.len()))

@@ -5,14 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 use peft_core::{AdapterSpec, Site};
 use peft_models::{
-    Family, ModelConfig, ModelError, causal_lm_sites, classifier_sites, encoder_sites,
+    CausalLm, Family, ImageClassifier, ModelConfig, ModelError, ModelKind, causal_lm_sites,
+    classifier_sites, encoder_sites, image_classifier_sites,
 };
 
-use crate::any_model;
 use crate::commands::inspect::report::Report;
-
-/// Output layer of every language model.
-const LM_HEAD: &str = "lm_head";
 
 /// The layers of a model, as classifier and as bare encoder; or why they are not known.
 #[derive(Debug)]
@@ -22,9 +19,9 @@ pub(super) struct ModelSites {
 
 #[derive(Debug)]
 struct Known {
-    /// With its head: a classifier or a language model.
+    /// With its head.
     classifier: Vec<Site>,
-    /// Without; empty for a language model.
+    /// Without; empty for models that are only used with it.
     encoder: Vec<Site>,
     /// Path of the output layer.
     output: String,
@@ -37,17 +34,22 @@ impl ModelSites {
     /// A configuration that cannot be read. One of an unsupported model is no error: it is said in every verdict.
     pub(super) fn of(config: ModelConfig) -> Result<Self> {
         let known = (|| {
-            if any_model::is_causal(&config) {
-                return Ok(Known {
+            Ok(match ModelKind::of(&config) {
+                ModelKind::Causal => Known {
                     classifier: causal_lm_sites(&config)?,
                     encoder: vec![],
-                    output: LM_HEAD.to_owned(),
-                });
-            }
-            Ok(Known {
-                classifier: classifier_sites(&config)?,
-                encoder: encoder_sites(&config)?,
-                output: Family::of(&config)?.head.output.to_owned(),
+                    output: CausalLm::HEAD.to_owned(),
+                },
+                ModelKind::Images => Known {
+                    classifier: image_classifier_sites(&config)?,
+                    encoder: vec![],
+                    output: ImageClassifier::HEAD.to_owned(),
+                },
+                ModelKind::Texts => Known {
+                    classifier: classifier_sites(&config)?,
+                    encoder: encoder_sites(&config)?,
+                    output: Family::of(&config)?.head.output.to_owned(),
+                },
             })
         })();
         match known {

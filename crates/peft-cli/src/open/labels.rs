@@ -1,0 +1,67 @@
+//! What is known of the labels of a model and of an adapter.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use peft_core::file::{AdapterFolder, read_folder};
+use peft_models::{Family, ImageClassifier, ModelConfig, ModelKind};
+use peft_train::data::LabelSet;
+
+use crate::run::LABELS_FILE;
+
+/// How many outputs the head saved in an adapter folder has.
+///
+/// # Errors
+/// When the folder or the model's configuration cannot be read.
+pub fn labels_in_adapter(model: &Path, dir: &Path) -> Result<Option<usize>> {
+    let folder = read_folder(dir).with_context(|| format!("adapter {}", dir.display()))?;
+    labels_in_folder(model, &folder)
+}
+
+/// As [`labels_in_adapter`], of a folder that was read already.
+///
+/// # Errors
+/// When the model's configuration cannot be read.
+pub fn labels_in_folder(model: &Path, folder: &AdapterFolder) -> Result<Option<usize>> {
+    let config = ModelConfig::read(model)?;
+    let head = match ModelKind::of(&config) {
+        ModelKind::Causal => return Ok(None),
+        ModelKind::Images => ImageClassifier::HEAD,
+        ModelKind::Texts => Family::of(&config)?.head.output,
+    };
+    let wanted = format!("{head}.weight");
+    Ok(folder
+        .tensors
+        .iter()
+        .find(|(key, _)| key.as_str() == wanted || key.ends_with(&format!(".{wanted}")))
+        .and_then(|(_, tensor)| tensor.shape.first().copied()))
+}
+
+/// Label names in a file beside an adapter.
+///
+/// # Errors
+/// A file that is no list of names.
+pub fn read_labels(dir: &Path) -> Result<Option<LabelSet>> {
+    let path = dir.join(LABELS_FILE);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    let names: Vec<String> = serde_json::from_str(&text)
+        .with_context(|| format!("{}: expected a JSON list of label names", path.display()))?;
+    Ok(Some(LabelSet::from_names(names)?))
+}
+
+/// Labels of the configuration, unless they are placeholders such as `LABEL_0`.
+pub(super) fn named_labels(config: &ModelConfig) -> Result<Option<LabelSet>> {
+    let labels = config.labels();
+    let placeholder = labels
+        .iter()
+        .enumerate()
+        .all(|(id, name)| *name == format!("LABEL_{id}"));
+    if placeholder {
+        return Ok(None);
+    }
+    Ok(Some(LabelSet::from_names(labels.to_vec())?))
+}

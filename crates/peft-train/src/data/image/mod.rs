@@ -1,0 +1,13 @@
+//! Images with labels: folders with a subfolder per class, tables of pixels, or the idx files of MNIST; and how they become numbers.
+
+mod folder;
+mod idx;
+mod picture;
+mod pixel_table;
+mod processor;
+mod source;
+
+pub use picture::{Picture, Pixels};
+pub use pixel_table::PixelColumns;
+pub use processor::ImageProcessor;
+pub use source::{PictureOptions, Pictures, read_pictures};

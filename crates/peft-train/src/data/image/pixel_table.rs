@@ -1,0 +1,180 @@
+//! Tables of pixels: every row is a grey square image, one number from 0 to 255 per pixel, and perhaps a label.
+
+use std::path::Path;
+use std::str::FromStr;
+
+use super::source::PictureOptions;
+use super::{Picture, Pixels};
+use crate::TrainError;
+use crate::data::problem::{Problems, RowFault, shorten};
+
+/// What the columns of a table without a header are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PixelColumns {
+    /// The label, then the pixels (MNIST in CSV).
+    LabelFirst,
+    /// The pixels, then the label (the digits of scikit-learn).
+    LabelLast,
+    /// Pixels alone.
+    Unlabelled,
+}
+
+impl FromStr for PixelColumns {
+    type Err = TrainError;
+
+    fn from_str(text: &str) -> Result<Self, TrainError> {
+        match text {
+            "label,pixels" => Ok(Self::LabelFirst),
+            "pixels,label" => Ok(Self::LabelLast),
+            "pixels" => Ok(Self::Unlabelled),
+            _ => Err(TrainError::Option {
+                option: "columns",
+                expected: "for images: `label,pixels`, `pixels,label` or `pixels`".to_owned(),
+                found: text.to_owned(),
+            }),
+        }
+    }
+}
+
+/// Where in a row things stand.
+struct Layout {
+    label: Option<usize>,
+    /// Pixels of a row of the image, and rows.
+    side: usize,
+    cells: usize,
+}
+
+/// Images and labels of a table.
+pub(super) fn read(
+    path: &Path,
+    bytes: &[u8],
+    options: &PictureOptions,
+) -> Result<(Vec<Picture>, Vec<String>), TrainError> {
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .from_reader(bytes);
+    let mut layout: Option<Layout> = None;
+    let mut problems = Problems::default();
+    let (mut pictures, mut labels) = (Vec::new(), Vec::new());
+    for record in reader.byte_records() {
+        let record = record.map_err(|error| TrainError::Picture {
+            path: path.to_path_buf(),
+            message: error.to_string(),
+        })?;
+        let line = record.position().map_or(0, csv::Position::line);
+        let layout = match &layout {
+            Some(layout) => layout,
+            None => {
+                let is_header = header(&record);
+                let found = layout.insert(arrange(path, &record, is_header, options)?);
+                if is_header {
+                    continue;
+                }
+                found
+            }
+        };
+        if let Some((picture, label)) = problems.keep(line, row(&record, layout)) {
+            pictures.push(Picture::Pixels(picture));
+            labels.extend(label);
+        }
+    }
+    problems.finish(path)?;
+    Ok((pictures, labels))
+}
+
+/// A first row is a header when two of its cells or more are no numbers: a label alone may be a word.
+fn header(record: &csv::ByteRecord) -> bool {
+    let words = record.iter().filter(|cell| number(cell).is_none());
+    words.take(2).count() == 2
+}
+
+fn arrange(
+    path: &Path,
+    first: &csv::ByteRecord,
+    is_header: bool,
+    options: &PictureOptions,
+) -> Result<Layout, TrainError> {
+    let cells = first.len();
+    let label = if is_header {
+        first
+            .iter()
+            .position(|cell| cell.eq_ignore_ascii_case(options.label_column.as_bytes()))
+    } else {
+        match options.columns {
+            Some(PixelColumns::LabelFirst) => Some(0),
+            Some(PixelColumns::LabelLast) => cells.checked_sub(1),
+            Some(PixelColumns::Unlabelled) => None,
+            None => (side(cells).is_none()).then(|| cells.saturating_sub(1)),
+        }
+    };
+    let pixels = cells - usize::from(label.is_some());
+    let Some(side) = side(pixels).filter(|_| pixels > 0) else {
+        return Err(TrainError::Picture {
+            path: path.to_path_buf(),
+            message: format!(
+                "expected rows of a square number of pixels with or without a label, found {cells} cells; of colour images \
+                 keep the files, in a folder per class"
+            ),
+        });
+    };
+    Ok(Layout { label, side, cells })
+}
+
+fn side(pixels: usize) -> Option<usize> {
+    let side = pixels.isqrt();
+    (side * side == pixels).then_some(side)
+}
+
+fn row(record: &csv::ByteRecord, layout: &Layout) -> Result<(Pixels, Option<String>), RowFault> {
+    if record.len() < layout.cells {
+        return Err(RowFault::TooFewCells {
+            expected: layout.cells,
+            found: record.len(),
+            columns: "pixels".into(),
+        });
+    }
+    if record.len() > layout.cells {
+        return Err(RowFault::TooManyCells {
+            expected: layout.cells,
+            found: record.len(),
+        });
+    }
+    let mut values = Vec::with_capacity(layout.cells);
+    for (at, cell) in record
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| Some(*at) != layout.label)
+    {
+        values.push(number(cell).ok_or_else(|| RowFault::WrongCell {
+            column: (at + 1).to_string(),
+            expected: "a whole number from 0 to 255",
+            found: format!("`{}`", shorten(&String::from_utf8_lossy(cell))),
+        })?);
+    }
+    let label = layout
+        .label
+        .map(|at| String::from_utf8_lossy(&record[at]).trim().to_owned());
+    if label.as_ref().is_some_and(String::is_empty) {
+        return Err(RowFault::EmptyCell {
+            column: "label".into(),
+            expected: "a label",
+        });
+    }
+    let pixels = Pixels {
+        width: layout.side,
+        height: layout.side,
+        channels: 1,
+        values,
+    };
+    Ok((pixels, label))
+}
+
+/// A byte; also written as a float, as numpy does (`13.0`).
+fn number(cell: &[u8]) -> Option<u8> {
+    let text = std::str::from_utf8(cell).ok()?.trim();
+    let whole = text.split_once('.').map_or(Some(text), |(whole, rest)| {
+        rest.bytes().all(|digit| digit == b'0').then_some(whole)
+    })?;
+    whole.parse().ok()
+}

@@ -1,0 +1,146 @@
+//! Where images come from: a folder, a table of pixels or an idx file, and what they are labelled.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+
+use super::pixel_table::PixelColumns;
+use super::{Picture, folder, idx, pixel_table};
+use crate::TrainError;
+use crate::data::{LabelSet, Target};
+
+/// The largest unpacked file of pixels: more is taken for a broken or hostile archive.
+const MAX_BYTES: u64 = 4 << 30;
+
+/// How a source of images is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PictureOptions {
+    /// What the columns of a table of pixels without a header are; `None` finds out.
+    pub columns: Option<PixelColumns>,
+    /// The column of a table with a header that holds the label.
+    pub label_column: String,
+    /// Whether images without labels are an error.
+    pub labelled: bool,
+}
+
+impl Default for PictureOptions {
+    fn default() -> Self {
+        Self {
+            columns: None,
+            label_column: "label".to_owned(),
+            labelled: true,
+        }
+    }
+}
+
+/// Images with their labels.
+#[derive(Debug, Clone)]
+pub struct Pictures {
+    /// The folder or file they were read from, for messages.
+    pub path: PathBuf,
+    /// The images.
+    pub pictures: Vec<Picture>,
+    /// The label of each; empty when they have none.
+    pub labels: Vec<String>,
+}
+
+impl Pictures {
+    /// The labels that occur, in the order of [`LabelSet::fit`].
+    ///
+    /// # Errors
+    /// When there are none.
+    pub fn label_set(&self) -> Result<LabelSet, TrainError> {
+        self.need_labels()?;
+        Ok(LabelSet::of(self.labels.iter().cloned()))
+    }
+
+    /// Every label as a class of `labels`.
+    ///
+    /// # Errors
+    /// When there are none, or one is unknown.
+    pub fn targets(&self, labels: &LabelSet) -> Result<Vec<Target>, TrainError> {
+        self.need_labels()?;
+        let class = |label: &String| {
+            labels
+                .id(label)
+                .map(Target::Class)
+                .ok_or_else(|| TrainError::UnknownClass {
+                    path: self.path.clone(),
+                    label: label.clone(),
+                    known: labels.names().map(str::to_owned).collect(),
+                })
+        };
+        self.labels.iter().map(class).collect()
+    }
+
+    fn need_labels(&self) -> Result<(), TrainError> {
+        if self.labels.is_empty() {
+            return Err(TrainError::NoLabels {
+                path: self.path.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Keeps the first `limit`.
+    pub fn truncate(&mut self, limit: usize) {
+        self.pictures.truncate(limit);
+        self.labels.truncate(limit);
+    }
+}
+
+/// Reads a folder with a subfolder per class, a table of pixels (`.csv`) or an idx file (`...-images-idx3-ubyte` beside
+/// `...-labels-idx1-ubyte`), the files as they are or packed (`.gz`).
+///
+/// # Errors
+/// [`TrainError`] with the place: unreadable and broken files, no images, images without labels where labels are needed.
+pub fn read_pictures(path: &Path, options: &PictureOptions) -> Result<Pictures, TrainError> {
+    let (pictures, labels) = if path.is_dir() {
+        folder::read(path, options.labelled)?
+    } else if idx::is_idx(path) {
+        idx::read(path, options.labelled)?
+    } else {
+        pixel_table::read(path, &unpacked(path)?, options)?
+    };
+    if pictures.is_empty() {
+        return Err(TrainError::Empty {
+            path: path.to_path_buf(),
+        });
+    }
+    let read = Pictures {
+        path: path.to_path_buf(),
+        pictures,
+        labels,
+    };
+    if options.labelled {
+        read.need_labels()?;
+    }
+    Ok(read)
+}
+
+/// The bytes of a file, unpacked when its name ends in `.gz`.
+pub(super) fn unpacked(path: &Path) -> Result<Vec<u8>, TrainError> {
+    let failed = |source| TrainError::Read {
+        path: path.to_path_buf(),
+        source,
+    };
+    let file = std::fs::File::open(path).map_err(failed)?;
+    let mut bytes = Vec::new();
+    let packed = path
+        .extension()
+        .is_some_and(|end| end.eq_ignore_ascii_case("gz"));
+    let source: Box<dyn Read> = if packed {
+        Box::new(MultiGzDecoder::new(file))
+    } else {
+        Box::new(file)
+    };
+    let read = source.take(MAX_BYTES + 1).read_to_end(&mut bytes);
+    if read.map_err(failed)? as u64 > MAX_BYTES {
+        return Err(TrainError::Picture {
+            path: path.to_path_buf(),
+            message: format!("unpacks to more than {MAX_BYTES} bytes"),
+        });
+    }
+    Ok(bytes)
+}

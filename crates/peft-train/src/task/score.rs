@@ -1,0 +1,123 @@
+//! What logits are worth: the loss to train by, and the scores to judge by.
+
+use burn::nn::loss::{CrossEntropyLossConfig, MseLoss, Reduction};
+use burn::tensor::{Int, Tensor, TensorData};
+use indexmap::IndexMap;
+
+use super::Scores;
+use crate::data::Target;
+use crate::metric::Metric;
+
+/// What the logits mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Objective {
+    /// So many classes: cross entropy.
+    Classes(usize),
+    /// One value: mean squared error.
+    Value,
+}
+
+impl Objective {
+    /// How many logits it takes.
+    #[must_use]
+    pub fn outputs(self) -> usize {
+        match self {
+            Self::Classes(classes) => classes,
+            Self::Value => 1,
+        }
+    }
+}
+
+/// Mean loss of logits `[rows, labels]`, shape `[1]`.
+pub(super) fn loss(logits: Tensor<2>, targets: &[Target], objective: Objective) -> Tensor<1> {
+    let device = logits.device();
+    let rows = targets.len();
+    match objective {
+        Objective::Classes(_) => {
+            let classes: Vec<i32> = targets
+                .iter()
+                .map(|target| match target {
+                    Target::Class(class) => *class as i32,
+                    _ => 0,
+                })
+                .collect();
+            let classes = Tensor::<1, Int>::from_data(TensorData::new(classes, [rows]), &device);
+            CrossEntropyLossConfig::new()
+                .init(&device)
+                .forward(logits, classes)
+        }
+        Objective::Value => {
+            let values: Vec<f32> = targets
+                .iter()
+                .map(|target| value_of(target) as f32)
+                .collect();
+            let values = Tensor::<2>::from_data(TensorData::new(values, [rows, 1]), &device);
+            MseLoss::new().forward(logits, values, Reduction::Mean)
+        }
+    }
+}
+
+fn value_of(target: &Target) -> f64 {
+    match target {
+        Target::Value(value) => *value,
+        _ => 0.0,
+    }
+}
+
+/// Loss and metrics of logits whose targets are known.
+#[must_use]
+pub fn score_logits(
+    logits: &[Vec<f32>],
+    targets: &[Target],
+    objective: Objective,
+    metrics: &[Metric],
+) -> Scores {
+    let losses = logits
+        .iter()
+        .zip(targets)
+        .map(|(row, target)| match (objective, target) {
+            (Objective::Classes(_), Target::Class(class)) => negative_log_likelihood(row, *class),
+            (_, target) => (f64::from(row[0]) - value_of(target)).powi(2),
+        });
+    let loss = losses.sum::<f64>() / logits.len().max(1) as f64;
+    let value = |metric: &Metric| match objective {
+        Objective::Classes(_) => {
+            let predicted: Vec<usize> = logits.iter().map(|row| argmax(row)).collect();
+            let truth: Vec<usize> = targets
+                .iter()
+                .map(|target| match target {
+                    Target::Class(class) => *class,
+                    _ => usize::MAX,
+                })
+                .collect();
+            metric.of_classes(&predicted, &truth)
+        }
+        Objective::Value => {
+            let predicted: Vec<f64> = logits.iter().map(|row| f64::from(row[0])).collect();
+            let truth: Vec<f64> = targets.iter().map(value_of).collect();
+            metric.of_values(&predicted, &truth)
+        }
+    };
+    let metrics: IndexMap<String, f64> = metrics
+        .iter()
+        .filter_map(|metric| Some((metric.name().to_owned(), value(metric)?)))
+        .collect();
+    Scores { loss, metrics }
+}
+
+fn negative_log_likelihood(logits: &[f32], class: usize) -> f64 {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = logits.iter().map(|l| f64::from(l - largest).exp()).sum();
+    sum.ln() - f64::from(logits[class] - largest)
+}
+
+/// Index of the largest logit; the first of equals.
+fn argmax(logits: &[f32]) -> usize {
+    let mut best = 0;
+    for (index, logit) in logits.iter().enumerate() {
+        if *logit > logits[best] {
+            best = index;
+        }
+    }
+    best
+}
