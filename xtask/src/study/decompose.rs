@@ -7,6 +7,7 @@ const LORA_RATES: &[f64] = &[1e-3, 2e-3, 4e-3, 8e-3];
 
 pub(super) const STUDY: Study = Study {
     name: "decompose",
+    prepare: |_, arguments, _| Ok(arguments.clone()),
     contenders: &[
         Contender {
             name: "head only",
@@ -48,6 +49,7 @@ pub(super) const STUDY: Study = Study {
     data: &[
         DataSet {
             name: "SST-2",
+            task: "seq-cls",
             train: "sst2/train.tsv",
             dev: "sst2/dev.tsv",
             columns: "text,label",
@@ -56,6 +58,7 @@ pub(super) const STUDY: Study = Study {
         },
         DataSet {
             name: "CoLA",
+            task: "seq-cls",
             train: "cola/in_domain_train.tsv",
             dev: "cola/in_domain_dev.tsv",
             columns: "_,label,_,text",

@@ -4,6 +4,7 @@ mod decompose;
 mod outcome;
 mod run;
 mod table;
+mod vision;
 
 use std::path::{Path, PathBuf};
 
@@ -14,17 +15,19 @@ use clap::{Args, ValueEnum};
 enum Name {
     /// Head only, LoRA, DoRA, BoRA, SVFit and full fine-tuning on SST-2 and CoLA.
     Decompose,
+    /// Every method on a tiny vision transformer.
+    Vision,
 }
 
 /// Arguments of `cargo xtask study`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Arguments {
     /// Which comparison.
     name: Name,
-    /// Folder of the base model in the Hugging Face layout.
-    #[arg(long)]
+    /// Folder of the base model in the Hugging Face layout; `vision` trains its own.
+    #[arg(long, default_value = "")]
     model: PathBuf,
-    /// Folder with the data sets `sst2` and `cola`.
+    /// Folder with the data sets `sst2` and `cola`, or `sklearn`.
     #[arg(long)]
     data: PathBuf,
     /// Where runs and tables go; runs that are finished there are not repeated.
@@ -45,6 +48,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     let study = match arguments.name {
         Name::Decompose => decompose::STUDY,
+        Name::Vision => vision::STUDY,
     };
     study.run(root, arguments)
 }

@@ -26,6 +26,8 @@ pub(super) struct Contender {
 #[derive(Debug)]
 pub(super) struct DataSet {
     pub(super) name: &'static str,
+    /// What the program calls the task.
+    pub(super) task: &'static str,
     pub(super) train: &'static str,
     pub(super) dev: &'static str,
     pub(super) columns: &'static str,
@@ -39,6 +41,8 @@ pub(super) struct DataSet {
 #[derive(Debug)]
 pub(super) struct Study {
     pub(super) name: &'static str,
+    /// Makes model and data below the folder of the study, and gives the arguments with their places.
+    pub(super) prepare: fn(&Path, &Arguments, &Path) -> anyhow::Result<Arguments>,
     pub(super) contenders: &'static [Contender],
     pub(super) data: &'static [DataSet],
 }
@@ -77,11 +81,12 @@ impl Study {
         Step::new("cargo build --bin peft").run(root)?;
         let out = root.join(&arguments.out).join(self.name);
         std::fs::create_dir_all(&out)?;
+        let arguments = &(self.prepare)(root, arguments, &out)?;
         let mut tables = String::new();
         for data in self.data {
             let mut rows = Vec::new();
             for contender in self.contenders {
-                rows.push(self.measure(root, arguments, &out, data, contender)?);
+                rows.push(measure(root, arguments, &out, data, contender)?);
                 let so_far = table(data, data.rounds * arguments.steps, &rows);
                 std::fs::write(out.join(format!("{}.md", data.name)), &so_far)?;
             }
@@ -91,56 +96,55 @@ impl Study {
         println!("{tables}");
         Ok(())
     }
+}
 
-    /// Trains with every seed on all of the training data, at the rate that proved best on a part of it.
-    fn measure(
-        &self,
-        root: &Path,
-        arguments: &Arguments,
-        out: &Path,
-        data: &DataSet,
-        contender: &Contender,
-    ) -> anyhow::Result<Row> {
-        let out = out.join(data.name);
-        let folder = out.join(contender.method);
-        let [part, held_out] = split(&arguments.data.join(data.train), &out)?;
-        let steps = data.rounds * arguments.steps;
-        let rate = choose(contender.rates, |rate, seed| {
+/// Trains with every seed on all of the training data, at the rate that proved best on a part of it.
+fn measure(
+    root: &Path,
+    arguments: &Arguments,
+    out: &Path,
+    data: &DataSet,
+    contender: &Contender,
+) -> anyhow::Result<Row> {
+    let out = out.join(data.name);
+    let folder = out.join(contender.method);
+    let [part, held_out] = split(&arguments.data.join(data.train), &out)?;
+    let steps = data.rounds * arguments.steps;
+    let rate = choose(contender.rates, |rate, seed| {
+        let run = Run {
+            folder: &folder,
+            kind: "choose",
+            train: &part,
+            valid: &held_out,
+            rate,
+            seed,
+            steps: steps / 2,
+        };
+        train(root, arguments, data, contender, &run)
+    })?;
+    let (train_file, dev) = (
+        arguments.data.join(data.train),
+        arguments.data.join(data.dev),
+    );
+    let outcomes = (0..arguments.seeds)
+        .map(|seed| {
             let run = Run {
                 folder: &folder,
-                kind: "choose",
-                train: &part,
-                valid: &held_out,
+                kind: "seed",
+                train: &train_file,
+                valid: &dev,
                 rate,
                 seed,
-                steps: steps / 2,
+                steps,
             };
             train(root, arguments, data, contender, &run)
-        })?;
-        let (train_file, dev) = (
-            arguments.data.join(data.train),
-            arguments.data.join(data.dev),
-        );
-        let outcomes = (0..arguments.seeds)
-            .map(|seed| {
-                let run = Run {
-                    folder: &folder,
-                    kind: "seed",
-                    train: &train_file,
-                    valid: &dev,
-                    rate,
-                    seed,
-                    steps,
-                };
-                train(root, arguments, data, contender, &run)
-            })
-            .collect::<anyhow::Result<Vec<_>>>()?;
-        Ok(Row {
-            name: contender.name,
-            rate,
-            outcomes,
         })
-    }
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    Ok(Row {
+        name: contender.name,
+        rate,
+        outcomes,
+    })
 }
 
 /// Every fifth line of the training data is held out to choose the learning rate by.
@@ -148,7 +152,8 @@ fn split(file: &Path, folder: &Path) -> anyhow::Result<[PathBuf; 2]> {
     std::fs::create_dir_all(folder)?;
     let text =
         std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let places = [folder.join("part.tsv"), folder.join("held-out.tsv")];
+    let kind = file.extension().unwrap_or_default();
+    let places = ["part", "held-out"].map(|name| folder.join(name).with_extension(kind));
     for (held_out, place) in places.iter().enumerate() {
         let lines: String = text
             .lines()
@@ -183,6 +188,8 @@ fn command(arguments: &Arguments, data: &DataSet, contender: &Contender, run: &R
     let mut words: Vec<String> = [
         "train",
         "--overwrite",
+        "--task",
+        data.task,
         "--model",
         &path(&arguments.model),
         "--train",

@@ -40,7 +40,7 @@ fn mean_and_half_width(values: &[f64]) -> (f64, Option<f64>) {
 /// The table of one data set.
 pub(super) fn table(data: &DataSet, steps: usize, rows: &[Row]) -> String {
     let mut text = format!(
-        "### {}: {} after {steps} steps of 32\n\n| method | {} | each seed | rate | trained | seconds | peak memory |\n|---|---|---|---|---|---|---|\n",
+        "### {}: {} after {steps} steps of 32\n\n| method | {} | each seed | loss | rate | trained | seconds | peak memory |\n|---|---|---|---|---|---|---|---|\n",
         data.name, data.metric, data.metric
     );
     for row in rows {
@@ -49,6 +49,7 @@ pub(super) fn table(data: &DataSet, steps: usize, rows: &[Row]) -> String {
         let interval = half.map_or(String::new(), |half| format!(" ± {half:.4}"));
         let seeds: Vec<String> = values.iter().map(|value| format!("{value:.4}")).collect();
         let seconds: Vec<f64> = row.outcomes.iter().map(|run| run.seconds).collect();
+        let losses: Vec<f64> = row.outcomes.iter().map(|run| run.loss).collect();
         let memory = row
             .outcomes
             .iter()
@@ -58,9 +59,10 @@ pub(super) fn table(data: &DataSet, steps: usize, rows: &[Row]) -> String {
         let trained = row.outcomes.first().map_or(0, |run| run.trainable);
         let _ = writeln!(
             text,
-            "| {} | {mean:.4}{interval} | {} | {:e} | {trained} | {:.0} | {memory} MiB |",
+            "| {} | {mean:.4}{interval} | {} | {:.4} | {:e} | {trained} | {:.0} | {memory} MiB |",
             row.name,
             seeds.join(", "),
+            mean_and_half_width(&losses).0,
             row.rate,
             mean_and_half_width(&seconds).0,
         );
@@ -92,6 +94,7 @@ mod tests {
         };
         let data = DataSet {
             name: "D",
+            task: "",
             train: "",
             dev: "",
             columns: "",
@@ -104,7 +107,13 @@ mod tests {
             outcomes: vec![outcome(0.5), outcome(0.75)],
         };
         let text = table(&data, 10, &[row]);
-        for part in ["0.6250 ± ", "0.5000, 0.7500", "2e-3", "| 42 |", "7 MiB"] {
+        for part in [
+            "0.6250 ± ",
+            "0.5000, 0.7500 | 0.5000 |",
+            "2e-3",
+            "| 42 |",
+            "7 MiB",
+        ] {
             assert!(text.contains(part), "`{part}` in {text}");
         }
     }
