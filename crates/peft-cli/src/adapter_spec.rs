@@ -57,7 +57,7 @@ fn targets(config: &RunConfig) -> Result<Target> {
         Some(Names::List(names)) => Ok(Target::List(names.clone())),
         Some(Names::Text(text)) => Ok(Target::from_text(text)),
         None => {
-            let model = ModelConfig::read(&config.model)?;
+            let model = ModelConfig::read(config.model_dir())?;
             let names = default_targets(model.model_type()).with_context(|| {
                 format!(
                     "no default targets for `{}`; give --targets, for example all-linear or query,value",

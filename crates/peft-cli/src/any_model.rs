@@ -6,9 +6,12 @@ use anyhow::Result;
 use burn::module::Module;
 use burn::tensor::Device;
 use peft_core::{Adaptable, AdaptedLinear};
-use peft_models::{CausalLm, ImageClassifier, Loaded, ModelConfig, ModelKind, SequenceClassifier};
+use peft_models::{
+    CausalLm, DecoderClassifier, ImageClassifier, Loaded, ModelConfig, ModelKind,
+    SequenceClassifier,
+};
 
-use crate::open;
+use crate::open::{self, OpenClassifier};
 
 /// A classifier of texts or images, or a language model.
 #[derive(Module, Debug)]
@@ -21,6 +24,8 @@ pub enum AnyModel {
     Classifier(SequenceClassifier),
     /// A decoder.
     Causal(CausalLm),
+    /// A decoder with a classification head.
+    DecoderTexts(DecoderClassifier),
     /// A vision transformer with a classification head.
     Images(ImageClassifier),
 }
@@ -30,6 +35,7 @@ impl Adaptable for AnyModel {
         match self {
             Self::Classifier(model) => model.visit_linears(visit),
             Self::Causal(model) => model.visit_linears(visit),
+            Self::DecoderTexts(model) => model.visit_linears(visit),
             Self::Images(model) => model.visit_linears(visit),
         }
     }
@@ -38,6 +44,7 @@ impl Adaptable for AnyModel {
         match self {
             Self::Classifier(model) => model.visit_linears_mut(visit),
             Self::Causal(model) => model.visit_linears_mut(visit),
+            Self::DecoderTexts(model) => model.visit_linears_mut(visit),
             Self::Images(model) => model.visit_linears_mut(visit),
         }
     }
@@ -46,6 +53,7 @@ impl Adaptable for AnyModel {
         match self {
             Self::Classifier(model) => model.output_heads(),
             Self::Causal(model) => model.output_heads(),
+            Self::DecoderTexts(model) => model.output_heads(),
             Self::Images(model) => model.output_heads(),
         }
     }
@@ -60,7 +68,8 @@ pub struct Opened {
     pub head_modules: Vec<String>,
 }
 
-/// Loads the kind of model that the folder's configuration says; a classifier gets `outputs` outputs, where that is given.
+/// Loads the kind of model that the folder's configuration says; a classifier gets `outputs` outputs, where that is given, and a decoder
+/// is a classifier then.
 ///
 /// # Errors
 /// When the folder is no model that can be read.
@@ -71,24 +80,46 @@ pub fn open(
     seed: u64,
     device: &Device,
 ) -> Result<Opened> {
-    Ok(match ModelKind::of(&ModelConfig::read(model)?) {
-        ModelKind::Causal => Opened {
+    let open = Opening {
+        model,
+        outputs,
+        dropout,
+        seed,
+        device,
+    };
+    match ModelKind::of(&ModelConfig::read(model)?) {
+        ModelKind::Causal if outputs.is_none() => Ok(Opened {
             loaded: open::causal(model, dropout, device)?.map(AnyModel::Causal),
             head_modules: vec![],
-        },
-        ModelKind::Images => {
-            let loaded = open::images(model, outputs, dropout, seed, device)?;
-            Opened {
-                head_modules: loaded.head_modules(),
-                loaded: loaded.map(AnyModel::Images),
-            }
-        }
-        ModelKind::Texts => {
-            let loaded = open::classifier(model, outputs, dropout, seed, device)?;
-            Opened {
-                head_modules: loaded.head_modules(),
-                loaded: loaded.map(AnyModel::Classifier),
-            }
-        }
-    })
+        }),
+        ModelKind::Causal | ModelKind::DecoderTexts => open.classifier(AnyModel::DecoderTexts),
+        ModelKind::Images => open.classifier(AnyModel::Images),
+        ModelKind::Texts => open.classifier(AnyModel::Classifier),
+    }
+}
+
+/// How a classifier is opened.
+struct Opening<'a> {
+    model: &'a Path,
+    outputs: Option<usize>,
+    dropout: Option<f64>,
+    seed: u64,
+    device: &'a Device,
+}
+
+impl Opening<'_> {
+    fn classifier<M: OpenClassifier>(self, any: fn(M) -> AnyModel) -> Result<Opened> {
+        let Self {
+            model,
+            outputs,
+            dropout,
+            seed,
+            device,
+        } = self;
+        let loaded = open::classifier::<M>(model, outputs, dropout, seed, device)?;
+        Ok(Opened {
+            head_modules: M::head_modules(&loaded),
+            loaded: loaded.map(any),
+        })
+    }
 }

@@ -9,6 +9,7 @@ use crate::commands::{
     convert, diff, eval, generate, init, inspect, merge, plot, predict, quickstart, targets, train,
     validate,
 };
+use crate::hub;
 
 /// Fine-tunes, inspects and merges adapters, without Python.
 #[derive(Debug, Parser)]
@@ -62,15 +63,43 @@ pub enum Verb {
 /// A model with an optional adapter, and where to compute.
 #[derive(Debug, Args)]
 pub struct ModelArgs {
-    /// Folder of the base model in the Hugging Face layout.
+    /// Folder of the base model in the Hugging Face layout, or a repository of the hub: OWNER/NAME[@REVISION].
     #[arg(long)]
     pub model: PathBuf,
-    /// Adapter folder, or NAME=FOLDER; once per adapter.
+    /// Adapter folder (or repository), or NAME=FOLDER; once per adapter.
     #[arg(long)]
     pub adapter: Vec<AdapterArg>,
     /// auto, flex, ndarray, wgpu, vulkan, metal or cuda (cuda:1 for the second).
     #[arg(long, default_value = "auto")]
     pub device: String,
+}
+
+impl ModelArgs {
+    /// Every path that may be a repository.
+    fn folders(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let adapters = self.adapter.iter_mut().map(|adapter| &mut adapter.dir);
+        std::iter::once(&mut self.model).chain(adapters)
+    }
+}
+
+impl Verb {
+    /// Fetches what is named by a repository of the hub instead of a folder; a run does so for its own settings.
+    ///
+    /// # Errors
+    /// When a repository cannot be had.
+    pub fn fetch(&mut self) -> anyhow::Result<()> {
+        match self {
+            Self::Eval(args) => hub::resolve(args.model.folders()),
+            Self::Predict(args) => hub::resolve(args.model.folders()),
+            Self::Generate(args) => hub::resolve(args.model.folders()),
+            Self::Merge(args) => hub::resolve([&mut args.model, &mut args.adapter]),
+            Self::Convert(args) => hub::resolve([&mut args.model, &mut args.adapter]),
+            Self::Inspect(args) => hub::resolve(args.model.iter_mut().chain([&mut args.adapter])),
+            Self::Validate(args) => hub::resolve(args.model.iter_mut().chain(&mut args.adapters)),
+            Self::Diff(args) => hub::resolve([&mut args.a, &mut args.b]),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// A data file and how it is read.

@@ -1,9 +1,9 @@
 //! Data files of a run to a task that can be trained.
 
+use std::marker::PhantomData;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use peft_models::SequenceClassifier;
 use peft_models::hf::ModelConfig;
 use peft_train::data::{
     Example, LabelSet, ReadOptions, Roles, Table, Targets, TextTokenizer, TokenizeOptions,
@@ -60,7 +60,7 @@ pub trait Input {
 ///
 /// # Errors
 /// Everything that is wrong with a file, with the place.
-pub fn prepare(config: &RunConfig) -> Result<PreparedData<SequenceClassifier>> {
+pub fn prepare<M: Classifier<Set = TextSet>>(config: &RunConfig) -> Result<PreparedData<M>> {
     let mut table = table(&config.data, &config.data.train)?;
     let labels = match config.task {
         TaskKind::SeqCls => Some(LabelSet::fit(&table, &config.data.roles)?),
@@ -69,7 +69,7 @@ pub fn prepare(config: &RunConfig) -> Result<PreparedData<SequenceClassifier>> {
     if let Some(limit) = config.data.limit {
         table.rows.truncate(limit);
     }
-    let tokenizer = tokenizer(&config.model, config.data.max_length)?;
+    let tokenizer = tokenizer(config.model_dir(), config.data.max_length)?;
     let targets = targets(labels.as_ref());
     let (train, mut truncated) =
         text_set(&tokenizer, &examples(&table, &config.data.roles, targets)?)?;
@@ -128,17 +128,18 @@ pub fn table_with(
     Ok(read_table(path, &options)?)
 }
 
-/// A table of texts and the tokenizer of the model that is to answer it.
+/// A table of texts and the tokenizer of the model that is to answer it, an `M`.
 #[derive(Debug)]
-pub struct TextInput {
+pub struct TextInput<M> {
     /// Every row of the file; labels are fitted on all of them.
     table: Table,
     roles: Roles,
     limit: Option<usize>,
     tokenizer: TextTokenizer,
+    model: PhantomData<M>,
 }
 
-impl TextInput {
+impl<M> TextInput<M> {
     /// Reads the data file with the tokenizer of the model folder `model`.
     ///
     /// # Errors
@@ -153,6 +154,7 @@ impl TextInput {
             roles: config.roles.clone(),
             limit: config.limit,
             tokenizer: tokenizer(model, config.max_length)?,
+            model: PhantomData,
         })
     }
 
@@ -175,8 +177,8 @@ impl TextInput {
     }
 }
 
-impl Input for TextInput {
-    type Model = SequenceClassifier;
+impl<M: Classifier<Set = TextSet>> Input for TextInput<M> {
+    type Model = M;
 
     fn labels(&self) -> Result<LabelSet> {
         Ok(LabelSet::fit(&self.table, &self.roles)?)

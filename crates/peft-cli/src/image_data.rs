@@ -91,7 +91,7 @@ impl Input for ImageInput {
 /// # Errors
 /// Everything that is wrong with a file, with the place.
 pub fn prepare(config: &RunConfig) -> Result<PreparedData<ImageClassifier>> {
-    let read = |path: &Path| ImageInput::read(&config.data, path, &config.model, true);
+    let read = |path: &Path| ImageInput::read(&config.data, path, config.model_dir(), true);
     let train = read(&config.data.train)?;
     let labels = train.labels()?;
     if labels.len() < 2 {

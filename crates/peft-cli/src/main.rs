@@ -20,6 +20,7 @@ mod causal_data;
 mod commands;
 mod data;
 mod device;
+mod hub;
 mod image_data;
 mod memory;
 mod open;
@@ -44,8 +45,8 @@ pub struct Usage(pub String);
 
 fn main() -> ExitCode {
     end_quietly_on_a_closed_pipe();
-    let cli = Cli::parse();
-    match run(&cli) {
+    let mut cli = Cli::parse();
+    match cli.verb.fetch().and_then(|()| run(&cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");

@@ -1,5 +1,6 @@
 //! Opening a model for use, with or without an adapter.
 
+mod classifiers;
 mod labels;
 mod language;
 
@@ -8,10 +9,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
 use peft_core::{Adaptable, AttachReport, ParamNames, PeftError, folder, select_adapters};
-use peft_models::{
-    ImageClassifier, Loaded, ModelConfig, SequenceClassifier, load_classifier_with,
-    load_image_classifier_with,
-};
+use peft_models::{Loaded, ModelConfig};
 use peft_train::data::LabelSet;
 use peft_train::task::Classifier;
 
@@ -19,8 +17,9 @@ use crate::adapter_arg::{AdapterArg, BASE, WeightArg};
 use crate::registry::METHODS;
 use crate::run::LABELS_FILE;
 
+pub use classifiers::OpenClassifier;
 use labels::named_labels;
-pub use labels::{labels_in_adapter, labels_in_folder, read_labels};
+pub use labels::{is_decoder, labels_in_adapter, labels_in_folder, read_labels};
 pub use language::{OpenedCausal, answering_causal, causal};
 
 /// Fields of config.json that hold dropout probabilities of the base model.
@@ -40,34 +39,15 @@ const DROPOUTS: &[&str] = &[
 ///
 /// # Errors
 /// When the folder is no model that can be read.
-pub fn classifier(
+pub fn classifier<M: OpenClassifier>(
     model: &Path,
     num_labels: Option<usize>,
     dropout: Option<f64>,
     seed: u64,
     device: &Device,
-) -> Result<Loaded<SequenceClassifier>> {
+) -> Result<Loaded<M>> {
     let config = configuration(model, dropout)?;
-    Ok(load_classifier_with(
-        config, model, num_labels, seed, device,
-    )?)
-}
-
-/// Loads a model of images; arguments as for [`classifier`].
-///
-/// # Errors
-/// When the folder is no model that can be read.
-pub fn images(
-    model: &Path,
-    num_labels: Option<usize>,
-    dropout: Option<f64>,
-    seed: u64,
-    device: &Device,
-) -> Result<Loaded<ImageClassifier>> {
-    let config = configuration(model, dropout)?;
-    Ok(load_image_classifier_with(
-        config, model, num_labels, seed, device,
-    )?)
+    Ok(M::load(config, model, num_labels, seed, device)?)
 }
 
 fn configuration(model: &Path, dropout: Option<f64>) -> Result<ModelConfig> {
@@ -104,49 +84,19 @@ pub struct Answering<M> {
     labels: Option<LabelSet>,
 }
 
-/// Opens a classifier of texts with any number of adapter folders for evaluation.
+/// Opens a classifier with any number of adapter folders for evaluation.
 ///
 /// # Errors
 /// When a folder does not load, or they do not fit each other.
-pub fn answering(
+pub fn answering<M: OpenClassifier>(
     model: &Path,
     adapters: &[AdapterArg],
     device: &Device,
-) -> Result<Answering<SequenceClassifier>> {
-    let outputs = outputs(model, adapters)?;
-    with_adapters(
-        model,
-        classifier(model, outputs, None, 0, device)?,
-        adapters,
-    )
-}
-
-/// Opens a model of images with any number of adapter folders for evaluation.
-///
-/// # Errors
-/// As [`answering`].
-pub fn answering_images(
-    model: &Path,
-    adapters: &[AdapterArg],
-    device: &Device,
-) -> Result<Answering<ImageClassifier>> {
-    let outputs = outputs(model, adapters)?;
-    with_adapters(model, images(model, outputs, None, 0, device)?, adapters)
-}
-
-/// How many outputs the head of the first adapter has.
-fn outputs(model: &Path, adapters: &[AdapterArg]) -> Result<Option<usize>> {
-    let first = adapters
-        .first()
-        .map(|adapter| labels_in_adapter(model, &adapter.dir));
-    Ok(first.transpose()?.flatten())
-}
-
-fn with_adapters<M: Classifier>(
-    model: &Path,
-    mut loaded: Loaded<M>,
-    adapters: &[AdapterArg],
 ) -> Result<Answering<M>> {
+    let first = adapters.first();
+    let outputs = first.map(|adapter| labels_in_adapter(model, &adapter.dir));
+    let outputs = outputs.transpose()?.flatten();
+    let mut loaded = classifier::<M>(model, outputs, None, 0, device)?;
     if adapters.is_empty() && !loaded.fresh.is_empty() {
         bail!(
             "{} has no trained head ({} missing) and no --adapter brings one",

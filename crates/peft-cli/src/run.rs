@@ -15,15 +15,15 @@ use peft_core::{
     Adaptable, ParamNames, ParameterCount, attach, count, mark_trainable, saved_modules, values,
 };
 use peft_models::hf::save_model;
-use peft_models::{Loaded, ModelConfig};
+use peft_models::{DecoderClassifier, Loaded, ModelConfig, SequenceClassifier};
 use peft_train::task::Task;
 use peft_train::{Callback, TrainReport, Trained, TrainedAdapter, TrainedWeights, Trainer};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::adapter_spec;
-use crate::out_folder;
 use crate::run_config::{RunConfig, TaskKind};
+use crate::{open, out_folder};
 
 pub use classification::train_texts;
 
@@ -81,7 +81,13 @@ pub fn train(
     callbacks: Vec<Box<dyn Callback + '_>>,
 ) -> Result<RunResult> {
     match config.task {
-        TaskKind::SeqCls | TaskKind::Regression => Ok(train_texts(config, options, callbacks)?.0),
+        TaskKind::SeqCls | TaskKind::Regression => {
+            check_paths(config)?;
+            if open::is_decoder(config.model_dir())? {
+                return Ok(train_texts::<DecoderClassifier>(config, options, callbacks)?.0);
+            }
+            Ok(train_texts::<SequenceClassifier>(config, options, callbacks)?.0)
+        }
         TaskKind::ImageCls => classification::train_images(config, options, callbacks),
         TaskKind::CausalLm => Ok(causal::train_model(config, options, callbacks)?.0),
     }
@@ -244,7 +250,13 @@ fn write_full_model<M: Module>(
     let tensors = values::named_tensors(&model.valid(), &weights.names, |id| {
         weights.ids.contains(&id)
     });
-    save_model(&config.model, &config.out, model_config, &tensors, None)?;
+    save_model(
+        config.model_dir(),
+        &config.out,
+        model_config,
+        &tensors,
+        None,
+    )?;
     std::fs::remove_file(config.out.join(peft_train::WEIGHTS_FILE)).ok();
     Ok(())
 }

@@ -31,8 +31,11 @@ pub enum TaskKind {
 pub struct RunConfig {
     /// What the model is trained for.
     pub task: TaskKind,
-    /// Folder of the base model in the Hugging Face layout.
+    /// Folder of the base model in the Hugging Face layout, or a repository of the hub.
     pub model: PathBuf,
+    /// Where the files of the repository are, when `model` is one.
+    #[serde(skip)]
+    pub fetched: Option<PathBuf>,
     /// Run directory.
     pub out: PathBuf,
     /// Where to compute: `auto`, `flex`, `wgpu:0`, ...
@@ -54,6 +57,7 @@ impl Default for RunConfig {
         Self {
             task: TaskKind::SeqCls,
             model: PathBuf::new(),
+            fetched: None,
             out: PathBuf::new(),
             device: "auto".into(),
             metrics: vec![],
@@ -209,6 +213,11 @@ impl RunConfig {
         let config: Self = table.try_into().context("in the settings of the run")?;
         config.train.check()?;
         Ok(config)
+    }
+
+    /// Folder of the base model's files.
+    pub fn model_dir(&self) -> &Path {
+        self.fetched.as_ref().unwrap_or(&self.model)
     }
 
     /// Alpha where no pattern says otherwise.

@@ -27,7 +27,7 @@ fn main() -> Result<()> {
             let loaded = init_classifier(config, seed, &device)?;
             (export(&loaded.model, &loaded.names), loaded.config)
         }
-        ModelKind::Causal => {
+        ModelKind::Causal | ModelKind::DecoderTexts => {
             let loaded = init_causal_lm(config, seed, &device)?;
             (export(&loaded.model, &loaded.names), loaded.config)
         }

@@ -216,6 +216,14 @@ pub enum ModelError {
         /// The folder.
         dir: PathBuf,
     },
+    /// A repository of the hub cannot be had.
+    #[error("hub repository `{id}`: {message}")]
+    Hub {
+        /// Its name.
+        id: String,
+        /// What is wrong, and what to do.
+        message: String,
+    },
 }
 
 impl ModelError {

@@ -13,6 +13,7 @@ mod causal_batch;
 mod causal_lm;
 mod classifier;
 mod decoder;
+mod decoder_classifier;
 mod decoder_config;
 mod distilbert;
 mod encoder;
@@ -39,6 +40,9 @@ pub use classifier::{
     load_classifier_with, load_encoder,
 };
 pub use decoder::{Decoder, KvCache};
+pub use decoder_classifier::{
+    DecoderClassifier, decoder_classifier_sites, load_decoder_classifier,
+};
 pub use decoder_config::{Biases, DECODERS, DecoderBlockNames, DecoderConfig, DecoderFamily};
 pub use encoder::Encoder;
 pub use encoder_config::{

@@ -3,7 +3,7 @@
 use peft_core::{Site, SiteKind};
 
 use crate::causal_lm::CausalLm;
-use crate::decoder_config::DecoderFamily;
+use crate::decoder_config::{DecoderConfig, DecoderFamily};
 use crate::encoder_config::{EncoderConfig, Family};
 use crate::error::ModelError;
 use crate::hf::ModelConfig;
@@ -38,6 +38,17 @@ pub fn encoder_sites(config: &ModelConfig) -> Result<Vec<Site>, ModelError> {
 /// # Errors
 /// An unsupported family or a field that cannot be read.
 pub fn causal_lm_sites(config: &ModelConfig) -> Result<Vec<Site>, ModelError> {
+    let (mut sites, sizes) = decoder_sites(config)?;
+    if !sizes.tied {
+        sites.push(Site::new(CausalLm::HEAD, sizes.d_model, sizes.vocab_size));
+    }
+    Ok(sites)
+}
+
+/// Every site of a decoder below its head, and the sizes of the decoder.
+pub(crate) fn decoder_sites(
+    config: &ModelConfig,
+) -> Result<(Vec<Site>, DecoderConfig), ModelError> {
     let family = DecoderFamily::of(config)?;
     let sizes = (family.read)(config)?;
     let (d, d_ff, prefix) = (sizes.d_model, sizes.d_ff, family.prefix);
@@ -69,10 +80,7 @@ pub fn causal_lm_sites(config: &ModelConfig) -> Result<Vec<Site>, ModelError> {
         up.iter().for_each(|name| layer(name, d, d_ff));
         layer(down, d_ff, d);
     }
-    if !sizes.tied {
-        sites.push(Site::new(CausalLm::HEAD, d, sizes.vocab_size));
-    }
-    Ok(sites)
+    Ok((sites, sizes))
 }
 
 fn read(config: &ModelConfig) -> Result<(&'static Family, EncoderConfig), ModelError> {

@@ -205,14 +205,6 @@ impl Adaptable for ImageClassifier {
     }
 }
 
-impl Loaded<ImageClassifier> {
-    /// What belongs into `modules_to_save`: the head.
-    #[must_use]
-    pub fn head_modules(&self) -> Vec<String> {
-        vec![ImageClassifier::HEAD.to_owned()]
-    }
-}
-
 /// Every site of the image classifier that the configuration describes, in the order of the model.
 ///
 /// # Errors

@@ -211,7 +211,12 @@ fn tables_of_pixels_are_read_with_and_without_header_and_packed() {
     assert_eq!(read_pictures(&bare, &unlabelled).unwrap().pictures.len(), 1);
     let error = read_pictures(&bare, &options(None)).unwrap_err();
     assert!(error.to_string().contains("no labels"), "{error}");
+}
 
+#[test]
+fn rows_of_a_table_that_are_no_images_are_named_with_their_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = PictureOptions::default();
     for (text, wanted) in [
         (&b"1,2,3\n"[..], "square number"),
         (b"1,2,3,4,a\n1,2,3,300,a\n", "line 2: column `4`"),
@@ -220,13 +225,11 @@ fn tables_of_pixels_are_read_with_and_without_header_and_packed() {
         (b"", "no rows"),
     ] {
         let file = write(dir.path(), "bad.csv", text);
-        let error = read_pictures(&file, &options(None))
-            .unwrap_err()
-            .to_string();
+        let error = read_pictures(&file, &options).unwrap_err().to_string();
         assert!(error.contains(wanted), "{error}");
     }
     let broken = write(dir.path(), "broken.csv.gz", b"not packed");
-    let error = read_pictures(&broken, &options(None)).unwrap_err();
+    let error = read_pictures(&broken, &options).unwrap_err();
     assert!(error.to_string().contains("broken.csv.gz"), "{error}");
     assert!("rows".parse::<peft_train::data::PixelColumns>().is_err());
 }

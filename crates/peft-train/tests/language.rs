@@ -11,8 +11,8 @@ use burn::tensor::{Device, activation};
 use peft_core::Pass;
 use peft_models::{CausalBatch, CausalLm, ModelConfig, init_causal_lm};
 use peft_train::data::{
-    ReadOptions, RowOptions, TextTokenizer, TokenRow, TokenRows, TokenizeOptions, read_table,
-    table_rows, text_rows,
+    ChatTemplate, ReadOptions, RowOptions, TextTokenizer, TokenRow, TokenRows, TokenizeOptions,
+    read_table, table_rows, text_rows,
 };
 use peft_train::task::{CausalTask, Task, perplexity};
 use serde_json::json;
@@ -61,13 +61,21 @@ fn options(max_length: usize) -> RowOptions {
 }
 
 fn rows(lines: &[serde_json::Value], options: RowOptions) -> Result<TokenRows, String> {
+    rows_with(lines, options, None)
+}
+
+fn rows_with(
+    lines: &[serde_json::Value],
+    options: RowOptions,
+    chat: Option<&ChatTemplate>,
+) -> Result<TokenRows, String> {
     let folder = tempfile::tempdir().unwrap();
     let tokenizer = tokenizer(folder.path());
     let path = folder.path().join("data.jsonl");
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
     std::fs::write(&path, text).unwrap();
     let table = read_table(&path, &ReadOptions::default()).unwrap();
-    table_rows(&table, &tokenizer, None, options).map_err(|error| error.to_string())
+    table_rows(&table, &tokenizer, chat, options).map_err(|error| error.to_string())
 }
 
 /// Learnt tokens of each row.
@@ -243,4 +251,23 @@ fn conversations_need_a_template_and_messages() {
     let messages = json!([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]);
     let error = rows(&[json!({"messages": messages})], options(16)).unwrap_err();
     assert!(error.contains("chat_template.jinja"), "{error}");
+}
+
+#[test]
+fn conversations_that_the_template_refuses_are_all_named_with_their_line() {
+    let source = "{% if messages|length != 2 %}{{ raise_exception('two messages') }}{% endif %}a b";
+    let fields = serde_json::Map::new();
+    let chat = ChatTemplate::new("template".into(), source.into(), &fields);
+    let message = |role: &str| json!({"role": role, "content": "a"});
+    let one = json!({"messages": [message("user")]});
+    let two = json!({"messages": [message("user"), message("assistant")]});
+    let lines = [one.clone(), two, one];
+    let error = rows_with(&lines, options(16), Some(&chat)).unwrap_err();
+    for part in [
+        "line 1: the chat template refuses",
+        "line 3:",
+        "two messages",
+    ] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
 }

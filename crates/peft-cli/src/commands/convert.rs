@@ -32,10 +32,10 @@ pub enum FormatArg {
 #[derive(Debug, Args)]
 pub struct ConvertArgs {
     /// Adapter folder.
-    adapter: PathBuf,
+    pub adapter: PathBuf,
     /// Folder of the base model in the Hugging Face layout.
     #[arg(long)]
-    model: PathBuf,
+    pub model: PathBuf,
     /// What to write.
     #[arg(long, value_enum)]
     to: FormatArg,

@@ -15,9 +15,9 @@ use compare::Difference;
 #[derive(Debug, Args)]
 pub struct DiffArgs {
     /// Adapter folder.
-    a: PathBuf,
+    pub a: PathBuf,
     /// Adapter folder to compare it with.
-    b: PathBuf,
+    pub b: PathBuf,
 }
 
 /// Runs the verb.

@@ -6,6 +6,7 @@ mod similarity;
 use anyhow::Result;
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
+use peft_models::{DecoderClassifier, SequenceClassifier};
 use peft_train::data::LabelSet;
 use peft_train::metric::Metric;
 use peft_train::task::{ExampleSet, Inference, Scores, classify, score_logits};
@@ -15,7 +16,7 @@ use crate::adapter_arg::WeightArg;
 use crate::args::{DataArgs, ModelArgs};
 use crate::data::{self, Input, TextInput};
 use crate::image_data::ImageInput;
-use crate::open::{Answering, OpenedAdapter};
+use crate::open::{OpenClassifier, OpenedAdapter, is_decoder};
 use crate::{device, open};
 
 /// What is scored.
@@ -44,7 +45,7 @@ pub enum PoolingArg {
 #[derive(Debug, Args)]
 pub struct EvalArgs {
     #[command(flatten)]
-    model: ModelArgs,
+    pub model: ModelArgs,
     #[command(flatten)]
     data: DataArgs,
     /// Score the sum of these adapters, NAME or NAME=WEIGHT, comma-separated, instead of each by itself.
@@ -77,20 +78,14 @@ struct EvalResult {
 /// Runs the verb.
 pub fn run(args: &EvalArgs, json: bool) -> Result<()> {
     let results = match args.task {
-        EvalTask::SeqCls => {
-            let device = device::open(&args.model.device)?;
-            let answering = open::answering(&args.model.model, &args.model.adapter, &device)?;
-            let config = args.data.config();
-            let input = TextInput::read(&config, &args.data.data, &args.model.model)?;
-            classification(args, &answering, &input, &device)?
+        EvalTask::SeqCls if is_decoder(&args.model.model)? => {
+            classification(args, &texts::<DecoderClassifier>(args)?)?
         }
+        EvalTask::SeqCls => classification(args, &texts::<SequenceClassifier>(args)?)?,
         EvalTask::ImageCls => {
-            let device = device::open(&args.model.device)?;
-            let answering =
-                open::answering_images(&args.model.model, &args.model.adapter, &device)?;
             let config = args.data.config();
             let input = ImageInput::read(&config, &args.data.data, &args.model.model, true)?;
-            classification(args, &answering, &input, &device)?
+            classification(args, &input)?
         }
         EvalTask::CausalLm => language::scores(args)?,
         EvalTask::Similarity => vec![similarity::score(args)?],
@@ -119,15 +114,20 @@ pub fn run(args: &EvalArgs, json: bool) -> Result<()> {
     Ok(())
 }
 
-fn classification<I: Input>(
-    args: &EvalArgs,
-    answering: &Answering<I::Model>,
-    input: &I,
-    device: &Device,
-) -> Result<Vec<EvalResult>> {
+/// The texts to be scored by an `M`.
+fn texts<M>(args: &EvalArgs) -> Result<TextInput<M>> {
+    TextInput::read(&args.data.config(), &args.data.data, &args.model.model)
+}
+
+fn classification<I: Input>(args: &EvalArgs, input: &I) -> Result<Vec<EvalResult>>
+where
+    I::Model: OpenClassifier,
+{
+    let device = device::open(&args.model.device)?;
+    let answering = open::answering::<I::Model>(&args.model.model, &args.model.adapter, &device)?;
     let score = |name: Option<String>, adapter: Option<&OpenedAdapter>, model: &_| {
         let labels = answering.labels_for(adapter, || input.labels())?;
-        one(args, model, input, labels.as_ref(), device).map(|result| EvalResult {
+        one(args, model, input, labels.as_ref(), &device).map(|result| EvalResult {
             adapter: name,
             ..result
         })

@@ -21,7 +21,7 @@ use crate::{data, device};
 #[derive(Debug, Args)]
 pub struct GenerateArgs {
     #[command(flatten)]
-    model: ModelArgs,
+    pub model: ModelArgs,
     /// Text to continue; several are continued together.
     #[arg(long, required = true)]
     prompt: Vec<String>,

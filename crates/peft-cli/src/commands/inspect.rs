@@ -23,10 +23,10 @@ use report::Report;
 #[derive(Debug, Args)]
 pub struct InspectArgs {
     /// Adapter folder: adapter_config.json and adapter_model.safetensors or .bin.
-    adapter: PathBuf,
+    pub adapter: PathBuf,
     /// Folder of the base model: also says what is missing, unexpected or misshaped there.
     #[arg(long)]
-    model: Option<PathBuf>,
+    pub model: Option<PathBuf>,
 }
 
 /// Runs the verb.

@@ -34,10 +34,10 @@ pub enum DtypeArg {
 pub struct MergeArgs {
     /// Folder of the base model in the Hugging Face layout.
     #[arg(long)]
-    model: PathBuf,
+    pub model: PathBuf,
     /// Adapter folder.
     #[arg(long)]
-    adapter: PathBuf,
+    pub adapter: PathBuf,
     /// Model folder to write.
     #[arg(long)]
     out: PathBuf,

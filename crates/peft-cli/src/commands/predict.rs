@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use burn::tensor::Device;
 use clap::Args;
 use peft_core::file::write_atomic;
-use peft_models::{ModelConfig, ModelKind};
+use peft_models::{DecoderClassifier, ModelConfig, ModelKind, SequenceClassifier};
 use peft_train::data::Targets;
 use peft_train::task::{Classifier, ExampleSet, Inference, classify};
 use serde::Serialize;
@@ -15,14 +14,14 @@ use crate::adapter_arg::{BASE, WeightArg};
 use crate::args::{DataArgs, ModelArgs};
 use crate::data::{Input, TextInput};
 use crate::image_data::ImageInput;
-use crate::open::{Answering, OpenedAdapter};
+use crate::open::{Answering, OpenClassifier, OpenedAdapter};
 use crate::{device, open};
 
 /// What to answer with, and where to.
 #[derive(Debug, Args)]
 pub struct PredictArgs {
     #[command(flatten)]
-    model: ModelArgs,
+    pub model: ModelArgs,
     #[command(flatten)]
     data: DataArgs,
     /// Answer with the sum of these adapters: NAME or NAME=WEIGHT, comma-separated.
@@ -56,26 +55,27 @@ struct Prediction<'a> {
 
 /// Runs the verb.
 pub fn run(args: &PredictArgs, json: bool) -> Result<()> {
-    let device = device::open(&args.model.device)?;
-    let (model, adapters) = (&args.model.model, &args.model.adapter);
+    let model = &args.model.model;
     let (data, file) = (args.data.config(), &args.data.data);
-    if ModelKind::of(&ModelConfig::read(model)?) == ModelKind::Images {
-        let answering = open::answering_images(model, adapters, &device)?;
-        let input = ImageInput::read(&data, file, model, false)?;
-        return answer(args, &answering, &input, &device, json);
+    match ModelKind::of(&ModelConfig::read(model)?) {
+        ModelKind::Images => answer(args, &ImageInput::read(&data, file, model, false)?, json),
+        ModelKind::Causal | ModelKind::DecoderTexts => {
+            let input: TextInput<DecoderClassifier> = TextInput::read(&data, file, model)?;
+            answer(args, &input, json)
+        }
+        ModelKind::Texts => {
+            let input: TextInput<SequenceClassifier> = TextInput::read(&data, file, model)?;
+            answer(args, &input, json)
+        }
     }
-    let answering = open::answering(model, adapters, &device)?;
-    let input = TextInput::read(&data, file, model)?;
-    answer(args, &answering, &input, &device, json)
 }
 
-fn answer<I: Input>(
-    args: &PredictArgs,
-    answering: &Answering<I::Model>,
-    input: &I,
-    device: &Device,
-    json: bool,
-) -> Result<()> {
+fn answer<I: Input>(args: &PredictArgs, input: &I, json: bool) -> Result<()>
+where
+    I::Model: OpenClassifier,
+{
+    let device = device::open(&args.model.device)?;
+    let answering = open::answering::<I::Model>(&args.model.model, &args.model.adapter, &device)?;
     let (set, truncated) = input.set(Targets::Unknown)?;
     if truncated > 0 {
         eprintln!(
@@ -84,7 +84,7 @@ fn answer<I: Input>(
         );
     }
     let rows = match &args.adapter_column {
-        Some(column) => Some(adapter_of_rows(answering, input, column)?),
+        Some(column) => Some(adapter_of_rows(&answering, input, column)?),
         None => None,
     };
     let names: Option<Vec<Option<&str>>> = rows.as_ref().map(|rows| {
@@ -92,10 +92,10 @@ fn answer<I: Input>(
             .map(|row| row.map(|adapter| adapter.name.as_str()))
             .collect()
     });
-    let (model, labels_of) = chosen(args, answering)?;
+    let (model, labels_of) = chosen(args, &answering)?;
     let how = Inference {
         batch_size: args.data.batch_size,
-        device,
+        device: &device,
         adapters: names.as_deref(),
     };
     let logits = classify(&model, &set, how)?;

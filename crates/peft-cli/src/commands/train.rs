@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
+use crate::hub;
 use crate::progress::Progress;
 use crate::run::{self, RunOptions, RunResult};
 use crate::run_config::{RunConfig, parse_setting};
@@ -30,7 +31,7 @@ pub struct TrainArgs {
 /// Flags of the most used settings.
 #[derive(Debug, Args)]
 pub struct SettingArgs {
-    /// Folder of the base model in the Hugging Face layout.
+    /// Folder of the base model in the Hugging Face layout, or a repository of the hub: OWNER/NAME[@REVISION].
     #[arg(long)]
     model: Option<String>,
     /// seq-cls, regression, causal-lm or image-cls.
@@ -181,7 +182,10 @@ pub fn config(run: Option<&PathBuf>, flags: &SettingArgs, set: &[String]) -> Res
     for text in set {
         settings.push(parse_setting(text)?);
     }
-    RunConfig::load(run.map(PathBuf::as_path), &settings)
+    let mut config = RunConfig::load(run.map(PathBuf::as_path), &settings)?;
+    let folder = hub::folder(&config.model)?;
+    config.fetched = (folder != config.model).then_some(folder);
+    Ok(config)
 }
 
 /// Runs the verb.

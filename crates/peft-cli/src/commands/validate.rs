@@ -17,10 +17,10 @@ use verdict::Verdict;
 pub struct ValidateArgs {
     /// Adapter folders.
     #[arg(required = true)]
-    adapters: Vec<PathBuf>,
+    pub adapters: Vec<PathBuf>,
     /// Folder of the base model, of which only config.json is read: also checks layers and their sizes.
     #[arg(long, conflicts_with = "model_config")]
-    model: Option<PathBuf>,
+    pub model: Option<PathBuf>,
     /// The base model's config.json, wherever it lies.
     #[arg(long)]
     model_config: Option<PathBuf>,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use peft_core::file::{AdapterFolder, read_folder};
-use peft_models::{Family, ImageClassifier, ModelConfig, ModelKind};
+use peft_models::{DecoderClassifier, Family, ImageClassifier, ModelConfig, ModelKind};
 use peft_train::data::LabelSet;
 
 use crate::run::LABELS_FILE;
@@ -25,7 +25,7 @@ pub fn labels_in_adapter(model: &Path, dir: &Path) -> Result<Option<usize>> {
 pub fn labels_in_folder(model: &Path, folder: &AdapterFolder) -> Result<Option<usize>> {
     let config = ModelConfig::read(model)?;
     let head = match ModelKind::of(&config) {
-        ModelKind::Causal => return Ok(None),
+        ModelKind::Causal | ModelKind::DecoderTexts => DecoderClassifier::HEAD,
         ModelKind::Images => ImageClassifier::HEAD,
         ModelKind::Texts => Family::of(&config)?.head.output,
     };
@@ -35,6 +35,15 @@ pub fn labels_in_folder(model: &Path, folder: &AdapterFolder) -> Result<Option<u
         .iter()
         .find(|(key, _)| key.as_str() == wanted || key.ends_with(&format!(".{wanted}")))
         .and_then(|(_, tensor)| tensor.shape.first().copied()))
+}
+
+/// Whether a model folder holds a decoder, with or without a classification head.
+///
+/// # Errors
+/// When its configuration cannot be read.
+pub fn is_decoder(model: &Path) -> Result<bool> {
+    let kind = ModelKind::of(&ModelConfig::read(model)?);
+    Ok(matches!(kind, ModelKind::Causal | ModelKind::DecoderTexts))
 }
 
 /// Label names in a file beside an adapter.

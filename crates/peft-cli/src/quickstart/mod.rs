@@ -19,6 +19,7 @@ use crate::commands::merge::merge_folder;
 use crate::device;
 use crate::run::{self, RunOptions};
 use crate::run_config::{AdapterConfig, DataConfig, Names, RunConfig};
+use peft_models::SequenceClassifier;
 
 use bundle::Places;
 use curves::Recorder;
@@ -83,7 +84,11 @@ pub fn run(out: &Path, overwrite: bool, device: &str) -> Result<Report> {
             overwrite,
             resume: false,
         };
-        let (result, model) = run::train_texts(&config, options, vec![Box::new(recorder.clone())])?;
+        let (result, model) = run::train_texts::<SequenceClassifier>(
+            &config,
+            options,
+            vec![Box::new(recorder.clone())],
+        )?;
         trained = test.logits(&model.valid())?;
         methods.push(MethodResult {
             method: method.to_owned(),

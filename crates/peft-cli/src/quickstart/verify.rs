@@ -34,7 +34,7 @@ impl TestSet {
     /// When either cannot be read.
     pub fn read(model: &Path, file: &Path, device: Device) -> Result<Self> {
         let config = DataConfig::default();
-        let input = TextInput::read(&config, file, model)?;
+        let input = TextInput::<SequenceClassifier>::read(&config, file, model)?;
         let labels = input.labels()?;
         let (set, _) = input.set(data::targets(Some(&labels)))?;
         Ok(Self {
@@ -63,7 +63,7 @@ impl TestSet {
     /// When a folder cannot be read.
     pub fn logits_of(&self, model: &Path, adapter: Option<&Path>) -> Result<Vec<Vec<f32>>> {
         let adapters: Vec<AdapterArg> = adapter.map(AdapterArg::only).into_iter().collect();
-        let answering = open::answering(model, &adapters, &self.device)?;
+        let answering = open::answering::<SequenceClassifier>(model, &adapters, &self.device)?;
         self.logits(&answering.loaded.model)
     }
 

@@ -25,7 +25,7 @@ pub fn train_model(
         ));
     }
     let device = device::open(&config.device)?.autodiff();
-    let files = causal_data::Files::new(&config.model, &config.data)?;
+    let files = causal_data::Files::new(config.model_dir(), &config.data)?;
     let train = files.rows(&config.data.train, config.data.limit)?;
     let valid = config
         .data
@@ -43,7 +43,7 @@ pub fn train_model(
         examples: task.train.len(),
         truncated: train.truncated,
         head_modules: vec![],
-        loaded: open::causal(&config.model, config.base_dropout, &device)?,
+        loaded: open::causal(config.model_dir(), config.base_dropout, &device)?,
         data: task.train.iter().map(|row| format!("{row:?}\n")).collect(),
     };
     execute(config, options, callbacks, &task, prepared)

@@ -3,14 +3,13 @@
 use std::path::Path;
 
 use anyhow::Result;
-use burn::tensor::Device;
-use peft_models::{Loaded, SequenceClassifier};
 use peft_train::Callback;
 use peft_train::data::LabelSet;
-use peft_train::task::Classifier;
+use peft_train::task::TextSet;
 
 use super::{LABELS_FILE, Prepared, RunOptions, RunResult, check_paths, claim_directory, execute};
 use crate::data::PreparedData;
+use crate::open::OpenClassifier;
 use crate::run_config::RunConfig;
 use crate::{data, device, image_data, open};
 
@@ -18,19 +17,13 @@ use crate::{data, device, image_data, open};
 ///
 /// # Errors
 /// As [`super::train`].
-pub fn train_texts(
+pub fn train_texts<M: OpenClassifier<Set = TextSet>>(
     config: &RunConfig,
     options: RunOptions,
     callbacks: Vec<Box<dyn Callback + '_>>,
-) -> Result<(RunResult, SequenceClassifier)> {
+) -> Result<(RunResult, M)> {
     check_paths(config)?;
-    let device = device::open(&config.device)?.autodiff();
-    let load = |outputs| {
-        let (dropout, seed) = (config.base_dropout, config.train.seed);
-        let loaded = open::classifier(&config.model, Some(outputs), dropout, seed, &device)?;
-        Ok((loaded.head_modules(), loaded))
-    };
-    train(config, options, callbacks, data::prepare(config)?, load)
+    train(config, options, callbacks, data::prepare(config)?)
 }
 
 /// Trains on images.
@@ -43,27 +36,21 @@ pub fn train_images(
     callbacks: Vec<Box<dyn Callback + '_>>,
 ) -> Result<RunResult> {
     check_paths(config)?;
-    let device: Device = device::open(&config.device)?.autodiff();
-    let load = |outputs| {
-        let (dropout, seed) = (config.base_dropout, config.train.seed);
-        let loaded = open::images(&config.model, Some(outputs), dropout, seed, &device)?;
-        Ok((loaded.head_modules(), loaded))
-    };
-    let data = image_data::prepare(config)?;
-    Ok(train(config, options, callbacks, data, load)?.0)
+    Ok(train(config, options, callbacks, image_data::prepare(config)?)?.0)
 }
 
-/// Trains the model that `load` gives for a number of outputs, with the modules that are its head.
-fn train<M: Classifier>(
+fn train<M: OpenClassifier>(
     config: &RunConfig,
     options: RunOptions,
     callbacks: Vec<Box<dyn Callback + '_>>,
     data: PreparedData<M>,
-    load: impl FnOnce(usize) -> Result<(Vec<String>, Loaded<M>)>,
 ) -> Result<(RunResult, M)> {
+    let device = device::open(&config.device)?.autodiff();
     let _claim = claim_directory(config, options)?;
     let labels = data.labels.as_ref();
-    let (head_modules, mut loaded) = load(labels.map_or(1, LabelSet::len))?;
+    let outputs = Some(labels.map_or(1, LabelSet::len));
+    let (dropout, seed) = (config.base_dropout, config.train.seed);
+    let mut loaded = open::classifier::<M>(config.model_dir(), outputs, dropout, seed, &device)?;
     if let Some(labels) = labels {
         let names: Vec<String> = labels.names().map(str::to_owned).collect();
         loaded.config = loaded.config.with_labels(&names);
@@ -71,7 +58,7 @@ fn train<M: Classifier>(
     let prepared = Prepared {
         examples: data.examples,
         truncated: data.truncated,
-        head_modules,
+        head_modules: M::head_modules(&loaded),
         loaded,
         data: data.rows,
     };

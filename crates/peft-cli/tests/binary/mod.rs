@@ -6,6 +6,7 @@
     reason = "a test fails by panicking, and a skipped one must be seen"
 )]
 
+pub(crate) mod decoder;
 pub(crate) mod place;
 
 use std::path::{Path, PathBuf};
@@ -22,9 +23,17 @@ pub(crate) fn peft(args: &[&str]) -> Output {
 /// Runs the program with further environment variables.
 pub(crate) fn peft_in(args: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::cargo_bin("peft").unwrap();
-    command
-        .env_remove("BURN_DEVICE")
-        .envs(variables.iter().copied());
+    for own in [
+        "BURN_DEVICE",
+        "HF_HOME",
+        "HF_HUB_CACHE",
+        "HF_HUB_OFFLINE",
+        "HF_ENDPOINT",
+        "HF_TOKEN",
+    ] {
+        command.env_remove(own);
+    }
+    command.envs(variables.iter().copied());
     command.args(args).output().unwrap()
 }
 

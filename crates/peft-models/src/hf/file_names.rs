@@ -2,6 +2,7 @@
 
 use super::config::ModelConfig;
 use crate::causal_lm::CausalLm;
+use crate::decoder_classifier::DecoderClassifier;
 use crate::decoder_config::DecoderFamily;
 use crate::encoder_config::Family;
 use crate::error::ModelError;
@@ -34,12 +35,16 @@ impl FileNames {
                     tied: None,
                 }
             }
-            ModelKind::Causal => {
+            kind @ (ModelKind::Causal | ModelKind::DecoderTexts) => {
                 let family = DecoderFamily::of(config)?;
                 let tied = (family.read)(config)?.tied;
+                let head = match kind {
+                    ModelKind::Causal => CausalLm::HEAD,
+                    _ => DecoderClassifier::HEAD,
+                };
                 Self {
                     prefix: family.prefix,
-                    head: vec![CausalLm::HEAD],
+                    head: vec![head],
                     tied: tied.then(|| format!("{}.weight", family.words)),
                 }
             }
@@ -58,6 +63,11 @@ impl FileNames {
                 .is_some_and(|rest| rest.starts_with('.'))
         };
         self.head.iter().any(below)
+    }
+
+    /// Whether a tensor of a file is an output layer that this model does not have, its head being another one.
+    pub(super) fn lacks(&self, stored: &str) -> bool {
+        self.is_tied(stored) && !self.owns(stored)
     }
 
     /// Whether a tensor of a file is the word table under the name of the output layer.

@@ -4,6 +4,8 @@ mod archive;
 mod config;
 mod dtype;
 mod file_names;
+#[cfg(feature = "hub")]
+mod hub;
 mod initial;
 mod plan;
 mod save;
@@ -14,5 +16,7 @@ mod weights;
 pub use archive::{TensorArchive, TensorEntry};
 pub use config::ModelConfig;
 pub use dtype::FloatDtype;
+#[cfg(feature = "hub")]
+pub use hub::{Hub, HubId};
 pub use save::{HostTensors, export, save_model, write_model};
 pub use weights::{HeadPolicy, LoadReport, WeightReader};

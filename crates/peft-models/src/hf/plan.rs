@@ -51,8 +51,14 @@ pub(super) fn plan<'a>(
         .tied
         .as_ref()
         .and_then(|words| given.get(words).copied());
+    let holds_table = archive
+        .entries()
+        .any(|(stored, _)| names.tied.as_deref() == Some(&canonical(stored, prefix)));
     for (stored, entry) in archive.entries() {
-        let bare = canonical(stored, prefix);
+        let bare = match &names.tied {
+            Some(words) if !holds_table && names.lacks(stored) => words.clone(),
+            _ => canonical(stored, prefix),
+        };
         let replacement = given.remove(&bare);
         let tied = table.filter(|_| names.is_tied(&bare));
         given_as_head |= tied.is_some();

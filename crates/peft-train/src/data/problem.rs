@@ -95,6 +95,12 @@ pub enum RowFault {
         /// What the parser expected.
         message: String,
     },
+    /// The chat template refuses a conversation.
+    #[error("the chat template refuses these messages: {message}")]
+    Template {
+        /// What it says.
+        message: String,
+    },
     /// A line of JSON is no object.
     #[error("expected a JSON object with one value per column, found {found}")]
     NotAnObject {

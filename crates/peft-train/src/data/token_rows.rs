@@ -125,14 +125,8 @@ fn conversations(
         let Some(messages) = problems.keep(row.line, messages) else {
             continue;
         };
-        let mut said = if options.train_on_prompt {
-            let text = chat.render(messages, false)?;
-            Conversation {
-                learnt: std::iter::once(0..text.len()).collect(),
-                text,
-            }
-        } else {
-            chat.conversation(messages)?
+        let Some(mut said) = problems.keep(row.line, rendered(chat, messages, options)?) else {
+            continue;
         };
         said.learnt.retain(|said| !said.is_empty());
         let added = packer.add(Text::said(&said, tokenizer)?);
@@ -140,6 +134,26 @@ fn conversations(
     }
     problems.finish(&table.path)?;
     Ok(packer.rows)
+}
+
+/// The conversation as the template writes it; what the template refuses is a fault of the row.
+fn rendered(
+    chat: &ChatTemplate,
+    messages: &[Value],
+    options: RowOptions,
+) -> Result<Result<Conversation, RowFault>, TrainError> {
+    let said = if options.train_on_prompt {
+        chat.render(messages, false).map(|text| Conversation {
+            learnt: std::iter::once(0..text.len()).collect(),
+            text,
+        })
+    } else {
+        chat.conversation(messages)
+    };
+    match said {
+        Err(TrainError::Template { message, .. }) => Ok(Err(RowFault::Template { message })),
+        said => said.map(Ok),
+    }
 }
 
 /// The fault of a row that taught nothing.

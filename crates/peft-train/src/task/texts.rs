@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor};
 use peft_core::Pass;
-use peft_models::{SequenceClassifier, TokenBatch};
+use peft_models::{CausalBatch, DecoderClassifier, SequenceClassifier, TokenBatch};
 
 use super::classifier::{Classifier, ExampleSet};
 use crate::TrainError;
@@ -73,5 +73,26 @@ impl Classifier for SequenceClassifier {
 
     fn outputs(&self) -> usize {
         self.num_labels()
+    }
+}
+
+impl Classifier for DecoderClassifier {
+    type Set = TextSet;
+
+    fn answer(
+        &self,
+        set: &TextSet,
+        examples: &[usize],
+        device: &Device,
+        pass: &mut Pass<'_>,
+    ) -> Result<Tensor<2>, TrainError> {
+        let rows = examples.iter().map(|i| set.encoded[*i].ids.clone());
+        let batch = CausalBatch::left_padded(&rows.collect::<Vec<_>>(), device)?;
+        self.decoder.check(&batch)?;
+        Ok(self.logits(&batch, pass))
+    }
+
+    fn outputs(&self) -> usize {
+        self.head.site().d_out
     }
 }

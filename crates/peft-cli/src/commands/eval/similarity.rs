@@ -21,7 +21,7 @@ pub(super) fn score(args: &EvalArgs) -> Result<EvalResult> {
         ));
     }
     let started = std::time::Instant::now();
-    let input = TextInput::read(&args.data.config(), &args.data.data, &args.model.model)?;
+    let input = TextInput::<()>::read(&args.data.config(), &args.data.data, &args.model.model)?;
     let pairs = input.examples(Targets::Values)?;
     let mut sides = [pairs.clone(), pairs.clone()];
     for example in &mut sides[1] {

@@ -45,7 +45,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting(
         "model",
-        "Folder of the base model in the Hugging Face layout.",
+        "Folder of the base model in the Hugging Face layout, or OWNER/NAME of the hub.",
         Required("\"path/to/model\""),
     ),
     setting(

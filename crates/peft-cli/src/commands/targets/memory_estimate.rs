@@ -19,6 +19,7 @@
 
 use std::fmt;
 
+use peft_models::{CausalLm, DecoderClassifier};
 use serde::Serialize;
 
 use crate::any_model::AnyModel;
@@ -66,13 +67,18 @@ impl Activations {
                 let length = cut.min(sizes.max_length());
                 (sizes.layers, d_model, d_ff, heads, 0, length)
             }
-            AnyModel::Causal(model) => {
-                let sizes = model.decoder.config();
+            AnyModel::Causal(CausalLm { decoder, .. })
+            | AnyModel::DecoderTexts(DecoderClassifier { decoder, .. }) => {
+                let sizes = decoder.config();
                 // A gated perceptron keeps its gate, before and after the nonlinearity, beside what others keep.
                 let gates = if sizes.rope.is_some() { 3 } else { 1 };
                 let (d_model, d_ff, heads) = (sizes.d_model, gates * sizes.d_ff, sizes.heads);
+                let vocabulary = match model {
+                    AnyModel::Causal(_) => sizes.vocab_size,
+                    _ => 0,
+                };
                 let length = cut.min(sizes.max_positions);
-                (sizes.layers, d_model, d_ff, heads, sizes.vocab_size, length)
+                (sizes.layers, d_model, d_ff, heads, vocabulary, length)
             }
             AnyModel::Images(model) => {
                 let sizes = model.config();

@@ -38,7 +38,7 @@ pub(super) struct Plan {
 pub(super) fn make(config: &RunConfig) -> Result<Plan> {
     let device = device::open(&config.device)?;
     let opened = any_model::open(
-        &config.model,
+        config.model_dir(),
         outputs(config)?,
         config.base_dropout,
         config.train.seed,

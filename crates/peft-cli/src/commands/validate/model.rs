@@ -5,26 +5,46 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 use peft_core::{AdapterSpec, Site};
 use peft_models::{
-    CausalLm, Family, ImageClassifier, ModelConfig, ModelError, ModelKind, causal_lm_sites,
-    classifier_sites, encoder_sites, image_classifier_sites,
+    CausalLm, DecoderClassifier, Family, ImageClassifier, ModelConfig, ModelError, ModelKind,
+    causal_lm_sites, classifier_sites, decoder_classifier_sites, encoder_sites,
+    image_classifier_sites,
 };
 
 use crate::commands::inspect::report::Report;
 
-/// The layers of a model, as classifier and as bare encoder; or why they are not known.
+/// The layers of a model in each of its forms; or why they are not known.
 #[derive(Debug)]
 pub(super) struct ModelSites {
-    known: Result<Known, ModelError>,
+    known: Result<Vec<Form>, ModelError>,
 }
 
+/// A model with one head, or bare.
 #[derive(Debug)]
-struct Known {
-    /// With its head.
-    classifier: Vec<Site>,
-    /// Without; empty for models that are only used with it.
-    encoder: Vec<Site>,
-    /// Path of the output layer.
-    output: String,
+struct Form {
+    sites: Vec<Site>,
+    /// Paths of the output layers.
+    heads: Vec<String>,
+}
+
+impl Form {
+    fn new(sites: Vec<Site>, head: &str) -> Self {
+        Self {
+            sites,
+            heads: vec![head.to_owned()],
+        }
+    }
+
+    /// How many layers of an adapter it has, and whether the adapter saves its head.
+    fn likeness(&self, report: &Report, spec: Option<&AdapterSpec>) -> (usize, bool) {
+        let paths: BTreeSet<&str> = self.sites.iter().map(|site| site.path.as_str()).collect();
+        let adapted = report.sites.iter();
+        let common = adapted.filter(|site| paths.contains(site.path.as_str()));
+        let saved = spec.is_some_and(|spec| {
+            let mut heads = self.heads.iter();
+            heads.any(|head| spec.modules_to_save.contains(head))
+        });
+        (common.count(), saved)
+    }
 }
 
 impl ModelSites {
@@ -33,26 +53,7 @@ impl ModelSites {
     /// # Errors
     /// A configuration that cannot be read. One of an unsupported model is no error: it is said in every verdict.
     pub(super) fn of(config: ModelConfig) -> Result<Self> {
-        let known = (|| {
-            Ok(match ModelKind::of(&config) {
-                ModelKind::Causal => Known {
-                    classifier: causal_lm_sites(&config)?,
-                    encoder: vec![],
-                    output: CausalLm::HEAD.to_owned(),
-                },
-                ModelKind::Images => Known {
-                    classifier: image_classifier_sites(&config)?,
-                    encoder: vec![],
-                    output: ImageClassifier::HEAD.to_owned(),
-                },
-                ModelKind::Texts => Known {
-                    classifier: classifier_sites(&config)?,
-                    encoder: encoder_sites(&config)?,
-                    output: Family::of(&config)?.head.output.to_owned(),
-                },
-            })
-        })();
-        match known {
+        match forms(&config) {
             Err(
                 error
                 @ (ModelError::UnsupportedModel { .. } | ModelError::UnsupportedOption { .. }),
@@ -76,10 +77,13 @@ impl ModelSites {
                 );
             }
         };
-        let (sites, heads) = known.alike(report);
+        let likest = known.iter().max_by_key(|form| form.likeness(report, spec));
+        let Some(Form { sites, heads }) = likest else {
+            return (vec![], vec![]);
+        };
         let mut problems = sizes(report, sites);
         let mut warnings = Vec::new();
-        match spec.map(|spec| spec.plan(sites, &heads)) {
+        match spec.map(|spec| spec.plan(sites, heads)) {
             None => {}
             Some(Err(error)) => problems.push(error.to_string()),
             Some(Ok(plan)) => {
@@ -98,22 +102,26 @@ impl ModelSites {
     }
 }
 
-impl Known {
-    /// The classifier or the bare encoder, whichever has more of the adapter's layers; with the output heads.
-    fn alike(&self, report: &Report) -> (&[Site], Vec<String>) {
-        let common = |sites: &[Site]| {
-            let paths: BTreeSet<&str> = sites.iter().map(|site| site.path.as_str()).collect();
-            let adapted = report.sites.iter();
-            adapted
-                .filter(|site| paths.contains(site.path.as_str()))
-                .count()
-        };
-        if common(&self.encoder) > common(&self.classifier) {
-            (&self.encoder, vec![])
-        } else {
-            (&self.classifier, vec![self.output.clone()])
+/// Every form of the model; of two that are alike, an adapter is compared with the later one.
+fn forms(config: &ModelConfig) -> Result<Vec<Form>, ModelError> {
+    Ok(match ModelKind::of(config) {
+        ModelKind::Causal | ModelKind::DecoderTexts => vec![
+            Form::new(decoder_classifier_sites(config)?, DecoderClassifier::HEAD),
+            Form::new(causal_lm_sites(config)?, CausalLm::HEAD),
+        ],
+        ModelKind::Images => vec![Form::new(
+            image_classifier_sites(config)?,
+            ImageClassifier::HEAD,
+        )],
+        ModelKind::Texts => {
+            let bare = Form {
+                sites: encoder_sites(config)?,
+                heads: vec![],
+            };
+            let output = Family::of(config)?.head.output;
+            vec![bare, Form::new(classifier_sites(config)?, output)]
         }
-    }
+    })
 }
 
 /// Layers that the model lacks or that have another size there.

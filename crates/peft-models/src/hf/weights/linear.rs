@@ -49,6 +49,18 @@ impl WeightReader {
         self.linear_with(path, [d_in, d_out], Stored::USUAL, Some(policy))
     }
 
+    /// As [`Self::head_linear`], of shape `[d_in, d_out]` and without a bias.
+    pub fn head_linear_of(
+        &mut self,
+        path: &str,
+        shape: [usize; 2],
+        kind: SiteKind,
+        policy: HeadPolicy,
+    ) -> AdaptedLinear {
+        let stored = Stored { kind, bias: false };
+        self.linear_with(path, shape, stored, Some(policy))
+    }
+
     fn linear_with(
         &mut self,
         path: &str,

@@ -1,0 +1,37 @@
+//! A tiny language model and texts for it.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use peft_models::hf::{export, write_model};
+use peft_models::{ModelConfig, init_causal_lm};
+
+/// A tiny Llama with the tokenizer of the bundled model, and texts of its language.
+pub(crate) struct Place(tempfile::TempDir);
+
+const CONFIG: &str = r#"{"architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 270, "hidden_size": 32,
+    "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+    "max_position_embeddings": 64, "initializer_range": 0.2, "tie_word_embeddings": true, "eos_token_id": 3}"#;
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        let config = ModelConfig::parse(Path::new("config.json"), CONFIG).unwrap();
+        let loaded = init_causal_lm(config, 1, &Device::flex()).unwrap();
+        let model = place.0.path().join("model");
+        let tensors = export(&loaded.model, &loaded.names);
+        write_model(&model, &loaded.config, &tensors).unwrap();
+        let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/tiny/tokenizer.json");
+        std::fs::copy(bundled, model.join("tokenizer.json")).unwrap();
+        let data = peft_train::synthetic::SentimentData::generate(5, 40, 12, 1);
+        for (name, examples) in [("train", &data.train), ("valid", &data.valid)] {
+            let lines = peft_train::synthetic::to_jsonl(examples);
+            std::fs::write(place.0.path().join(format!("{name}.jsonl")), lines).unwrap();
+        }
+        place
+    }
+
+    pub(crate) fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().unwrap().to_owned()
+    }
+}

@@ -1,0 +1,130 @@
+//! A decoder that classifies a text by its last token, and how its folders are loaded.
+
+use std::path::Path;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use peft_core::{Adaptable, AdaptedLinear, Pass, Site, SiteKind};
+
+use crate::causal_batch::CausalBatch;
+use crate::classifier::Loaded;
+use crate::decoder::Decoder;
+use crate::decoder_config::{DecoderConfig, DecoderFamily};
+use crate::error::ModelError;
+use crate::hf::{HeadPolicy, ModelConfig, WeightReader};
+use crate::sites::decoder_sites;
+
+/// How the classes of `transformers` with this head end.
+const CLASS: &str = "ForSequenceClassification";
+
+/// A decoder with a sequence classification head: the last token has seen the whole text.
+#[derive(Module, Debug)]
+pub struct DecoderClassifier {
+    /// Tokens to hidden states.
+    pub decoder: Decoder,
+    /// `d_model` to labels, without bias; one label means regression.
+    pub head: AdaptedLinear,
+}
+
+impl DecoderClassifier {
+    /// Path of the classification head.
+    pub const HEAD: &'static str = "score";
+
+    /// Whether a decoder's configuration is for this class.
+    pub(crate) fn is_meant(config: &ModelConfig) -> bool {
+        let mut classes = config.architectures().iter();
+        classes.any(|class| class.ends_with(CLASS))
+    }
+
+    /// Logits, shape `[batch, labels]`, of rows that end with their last token ([`CausalBatch::left_padded`]).
+    ///
+    /// # Panics
+    /// When the batch does not pass [`Decoder::check`].
+    #[must_use]
+    pub fn logits(&self, batch: &CausalBatch, pass: &mut Pass<'_>) -> Tensor<2> {
+        let hidden = self.decoder.hidden(batch, None, pass);
+        let last = hidden.narrow(1, batch.seq() - 1, 1).squeeze_dim(1);
+        self.head.forward(last, pass)
+    }
+}
+
+impl Adaptable for DecoderClassifier {
+    fn visit_linears(&self, visit: &mut dyn FnMut(&AdaptedLinear)) {
+        self.decoder.visit_linears(visit);
+        visit(&self.head);
+    }
+
+    fn visit_linears_mut(&mut self, visit: &mut dyn FnMut(&mut AdaptedLinear)) {
+        self.decoder.visit_linears_mut(visit);
+        visit(&mut self.head);
+    }
+
+    fn output_heads(&self) -> Vec<String> {
+        vec![self.head.site().path.clone()]
+    }
+}
+
+/// Loads a folder as a classifier, every parameter frozen; with `num_labels` its head gets that many outputs and starts afresh where the
+/// file has another number, or none. The configuration may differ from the folder's own, for example in its dropout.
+///
+/// # Errors
+/// An unsupported configuration, unreadable files, or weights that do not fit (all listed).
+pub fn load_decoder_classifier(
+    config: ModelConfig,
+    dir: &Path,
+    num_labels: Option<usize>,
+    seed: u64,
+    device: &Device,
+) -> Result<Loaded<DecoderClassifier>, ModelError> {
+    let family = DecoderFamily::of(&config)?;
+    let sizes = (family.read)(&config)?;
+    let reader = WeightReader::open(dir, family.prefix, sizes.initializer_range, seed, device)?;
+    build(config, family, &sizes, num_labels, reader)
+}
+
+/// Every site of the classifier that the configuration describes, in the order of the model.
+///
+/// # Errors
+/// An unsupported family or a field that cannot be read.
+pub fn decoder_classifier_sites(config: &ModelConfig) -> Result<Vec<Site>, ModelError> {
+    let (mut sites, sizes) = decoder_sites(config)?;
+    let labels = config.num_labels();
+    sites.push(Site::new(DecoderClassifier::HEAD, sizes.d_model, labels));
+    Ok(sites)
+}
+
+fn build(
+    config: ModelConfig,
+    family: &DecoderFamily,
+    sizes: &DecoderConfig,
+    num_labels: Option<usize>,
+    mut reader: WeightReader,
+) -> Result<Loaded<DecoderClassifier>, ModelError> {
+    let policy = HeadPolicy::of(num_labels);
+    let num_labels = num_labels.unwrap_or_else(|| config.num_labels());
+    let base = format!("{}.", family.prefix);
+    let decoder = Decoder::load(&mut reader, &base, family, sizes);
+    let shape = [sizes.d_model, num_labels];
+    let head = reader.head_linear_of(DecoderClassifier::HEAD, shape, SiteKind::Linear, policy);
+    let class = class_name(&config);
+    let config = config.with_num_labels(num_labels).with_architecture(&class);
+    let model = DecoderClassifier { decoder, head };
+    Ok(Loaded::new(model, config, reader.finish()?))
+}
+
+/// The class of `transformers`: that of the language model with another ending.
+fn class_name(config: &ModelConfig) -> String {
+    let class = config.architectures().first().map_or("", String::as_str);
+    let stem = ["ForCausalLM", "LMHeadModel", "Model", CLASS]
+        .iter()
+        .find_map(|end| class.strip_suffix(end));
+    let stem = stem.map_or_else(|| capitalised(config.model_type()), str::to_owned);
+    format!("{stem}{CLASS}")
+}
+
+fn capitalised(model_type: &str) -> String {
+    match model_type {
+        "gpt2" => "GPT2".to_owned(),
+        other => other[..1].to_ascii_uppercase() + &other[1..],
+    }
+}
