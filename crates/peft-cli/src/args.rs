@@ -63,7 +63,7 @@ pub enum Verb {
 /// A model with an optional adapter, and where to compute.
 #[derive(Debug, Args)]
 pub struct ModelArgs {
-    /// Folder of the base model in the Hugging Face layout, or a repository of the hub: OWNER/NAME[@REVISION].
+    /// Folder of the base model in the Hugging Face layout, or a repository of the hub: OWNER/NAME or OWNER/NAME@REVISION.
     #[arg(long)]
     pub model: PathBuf,
     /// Adapter folder (or repository), or NAME=FOLDER; once per adapter.

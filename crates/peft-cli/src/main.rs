@@ -38,6 +38,10 @@ use clap::Parser;
 
 use args::{Cli, Verb};
 
+/// Tensors come and go by the megabyte: the system's allocator returns each to the kernel and asks for it again.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A mistake in how the program was called: exit code 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]

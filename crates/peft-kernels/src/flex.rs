@@ -7,7 +7,7 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 /// Values per task: 64 KiB, which stays in the second-level cache between a copy and a kernel.
-const CHUNK: usize = 16 * 1024;
+pub(crate) const CHUNK: usize = 16 * 1024;
 
 /// A computation on consecutive values in place; `run` must be `inline(always)`.
 pub(crate) trait Kernel: Sync {

@@ -6,6 +6,9 @@
 //! | [`softmax_last`], [`attention_softmax`] | `softmax(scale x + bias)` over the last axis | the output |
 //! | [`dropout`] | `x mask / (1 - p)`, the mask a function of a seed | nothing |
 //! | [`layer_norm`] | `(x - mean) / sqrt(var + eps) gamma + beta` | `x` |
+//! | [`rms_norm`] | `x / sqrt(mean(x^2) + eps) gamma` | `x` |
+//! | [`silu_mul`] | `silu(gate) up` | both inputs |
+//! | [`rotary`] | pairs of a head turned by an angle each | the angles |
 //! | [`scale_columns`] | `x s + b`, a factor and an addend per column | input or output |
 //! | [`cross_entropy`] | the loss of rows of scores with one target each | the probabilities |
 //! | [`scaled_product`] | `(x c) W`, a factor per input of a frozen weight | the inputs |
@@ -31,8 +34,11 @@ mod cross_entropy;
 mod dropout;
 mod gelu;
 mod layer_norm;
+mod rms_norm;
+mod rotary;
 mod scale_columns;
 mod scaled_product;
+mod silu_mul;
 mod softmax;
 
 #[cfg(feature = "flex")]
@@ -47,6 +53,9 @@ pub use cross_entropy::cross_entropy;
 pub use dropout::{derive_seed, dropout};
 pub use gelu::{gelu, gelu_tanh};
 pub use layer_norm::layer_norm;
+pub use rms_norm::rms_norm;
+pub use rotary::rotary;
 pub use scale_columns::{Keep, scale_columns};
 pub use scaled_product::scaled_product;
+pub use silu_mul::silu_mul;
 pub use softmax::{attention_softmax, softmax_last};

@@ -31,7 +31,7 @@ pub struct TrainArgs {
 /// Flags of the most used settings.
 #[derive(Debug, Args)]
 pub struct SettingArgs {
-    /// Folder of the base model in the Hugging Face layout, or a repository of the hub: OWNER/NAME[@REVISION].
+    /// Folder of the base model in the Hugging Face layout, or a repository of the hub: OWNER/NAME or OWNER/NAME@REVISION.
     #[arg(long)]
     model: Option<String>,
     /// seq-cls, regression, causal-lm or image-cls.

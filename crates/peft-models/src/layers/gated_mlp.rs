@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use peft_core::{AdaptedLinear, Pass};
+use peft_kernels::silu_mul;
 
 use super::activation::Activation;
 
@@ -34,7 +35,12 @@ impl GatedMlp {
     /// Applies it to every row of `x [rows, d_model]`.
     #[must_use]
     pub fn forward(&self, x: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {
-        let gate = self.activation.forward(self.gate.forward(x.clone(), pass));
-        self.down.forward(gate * self.up.forward(x, pass), pass)
+        let gate = self.gate.forward(x.clone(), pass);
+        let up = self.up.forward(x, pass);
+        let hidden = match self.activation {
+            Activation::Silu => silu_mul(gate, up),
+            other => other.forward(gate) * up,
+        };
+        self.down.forward(hidden, pass)
     }
 }

@@ -2,7 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use peft_kernels::layer_norm;
+use peft_kernels::{layer_norm, rms_norm};
 
 /// `y = (x - mean) / sqrt(var + eps) * weight + bias` over the last axis.
 #[derive(Module, Debug)]
@@ -46,9 +46,7 @@ impl RmsNorm {
     /// Normalises the last axis of `x [.., d]`.
     #[must_use]
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        let mean = (x.clone() * x.clone()).mean_dim(D - 1);
-        let inverse = mean.add_scalar(self.eps).sqrt().recip();
-        x * inverse * self.weight.val().unsqueeze()
+        rms_norm(x, self.weight.val(), self.eps)
     }
 }
 

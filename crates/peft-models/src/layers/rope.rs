@@ -7,6 +7,7 @@
 use std::f64::consts::TAU;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use peft_kernels::rotary;
 use serde_json::{Map, Value};
 
 use crate::error::ModelError;
@@ -85,12 +86,7 @@ impl Rotation {
     /// Turns queries or keys `x [batch, heads, seq, d_head]`.
     #[must_use]
     pub fn apply(&self, x: Tensor<4>) -> Tensor<4> {
-        let half = x.dims()[3] / 2;
-        let left = x.clone().narrow(3, 0, half);
-        let right = x.narrow(3, half, half);
-        let turned_left = left.clone() * self.cos.clone() - right.clone() * self.sin.clone();
-        let turned_right = right * self.cos.clone() + left * self.sin.clone();
-        Tensor::cat(vec![turned_left, turned_right], 3)
+        rotary(x, self.cos.clone(), self.sin.clone())
     }
 }
 

@@ -1,0 +1,209 @@
+//! Root mean square normalisation fused on flex; the backward computes the size of a row again.
+//!
+//! ```text
+//! r = 1 / sqrt(mean(x^2) + eps)
+//! dx = r (g gamma - x r^2 mean(g gamma x)),  dgamma = sum_rows g x r
+//! ```
+
+use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::flex::FlexTensor;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{
+    Autodiff, Backend, Dispatch, Flex, TensorData, TensorMetadata, backend_extension,
+};
+use burn::tensor::Tensor;
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+
+use crate::flex::{Kernel, contiguous, fused, transform, values};
+use crate::math::{sum, sum_pairs};
+
+/// Rows whose parameter gradients one task adds up: fixed, so that the order of the sum is.
+const ROWS_PER_TASK: usize = 64;
+
+type Inputs<const D: usize> = (Tensor<D>, Tensor<1>);
+
+/// The fused norm, or the tensors back when the fused path does not apply to both.
+pub(super) fn rms_norm<const D: usize>(
+    x: Tensor<D>,
+    gamma: Tensor<1>,
+    eps: f64,
+) -> Result<Tensor<D>, Inputs<D>> {
+    let x = match fused(x) {
+        Ok(x) => x,
+        Err(x) => return Err((x, gamma)),
+    };
+    match fused(gamma) {
+        Ok(gamma) => {
+            let y = Dispatch::fused_rms_norm(x, gamma, eps as f32);
+            Ok(Tensor::from_dispatch(y))
+        }
+        Err(gamma) => Err((Tensor::from_dispatch(x), gamma)),
+    }
+}
+
+#[backend_extension(Autodiff, Flex)]
+pub(super) trait RmsNormOps: Backend {
+    fn fused_rms_norm(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        eps: f32,
+    ) -> FloatTensor<Self>;
+}
+
+impl RmsNormOps for Flex {
+    fn fused_rms_norm(x: FlexTensor, gamma: FlexTensor, eps: f32) -> FlexTensor {
+        let gamma = contiguous(gamma);
+        let gamma = values(&gamma);
+        transform(x, gamma.len().max(1), &Forward { gamma, eps })
+    }
+}
+
+impl<C: CheckpointStrategy> RmsNormOps for Autodiff<Flex, C> {
+    fn fused_rms_norm(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        eps: f32,
+    ) -> FloatTensor<Self> {
+        let (x, x_node) = x.into_parts();
+        let (gamma, gamma_node) = gamma.into_parts();
+        let step = RmsNormStep.prepare::<C>([x_node, gamma_node]);
+        match step.compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let state = Saved {
+                    x: contiguous(x),
+                    gamma: contiguous(gamma),
+                    eps,
+                };
+                let y = Flex::fused_rms_norm(state.x.clone(), state.gamma.clone(), eps);
+                prep.finish(state, y)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(Flex::fused_rms_norm(x, gamma, eps)),
+        }
+    }
+}
+
+/// What the backward needs.
+#[derive(Clone, Debug)]
+struct Saved {
+    x: FlexTensor,
+    gamma: FlexTensor,
+    eps: f32,
+}
+
+#[derive(Debug)]
+struct RmsNormStep;
+
+impl Backward<Flex, 2> for RmsNormStep {
+    type State = Saved;
+
+    fn backward(self, ops: Ops<Saved, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let Saved { x, gamma, eps } = &ops.state;
+        let grad = contiguous(grads.consume::<Flex>(&ops.node));
+        let [x_node, gamma_node] = ops.parents;
+        if let Some(node) = gamma_node {
+            let d_gamma = parameter_gradient(values(x), values(&grad), gamma, *eps);
+            grads.register::<Flex>(node.id, d_gamma);
+        }
+        if let Some(node) = x_node {
+            let kernel = Derivative {
+                inputs: values(x),
+                gamma: values(gamma),
+                eps: *eps,
+            };
+            let row = kernel.gamma.len().max(1);
+            grads.register::<Flex>(node.id, transform(grad, row, &kernel));
+        }
+    }
+}
+
+/// `1 / sqrt(mean(x^2) + eps)` of a row.
+#[inline(always)]
+fn inverse(row: &[f32], eps: f32) -> f32 {
+    1.0 / (sum(row, |x| x * x) / row.len() as f32 + eps).sqrt()
+}
+
+struct Forward<'a> {
+    gamma: &'a [f32],
+    eps: f32,
+}
+
+impl Kernel for Forward<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(&self, _start: usize, chunk: &mut [f32]) {
+        for row in chunk.chunks_exact_mut(self.gamma.len()) {
+            let r = inverse(row, self.eps);
+            for (x, gamma) in row.iter_mut().zip(self.gamma) {
+                *x *= r * gamma;
+            }
+        }
+    }
+}
+
+/// Turns the gradient of the output into that of the input.
+struct Derivative<'a> {
+    inputs: &'a [f32],
+    gamma: &'a [f32],
+    eps: f32,
+}
+
+impl Kernel for Derivative<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(&self, start: usize, chunk: &mut [f32]) {
+        let d = self.gamma.len();
+        let inputs = &self.inputs[start..start + chunk.len()];
+        for (grad, x) in chunk.chunks_exact_mut(d).zip(inputs.chunks_exact(d)) {
+            let r = inverse(x, self.eps);
+            for (g, gamma) in grad.iter_mut().zip(self.gamma) {
+                *g *= gamma;
+            }
+            let along = r * r / d as f32 * sum_pairs(grad, x, |g, x| g * x);
+            for (g, x) in grad.iter_mut().zip(x) {
+                *g = r * (*g - x * along);
+            }
+        }
+    }
+}
+
+/// `dgamma`, added up over blocks of rows in their order.
+fn parameter_gradient(x: &[f32], grad: &[f32], gamma: &FlexTensor, eps: f32) -> FlexTensor {
+    let d = values(gamma).len();
+    let block = ROWS_PER_TASK * d.max(1);
+    let parts: Vec<Vec<f32>> = x
+        .par_chunks(block)
+        .zip(grad.par_chunks(block))
+        .map(|(x, grad)| Arch::new().dispatch(ParameterBlock { x, grad, d, eps }))
+        .collect();
+    let mut total = vec![0.0_f32; d];
+    for part in parts {
+        total.iter_mut().zip(part).for_each(|(t, v)| *t += v);
+    }
+    FlexTensor::from_data(TensorData::new(total, gamma.shape()))
+}
+
+/// The parameter gradient of a few rows.
+struct ParameterBlock<'a> {
+    x: &'a [f32],
+    grad: &'a [f32],
+    d: usize,
+    eps: f32,
+}
+
+impl WithSimd for ParameterBlock<'_> {
+    type Output = Vec<f32>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) -> Vec<f32> {
+        let mut total = vec![0.0; self.d];
+        let rows = self.x.chunks_exact(self.d);
+        for (x, grad) in rows.zip(self.grad.chunks_exact(self.d)) {
+            let r = inverse(x, self.eps);
+            for ((total, x), g) in total.iter_mut().zip(x).zip(grad) {
+                *total += g * x * r;
+            }
+        }
+        total
+    }
+}

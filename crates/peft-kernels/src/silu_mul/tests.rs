@@ -1,0 +1,153 @@
+//! SwiGLU's gate against f64, against Burn's own, with frozen inputs, and at the edges.
+
+use burn::tensor::{DType, Device, Tensor, activation};
+use proptest::prelude::*;
+
+use super::silu_mul;
+use crate::testing::{
+    SILU, ULP, assert_close, device, noise, other_devices, range, rows_and_width, tensor, values,
+    wide,
+};
+
+struct Case {
+    shape: [usize; 2],
+    gate: Vec<f32>,
+    up: Vec<f32>,
+    weight: Vec<f32>,
+}
+
+impl Case {
+    fn new(shape: [usize; 2], range: f32, seed: u64) -> Self {
+        let count = shape[0] * shape[1];
+        Self {
+            shape,
+            gate: noise(seed, count, range),
+            up: noise(seed ^ 1, count, 1.0),
+            weight: noise(seed ^ 2, count, 1.0),
+        }
+    }
+
+    /// `y`, and the gradients of `sum(y weight)` with respect to gate and up, in f64.
+    fn reference(&self) -> [Vec<f64>; 3] {
+        let mut all = [const { Vec::new() }; 3];
+        let [gate, up, weight] = [&self.gate, &self.up, &self.weight].map(|v| wide(v));
+        for ((x, up), g) in gate.iter().zip(&up).zip(&weight) {
+            let s = 1.0 / (1.0 + (-x).exp());
+            all[0].push(x * s * up);
+            all[1].push(g * up * s * (1.0 + x * (1.0 - s)));
+            all[2].push(g * x * s);
+        }
+        all
+    }
+
+    fn run(&self, f: impl Fn(Tensor<2>, Tensor<2>) -> Tensor<2>) -> [Vec<f32>; 3] {
+        let [gate, up] =
+            [&self.gate, &self.up].map(|v| tensor(v, self.shape, &device()).require_grad());
+        let y = f(gate.clone(), up.clone());
+        let grads = (y.clone() * tensor(&self.weight, self.shape, &device()))
+            .sum()
+            .backward();
+        [
+            values(y),
+            values(gate.grad(&grads).unwrap()),
+            values(up.grad(&grads).unwrap()),
+        ]
+    }
+}
+
+fn assert_all_close(actual: &[Vec<f32>; 3], expected: &[Vec<f64>; 3]) {
+    for (actual, expected) in actual.iter().zip(expected) {
+        assert_close(actual, expected, SILU, 4.0 * ULP);
+    }
+}
+
+proptest! {
+    #[test]
+    fn output_and_both_gradients_equal_f64_and_burn((rows, d) in rows_and_width(), range in range(), seed: u64) {
+        let case = Case::new([rows, d], range, seed);
+        let expected = case.reference();
+        assert_all_close(&case.run(silu_mul), &expected);
+        assert_all_close(&case.run(|gate, up| activation::silu(gate) * up), &expected);
+    }
+}
+
+#[test]
+fn a_frozen_input_gets_no_gradient_and_a_shared_one_the_sum() {
+    let case = Case::new([3, 50], 2.0, 1);
+    let [_, d_gate, d_up] = case.reference();
+    let (gate, up) = (
+        tensor(&case.gate, case.shape, &device()),
+        tensor(&case.up, case.shape, &device()),
+    );
+    let weight = tensor(&case.weight, case.shape, &device());
+    for gate_trains in [true, false] {
+        let gate = gate.clone().set_require_grad(gate_trains);
+        let up = up.clone().set_require_grad(!gate_trains);
+        let grads = (silu_mul(gate.clone(), up.clone()) * weight.clone())
+            .sum()
+            .backward();
+        let (trained, frozen, expected) = match gate_trains {
+            true => (gate, up, &d_gate),
+            false => (up, gate, &d_up),
+        };
+        let found = values(trained.grad(&grads).unwrap());
+        assert_close(&found, expected, SILU, 4.0 * ULP);
+        assert!(frozen.grad(&grads).is_none());
+    }
+    let both = gate.require_grad();
+    let grads = silu_mul(both.clone(), both.clone()).sum().backward();
+    let expected = wide(&case.gate).into_iter().map(|x| {
+        let s = 1.0 / (1.0 + (-x).exp());
+        x * s * (2.0 + x * (1.0 - s))
+    });
+    let found = values(both.grad(&grads).unwrap());
+    assert_close(&found, &expected.collect::<Vec<_>>(), 4.0 * SILU, 4.0 * ULP);
+}
+
+#[cfg(feature = "flex")]
+#[test]
+fn nothing_is_recorded_when_nothing_requires_gradients() {
+    let ones = Tensor::<2>::ones([3, 4], &device());
+    assert!(!crate::testing::is_tracked(silu_mul(ones.clone(), ones)));
+}
+
+#[test]
+fn large_gates_saturate_and_nan_passes() {
+    let gate = [-1e30, -90.0, 0.0, 90.0, f32::NAN, f32::INFINITY];
+    let device = Device::flex();
+    let y = silu_mul(tensor(&gate, [6], &device), Tensor::<1>::ones([6], &device));
+    let y = values(y);
+    assert_eq!(&y[..4], [0.0, 0.0, 0.0, 90.0].map(|v: f32| v));
+    assert!(y[4].is_nan() && y[5] == f32::INFINITY);
+}
+
+#[test]
+fn permuted_inputs_other_types_and_other_devices_work_too() {
+    let case = Case::new([6, 8], 3.0, 4);
+    let expected = &case.reference()[0];
+    let on = |device: &Device, dtype: DType| {
+        [&case.gate, &case.up].map(|v| {
+            let permuted = tensor(v, case.shape, device).transpose();
+            permuted.reshape([8, 6]).transpose().cast(dtype)
+        })
+    };
+    let plain = |device: &Device| {
+        let [gate, up] = [&case.gate, &case.up].map(|v| tensor(v, case.shape, device));
+        silu_mul(gate.transpose(), up.transpose()).transpose()
+    };
+    for device in other_devices().into_iter().chain([Device::flex()]) {
+        assert_close(&values(plain(&device)), expected, SILU, 4.0 * ULP);
+    }
+    let [gate, up] = on(&Device::flex(), DType::F64);
+    assert_eq!(silu_mul(gate, up).dtype(), DType::F64);
+}
+
+#[test]
+#[should_panic(expected = "one shape")]
+fn inputs_of_two_shapes_are_refused() {
+    let device = Device::flex();
+    let _ = silu_mul(
+        Tensor::<2>::ones([2, 3], &device),
+        Tensor::ones([3, 2], &device),
+    );
+}
