@@ -31,6 +31,7 @@ mod names;
 mod observe;
 pub mod options;
 mod pass;
+mod recompute;
 pub mod reparam;
 mod rows;
 mod site;

@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use peft_kernels::derive_seed;
 
 use crate::observe::{DeltaEvent, Observer};
+use crate::recompute::Segment;
 use crate::rows::RowAdapters;
 
 /// The context of one forward pass: training or evaluation, and who is watching.
@@ -11,16 +12,18 @@ use crate::rows::RowAdapters;
 /// Layers never keep statistics of a forward; whoever wants them passes an [`Observer`] here.
 #[derive(Default)]
 pub struct Pass<'a> {
-    dropout: Option<DropoutStream>,
+    pub(crate) dropout: Option<DropoutStream>,
+    /// Blocks to be computed again; absent where all is kept.
+    pub(crate) segments: Option<Vec<Segment>>,
     observer: Option<&'a mut dyn Observer>,
     rows: Option<&'a RowAdapters>,
 }
 
 /// Where the masks of a training pass come from: one seed, and how many masks it has given.
 #[derive(Debug, Clone, Copy)]
-struct DropoutStream {
-    seed: u64,
-    masks: u64,
+pub(crate) struct DropoutStream {
+    pub(crate) seed: u64,
+    pub(crate) masks: u64,
 }
 
 impl std::fmt::Debug for Pass<'_> {
@@ -29,6 +32,7 @@ impl std::fmt::Debug for Pass<'_> {
             .field("dropout", &self.dropout)
             .field("observed", &self.observer.is_some())
             .field("rows", &self.rows)
+            .field("recomputes", &self.segments.is_some())
             .finish()
     }
 }
@@ -39,6 +43,14 @@ impl<'a> Pass<'a> {
     pub fn train(seed: u64) -> Self {
         Self {
             dropout: Some(DropoutStream { seed, masks: 0 }),
+            ..Self::default()
+        }
+    }
+
+    /// A pass that draws masks from where `dropout` stands.
+    pub(crate) fn replaying(dropout: Option<DropoutStream>) -> Self {
+        Self {
+            dropout,
             ..Self::default()
         }
     }

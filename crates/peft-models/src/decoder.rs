@@ -131,13 +131,27 @@ impl Decoder {
         for (index, block) in self.blocks.iter().enumerate() {
             let window = self.config.windows[index];
             let bias = biases.iter().find(|(known, _)| *known == window);
-            let context = AttentionContext {
-                seq,
-                bias: bias.and_then(|(_, bias)| bias.as_ref()),
-                rotation: rotation.as_ref(),
-                cache: is_cached.then(|| &mut cache.layers[index]),
-            };
-            x = block.forward(x, context, pass);
+            let bias = bias.and_then(|(_, bias)| bias.as_ref());
+            if is_cached {
+                let context = AttentionContext {
+                    seq,
+                    bias,
+                    rotation: rotation.as_ref(),
+                    cache: Some(&mut cache.layers[index]),
+                };
+                x = block.forward(x, context, pass);
+                continue;
+            }
+            let given = (bias.cloned(), rotation.clone());
+            x = pass.block(block, x, &given, move |block, x, (bias, rotation), pass| {
+                let context = AttentionContext {
+                    seq,
+                    bias: bias.as_ref(),
+                    rotation: rotation.as_ref(),
+                    cache: None,
+                };
+                block.forward(x, context, pass)
+            });
         }
         cache.extend(batch);
         self.norm.forward(x).reshape([rows, seq, d])

@@ -86,7 +86,9 @@ impl Encoder {
             .forward(batch, pass)
             .reshape([rows * seq, d]);
         for block in &self.blocks {
-            x = block.forward(x, seq, bias.as_ref(), pass);
+            x = pass.block(block, x, &bias, move |block, x, bias, pass| {
+                block.forward(x, seq, bias.as_ref(), pass)
+            });
         }
         x.reshape([rows, seq, d])
     }

@@ -155,7 +155,9 @@ impl ImageClassifier {
         let x = pass.dropout(x, self.config.hidden_dropout);
         let mut x = x.reshape([batch * tokens, d]);
         for block in &self.blocks {
-            x = block.forward(x, tokens, pass);
+            x = pass.block(block, x, &tokens, |block, x, tokens, pass| {
+                block.forward(x, *tokens, pass)
+            });
         }
         self.norm.forward(x).reshape([batch, tokens, d])
     }

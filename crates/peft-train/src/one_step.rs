@@ -33,7 +33,11 @@ impl<T: Task> Trainer<'_, T> {
         self.callbacks
             .iter_mut()
             .for_each(|callback| callback.step_begin(&mut step));
-        let mut grads = self.backward(progress, group, &mut step, &mut Pass::train(seed))?;
+        let mut pass = Pass::train(seed);
+        if self.options.gradient_checkpointing {
+            pass = pass.with_recomputation();
+        }
+        let mut grads = self.backward(progress, group, &mut step, &mut pass)?;
         self.ties.gather(&mut grads);
         for callback in &mut self.callbacks {
             callback.after_backward(&step, &mut grads, &progress.trainable);
@@ -77,8 +81,10 @@ impl<T: Task> Trainer<'_, T> {
             }
             step.loss += share * value;
             let loss = loss.mul_scalar(share);
-            let batch_grads = GradientsParams::from_grads(loss.backward(), &progress.model);
-            grads = Some(accumulate::add(grads, batch_grads, &progress.trainable));
+            pass.backward(loss, |part| {
+                let part = GradientsParams::from_grads(part, &progress.model);
+                grads = Some(accumulate::add(grads.take(), part, &progress.trainable));
+            });
         }
         Ok(grads.unwrap_or_default())
     }

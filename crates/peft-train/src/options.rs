@@ -50,6 +50,8 @@ pub struct TrainOptions {
     pub group_by_length: bool,
     /// Batches whose gradients make one optimizer step.
     pub accumulation: usize,
+    /// Computes each block again in the backward pass rather than keep its insides: less memory, one more forward.
+    pub gradient_checkpointing: bool,
     /// Peak learning rate.
     pub lr: f64,
     /// Shape of the learning rate over the run.
@@ -92,6 +94,7 @@ impl Default for TrainOptions {
             max_tokens: None,
             group_by_length: true,
             accumulation: 1,
+            gradient_checkpointing: false,
             lr: 1e-3,
             schedule: ScheduleKind::Linear,
             warmup: Warmup::Steps(0),

@@ -6,6 +6,7 @@
 
 use std::f64::consts::TAU;
 
+use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use peft_kernels::rotary;
 use serde_json::{Map, Value};
@@ -20,7 +21,7 @@ pub struct Rope {
 }
 
 /// Cosines and sines of every position of a batch, shape `[batch or 1, 1, seq, d_head / 2]` each.
-#[derive(Debug, Clone)]
+#[derive(Module, Debug)]
 pub struct Rotation {
     cos: Tensor<4>,
     sin: Tensor<4>,

@@ -232,6 +232,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Batches whose gradients make one step.",
         Never,
     ),
+    setting(
+        "train.gradient_checkpointing",
+        "Computes each block again in the backward pass: less memory, one more forward.",
+        Never,
+    ),
     setting("train.lr", "Peak learning rate.", Never),
     setting("train.schedule", "constant, linear or cosine.", Never),
     setting(

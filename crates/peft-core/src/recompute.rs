@@ -1,0 +1,129 @@
+//! Gradient checkpointing: blocks whose insides are not kept for the backward pass but computed again there (Chen et al. 2016, "Training
+//! Deep Nets with Sublinear Memory Cost", arXiv 1604.06174).
+//!
+//! A recording [`Pass`] runs each block without autodiff and keeps its input and output alone. [`Pass::backward`] then goes from the last
+//! block to the first: it runs the block again, this time tracked, and sends the gradient of its output through it. Dropout draws the same
+//! masks again. One more forward per step buys memory for one block in place of all.
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Gradients, Tensor};
+use peft_kernels::derive_seed;
+
+use crate::pass::{DropoutStream, Pass};
+
+/// A block that ran without being tracked.
+pub(crate) struct Segment {
+    /// What the input came from, when it was no output of another segment.
+    origin: Option<Tensor<2>>,
+    /// A leaf of the graph, as is `output`; or not part of it, where nothing below trains.
+    input: Tensor<2>,
+    output: Tensor<2>,
+    /// The state of the masks before the block.
+    dropout: Option<DropoutStream>,
+    run: Box<dyn Fn(Tensor<2>, &mut Pass<'_>) -> Tensor<2>>,
+}
+
+impl Pass<'_> {
+    /// The same pass, whose blocks are computed again in [`Pass::backward`] rather than kept.
+    #[must_use]
+    pub fn with_recomputation(mut self) -> Self {
+        self.segments = Some(Vec::new());
+        self
+    }
+
+    /// `run(block, x, given, self)`, as a block that may be computed again: `given` is what it reads besides `x` (masks, rotations),
+    /// which gets no gradient.
+    pub fn block<B: Module + 'static, C: Module + 'static>(
+        &mut self,
+        block: &B,
+        x: Tensor<2>,
+        given: &C,
+        run: impl Fn(&B, Tensor<2>, &C, &mut Pass<'_>) -> Tensor<2> + 'static,
+    ) -> Tensor<2> {
+        let records = self.segments.is_some() && self.rows().is_none() && x.device().is_autodiff();
+        if !records || !(x.is_tracked() || trains(block)) {
+            return run(block, x, given, self);
+        }
+        let dropout = self.dropout;
+        seed(dropout, &x);
+        let untracked = x.clone().without_autodiff();
+        let output = run(&block.valid(), untracked, &given.valid(), self);
+        let output = Tensor::from_inner(output).require_grad();
+        let (input, origin) = if x.is_require_grad() || !x.is_tracked() {
+            (x, None)
+        } else {
+            (x.clone().detach().require_grad(), Some(x))
+        };
+        let (block, given) = (block.clone(), given.clone());
+        let segment = Segment {
+            origin,
+            input,
+            output: output.clone(),
+            dropout,
+            run: Box::new(move |x, pass| run(&block, x, &given, pass)),
+        };
+        self.segments.get_or_insert_default().push(segment);
+        output
+    }
+
+    /// The backward pass of a loss that this pass computed: hands the gradients of every part to `each`, those of what comes after the
+    /// last recorded block first. A parameter that several parts use appears in each.
+    pub fn backward(&mut self, loss: Tensor<1>, mut each: impl FnMut(Gradients)) {
+        let segments = self.segments.as_mut().map(std::mem::take);
+        let mut gradients = loss.backward();
+        for segment in segments.unwrap_or_default().into_iter().rev() {
+            let gradient = segment.output.grad(&gradients);
+            each(gradients);
+            let Some(gradient) = gradient else {
+                return;
+            };
+            gradients = segment.backward(gradient, &mut each);
+        }
+        each(gradients);
+    }
+}
+
+impl Segment {
+    /// Sends the gradient of the output through the block, computed again.
+    fn backward(self, gradient: Tensor<2>, each: &mut impl FnMut(Gradients)) -> Gradients {
+        seed(self.dropout, &self.input);
+        let mut pass = Pass::replaying(self.dropout);
+        let output = (self.run)(self.input.clone(), &mut pass);
+        let gradients = pulled_back(output, gradient);
+        let Some(origin) = self.origin else {
+            return gradients;
+        };
+        match self.input.grad(&gradients) {
+            None => gradients,
+            Some(gradient) => {
+                each(gradients);
+                pulled_back(origin, gradient)
+            }
+        }
+    }
+}
+
+/// Whether a block has parameters that train.
+fn trains(block: &impl Module) -> bool {
+    struct Search(bool);
+    impl ModuleVisitor for Search {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0 |= param.is_require_grad();
+        }
+    }
+    let mut search = Search(false);
+    block.visit(&mut search);
+    search.0
+}
+
+/// The gradients of `sum(y g)`.
+fn pulled_back(y: Tensor<2>, g: Tensor<2>) -> Gradients {
+    (y * Tensor::from_inner(g)).sum().backward()
+}
+
+/// Masks that come from the device's random stream (backends without a fused kernel) are the same when the stream is.
+fn seed(dropout: Option<DropoutStream>, x: &Tensor<2>) {
+    if let Some(stream) = dropout {
+        x.device().seed(derive_seed(!stream.seed, stream.masks));
+    }
+}
