@@ -7,6 +7,7 @@ use peft_models::ModelConfig;
 use peft_train::data::{
     CAUSAL_COLUMNS, ChatTemplate, RowOptions, TextTokenizer, TokenRows, table_rows, text_rows,
 };
+use peft_train::task::Prompts;
 
 use crate::data;
 use crate::run_config::DataConfig;
@@ -35,6 +36,20 @@ impl Files {
             },
             end: end_tokens(&ModelConfig::read(model)?).first().copied(),
         })
+    }
+
+    /// Prompts for the model, as they stand; no chat template is applied.
+    ///
+    /// # Errors
+    /// When a prompt becomes no tokens.
+    pub fn prompts(&self, texts: Vec<String>, max_new_tokens: usize) -> Result<Prompts> {
+        let stop: Vec<u32> = self.end.into_iter().collect();
+        Ok(Prompts::new(
+            texts,
+            self.tokenizer.clone(),
+            max_new_tokens,
+            stop,
+        )?)
     }
 
     /// The rows of a file: a `.txt` is one plain text, anything else a table.

@@ -99,5 +99,8 @@ impl Callback for Progress {
             scores.loss,
             metrics.join(", ")
         ));
+        for sample in &scores.samples {
+            self.say(&format!("  {}|{}", sample.prompt, sample.answer));
+        }
     }
 }

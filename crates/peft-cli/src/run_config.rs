@@ -93,6 +93,10 @@ pub struct DataConfig {
     pub packing: Option<bool>,
     /// For causal-lm: whether prompts are learnt too, rather than completions alone.
     pub train_on_prompt: bool,
+    /// For causal-lm: prompts that the model continues after every evaluation, on stderr and in the log.
+    pub sample_prompts: Vec<String>,
+    /// For causal-lm: how many tokens each of them is continued by, at most.
+    pub sample_tokens: usize,
     /// For causal-lm: the date, `YYYY-MM-DD`, for chat templates that write one; today's when absent.
     pub today: Option<String>,
 }
@@ -110,6 +114,8 @@ impl Default for DataConfig {
             limit: None,
             packing: None,
             train_on_prompt: false,
+            sample_prompts: vec![],
+            sample_tokens: 50,
             today: None,
         }
     }

@@ -215,6 +215,60 @@ fn the_dry_run_counts_what_training_trains() {
 }
 
 #[test]
+fn prompts_are_continued_after_every_evaluation_and_logged() {
+    let place = Place::new();
+    let prompts = "data.sample_prompts=[\"the film was\", \"a good\"]";
+    let few = ["--set", prompts, "--set", "data.sample_tokens=7"];
+    let every = [
+        "--targets",
+        "all-linear",
+        "--set",
+        "train.gradient_checkpointing=true",
+    ];
+    place.train("a", "lora", &[&few[..], &every].concat());
+    let log = std::fs::read_to_string(place.path("a/train_log.jsonl")).unwrap();
+    let records = log
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let evals: Vec<Value> = records.filter(|record| record["kind"] == "eval").collect();
+    assert_eq!(evals.len(), 2);
+    let last = evals[1]["samples"].as_array().unwrap();
+    assert_eq!(last[0]["prompt"], "the film was");
+    let adapter = place.path("a");
+    let more = ["--adapter", &adapter, "--max-new-tokens", "7"];
+    let model = place.path("model");
+    let both = ["--prompt", "the film was", "--prompt", "a good"];
+    let answers = json(&[&["generate", "--model", &model], &both[..], &more].concat());
+    for (sample, answer) in last.iter().zip(answers["answers"].as_array().unwrap()) {
+        assert_eq!(sample["answer"], answer["answer"], "greedy, as in the log");
+    }
+    let (train, valid, out) = (
+        place.path("train.jsonl"),
+        place.path("valid.jsonl"),
+        place.path("b"),
+    );
+    let run = |more: &[&str]| {
+        let fixed = [
+            "train",
+            "--task",
+            "causal-lm",
+            "--model",
+            &model,
+            "--train",
+            &train,
+            "--out",
+            &out,
+        ];
+        failure(&[&fixed[..], &["--set", prompts], more].concat())
+    };
+    let long = ["--valid", &valid, "--set", "data.sample_tokens=64"];
+    let (code, error) = run(&long);
+    assert!(code == 2 && error.contains("64 positions"), "{error}");
+    let (code, error) = run(&[]);
+    assert!(code == 2 && error.contains("--valid"), "{error}");
+}
+
+#[test]
 fn mistakes_are_wrong_usage_with_the_way_out() {
     let place = Place::new();
     let (model, train) = (place.path("model"), place.path("train.jsonl"));

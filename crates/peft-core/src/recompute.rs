@@ -20,8 +20,11 @@ pub(crate) struct Segment {
     output: Tensor<2>,
     /// The state of the masks before the block.
     dropout: Option<DropoutStream>,
-    run: Box<dyn Fn(Tensor<2>, &mut Pass<'_>) -> Tensor<2>>,
+    run: Box<Run>,
 }
+
+/// A block with everything it reads besides its input.
+type Run = dyn Fn(Tensor<2>, &mut Pass<'_>) -> Tensor<2>;
 
 impl Pass<'_> {
     /// The same pass, whose blocks are computed again in [`Pass::backward`] rather than kept.

@@ -133,14 +133,18 @@ impl<T: Task> Trainer<'_, T> {
         self.callbacks
             .iter_mut()
             .for_each(|callback| callback.evaluated(step, &scores));
-        progress.log.append(&json!({
+        let mut record = json!({
             "kind": "eval",
             "step": step,
             "loss": scores.loss,
             "metrics": scores.metrics,
             "best": improved,
             "seconds": progress.seconds(),
-        }))?;
+        });
+        if !scores.samples.is_empty() {
+            record["samples"] = json!(scores.samples);
+        }
+        progress.log.append(&record)?;
         progress.state.last_scores = Some((step, scores));
         Ok(improved)
     }

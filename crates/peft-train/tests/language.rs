@@ -192,6 +192,7 @@ fn task(train: Vec<TokenRow>) -> CausalTask {
         train,
         valid: None,
         eval_batch_size: 2,
+        prompts: None,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use peft_core::RowAdapters;
 use peft_models::generate::{Generation, Progress, Sampling, generate};
@@ -219,7 +219,7 @@ impl<'a> Texts<'a> {
             return Progress::Continue;
         }
         self.tokens[row].push(token);
-        let Ok(text) = self.decode(&self.tokens[row]) else {
+        let Ok(text) = self.tokenizer.text(&self.tokens[row]) else {
             return Progress::Stop;
         };
         let stopped = self.args.stop.iter().any(|stop| text.contains(stop));
@@ -260,16 +260,10 @@ impl<'a> Texts<'a> {
         &text[..ends.min().unwrap_or(text.len())]
     }
 
-    fn decode(&self, tokens: &[u32]) -> Result<String> {
-        let text = self.tokenizer.inner().decode(tokens, true);
-        text.map_err(|error| anyhow::anyhow!("{error}"))
-            .context("the tokenizer cannot decode the answer")
-    }
-
     fn finish(self, answers: &[Vec<u32>]) -> Result<Vec<Answer>> {
         let mut finished = Vec::with_capacity(answers.len());
         for (prompt, tokens) in self.args.prompt.iter().zip(answers) {
-            let text = self.decode(tokens)?;
+            let text = self.tokenizer.text(tokens)?;
             finished.push(Answer {
                 prompt: prompt.clone(),
                 answer: self.cut(&text).to_owned(),

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use peft_models::CausalLm;
 use peft_train::Callback;
-use peft_train::task::CausalTask;
+use peft_train::task::{CausalTask, Prompts};
 
 use super::{Prepared, RunOptions, RunResult, check_paths, claim_directory, execute};
 use crate::run_config::RunConfig;
@@ -34,17 +34,48 @@ pub fn train_model(
         .map(|path| files.rows(path, None));
     let valid = valid.transpose()?;
     let _claim = claim_directory(config, options)?;
+    let loaded = open::causal(config.model_dir(), config.base_dropout, &device)?;
+    let prompts = prompts(config, &files, loaded.model.decoder.config().max_positions)?;
     let task = CausalTask {
         train: train.rows,
         valid: valid.map(|valid| valid.rows),
         eval_batch_size: config.train.eval_batch_size,
+        prompts,
     };
     let prepared = Prepared {
         examples: task.train.len(),
         truncated: train.truncated,
         head_modules: vec![],
-        loaded: open::causal(config.model_dir(), config.base_dropout, &device)?,
+        loaded,
         data: task.train.iter().map(|row| format!("{row:?}\n")).collect(),
     };
     execute(config, options, callbacks, &task, prepared)
+}
+
+/// The prompts that were asked for; refuses those that could not be continued before anything trains.
+fn prompts(
+    config: &RunConfig,
+    files: &causal_data::Files,
+    positions: usize,
+) -> Result<Option<Prompts>> {
+    if config.data.sample_prompts.is_empty() {
+        return Ok(None);
+    }
+    let prompts = files.prompts(
+        config.data.sample_prompts.clone(),
+        config.data.sample_tokens,
+    )?;
+    if prompts.longest() > positions {
+        bail!(crate::Usage(format!(
+            "data.sample_prompts: the longest takes {} tokens with its answer, the model has {positions} positions; shorten it or \
+             data.sample_tokens",
+            prompts.longest()
+        )));
+    }
+    if config.data.valid.is_none() {
+        bail!(crate::Usage(
+            "data.sample_prompts are continued after every evaluation, for which --valid is missing".into()
+        ));
+    }
+    Ok(Some(prompts))
 }

@@ -154,6 +154,7 @@ impl Task for MaskedWords {
         Ok(Some(Scores {
             loss: loss / count as f64,
             metrics: IndexMap::from([(Metric::Accuracy.name().to_owned(), accuracy)]),
+            ..Scores::default()
         }))
     }
 

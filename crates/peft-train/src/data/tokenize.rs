@@ -129,6 +129,18 @@ impl TextTokenizer {
         }
     }
 
+    /// The text of tokens, special ones left out.
+    ///
+    /// # Errors
+    /// [`TrainError::Tokenizer`] when the tokenizer fails.
+    pub fn text(&self, ids: &[u32]) -> Result<String, TrainError> {
+        let text = self.inner.decode(ids, true);
+        text.map_err(|error| TrainError::Tokenizer {
+            path: self.path.clone(),
+            message: error.to_string(),
+        })
+    }
+
     /// The ids of one text; `special` adds the tokens of the file's post-processor.
     ///
     /// # Errors

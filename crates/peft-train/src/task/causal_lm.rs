@@ -6,7 +6,7 @@ use peft_core::Pass;
 use peft_kernels::cross_entropy;
 use peft_models::{CausalBatch, CausalLm};
 
-use super::{Scores, Task};
+use super::{Prompts, Scores, Task};
 use crate::TrainError;
 use crate::data::{BatchPlan, TokenRow};
 use crate::metric::Metric;
@@ -20,6 +20,8 @@ pub struct CausalTask {
     pub valid: Option<Vec<TokenRow>>,
     /// Rows of an evaluation batch.
     pub eval_batch_size: usize,
+    /// Continued after every evaluation.
+    pub prompts: Option<Prompts>,
 }
 
 impl Task for CausalTask {
@@ -47,10 +49,14 @@ impl Task for CausalTask {
     }
 
     fn evaluate(&self, model: &CausalLm, device: &Device) -> Result<Option<Scores>, TrainError> {
-        let valid = self.valid.as_deref();
-        valid
-            .map(|valid| perplexity(model, valid, self.eval_batch_size, device))
-            .transpose()
+        let Some(valid) = &self.valid else {
+            return Ok(None);
+        };
+        let mut scores = perplexity(model, valid, self.eval_batch_size, device)?;
+        if let Some(prompts) = &self.prompts {
+            scores.samples = prompts.continued(model)?;
+        }
+        Ok(Some(scores))
     }
 
     fn headline(&self) -> Metric {
@@ -82,6 +88,7 @@ pub fn perplexity(
     Ok(Scores {
         loss,
         metrics: IndexMap::from(metrics),
+        ..Scores::default()
     })
 }
 

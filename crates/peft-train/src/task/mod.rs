@@ -3,6 +3,7 @@
 mod causal_lm;
 mod classifier;
 mod images;
+mod samples;
 mod score;
 mod texts;
 
@@ -17,16 +18,29 @@ use crate::metric::Metric;
 pub use causal_lm::{CausalTask, perplexity};
 pub use classifier::{Classifier, ClassifierTask, ExampleSet, Inference, classify};
 pub use images::ImageSet;
+pub use samples::Prompts;
 pub use score::{Objective, score_logits};
 pub use texts::TextSet;
 
 /// How a model did on a validation set.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
     /// Mean loss over the examples.
     pub loss: f64,
     /// Metric name to value; absent where a metric is not defined.
     pub metrics: IndexMap<String, f64>,
+    /// What the model says to given prompts, where that was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub samples: Vec<Sample>,
+}
+
+/// A prompt and what a language model makes of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// What was given.
+    pub prompt: String,
+    /// What the model wrote after it.
+    pub answer: String,
 }
 
 impl Scores {

@@ -102,7 +102,11 @@ pub fn score_logits(
         .iter()
         .filter_map(|metric| Some((metric.name().to_owned(), value(metric)?)))
         .collect();
-    Scores { loss, metrics }
+    Scores {
+        loss,
+        metrics,
+        ..Scores::default()
+    }
 }
 
 fn negative_log_likelihood(logits: &[f32], class: usize) -> f64 {

@@ -62,7 +62,10 @@ pub(super) fn score(args: &EvalArgs) -> Result<EvalResult> {
         adapter: None,
         examples: pairs.len(),
         truncated: cut_first + cut_second,
-        scores: Scores { loss: 0.0, metrics },
+        scores: Scores {
+            metrics,
+            ..Scores::default()
+        },
         seconds: started.elapsed().as_secs_f64(),
     })
 }

@@ -115,6 +115,16 @@ pub(super) const SETTINGS: &[Setting] = &[
         Never,
     ),
     setting(
+        "data.sample_prompts",
+        "For causal-lm: prompts to continue after every evaluation, as in [\"Once upon\"].",
+        Never,
+    ),
+    setting(
+        "data.sample_tokens",
+        "For causal-lm: how many tokens each of them is continued by, at most.",
+        Never,
+    ),
+    setting(
         "data.today",
         "For causal-lm: the date for chat templates that write one; absent: today's.",
         Example("\"2024-07-26\""),
