@@ -11,6 +11,7 @@ pub const METHODS: &[&MethodEntry] = &[
     &peft_decompose::svfit::SVFIT,
     &peft_decompose::pissa::PISSA,
     &peft_decompose::olora::OLORA,
+    &peft_prune::lora_drop::LORA_DROP,
 ];
 
 /// The entry called `id`.

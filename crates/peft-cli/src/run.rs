@@ -118,7 +118,11 @@ fn execute<T: Task>(
     }
     let (model, part) =
         make_trainable(config, loaded.model, &loaded.names, &prepared.head_modules)?;
-    let parameters = count(&model, &HashSet::new());
+    let ties = match &part {
+        Part::Adapter(adapter) => TieGroups::of(&model, ADAPTER, adapter.spec.method.as_ref())?,
+        Part::Weights(_) => TieGroups::default(),
+    };
+    let parameters = count(&model, &ties.followers());
     eprintln!("{parameters}");
     write_atomic(&config.out.join(RUN_FILE), config.to_toml()?.as_bytes())?;
     let trained: &dyn Trained<T::Model> = match &part {
@@ -130,7 +134,7 @@ fn execute<T: Task>(
         options: &config.train,
         trained,
         names: &loaded.names,
-        ties: TieGroups::default(),
+        ties,
         transforms: Chain::default(),
         callbacks,
         dir: config.out.clone(),

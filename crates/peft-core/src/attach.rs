@@ -17,6 +17,7 @@ use crate::method::{Method, Slot};
 use crate::names::ParamNames;
 use crate::site::Site;
 use crate::target::{Target, TargetRules, UnmatchedTarget, pattern_value};
+use crate::tie::TieGroups;
 use crate::trainable::mark_trainable;
 
 /// A model whose linear layers can carry adapters.
@@ -234,12 +235,15 @@ pub fn attach<M: Adaptable>(
     }
     // A plan knows no weights; where a method's size depends on them, only now is it known.
     for (site, trained) in report.sites.iter_mut().zip(attaching.trained_sizes) {
-        site.trainable = trained;
+        let shares = spec.method.shares_with(&site.path).is_some();
+        site.trainable = if shares { 0 } else { trained };
     }
     let mut trains = attaching.trains;
     trains.extend(changed);
     report.saved = saved;
-    Ok((mark_trainable(model, &trains), report))
+    let ties = TieGroups::of(&model, name, spec.method.as_ref())?;
+    let model = mark_trainable(ties.broadcast(model), &trains);
+    Ok((model, report))
 }
 
 /// What the layers of a model get, and what of it trains.

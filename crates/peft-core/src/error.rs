@@ -14,6 +14,16 @@ pub enum PeftError {
     /// An adapter folder could not be read or written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A site cannot use the values of the site that its method names.
+    #[error("site `{site}` is to share the adapter of `{owner}`, {problem}")]
+    Shares {
+        /// Path of the site.
+        site: String,
+        /// Path of the other site.
+        owner: String,
+        /// Why not.
+        problem: String,
+    },
     /// A method was given an option that it does not accept.
     #[error("method `{method}`: option `{option}`: {problem}")]
     Option {

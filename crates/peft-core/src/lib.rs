@@ -58,7 +58,7 @@ pub use error::PeftError;
 pub use linear::AdaptedLinear;
 pub use method::{Method, MethodEntry, MethodResult, Slot};
 pub use names::{Layout, ParamNames, param_id};
-pub use observe::{DeltaEvent, Observer, OutputNorms};
+pub use observe::{DeltaEvent, Observer};
 pub use pass::Pass;
 pub use rows::RowAdapters;
 pub use site::{Site, SiteKind};

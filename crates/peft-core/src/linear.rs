@@ -10,7 +10,6 @@ use burn::tensor::{DType, Device, Tensor};
 
 use crate::adapter::{BaseLinear, cast};
 use crate::erased::AnyAdapter;
-use crate::observe::DeltaEvent;
 use crate::pass::Pass;
 use crate::site::Site;
 
@@ -132,11 +131,7 @@ impl AdaptedLinear {
             } else {
                 delta.mul_scalar(*weight)
             };
-            pass.observe(&DeltaEvent {
-                site: &self.site,
-                adapter: name,
-                delta: &delta,
-            });
+            pass.observe(&self.site, name, &delta);
             output = output + delta;
         }
         cast(output, stored)

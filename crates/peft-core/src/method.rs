@@ -88,6 +88,12 @@ pub trait Method: Debug + Send + Sync {
     /// How many parameters train at a site of this size: the method's formula.
     fn trainable(&self, site: &Site, rank: usize) -> usize;
 
+    /// Path of the site whose values the one at `site` uses, where it has none of its own: the two are tied ([`crate::tie`]). The other
+    /// site has values of its own, as many and as large.
+    fn shares_with(&self, _site: &str) -> Option<&str> {
+        None
+    }
+
     /// The method's own fields of `adapter_config.json`; rank, alpha, targets and patterns are written for it.
     fn config_fields(&self) -> Map<String, Value>;
 

@@ -1,11 +1,12 @@
 //! What travels with one forward pass through a model.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Bool, Tensor};
 use peft_kernels::derive_seed;
 
 use crate::observe::{DeltaEvent, Observer};
 use crate::recompute::Segment;
 use crate::rows::RowAdapters;
+use crate::site::Site;
 
 /// The context of one forward pass: training or evaluation, and who is watching.
 ///
@@ -17,6 +18,7 @@ pub struct Pass<'a> {
     pub(crate) segments: Option<Vec<Segment>>,
     observer: Option<&'a mut dyn Observer>,
     rows: Option<&'a RowAdapters>,
+    padding: Option<Tensor<2, Bool>>,
 }
 
 /// Where the masks of a training pass come from: one seed, and how many masks it has given.
@@ -85,6 +87,14 @@ impl<'a> Pass<'a> {
         self.rows
     }
 
+    /// Says which rows of the layers that follow are padding (`true`), shape `[batch, seq]`, for whoever watches.
+    pub fn set_padding(&mut self, padding: Option<Tensor<2, Bool>>) {
+        self.padding = padding.filter(|_| self.is_observed()).map(|mask| {
+            let rows = mask.dims().iter().product::<usize>();
+            mask.reshape([rows, 1])
+        });
+    }
+
     /// Whether dropout is active.
     #[must_use]
     pub fn is_training(&self) -> bool {
@@ -98,9 +108,16 @@ impl<'a> Pass<'a> {
     }
 
     /// Reports what one adapter added at one site.
-    pub fn observe(&mut self, event: &DeltaEvent<'_>) {
+    pub(crate) fn observe(&mut self, site: &Site, adapter: &str, delta: &Tensor<2>) {
         if let Some(observer) = self.observer.as_deref_mut() {
-            observer.delta(event);
+            let rows = delta.dims()[0];
+            let padding = self.padding.as_ref();
+            observer.delta(&DeltaEvent {
+                site,
+                adapter,
+                delta,
+                padding: padding.filter(|padding| padding.dims()[0] == rows),
+            });
         }
     }
 

@@ -97,6 +97,13 @@ pub fn reparameterize<M: Module>(
     let report = spec.plan(&sites, &[])?;
     let mut adapters = BTreeMap::new();
     for at in &report.sites {
+        if let Some(owner) = spec.method.shares_with(&at.path) {
+            return Err(PeftError::Shares {
+                site: at.path.clone(),
+                owner: owner.to_owned(),
+                problem: "which Burn's reparameterization cannot tie; take a model made of `AdaptedLinear`".into(),
+            });
+        }
         let Some((site, weight)) = finder.found.iter().find(|(site, _)| site.path == at.path)
         else {
             continue;

@@ -54,6 +54,18 @@ impl Site {
         }
     }
 
+    /// The type of the layer: its path with `*` in place of every number.
+    #[must_use]
+    pub fn module_type(path: &str) -> String {
+        let segments = path
+            .split('.')
+            .map(|segment| match segment.parse::<usize>() {
+                Ok(_) => "*",
+                Err(_) => segment,
+            });
+        segments.collect::<Vec<_>>().join(".")
+    }
+
     /// The same site with another kind of storage.
     pub fn with_kind(mut self, kind: SiteKind) -> Self {
         self.kind = kind;

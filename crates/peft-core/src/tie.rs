@@ -4,11 +4,17 @@
 //! sums its members' gradients into the owner before the optimizer's step and copies the owner into the members
 //! after it: `g_owner = sum_i g_i`, then `p_i = p_owner`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
+use indexmap::IndexMap;
+
+use crate::attach::Adaptable;
+use crate::error::PeftError;
+use crate::fields;
+use crate::method::Method;
 
 /// Parameters of equal shape (`[d_in, rank]` or `[rank, d_out]`) that share one value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +30,51 @@ pub struct TieGroup {
 pub struct TieGroups(pub Vec<TieGroup>);
 
 impl TieGroups {
+    /// The groups of the adapter called `name` whose sites share values, as its method says.
+    ///
+    /// # Errors
+    /// [`PeftError::Shares`] when a site is to share with one that is not adapted, has no values of its own or has others in number or shape.
+    pub fn of<M: Adaptable>(model: &M, name: &str, method: &dyn Method) -> Result<Self, PeftError> {
+        let mut adapters = IndexMap::new();
+        model.visit_linears(&mut |linear| {
+            if let Some(adapter) = linear.adapter(name) {
+                adapters.insert(linear.site().path.clone(), fields::ids(adapter));
+            }
+        });
+        let mut groups: IndexMap<ParamId, Vec<ParamId>> = IndexMap::new();
+        for (site, own) in &adapters {
+            let Some(owner) = method.shares_with(site) else {
+                continue;
+            };
+            let refuse = |problem: &str| PeftError::Shares {
+                site: site.clone(),
+                owner: owner.to_owned(),
+                problem: problem.to_owned(),
+            };
+            if method.shares_with(owner).is_some() {
+                return Err(refuse(
+                    "which shares one itself; name the site that it shares with",
+                ));
+            }
+            let theirs = adapters.get(owner);
+            let theirs =
+                theirs.ok_or_else(|| refuse("which is not adapted; adapt both or neither"))?;
+            let shapes = |fields: &BTreeMap<String, (ParamId, Vec<usize>)>| -> Vec<Vec<usize>> {
+                fields.values().map(|(_, shape)| shape.clone()).collect()
+            };
+            if shapes(own) != shapes(theirs) {
+                return Err(refuse(
+                    "which has another size or rank; let sites of one size share",
+                ));
+            }
+            for ((member, _), (owner, _)) in own.values().zip(theirs.values()) {
+                groups.entry(*owner).or_default().push(*member);
+            }
+        }
+        let group = |(owner, members)| TieGroup { owner, members };
+        Ok(Self(groups.into_iter().map(group).collect()))
+    }
+
     /// Every member that is not an owner: to be left out of counts and files.
     #[must_use]
     pub fn followers(&self) -> HashSet<ParamId> {

@@ -29,7 +29,7 @@ use serde_json::{Map, Value, json};
 
 use crate::factors::Factors;
 use crate::norms::{Side, Sum, change, checked_squares, in_f32, norm, squares};
-use crate::options::{check_format_version, own_option};
+use peft_core::options::{check_format_version, own_option};
 
 /// Which norms are constants in the backward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -5,8 +5,7 @@
 //! - `factors`: the low-rank pair inside an adapter;
 //! - `norms`: norms of `W + scale A B` from its parts;
 //! - [`relative`]: low-rank pairs that start from the weight and count from there;
-//! - `svd`: singular values and vectors of a frozen weight;
-//! - `options`: settings between files and methods.
+//! - `svd`: singular values and vectors of a frozen weight.
 
 pub mod base_vectors;
 pub mod bora;
@@ -14,7 +13,6 @@ pub mod dora;
 mod factors;
 mod norms;
 pub mod olora;
-mod options;
 pub mod pissa;
 pub mod relative;
 mod svd;

@@ -21,8 +21,8 @@ use serde_json::{Map, Value, json};
 
 use crate::base_vectors::BaseVectors;
 use crate::norms::relative_change;
-use crate::options::check_format_version;
 use crate::svd::digest;
+use peft_core::options::check_format_version;
 
 /// How many singular values train.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! What a decoder reads: token ids, their positions, and who may see whom.
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
 use crate::error::ModelError;
 use crate::layers::UNSEEN;
@@ -101,6 +101,18 @@ impl CausalBatch {
     #[must_use]
     pub fn seq(&self) -> usize {
         self.segments.first().map_or(0, Vec::len)
+    }
+
+    /// Which tokens are padding (`true`), shape `[batch, seq]`; `None` where none is.
+    pub(crate) fn padding(&self, device: &Device) -> Option<Tensor<2, Bool>> {
+        let mask: Vec<bool> = self
+            .segments
+            .iter()
+            .flatten()
+            .map(|segment| *segment == 0)
+            .collect();
+        let any = mask.iter().any(|padding| *padding);
+        any.then(|| Tensor::from_data(TensorData::new(mask, [self.rows(), self.seq()]), device))
     }
 
     /// Whether every row is one text without padding.

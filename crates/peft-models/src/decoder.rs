@@ -128,6 +128,7 @@ impl Decoder {
             }
         }
         let mut x = self.embed(batch, pass).reshape([rows * seq, d]);
+        pass.set_padding(pass.is_observed().then(|| batch.padding(&device)).flatten());
         for (index, block) in self.blocks.iter().enumerate() {
             let window = self.config.windows[index];
             let bias = biases.iter().find(|(known, _)| *known == window);
@@ -153,6 +154,7 @@ impl Decoder {
                 block.forward(x, context, pass)
             });
         }
+        pass.set_padding(None);
         cache.extend(batch);
         self.norm.forward(x).reshape([rows, seq, d])
     }

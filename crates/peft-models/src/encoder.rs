@@ -85,11 +85,13 @@ impl Encoder {
             .embeddings
             .forward(batch, pass)
             .reshape([rows * seq, d]);
+        pass.set_padding(batch.mask.clone());
         for block in &self.blocks {
             x = pass.block(block, x, &bias, move |block, x, bias, pass| {
                 block.forward(x, seq, bias.as_ref(), pass)
             });
         }
+        pass.set_padding(None);
         x.reshape([rows, seq, d])
     }
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use peft_core::{AttachedSite, ParameterCount};
+use peft_core::{AttachedSite, ParameterCount, Site};
 use serde::Serialize;
 
 use super::train::{self, SettingArgs};
@@ -93,7 +93,7 @@ pub fn run(args: &TargetsArgs, json: bool) -> Result<()> {
 fn grouped(sites: &[AttachedSite]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for site in sites {
-        let module = without_numbers(&site.path);
+        let module = Site::module_type(&site.path);
         let same = groups.iter_mut().find(|group| {
             group.module == module
                 && (group.d_in, group.d_out, group.rank) == (site.d_in, site.d_out, site.rank)
@@ -116,17 +116,6 @@ fn grouped(sites: &[AttachedSite]) -> Vec<Group> {
         }
     }
     groups
-}
-
-/// The path with `*` in place of every number.
-fn without_numbers(path: &str) -> String {
-    let segments = path
-        .split('.')
-        .map(|segment| match segment.parse::<usize>() {
-            Ok(_) => "*",
-            Err(_) => segment,
-        });
-    segments.collect::<Vec<_>>().join(".")
 }
 
 fn print(result: &TargetsResult) {

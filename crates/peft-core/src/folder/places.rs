@@ -11,6 +11,7 @@ use crate::error::PeftError;
 use crate::fields;
 use crate::file::{self, AdapterFolder, HostTensor, TensorKey};
 use crate::names::{Layout, ParamNames, param_id};
+use crate::tie::TieGroups;
 use crate::values::{file_shape, from_file, named_tensors, set_values, shapes_of};
 
 /// What PEFT calls the frozen layer inside an adapted one; biases of adapted layers are saved under it.
@@ -26,7 +27,8 @@ pub(super) fn tensors<M: Adaptable>(
     name: &str,
     spec: &AdapterSpec,
 ) -> Result<BTreeMap<String, HostTensor>, PeftError> {
-    let mut tensors: BTreeMap<String, HostTensor> = adapter_tensors(model, name, &HashSet::new())
+    let ties = TieGroups::of(model, name, spec.method.as_ref())?;
+    let mut tensors: BTreeMap<String, HostTensor> = adapter_tensors(model, name, &ties.followers())
         .into_iter()
         .map(|(key, tensor)| (format!("base_model.model.{key}"), tensor))
         .collect();
@@ -54,7 +56,10 @@ pub(crate) fn fill<M: Adaptable>(
     spec: &AdapterSpec,
     folder: &AdapterFolder,
 ) -> Result<M, PeftError> {
+    let ties = TieGroups::of(&model, name, spec.method.as_ref())?;
+    let followers = ties.followers();
     let mut places = adapter_places(&model, name);
+    places.retain(|_, (id, _, _)| !followers.contains(id));
     let suffixes: Vec<String> = places.keys().map(|key| key.tensor.clone()).collect();
     let suffixes: Vec<&str> = suffixes.iter().map(String::as_str).collect();
     let mut index = file::index_keys(folder.tensors.keys().map(String::as_str), &suffixes)?;
@@ -92,7 +97,7 @@ pub(crate) fn fill<M: Adaptable>(
     if !problems.is_empty() {
         return Err(mismatch(problems));
     }
-    let model = set_values(model, values);
+    let model = ties.broadcast(set_values(model, values));
     let problems = base_problems(&model, name);
     if problems.is_empty() {
         Ok(model)

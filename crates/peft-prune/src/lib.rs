@@ -1,0 +1,20 @@
+//! LoRA-drop (Zhou et al. 2024, <https://arxiv.org/abs/2402.07721>): layers whose LoRA moves the model most keep their own, all others
+//! share one.
+//!
+//! - [`SiteScore`] is what a layer is worth, from an [`OutputImportance`] observer, from [`parameter_norms`], from gradients or at random;
+//! - [`Scope`] says what is compared with what, [`Budget`] how much is kept, [`Plan::make`] which layers that are;
+//! - [`lora_drop`] is the method that a plan leads to;
+//! - [`stratified`] draws the sample that scores are measured on.
+
+pub mod lora_drop;
+mod measure;
+mod plan;
+mod sample;
+mod score;
+mod select;
+
+pub use measure::{OutputImportance, OutputNorm};
+pub use plan::{Plan, PlanError, PlannedSite};
+pub use sample::stratified;
+pub use score::{ScoreKind, SiteScore, parameter_norms, random_scores, scored};
+pub use select::{Budget, Scope};

@@ -1,0 +1,339 @@
+//! A plan: for every adapted layer whether it keeps its own LoRA or shares one, and what that costs. A readable JSON file.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use indexmap::IndexMap;
+use peft_core::file::{FileError, write_atomic};
+use peft_core::{AttachedSite, Site};
+use serde::{Deserialize, Serialize};
+
+use crate::score::{ScoreKind, SiteScore};
+use crate::select::{Budget, Scope, before, keeps, shares};
+
+/// What this crate writes.
+const VERSION: u32 = 1;
+
+/// What is decided of one site.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedSite {
+    /// Path of the layer.
+    pub path: String,
+    /// Its type: the path with `*` for numbers.
+    pub kind: String,
+    /// Input width.
+    pub d_in: usize,
+    /// Output width.
+    pub d_out: usize,
+    /// Rank of its LoRA.
+    pub rank: usize,
+    /// Alpha of its LoRA.
+    pub alpha: f64,
+    /// The score that was measured.
+    pub score: f64,
+    /// The score as a share of its scope.
+    pub importance: f64,
+    /// The site whose LoRA it shares; absent where it has its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shares: Option<String>,
+}
+
+impl PlannedSite {
+    /// `rank * (d_in + d_out)`.
+    fn parameters(&self) -> usize {
+        self.rank * (self.d_in + self.d_out)
+    }
+}
+
+/// Which layers keep their own LoRA.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Version of this layout: 1.
+    pub version: u32,
+    /// What was measured.
+    pub score: ScoreKind,
+    /// What was compared with what.
+    pub scope: Scope,
+    /// How much was to be kept.
+    pub budget: Budget,
+    /// Parameters of the adapter before.
+    pub parameters_before: usize,
+    /// Parameters of the adapter after: shared ones count once.
+    pub parameters_after: usize,
+    /// Every site, in the order of the model.
+    pub sites: Vec<PlannedSite>,
+}
+
+/// What can be wrong with a plan or its file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// There is nothing to plan.
+    #[error("no adapted layer to plan for")]
+    Empty,
+    /// A score that is no number from 0 on.
+    #[error("site `{site}`: expected a score of 0 or more, found {score}")]
+    Score {
+        /// Path of the site.
+        site: String,
+        /// Its score.
+        score: f64,
+    },
+    /// A budget outside 0 to 1.
+    #[error("expected a share from 0 to 1, found {found}")]
+    Budget {
+        /// What was asked for.
+        found: f64,
+    },
+    /// The file is no plan.
+    #[error("{}: no plan: {message}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// The file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl Plan {
+    /// Decides by scores which sites keep their own LoRA; of each type and shape, all others share that of the first of them.
+    ///
+    /// Where every score of a scope is 0 (`B` still zero), nothing can be told and all its sites keep their own. A site that would share
+    /// with nobody keeps its own, which is the same.
+    ///
+    /// # Errors
+    /// [`PlanError::Empty`], [`PlanError::Score`] and [`PlanError::Budget`].
+    pub fn make(
+        scores: &[SiteScore],
+        score: ScoreKind,
+        scope: Scope,
+        budget: Budget,
+    ) -> Result<Self, PlanError> {
+        let (Budget::Threshold(found) | Budget::Parameters(found)) = budget;
+        if !(0.0..=1.0).contains(&found) {
+            return Err(PlanError::Budget { found });
+        }
+        if scores.is_empty() {
+            return Err(PlanError::Empty);
+        }
+        if let Some(bad) = scores
+            .iter()
+            .find(|s| !(s.score >= 0.0 && s.score.is_finite()))
+        {
+            return Err(PlanError::Score {
+                site: bad.site.path.clone(),
+                score: bad.score,
+            });
+        }
+        let ranking = Ranking::of(scores, scope);
+        let kept = match budget {
+            Budget::Threshold(threshold) => {
+                ranking.kept(|share, before| keeps(threshold, before, share))
+            }
+            Budget::Parameters(share) => ranking.within(share),
+        };
+        let sites = ranking.sites(&kept);
+        Ok(Self {
+            version: VERSION,
+            score,
+            scope,
+            budget,
+            parameters_before: sites.iter().map(PlannedSite::parameters).sum(),
+            parameters_after: after(&sites),
+            sites,
+        })
+    }
+
+    /// Each site that shares, with the site whose LoRA it shares.
+    #[must_use]
+    pub fn shared(&self) -> IndexMap<String, String> {
+        let shares = |site: &PlannedSite| Some((site.path.clone(), site.shares.clone()?));
+        self.sites.iter().filter_map(shares).collect()
+    }
+
+    /// How many sites have a LoRA of their own that no other site uses.
+    #[must_use]
+    pub fn private(&self) -> usize {
+        let owners: Vec<&String> = self
+            .sites
+            .iter()
+            .filter_map(|site| site.shares.as_ref())
+            .collect();
+        let private = |site: &&PlannedSite| site.shares.is_none() && !owners.contains(&&site.path);
+        self.sites.iter().filter(private).count()
+    }
+
+    /// Writes the plan, whole or not at all.
+    ///
+    /// # Errors
+    /// [`PlanError::File`].
+    pub fn write(&self, path: &Path) -> Result<(), PlanError> {
+        let text = serde_json::to_string_pretty(self).unwrap_or_default();
+        Ok(write_atomic(path, text.as_bytes())?)
+    }
+
+    /// Reads a plan and checks that it is consistent.
+    ///
+    /// # Errors
+    /// [`PlanError::Malformed`] with what is wrong.
+    pub fn read(path: &Path) -> Result<Self, PlanError> {
+        let malformed = |message: String| PlanError::Malformed {
+            path: path.to_path_buf(),
+            message,
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| malformed(error.to_string()))?;
+        let plan: Self =
+            serde_json::from_str(&text).map_err(|error| malformed(error.to_string()))?;
+        if plan.version != VERSION {
+            return Err(malformed(format!(
+                "expected version {VERSION}, found {}; it was written by another version of this program",
+                plan.version
+            )));
+        }
+        match plan.inconsistency() {
+            Some(message) => Err(malformed(message)),
+            None => Ok(plan),
+        }
+    }
+
+    /// A site that cannot share as it says.
+    fn inconsistency(&self) -> Option<String> {
+        let mut known: BTreeMap<&str, &PlannedSite> = BTreeMap::new();
+        for site in &self.sites {
+            if let Some(owner) = &site.shares {
+                let Some(other) = known.get(owner.as_str()) else {
+                    return Some(format!(
+                        "`{}` shares with `{owner}`, which does not stand before it",
+                        site.path
+                    ));
+                };
+                let sizes = |s: &PlannedSite| (s.d_in, s.d_out, s.rank);
+                if other.shares.is_some() || sizes(other) != sizes(site) {
+                    return Some(format!(
+                        "`{}` cannot share with `{owner}`: it has another size or shares itself",
+                        site.path
+                    ));
+                }
+            }
+            if known.insert(&site.path, site).is_some() {
+                return Some(format!("`{}` stands there twice", site.path));
+            }
+        }
+        None
+    }
+}
+
+/// Parameters with those that are shared counted once.
+fn after(sites: &[PlannedSite]) -> usize {
+    let own = sites.iter().filter(|site| site.shares.is_none());
+    own.map(PlannedSite::parameters).sum()
+}
+
+/// The sites with their shares and what comes before each.
+struct Ranking<'a> {
+    scores: &'a [SiteScore],
+    kinds: Vec<String>,
+    shares: Vec<f64>,
+    before: Vec<f64>,
+    /// Whether anything is known of the site's scope.
+    known: Vec<bool>,
+}
+
+impl<'a> Ranking<'a> {
+    fn of(scores: &'a [SiteScore], scope: Scope) -> Self {
+        let kinds: Vec<String> = scores
+            .iter()
+            .map(|s| Site::module_type(&s.site.path))
+            .collect();
+        let groups: Vec<&str> = kinds.iter().map(String::as_str).collect();
+        let values: Vec<f64> = scores.iter().map(|s| s.score).collect();
+        let all = shares(&values, &groups, scope);
+        let before = before(&all, &groups, scope);
+        let same = |a: usize, b: usize| scope == Scope::Global || groups[a] == groups[b];
+        let known = (0..all.len()).map(|a| (0..all.len()).any(|b| same(a, b) && values[b] > 0.0));
+        Self {
+            known: known.collect(),
+            shares: all,
+            before,
+            scores,
+            kinds: kinds.clone(),
+        }
+    }
+
+    fn kept(&self, keeps: impl Fn(f64, f64) -> bool) -> Vec<bool> {
+        let indices = 0..self.scores.len();
+        indices
+            .map(|i| !self.known[i] || keeps(self.shares[i], self.before[i]))
+            .collect()
+    }
+
+    /// The greatest threshold whose plan has at most this share of the parameters; no threshold at all keeps the fewest.
+    fn within(&self, share: f64) -> Vec<bool> {
+        let whole: usize = self
+            .sites(&vec![true; self.scores.len()])
+            .iter()
+            .map(PlannedSite::parameters)
+            .sum();
+        let mut order: Vec<usize> = (0..self.scores.len())
+            .filter(|i| self.shares[*i] > 0.0)
+            .collect();
+        order.sort_by(|a, b| self.before[*a].total_cmp(&self.before[*b]));
+        let mut kept = self.kept(|_, _| false);
+        for index in order {
+            let mut more = kept.clone();
+            more[index] = true;
+            if after(&self.sites(&more)) as f64 > share * whole as f64 {
+                break;
+            }
+            kept = more;
+        }
+        kept
+    }
+
+    /// The sites, those that are not kept sharing with the first of their type and size.
+    fn sites(&self, kept: &[bool]) -> Vec<PlannedSite> {
+        let mut owners: IndexMap<(&str, usize, usize, usize, u64), &str> = IndexMap::new();
+        let mut planned = Vec::with_capacity(kept.len());
+        for (index, SiteScore { site, score }) in self.scores.iter().enumerate() {
+            let AttachedSite {
+                d_in,
+                d_out,
+                rank,
+                alpha,
+                ..
+            } = *site;
+            let group = (
+                self.kinds[index].as_str(),
+                d_in,
+                d_out,
+                rank,
+                alpha.to_bits(),
+            );
+            let shares = match (kept[index], owners.get(&group)) {
+                (true, _) => None,
+                (false, Some(owner)) => Some((*owner).to_owned()),
+                (false, None) => {
+                    owners.insert(group, &site.path);
+                    None
+                }
+            };
+            planned.push(PlannedSite {
+                path: site.path.clone(),
+                kind: self.kinds[index].clone(),
+                d_in,
+                d_out,
+                rank,
+                alpha,
+                score: *score,
+                importance: self.shares[index],
+                shares,
+            });
+        }
+        planned
+    }
+}
