@@ -31,22 +31,27 @@ def forward(layers, x, weights, biases):
     return x
 
 
-def write_case(method, name, seed, layers, bias, config, start, effective):
-    """`start(path, W, d_in, d_out)` gives {name: (tensor, trains)}, `effective(W, tensors)` the weight, both per layer."""
+def write_case(method, name, seed, layers, bias, config, start, effective, golden=GOLDEN, shared=None):
+    """`start(path, W, d_in, d_out)` gives {name: (tensor, trains)}, `effective(W, tensors)` the weight, both per layer.
+
+    `shared` maps the path of a layer to that of an earlier one whose tensors it uses."""
     torch.manual_seed(seed)
     frozen = {path: rounded(torch.randn(d_out, d_in, dtype=torch.float64) / d_in**0.5) for path, d_in, d_out in layers}
     biases = {path: rounded(0.3 * torch.randn(d_out, dtype=torch.float64)) for path, _, d_out in layers if bias}
     tensors, trained = {}, {}
     for path, d_in, d_out in layers:
+        if path in (shared or {}):
+            tensors[path] = tensors[shared[path]]
+            continue
         tensors[path] = {}
         for key, (value, trains) in start(path, frozen[path], d_in, d_out).items():
             tensors[path][key] = rounded(value).requires_grad_(trains)
             if trains:
                 trained[f"{path}.{key}"] = tensors[path][key]
-    folder = {f"base_model.model.{path}.{key}": t.float() for path in tensors for key, t in tensors[path].items()}
-    write_tensors(GOLDEN / method / name / "adapter_model.safetensors", folder)
+    folder = {f"base_model.model.{path}.{key}": t.float() for path in tensors if path not in (shared or {}) for key, t in tensors[path].items()}
+    write_tensors(golden / method / name / "adapter_model.safetensors", folder)
     targets = sorted({path.rsplit(".", 1)[-1] for path, _, _ in layers})
-    write_json(GOLDEN / method / name / "adapter_config.json", {"target_modules": targets, **config})
+    write_json(golden / method / name / "adapter_config.json", {"target_modules": targets, **config})
 
     x = rounded(torch.randn(ROWS, layers[0][1], dtype=torch.float64)).requires_grad_()
     target = rounded(torch.randn(ROWS, layers[-1][2], dtype=torch.float64))
@@ -68,11 +73,11 @@ def write_case(method, name, seed, layers, bias, config, start, effective):
         out[f"{key}@grad"] = tensor.grad.clone()
     losses = train(trained, lambda: step(x.detach())[2], out)
     assert losses[-1] < losses[0]
-    write_tensors(GOLDEN / method / f"{name}.safetensors", {key: t.detach().float() for key, t in out.items()})
+    write_tensors(golden / method / f"{name}.safetensors", {key: t.detach().float() for key, t in out.items()})
     sites = [dict(path=path, d_in=d_in, d_out=d_out) for path, d_in, d_out in layers]
     adamw = {**ADAMW, "betas": list(ADAMW["betas"])}
     about = dict(sites=sites, losses=losses, adamw=adamw, seed=seed, versions=versions())
-    write_json(GOLDEN / method / f"{name}.json", about)
+    write_json(golden / method / f"{name}.json", about)
 
 
 def train(trained, loss_of, out):

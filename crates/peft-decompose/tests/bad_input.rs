@@ -22,7 +22,8 @@ use peft_decompose::pissa::{PISSA, Pissa};
 use peft_decompose::svfit::{SVFIT, Size, Svfit};
 use serde_json::{Map, Value, json};
 
-use support::{Case, attach_to, host, spec};
+use peft_core::testing::case::host;
+use support::{attach_to, case, spec};
 
 const ALL: [&MethodEntry; 5] = [&DORA, &BORA, &SVFIT, &PISSA, &OLORA];
 
@@ -164,7 +165,7 @@ fn the_defaults_of_every_method_are_valid_options() {
 #[test]
 fn an_svfit_folder_is_refused_over_another_base() {
     for name in ["svfit", "svfit-vectors"] {
-        let case = Case::read("svfit", name);
+        let case = case("svfit", name);
         let (model, names) = case.base(&Device::default());
         let id = model.layers[0].weight.id;
         let mut values = contract::values(&model).remove(&id).unwrap();
@@ -181,7 +182,7 @@ fn an_svfit_folder_is_refused_over_another_base() {
 
 #[test]
 fn a_bora_folder_without_magnitudes_is_refused_with_every_missing_tensor() {
-    let case = Case::read("bora", "bora");
+    let case = case("bora", "bora");
     let (model, names) = case.base(&Device::default());
     let dir = tempfile::tempdir().unwrap();
     std::fs::copy(case.folder.join(CONFIG_FILE), dir.path().join(CONFIG_FILE)).unwrap();

@@ -16,7 +16,8 @@ use peft_core::values::set_values;
 use peft_core::{AdaptedLinear, Method, ParamNames, Pass, Site, Trainable, select_adapters};
 use peft_decompose::bora::{Bora, BoraAdapter, Detach, Order};
 
-use support::{effective, fresh, gradients, host, moved};
+use peft_core::testing::case::{gradients, host};
+use support::{effective, fresh, moved};
 
 const ORDERS: [Order; 2] = [Order::RowsFirst, Order::ColumnsFirst];
 const ROWS: usize = 5;

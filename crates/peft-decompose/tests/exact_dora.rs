@@ -14,7 +14,8 @@ use peft_core::{Method, Pass};
 use peft_decompose::Side;
 use peft_decompose::dora::{Dora, DoraAdapter};
 
-use support::{effective, fresh, gradients, host, moved};
+use peft_core::testing::case::{gradients, host};
+use support::{effective, fresh, moved};
 
 const SIDES: [Side; 2] = [Side::Output, Side::Input];
 const ROWS: usize = 5;

@@ -16,7 +16,8 @@ use peft_core::values::set_values;
 use peft_core::{AdaptedLinear, AdapterSpec, AnyAdapter, Method, Pass, Site, Trainable, attach};
 use peft_decompose::svfit::{Size, Svfit, SvfitAdapter};
 
-use support::{effective, fresh, gradients, host, moved};
+use peft_core::testing::case::{gradients, host};
+use support::{effective, fresh, moved};
 
 const ROWS: usize = 5;
 /// `U^T W_e` and `W_e V` against zero, for weights near 1.

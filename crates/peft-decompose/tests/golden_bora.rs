@@ -3,18 +3,18 @@
 mod support;
 
 use peft_decompose::bora::BORA;
-use support::Case;
+use support::case;
 
 #[test]
 fn bora_equals_the_dense_formula_with_both_norms_detached() {
     for name in ["bora", "bora-two-layers", "bora-columns-first-both"] {
-        Case::read("bora", name).check(&[&BORA]);
+        case("bora", name).check(&[&BORA]);
     }
 }
 
 #[test]
 fn bora_equals_the_dense_formula_with_gradients_through_both_norms() {
     for name in ["bora-none", "bora-columns-first"] {
-        Case::read("bora", name).check(&[&BORA]);
+        case("bora", name).check(&[&BORA]);
     }
 }

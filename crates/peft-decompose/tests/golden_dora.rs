@@ -9,7 +9,8 @@ use peft_core::file::{CONFIG_FILE, PeftConfig, TENSOR_FILE, read_config};
 use peft_core::{folder, lora};
 use peft_decompose::dora::DORA;
 
-use support::Case;
+use peft_core::testing::case::Case;
+use support::case;
 
 const ENTRIES: [&MethodEntry; 3] = [&lora::LORA, &lora::RSLORA, &DORA];
 const CASES: [&str; 4] = ["dora", "dora-no-bias", "dora-rslora", "dora-patterns"];
@@ -17,14 +18,14 @@ const CASES: [&str; 4] = ["dora", "dora-no-bias", "dora-rslora", "dora-patterns"
 #[test]
 fn dora_equals_peft() {
     for name in CASES {
-        Case::read("dora", name).check(&ENTRIES);
+        case("dora", name).check(&ENTRIES);
     }
 }
 
 #[test]
 fn a_folder_of_peft_is_written_again_byte_for_byte_with_an_equal_config() {
     for name in CASES {
-        let case = Case::read("dora", name);
+        let case = case("dora", name);
         let device = burn::tensor::Device::default();
         let (base, names) = case.base(&device);
         let loaded = folder::load(base, &names, "read", &ENTRIES, &case.folder).unwrap();
@@ -43,7 +44,7 @@ fn a_folder_of_peft_is_written_again_byte_for_byte_with_an_equal_config() {
 
 #[test]
 fn the_magnitude_is_read_with_and_without_the_suffix_of_a_weight() {
-    let case = Case::read("dora", "dora");
+    let case = case("dora", "dora");
     let device = burn::tensor::Device::default();
     let expected = adapter(&case.folder, &case, &device);
     let tensors = peft_core::file::read_folder(&case.folder).unwrap().tensors;

@@ -17,7 +17,8 @@ use peft_decompose::pissa::PISSA;
 use peft_decompose::relative::RelativeAdapter;
 use serde_json::json;
 
-use support::{Case, Network, host, matrix};
+use peft_core::testing::case::{Case, Network, host, matrix};
+use support::case;
 
 const ENTRIES: [&MethodEntry; 4] = [&LORA, &RSLORA, &PISSA, &OLORA];
 const CASES: [(&str, &str); 6] = [
@@ -48,7 +49,7 @@ fn spec(dir: &Path) -> AdapterSpec {
 #[test]
 fn training_from_the_start_equals_peft_and_begins_at_the_base() {
     for (method, name) in CASES {
-        let case = Case::read(method, name);
+        let case = case(method, name);
         let device = Device::default().autodiff();
         let (base, names) = case.base(&device);
         let spec = spec(&case.folder.with_file_name(format!("{name}-raw")));
@@ -87,7 +88,7 @@ fn training_from_the_start_equals_peft_and_begins_at_the_base() {
 fn both_kinds_of_folders_that_peft_writes_give_its_outputs() {
     for (method, name) in CASES {
         for kind in ["raw", "safe"] {
-            let case = Case::read(method, name);
+            let case = case(method, name);
             let device = Device::default();
             let dir = case.folder.with_file_name(format!("{name}-{kind}"));
             let (base, names) = case.base(&device);
@@ -102,7 +103,7 @@ fn both_kinds_of_folders_that_peft_writes_give_its_outputs() {
 #[test]
 fn a_folder_is_written_as_lora_of_twice_the_rank_with_the_same_outputs() {
     for (method, name) in CASES {
-        let case = Case::read(method, name);
+        let case = case(method, name);
         let device = Device::default();
         let raw = case.folder.with_file_name(format!("{name}-raw"));
         let (base, names) = case.base(&device);
@@ -127,7 +128,7 @@ fn a_folder_is_written_as_lora_of_twice_the_rank_with_the_same_outputs() {
 
 #[test]
 fn a_run_that_goes_on_from_its_folder_keeps_its_start() {
-    let case = Case::read("pissa", "pissa-patterns");
+    let case = case("pissa", "pissa-patterns");
     let device = Device::default();
     let raw = case.folder.with_file_name("pissa-patterns-raw");
     let (base, names) = case.base(&device);

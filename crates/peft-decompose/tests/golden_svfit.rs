@@ -3,18 +3,18 @@
 mod support;
 
 use peft_decompose::svfit::SVFIT;
-use support::Case;
+use support::case;
 
 #[test]
 fn svfit_equals_the_dense_formula() {
     for name in ["svfit", "svfit-rank", "svfit-vectors"] {
-        Case::read("svfit", name).check(&[&SVFIT]);
+        case("svfit", name).check(&[&SVFIT]);
     }
 }
 
 #[test]
 fn svfit_chooses_as_many_values_as_the_share_of_energy_needs() {
     for name in ["svfit-energy", "svfit-energy-plain"] {
-        Case::read("svfit", name).check(&[&SVFIT]);
+        case("svfit", name).check(&[&SVFIT]);
     }
 }

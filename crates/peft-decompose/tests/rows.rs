@@ -16,7 +16,8 @@ use peft_decompose::olora::Olora;
 use peft_decompose::pissa::Pissa;
 use peft_decompose::svfit::Svfit;
 
-use support::{host, moved};
+use peft_core::testing::case::host;
+use support::moved;
 
 #[test]
 fn every_part_of_a_batch_gives_its_rows_of_the_whole() {
