@@ -38,7 +38,8 @@ pub fn build(config: &RunConfig, head_modules: &[String]) -> Result<AdapterSpec>
             .unwrap_or_else(|| head_modules.to_vec()),
         bias: adapter.bias,
         task_type: task_type(config.task).map(str::to_owned),
-        base_model: Some(config.model.display().to_string()),
+        base_model: Some(config.base_name()),
+        revision: config.commit(),
         cache: Some(config.out.join(CACHE_FOLDER)),
     })
 }

@@ -1,4 +1,4 @@
-//! A model of either kind, for verbs that look at layers and do not ask what the model answers.
+//! A model of any kind, for verbs that look at layers and do not ask what the model answers.
 
 use std::path::Path;
 

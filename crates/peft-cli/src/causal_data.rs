@@ -18,7 +18,8 @@ pub struct Files {
     data: DataConfig,
     tokenizer: TextTokenizer,
     chat: Option<ChatTemplate>,
-    end: Option<u32>,
+    /// The tokens that end a text; the first one is what texts to learn from end with.
+    ends: Vec<u32>,
 }
 
 impl Files {
@@ -34,7 +35,7 @@ impl Files {
                 (Some(template), Some(today)) => Some(template.on(today)?),
                 (template, _) => template,
             },
-            end: end_tokens(&ModelConfig::read(model)?).first().copied(),
+            ends: end_tokens(&ModelConfig::read(model)?),
         })
     }
 
@@ -43,13 +44,8 @@ impl Files {
     /// # Errors
     /// When a prompt becomes no tokens.
     pub fn prompts(&self, texts: Vec<String>, max_new_tokens: usize) -> Result<Prompts> {
-        let stop: Vec<u32> = self.end.into_iter().collect();
-        Ok(Prompts::new(
-            texts,
-            self.tokenizer.clone(),
-            max_new_tokens,
-            stop,
-        )?)
+        let (tokenizer, stop) = (self.tokenizer.clone(), self.ends.clone());
+        Ok(Prompts::new(texts, tokenizer, max_new_tokens, stop)?)
     }
 
     /// The rows of a file: a `.txt` is one plain text, anything else a table.
@@ -70,7 +66,7 @@ impl Files {
         table.rows.truncate(limit.unwrap_or(usize::MAX));
         let options = RowOptions {
             max_length: self.data.max_length,
-            end: self.end,
+            end: self.ends.first().copied(),
             packing: self.data.packing,
             train_on_prompt: self.data.train_on_prompt,
         };

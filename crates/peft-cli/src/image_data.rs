@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use peft_models::{ImageClassifier, ModelConfig, VitConfig};
 use peft_train::data::{
-    ImageProcessor, LabelSet, PictureOptions, Pictures, Target, Targets, read_pictures,
+    ImageProcessor, LabelSet, Picture, PictureOptions, Pictures, Target, Targets, read_pictures,
 };
 use peft_train::task::{ClassifierTask, ImageSet};
+use sha2::{Digest, Sha256};
 
 use crate::data::{self, Input, PreparedData};
 use crate::run_config::{DataConfig, RunConfig};
@@ -42,7 +43,7 @@ impl ImageInput {
             images: read_pictures(images, &options)?,
             limit: data.limit.unwrap_or(usize::MAX),
             processor: ImageProcessor::load(model, sizes.channels, sizes.image_size)?,
-            tokens: sizes.patches() + 1,
+            tokens: sizes.tokens(),
         })
     }
 }
@@ -55,8 +56,7 @@ impl Input for ImageInput {
     }
 
     fn set(&self, targets: Targets<'_>) -> Result<(ImageSet, usize)> {
-        let mut images = self.images.clone();
-        images.truncate(self.limit);
+        let images = self.images.first(self.limit);
         let targets = match targets {
             Targets::Classes(labels) => images.targets(labels)?,
             Targets::Unknown => vec![Target::None; images.pictures.len()],
@@ -109,9 +109,12 @@ pub fn prepare(config: &RunConfig) -> Result<PreparedData<ImageClassifier>> {
         };
         Ok(all.set(Targets::Classes(&labels))?.0)
     });
-    let rows = set.pictures.iter().zip(&set.targets);
+    let mut rows = vec![ImageProcessor::source(config.model_dir())?];
+    for (picture, target) in set.pictures.iter().zip(&set.targets) {
+        rows.push(format!("{} {target:?}\n", identity(picture)?));
+    }
     Ok(PreparedData {
-        rows: rows.map(|row| format!("{row:?}\n")).collect(),
+        rows,
         examples: set.pictures.len(),
         truncated: 0,
         task: ClassifierTask {
@@ -123,4 +126,20 @@ pub fn prepare(config: &RunConfig) -> Result<PreparedData<ImageClassifier>> {
         },
         labels: Some(labels),
     })
+}
+
+/// What tells a picture from another one in the fingerprint of a run: of a file its name, length and time, of pixels their digest.
+fn identity(picture: &Picture) -> Result<String> {
+    match picture {
+        Picture::File(path) => {
+            let about = std::fs::metadata(path)
+                .with_context(|| format!("cannot read {}", path.display()))?;
+            Ok(format!(
+                "{path:?} {} {:?}",
+                about.len(),
+                about.modified().ok()
+            ))
+        }
+        Picture::Pixels(pixels) => Ok(format!("{:?}", Sha256::digest(&pixels.values))),
+    }
 }

@@ -15,15 +15,15 @@ use peft_core::{
     Adaptable, ParamNames, ParameterCount, attach, count, mark_trainable, saved_modules, values,
 };
 use peft_models::hf::save_model;
-use peft_models::{DecoderClassifier, Loaded, ModelConfig, SequenceClassifier};
+use peft_models::{DecoderClassifier, Loaded, ModelConfig, ModelKind, SequenceClassifier};
 use peft_train::task::Task;
 use peft_train::{Callback, TrainReport, Trained, TrainedAdapter, TrainedWeights, Trainer};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::adapter_spec;
+use crate::out_folder;
 use crate::run_config::{RunConfig, TaskKind};
-use crate::{open, out_folder};
 
 pub use classification::train_texts;
 
@@ -80,10 +80,21 @@ pub fn train(
     options: RunOptions,
     callbacks: Vec<Box<dyn Callback + '_>>,
 ) -> Result<RunResult> {
+    check_paths(config)?;
+    let kind = ModelKind::of(&ModelConfig::read(config.model_dir())?);
+    if (kind == ModelKind::Images) != (config.task == TaskKind::ImageCls) {
+        let (what, task) = match kind {
+            ModelKind::Images => ("images", "image-cls"),
+            _ => ("texts", "seq-cls, regression or causal-lm"),
+        };
+        bail!(crate::Usage(format!(
+            "{} is a model of {what}; give --task {task}",
+            config.model.display()
+        )));
+    }
     match config.task {
         TaskKind::SeqCls | TaskKind::Regression => {
-            check_paths(config)?;
-            if open::is_decoder(config.model_dir())? {
+            if matches!(kind, ModelKind::Causal | ModelKind::DecoderTexts) {
                 return Ok(train_texts::<DecoderClassifier>(config, options, callbacks)?.0);
             }
             Ok(train_texts::<SequenceClassifier>(config, options, callbacks)?.0)
@@ -235,6 +246,7 @@ fn fingerprint(config: &RunConfig, data: &[String]) -> Result<String> {
     settings.train.save_every = None;
     let mut digest = Sha256::new();
     digest.update(settings.to_toml()?);
+    digest.update(config.commit().unwrap_or_default());
     data.iter().for_each(|row| digest.update(row));
     let bytes = digest.finalize();
     Ok(bytes

@@ -226,6 +226,21 @@ impl RunConfig {
         self.fetched.as_ref().unwrap_or(&self.model)
     }
 
+    /// What files call the base model: the repository without its revision, or the folder.
+    pub fn base_name(&self) -> String {
+        let name = self.model.display().to_string();
+        match (&self.fetched, name.split_once('@')) {
+            (Some(_), Some((repository, _))) => repository.to_owned(),
+            _ => name,
+        }
+    }
+
+    /// The commit of the repository that the base model was fetched from: the name of its folder in the cache.
+    pub fn commit(&self) -> Option<String> {
+        let name = self.fetched.as_ref()?.file_name()?;
+        Some(name.to_string_lossy().into_owned())
+    }
+
     /// Alpha where no pattern says otherwise.
     pub fn alpha(&self) -> f64 {
         self.adapter.alpha.unwrap_or(2.0 * self.adapter.rank as f64)

@@ -12,20 +12,26 @@ use std::sync::{Arc, Mutex};
 
 use binary::decoder::Place;
 use binary::{failed, peft_in};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 const TOKEN: &str = "hf_secret";
 
-type Files = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
-
-/// A hub with one private repository, `owner/tiny`.
+/// A hub with one private repository, `owner/tiny`, and how it behaves.
 struct LocalHub {
     endpoint: String,
-    files: Files,
-    asked: Arc<Mutex<Vec<String>>>,
+    state: Arc<State>,
+}
+
+struct State {
+    files: Mutex<BTreeMap<String, Vec<u8>>>,
+    asked: Mutex<Vec<String>>,
     /// Files arrive with their last byte changed.
-    damages: Arc<AtomicBool>,
+    damages: AtomicBool,
+    /// What it calls the commit, and the digest of every file where that is not their own.
+    commit: Mutex<String>,
+    digest: Mutex<Option<String>>,
 }
 
 impl LocalHub {
@@ -37,24 +43,21 @@ impl LocalHub {
             files.insert(name, std::fs::read(&path).unwrap());
         }
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let state = Arc::new(State {
+            files: Mutex::new(files),
+            asked: Mutex::default(),
+            damages: AtomicBool::new(false),
+            commit: Mutex::new(COMMIT.to_owned()),
+            digest: Mutex::default(),
+        });
         let hub = Self {
             endpoint: format!("http://{}", listener.local_addr().unwrap()),
-            files: Arc::new(Mutex::new(files)),
-            asked: Arc::default(),
-            damages: Arc::default(),
+            state: state.clone(),
         };
-        let (files, asked, damages) = (hub.files.clone(), hub.asked.clone(), hub.damages.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let (files, asked, damages) = (files.clone(), asked.clone(), damages.clone());
-                std::thread::spawn(move || {
-                    answer(
-                        stream.unwrap(),
-                        &files,
-                        &asked,
-                        damages.load(Ordering::Relaxed),
-                    )
-                });
+                let state = state.clone();
+                std::thread::spawn(move || answer(stream.unwrap(), &state));
             }
         });
         hub
@@ -62,7 +65,7 @@ impl LocalHub {
 
     /// What was asked for since the last time.
     fn asked(&self) -> Vec<String> {
-        std::mem::take(&mut self.asked.lock().unwrap())
+        std::mem::take(&mut self.state.asked.lock().unwrap())
     }
 }
 
@@ -83,37 +86,16 @@ fn request(stream: &TcpStream) -> (String, Option<usize>, bool) {
     (path, start, allowed)
 }
 
-fn answer(mut stream: TcpStream, files: &Files, asked: &Mutex<Vec<String>>, damages: bool) {
+fn answer(mut stream: TcpStream, state: &State) {
     let (path, start, allowed) = request(&stream);
     if path.is_empty() {
         return;
     }
-    asked.lock().unwrap().push(path.clone());
-    let files = files.lock().unwrap().clone();
-    let (status, headers, body) = if !allowed {
-        ("401 Unauthorized", String::new(), b"private".to_vec())
-    } else if path == "/api/models/owner/tiny/revision/main" {
-        let siblings = files
-            .keys()
-            .map(|name| serde_json::json!({"rfilename": name}));
-        let info = serde_json::json!({"sha": COMMIT, "siblings": siblings.collect::<Vec<_>>()});
-        (
-            "200 OK",
-            "Content-Type: application/json\r\n".into(),
-            info.to_string().into_bytes(),
-        )
+    state.asked.lock().unwrap().push(path.clone());
+    let (status, headers, body) = if allowed {
+        found(&path, start, state)
     } else {
-        let name = path.strip_prefix(&format!("/owner/tiny/resolve/{COMMIT}/"));
-        match name.and_then(|name| files.get(name)) {
-            None => ("404 Not Found", String::new(), vec![]),
-            Some(bytes) => {
-                let (status, headers, mut body) = part(bytes, start);
-                if let Some(last) = body.last_mut().filter(|_| damages && start.is_some()) {
-                    *last ^= 1;
-                }
-                (status, headers, body)
-            }
-        }
+        ("401 Unauthorized", String::new(), b"private".to_vec())
     };
     let length = body.len();
     let head = format!(
@@ -123,24 +105,47 @@ fn answer(mut stream: TcpStream, files: &Files, asked: &Mutex<Vec<String>>, dama
     stream.write_all(&body).unwrap();
 }
 
-/// The file from `start` on, or one byte of it, with what the hub says of files.
-fn part(bytes: &[u8], start: Option<usize>) -> (&'static str, String, Vec<u8>) {
-    let digest: String = Sha256::digest(bytes)
+fn found(path: &str, start: Option<usize>, state: &State) -> (&'static str, String, Vec<u8>) {
+    let files = state.files.lock().unwrap().clone();
+    let commit = state.commit.lock().unwrap().clone();
+    let revisions = ["main", COMMIT].map(|name| format!("/api/models/owner/tiny/revision/{name}"));
+    if revisions.iter().any(|revision| revision == path) {
+        let siblings = files.keys().map(|name| json!({"rfilename": name}));
+        let info = json!({"sha": commit, "siblings": siblings.collect::<Vec<_>>()});
+        let kind = "Content-Type: application/json\r\n".to_owned();
+        return ("200 OK", kind, info.to_string().into_bytes());
+    }
+    let name = path.strip_prefix(&format!("/owner/tiny/resolve/{COMMIT}/"));
+    let Some(bytes) = name.and_then(|name| files.get(name)) else {
+        return ("404 Not Found", String::new(), vec![]);
+    };
+    let own: String = Sha256::digest(bytes)
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    let kept = match start {
-        Some(start) => &bytes[start..],
-        None => &bytes[..bytes.len().min(1)],
+    let digest = state.digest.lock().unwrap().clone().unwrap_or(own);
+    // One byte of the file, for its size; or all from a place on.
+    let mut kept = match start {
+        Some(start) => bytes[start..].to_vec(),
+        None => bytes[..bytes.len().min(1)].to_vec(),
     };
+    if start.is_some() && state.damages.load(Ordering::Relaxed) {
+        *kept.last_mut().unwrap() ^= 1;
+    }
     let headers = format!(
-        "X-Repo-Commit: {COMMIT}\r\nETag: \"{digest}\"\r\nContent-Range: bytes 0-0/{}\r\n",
+        "X-Repo-Commit: {commit}\r\nETag: \"{digest}\"\r\nContent-Range: bytes 0-0/{}\r\n",
         bytes.len()
     );
-    ("206 Partial Content", headers, kept.to_vec())
+    ("206 Partial Content", headers, kept)
 }
 
-fn eval(place: &Place, home: &Path, variables: &[(&str, &str)]) -> std::process::Output {
+/// `peft eval` of a repository.
+fn eval_of(
+    id: &str,
+    place: &Place,
+    home: &Path,
+    variables: &[(&str, &str)],
+) -> std::process::Output {
     let home = home.to_str().unwrap();
     let data = place.path("valid.jsonl");
     let args = [
@@ -148,7 +153,7 @@ fn eval(place: &Place, home: &Path, variables: &[(&str, &str)]) -> std::process:
         "--task",
         "causal-lm",
         "--model",
-        "owner/tiny",
+        id,
         "--data",
         &data,
         "--max-length",
@@ -156,6 +161,10 @@ fn eval(place: &Place, home: &Path, variables: &[(&str, &str)]) -> std::process:
         "--json",
     ];
     peft_in(&args, &[variables, &[("HF_HOME", home)]].concat())
+}
+
+fn eval(place: &Place, home: &Path, variables: &[(&str, &str)]) -> std::process::Output {
+    eval_of("owner/tiny", place, home, variables)
 }
 
 #[test]
@@ -232,6 +241,11 @@ fn a_run_keeps_the_name_of_the_repository_and_its_adapter_too() {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
+    let config = std::fs::read_to_string(format!("{out}/adapter_config.json")).unwrap();
+    assert!(
+        config.contains(&format!("\"revision\": \"{COMMIT}\"")),
+        "{config}"
+    );
     let run = std::fs::read_to_string(format!("{out}/run.toml")).unwrap();
     assert!(run.contains("model = \"owner/tiny\""), "{run}");
     let config = std::fs::read_to_string(format!("{out}/adapter_config.json")).unwrap();
@@ -254,18 +268,79 @@ fn what_cannot_be_had_is_an_error_that_says_what_to_do() {
     );
     let (_, error) = failed(&eval(&place, home.path(), &[("HF_HUB_OFFLINE", "1")]));
     assert!(error.contains("HF_HUB_OFFLINE"), "{error}");
-    hub.damages.store(true, Ordering::Relaxed);
+    hub.state.damages.store(true, Ordering::Relaxed);
     let online = [endpoint, ("HF_TOKEN", TOKEN)];
     let (_, error) = failed(&eval(&place, home.path(), &online));
     assert!(error.contains("damaged on the way"), "{error}");
-    hub.damages.store(false, Ordering::Relaxed);
+    hub.state.damages.store(false, Ordering::Relaxed);
     assert!(
         eval(&place, home.path(), &online).status.success(),
         "nothing damaged was kept"
     );
     let home = tempfile::tempdir().unwrap();
     let only = BTreeMap::from([("README.md".to_owned(), vec![1])]);
-    *hub.files.lock().unwrap() = only;
+    *hub.state.files.lock().unwrap() = only;
     let (_, error) = failed(&eval(&place, home.path(), &online));
     assert!(error.contains("README.md"), "{error}");
+}
+
+#[test]
+fn files_that_python_fetched_are_not_fetched_again_and_a_commit_is_found_offline() {
+    let place = Place::new();
+    let hub = LocalHub::new(Path::new(&place.path("model")));
+    let home = tempfile::tempdir().unwrap();
+    // As `huggingface_hub` leaves it: the branch names the commit, and no file names the commit itself.
+    let cache = home.path().join("hub/models--owner--tiny");
+    let snapshot = cache.join("snapshots").join(COMMIT);
+    std::fs::create_dir_all(&snapshot).unwrap();
+    std::fs::create_dir_all(cache.join("refs")).unwrap();
+    std::fs::write(cache.join("refs/main"), COMMIT).unwrap();
+    for (name, bytes) in hub.state.files.lock().unwrap().iter() {
+        std::fs::write(snapshot.join(name), bytes).unwrap();
+    }
+    let online = [("HF_ENDPOINT", hub.endpoint.as_str()), ("HF_TOKEN", TOKEN)];
+    assert!(eval(&place, home.path(), &online).status.success());
+    assert_eq!(hub.asked(), ["/api/models/owner/tiny/revision/main"]);
+    let pinned = format!("owner/tiny@{COMMIT}");
+    let output = eval_of(&pinned, &place, home.path(), &[("HF_HUB_OFFLINE", "1")]);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let output = eval_of(&pinned, &place, home.path(), &online);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    // The token of a login, where the cache is elsewhere.
+    std::fs::write(home.path().join("token"), TOKEN).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let elsewhere = elsewhere.path().to_str().unwrap();
+    let login = [
+        ("HF_ENDPOINT", hub.endpoint.as_str()),
+        ("HF_HUB_CACHE", elsewhere),
+    ];
+    let output = eval(&place, home.path(), &login);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn what_a_hub_says_never_becomes_a_path_outside_the_cache() {
+    let place = Place::new();
+    let hub = LocalHub::new(Path::new(&place.path("model")));
+    let home = tempfile::tempdir().unwrap();
+    let online = [("HF_ENDPOINT", hub.endpoint.as_str()), ("HF_TOKEN", TOKEN)];
+    *hub.state.digest.lock().unwrap() = Some("../../../../evil".into());
+    let (_, error) = failed(&eval(&place, home.path(), &online));
+    assert!(error.contains("digest `../../../../evil`"), "{error}");
+    *hub.state.commit.lock().unwrap() = "../../../evil".into();
+    let (_, error) = failed(&eval(&place, home.path(), &online));
+    assert!(error.contains("the commit `../../../evil`"), "{error}");
+    assert!(!home.path().join("evil").exists() && !home.path().join("hub/evil").exists());
 }

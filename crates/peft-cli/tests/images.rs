@@ -207,6 +207,11 @@ fn what_is_wrong_with_images_or_settings_is_said() {
     );
     let all = ["--targets", "all-linear"];
     std::fs::write(place.path("one.csv"), row(0)).unwrap();
+    let (code, error) = failure(&["eval", "--model", &model, "--data", &train]);
+    assert!(code == 2 && error.contains("image-cls"), "{error}");
+    let texts = ["train", "--model", &model, "--train", &train, "--out", &out];
+    let (code, error) = failure(&texts);
+    assert!(code == 2 && error.contains("image-cls"), "{error}");
     let (_, error) = run(&place.path("one.csv"), &all);
     assert!(error.contains("two classes"), "{error}");
     let (_, error) = run(&place.path("nowhere"), &all);
@@ -214,7 +219,7 @@ fn what_is_wrong_with_images_or_settings_is_said() {
     std::fs::write(place.path("valid-other.csv"), row(0).replace("left", "up")).unwrap();
     let other = place.path("valid-other.csv");
     let (_, error) = run(&train, &[&all[..], &["--valid", &other]].concat());
-    assert!(error.contains("`up`"), "{error}");
+    assert!(error.contains("[\"up\"]"), "{error}");
     std::fs::remove_file(place.path("model/preprocessor_config.json")).unwrap();
     let (_, error) = run(&train, &all);
     assert!(error.contains("preprocessor_config.json"), "{error}");

@@ -64,6 +64,8 @@ pub struct AdapterSpec {
     pub task_type: Option<String>,
     /// Name or path of the base model, written to files.
     pub base_model: Option<String>,
+    /// Revision of the base model, where it is a repository of a hub.
+    pub revision: Option<String>,
     /// Folder where methods keep what they compute from frozen weights, such as decompositions, for the next time. It can be deleted
     /// at any time. Without one everything is computed each time.
     pub cache: Option<PathBuf>,
@@ -83,6 +85,7 @@ impl Default for AdapterSpec {
             bias: BiasTraining::None,
             task_type: None,
             base_model: None,
+            revision: None,
             cache: None,
         }
     }
@@ -101,6 +104,7 @@ impl Clone for AdapterSpec {
             bias: self.bias,
             task_type: self.task_type.clone(),
             base_model: self.base_model.clone(),
+            revision: self.revision.clone(),
             cache: self.cache.clone(),
         }
     }

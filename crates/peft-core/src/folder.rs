@@ -158,6 +158,7 @@ pub fn spec_of(
         },
         task_type: config.task_type.clone(),
         base_model: config.base_model_name_or_path.clone(),
+        revision: config.revision.clone(),
         cache: None,
     })
 }
@@ -186,6 +187,7 @@ fn config_of<M: Adaptable>(model: &M, spec: &AdapterSpec) -> Result<PeftConfig, 
     let mut config = PeftConfig::new("", target);
     config.task_type.clone_from(&spec.task_type);
     config.base_model_name_or_path.clone_from(&spec.base_model);
+    config.revision.clone_from(&spec.revision);
     config.r = spec.rank;
     config.lora_alpha = spec.alpha;
     config.exclude.clone_from(&spec.targets.exclude);

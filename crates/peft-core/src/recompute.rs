@@ -73,35 +73,44 @@ impl Pass<'_> {
     /// last recorded block first. A parameter that several parts use appears in each.
     pub fn backward(&mut self, loss: Tensor<1>, mut each: impl FnMut(Gradients)) {
         let segments = self.segments.as_mut().map(std::mem::take);
-        let mut gradients = loss.backward();
-        for segment in segments.unwrap_or_default().into_iter().rev() {
-            let gradient = segment.output.grad(&gradients);
-            each(gradients);
-            let Some(gradient) = gradient else {
-                return;
+        let mut segments = segments.unwrap_or_default();
+        // An output may be used by more than the next block: its gradient is the sum over all parts.
+        let mut pending: Vec<Option<Tensor<2>>> = segments.iter().map(|_| None).collect();
+        let mut take =
+            |gradients: Gradients, segments: &[Segment], pending: &mut [Option<Tensor<2>>]| {
+                for (segment, sum) in segments.iter().zip(pending) {
+                    if let Some(gradient) = segment.output.grad(&gradients) {
+                        *sum = Some(match sum.take() {
+                            Some(sum) => sum + gradient,
+                            None => gradient,
+                        });
+                    }
+                }
+                each(gradients);
             };
-            gradients = segment.backward(gradient, &mut each);
+        take(loss.backward(), &segments, &mut pending);
+        while let Some(segment) = segments.pop() {
+            let Some(gradient) = pending.pop().flatten() else {
+                continue;
+            };
+            segment.backward(gradient, |gradients| {
+                take(gradients, &segments, &mut pending)
+            });
         }
-        each(gradients);
     }
 }
 
 impl Segment {
     /// Sends the gradient of the output through the block, computed again.
-    fn backward(self, gradient: Tensor<2>, each: &mut impl FnMut(Gradients)) -> Gradients {
+    fn backward(self, gradient: Tensor<2>, mut each: impl FnMut(Gradients)) {
         seed(self.dropout, &self.input);
         let mut pass = Pass::replaying(self.dropout);
         let output = (self.run)(self.input.clone(), &mut pass);
         let gradients = pulled_back(output, gradient);
-        let Some(origin) = self.origin else {
-            return gradients;
-        };
-        match self.input.grad(&gradients) {
-            None => gradients,
-            Some(gradient) => {
-                each(gradients);
-                pulled_back(origin, gradient)
-            }
+        let below = self.input.grad(&gradients);
+        each(gradients);
+        if let (Some(origin), Some(gradient)) = (self.origin, below) {
+            each(pulled_back(origin, gradient));
         }
     }
 }

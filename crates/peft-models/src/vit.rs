@@ -112,7 +112,7 @@ impl ImageClassifier {
         let path = |name: &str| format!("{}.{name}", Self::PREFIX);
         let projection = path("embeddings.patch_embeddings.projection");
         let class_token = reader.tensor(&path("embeddings.cls_token"), [1, 1, d]);
-        let tokens = config.patches().saturating_add(1);
+        let tokens = config.tokens();
         let positions = reader.tensor(&path("embeddings.position_embeddings"), [1, tokens, d]);
         let shape = [d, config.channels, patch, patch];
         let patch_weight = reader.tensor(&format!("{projection}.weight"), shape);
@@ -149,7 +149,7 @@ impl ImageClassifier {
         let dims = pixels.dims();
         assert_eq!(dims[1..], [channels, size, size], "images of another shape");
         let (batch, d) = (dims[0], self.config.d_model);
-        let tokens = self.config.patches() + 1;
+        let tokens = self.config.tokens();
         let class = self.class_token.val().expand([batch, 1, d]);
         let x = Tensor::cat(vec![class, self.patches(pixels)], 1) + self.positions.val();
         let x = pass.dropout(x, self.config.hidden_dropout);

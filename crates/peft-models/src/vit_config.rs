@@ -110,6 +110,12 @@ impl VitConfig {
         Ok(self)
     }
 
+    /// What an image is to the blocks: its patches and the class token.
+    #[must_use]
+    pub fn tokens(&self) -> usize {
+        self.patches().saturating_add(1)
+    }
+
     /// Patches of an image.
     #[must_use]
     pub fn patches(&self) -> usize {

@@ -150,7 +150,42 @@ fn every_family_has_the_same_gradients_whether_blocks_are_kept_or_computed_again
     check(&model, 2 * 6 * 3, |model, pass| {
         model.logits(pixels.clone(), pass).powi_scalar(2).mean()
     });
+    skipped();
     memory();
+}
+
+/// Outputs that are used by more than the next block have the gradients of all their uses.
+fn skipped() {
+    let device = Device::flex().autodiff();
+    let loaded = init_classifier(config(&bert()), 1, &device).unwrap();
+    let model = adapted(loaded.model, &loaded.names, &[]);
+    let linears = |model: &peft_models::SequenceClassifier| {
+        let mut linears = Vec::new();
+        model.visit_linears(&mut |linear| {
+            if linear.site().path.ends_with("query") {
+                linears.push(linear.clone());
+            }
+        });
+        linears
+    };
+    let x = Tensor::<2>::from_data(TensorData::new(vec![0.3_f32; 32], [2, 16]), &device);
+    check(&model, 2 * 3, |model, pass| {
+        let [first, second, third] = linears(model).try_into().unwrap();
+        let through =
+            |linear: &peft_core::AdaptedLinear, x: Tensor<2>, (): (), pass: &mut Pass<'_>| {
+                linear.forward(x, pass).tanh()
+            };
+        let mut block = |linear: &peft_core::AdaptedLinear, x: Tensor<2>| {
+            pass.block(linear, x, &0_usize, move |linear, x, _, pass| {
+                through(linear, x, (), pass)
+            })
+        };
+        let a = block(&first, x.clone());
+        let b = block(&second, a.clone());
+        let c = block(&third, b.clone());
+        // The last output is not used at all in one term, the first in three.
+        (a.clone() * b + a * c.clone()).powi_scalar(2).mean() + c.mean()
+    });
 }
 
 /// Part of the only test of its process, so that nothing else allocates.

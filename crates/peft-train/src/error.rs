@@ -208,15 +208,17 @@ pub enum TrainError {
         /// The folder or file.
         path: PathBuf,
     },
-    /// A class that the training data does not have.
-    #[error("{}: class `{label}` is unknown, expected one of {known:?}", path.display())]
-    UnknownClass {
+    /// Classes that the training data does not have.
+    #[error("{}: unknown classes {unknown:?}, expected some of the {known} of the training data ({examples})", path.display())]
+    UnknownClasses {
         /// The folder or file.
         path: PathBuf,
-        /// The class.
-        label: String,
-        /// The known ones.
-        known: Vec<String>,
+        /// The classes.
+        unknown: Vec<String>,
+        /// How many are known.
+        known: usize,
+        /// The first few of them, joined by commas.
+        examples: String,
     },
     /// An option has a value that makes no sense.
     #[error("{option}: expected {expected}, found {found}")]

@@ -14,7 +14,7 @@ use peft_train::data::{
     ChatTemplate, ReadOptions, RowOptions, TextTokenizer, TokenRow, TokenRows, TokenizeOptions,
     read_table, table_rows, text_rows,
 };
-use peft_train::task::{CausalTask, Task, perplexity};
+use peft_train::task::{CausalTask, Prompts, Task, perplexity};
 use serde_json::json;
 
 /// One token per word, `[A]` before every text that asks for special tokens.
@@ -271,4 +271,32 @@ fn conversations_that_the_template_refuses_are_all_named_with_their_line() {
     ] {
         assert!(error.contains(part), "{part}: {error}");
     }
+}
+
+#[test]
+fn a_prompt_without_tokens_is_refused_before_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let with_start = tokenizer(folder.path());
+    let prompts = |tokenizer| Prompts::new(vec!["a".into(), String::new()], tokenizer, 3, vec![]);
+    assert_eq!(
+        prompts(with_start).unwrap().longest(),
+        5,
+        "[A] a and three more"
+    );
+    let path = folder.path().join("tokenizer.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut file: serde_json::Value = serde_json::from_str(&text).unwrap();
+    file["post_processor"] = serde_json::Value::Null;
+    std::fs::write(&path, file.to_string()).unwrap();
+    let options = TokenizeOptions {
+        max_length: 64,
+        pad_id: None,
+        vocab_size: None,
+    };
+    let plain = TextTokenizer::load(folder.path(), &options).unwrap();
+    let error = prompts(plain).unwrap_err().to_string();
+    assert!(
+        error.contains("example 1") && error.contains("no tokens"),
+        "{error}"
+    );
 }

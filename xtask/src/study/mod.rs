@@ -25,7 +25,11 @@ pub(crate) struct Arguments {
     /// Which comparison.
     name: Name,
     /// Folder of the base model in the Hugging Face layout; `vision` trains its own.
-    #[arg(long, default_value = ".")]
+    #[arg(
+        long,
+        required_if_eq("name", "decompose"),
+        default_value_if("name", "vision", ".")
+    )]
     model: PathBuf,
     /// Folder with the data sets `sst2` and `cola`, or `sklearn`.
     #[arg(long)]

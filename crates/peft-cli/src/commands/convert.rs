@@ -31,7 +31,7 @@ pub enum FormatArg {
 /// What to convert, and where to.
 #[derive(Debug, Args)]
 pub struct ConvertArgs {
-    /// Adapter folder.
+    /// Adapter folder, or a repository of the hub.
     pub adapter: PathBuf,
     /// Folder of the base model in the Hugging Face layout.
     #[arg(long)]

@@ -14,7 +14,7 @@ use compare::Difference;
 /// What to compare.
 #[derive(Debug, Args)]
 pub struct DiffArgs {
-    /// Adapter folder.
+    /// Adapter folder, or a repository of the hub.
     pub a: PathBuf,
     /// Adapter folder to compare it with.
     pub b: PathBuf,

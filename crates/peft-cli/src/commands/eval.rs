@@ -3,10 +3,10 @@
 mod language;
 mod similarity;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
-use peft_models::{DecoderClassifier, SequenceClassifier};
+use peft_models::{DecoderClassifier, ModelConfig, ModelKind, SequenceClassifier};
 use peft_train::data::LabelSet;
 use peft_train::metric::Metric;
 use peft_train::task::{ExampleSet, Inference, Scores, classify, score_logits};
@@ -77,6 +77,7 @@ struct EvalResult {
 
 /// Runs the verb.
 pub fn run(args: &EvalArgs, json: bool) -> Result<()> {
+    fits(args)?;
     let results = match args.task {
         EvalTask::SeqCls if is_decoder(&args.model.model)? => {
             classification(args, &texts::<DecoderClassifier>(args)?)?
@@ -112,6 +113,23 @@ pub fn run(args: &EvalArgs, json: bool) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Refuses a task that a model of this kind cannot do, before its data are read.
+fn fits(args: &EvalArgs) -> Result<()> {
+    let kind = ModelKind::of(&ModelConfig::read(&args.model.model)?);
+    let (asks_images, has_images) = (args.task == EvalTask::ImageCls, kind == ModelKind::Images);
+    if asks_images == has_images {
+        return Ok(());
+    }
+    let (what, task) = match has_images {
+        true => ("images", "image-cls"),
+        false => ("texts", "seq-cls or causal-lm"),
+    };
+    bail!(crate::Usage(format!(
+        "{} is a model of {what}; give --task {task}",
+        args.model.model.display()
+    )))
 }
 
 /// The texts to be scored by an `M`.

@@ -22,7 +22,7 @@ use report::Report;
 /// stable is ||update||_F^2 / sigma_max^2. Both come from the factors; the update itself is never formed.
 #[derive(Debug, Args)]
 pub struct InspectArgs {
-    /// Adapter folder: adapter_config.json and adapter_model.safetensors or .bin.
+    /// Adapter folder, or a repository of the hub: adapter_config.json and adapter_model.safetensors or .bin.
     pub adapter: PathBuf,
     /// Folder of the base model: also says what is missing, unexpected or misshaped there.
     #[arg(long)]

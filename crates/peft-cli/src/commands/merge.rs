@@ -35,7 +35,7 @@ pub struct MergeArgs {
     /// Folder of the base model in the Hugging Face layout.
     #[arg(long)]
     pub model: PathBuf,
-    /// Adapter folder.
+    /// Adapter folder, or a repository of the hub.
     #[arg(long)]
     pub adapter: PathBuf,
     /// Model folder to write.

@@ -7,7 +7,7 @@ use clap::Args;
 use peft_core::file::write_atomic;
 use peft_models::{DecoderClassifier, ModelConfig, ModelKind, SequenceClassifier};
 use peft_train::data::Targets;
-use peft_train::task::{Classifier, ExampleSet, Inference, classify};
+use peft_train::task::{Classifier, ExampleSet, Inference, argmax, classify};
 use serde::Serialize;
 
 use crate::adapter_arg::{BASE, WeightArg};
@@ -102,7 +102,7 @@ where
     let mut lines = String::new();
     for (index, logits) in logits.into_iter().enumerate() {
         let adapter = rows.as_ref().map_or(labels_of, |rows| rows[index]);
-        let label = (logits.len() > 1).then(|| answering.label(adapter, largest(&logits)));
+        let label = (logits.len() > 1).then(|| answering.label(adapter, argmax(&logits)));
         let row = Prediction {
             index,
             file: input.file(index),
@@ -159,14 +159,4 @@ fn adapter_of_rows<'a, I: Input>(
     let rows = input.column(column)?.into_iter();
     rows.map(|(name, place)| answering.adapter(&name).with_context(|| place))
         .collect()
-}
-
-fn largest(logits: &[f32]) -> usize {
-    (1..logits.len()).fold(0, |best, index| {
-        if logits[index] > logits[best] {
-            index
-        } else {
-            best
-        }
-    })
 }

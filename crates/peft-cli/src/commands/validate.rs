@@ -15,7 +15,7 @@ use verdict::Verdict;
 /// What to check.
 #[derive(Debug, Args)]
 pub struct ValidateArgs {
-    /// Adapter folders.
+    /// Adapter folders, or repositories of the hub.
     #[arg(required = true)]
     pub adapters: Vec<PathBuf>,
     /// Folder of the base model, of which only config.json is read: also checks layers and their sizes.

@@ -80,7 +80,7 @@ impl Hub {
         let mut builder = ApiBuilder::from_cache(cache.clone())
             .with_progress(progress)
             .with_retries(2)
-            .with_token(variable("HF_TOKEN").or_else(|| cache.token()));
+            .with_token(variable("HF_TOKEN").or_else(|| Cache::from_env().token()));
         if let Some(endpoint) = variable("HF_ENDPOINT") {
             builder = builder.with_endpoint(endpoint.trim_end_matches('/').to_owned());
         }
@@ -131,26 +131,24 @@ impl Hub {
             .map(|file| file.rfilename)
             .collect();
         let wanted = wanted(&names);
-        let pinned = named(&info.sha);
-        let mut folder = None;
-        for name in &wanted {
-            let path = match self.cache.repo(pinned.clone()).get(name) {
-                Some(path) => path,
-                None => {
-                    let path = api.repo(pinned.clone()).download(name);
-                    let path = path.map_err(|error| failed(format!("{name}: {error}")))?;
-                    check(&path).map_err(|message| failed(format!("{name}: {message}")))?;
-                    path
-                }
-            };
-            folder = path.parent().map(Path::to_path_buf);
-        }
-        let folder = folder.ok_or_else(|| {
-            failed(format!(
+        if wanted.is_empty() {
+            return Err(failed(format!(
                 "holds nothing of a model or an adapter, only: {}",
                 names.join(", ")
-            ))
-        })?;
+            )));
+        }
+        if !is_commit(&info.sha) {
+            return Err(failed(format!(
+                "the hub names the commit `{}`, expected 40 hexadecimal digits",
+                info.sha.escape_debug()
+            )));
+        }
+        let pinned = named(&info.sha);
+        let folder = self.cache.repo(pinned.clone()).pointer_path(&info.sha);
+        for name in wanted.iter().filter(|name| !folder.join(name).exists()) {
+            fetch(api, &pinned, name, &info.sha)
+                .map_err(|message| failed(format!("{name}: {message}")))?;
+        }
         let reference = self.cache.repo(named(&id.revision)).create_ref(&info.sha);
         reference.map_err(|error| failed(format!("the cache cannot be written: {error}")))?;
         Ok((folder, None))
@@ -159,11 +157,41 @@ impl Hub {
     /// The folder of an earlier time.
     fn kept(&self, repo: &Repo) -> Option<PathBuf> {
         let cached = self.cache.repo(repo.clone());
-        let file = cached
-            .get("config.json")
-            .or_else(|| cached.get("adapter_config.json"))?;
+        let configs = ["config.json", "adapter_config.json"];
+        if is_commit(repo.revision()) {
+            let folder = cached.pointer_path(repo.revision());
+            let whole = configs.iter().any(|name| folder.join(name).exists());
+            return whole.then_some(folder);
+        }
+        let file = configs.iter().find_map(|name| cached.get(name))?;
         file.parent().map(Path::to_path_buf)
     }
+}
+
+/// Whether a revision is a commit: what the hub calls one becomes part of paths here.
+fn is_commit(revision: &str) -> bool {
+    revision.len() == 40 && is_hex(revision)
+}
+
+fn is_hex(text: &str) -> bool {
+    text.bytes().all(|digit| digit.is_ascii_hexdigit())
+}
+
+/// Brings one file of a commit into the cache. What the hub says of it becomes part of paths, and is looked at first.
+fn fetch(api: &Api, repo: &Repo, name: &str, commit: &str) -> Result<(), String> {
+    let repo = api.repo(repo.clone());
+    let about = api
+        .metadata(&repo.url(name))
+        .map_err(|error| error.to_string())?;
+    if about.commit_hash() != commit || about.etag().is_empty() || !is_hex(about.etag()) {
+        return Err(format!(
+            "the hub answers with commit `{}` and digest `{}`, expected {commit} and hexadecimal digits",
+            about.commit_hash().escape_debug(),
+            about.etag().escape_debug()
+        ));
+    }
+    let path = repo.download(name).map_err(|error| error.to_string())?;
+    check(&path)
 }
 
 /// The files that are of use: those at the top of the repository, without weights in forms that are not read.
@@ -187,7 +215,7 @@ fn check(path: &Path) -> Result<(), String> {
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned();
-    if name.len() != 64 || !name.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+    if name.len() != 64 || !is_hex(&name) {
         return Ok(());
     }
     let mut file = std::fs::File::open(&blob).map_err(|error| error.to_string())?;

@@ -118,16 +118,21 @@ impl LabelSet {
 
     /// The fault of a row whose label is none of these.
     pub(super) fn unknown(&self, column: &str, label: &str) -> RowFault {
-        let mut examples: Vec<String> = self.names().take(NAMED_LABELS).map(shorten).collect();
-        if self.len() > NAMED_LABELS {
-            examples.push("...".to_string());
-        }
         RowFault::UnknownLabel {
             column: column.to_string(),
             label: shorten(label),
             known: self.len(),
-            examples: examples.join(", "),
+            examples: self.examples(),
         }
+    }
+
+    /// The first few labels, for messages.
+    pub(super) fn examples(&self) -> String {
+        let mut examples: Vec<String> = self.names().take(NAMED_LABELS).map(shorten).collect();
+        if self.len() > NAMED_LABELS {
+            examples.push("...".to_string());
+        }
+        examples.join(", ")
     }
 }
 

@@ -129,6 +129,15 @@ impl TextTokenizer {
         }
     }
 
+    /// The error for a text that becomes no tokens.
+    pub(crate) fn no_tokens(&self, index: usize, text: &str) -> TrainError {
+        TrainError::NoTokens {
+            path: self.path.clone(),
+            index,
+            text: shorten(text),
+        }
+    }
+
     /// The text of tokens, special ones left out.
     ///
     /// # Errors
@@ -222,11 +231,7 @@ impl TextTokenizer {
     ) -> Result<Encoded, TrainError> {
         let ids = encoding.get_ids().to_vec();
         if ids.is_empty() {
-            return Err(TrainError::NoTokens {
-                path: self.path.clone(),
-                index,
-                text: shorten(&example.text),
-            });
+            return Err(self.no_tokens(index, &example.text));
         }
         self.check_ids(&ids)?;
         Ok(Encoded {

@@ -19,7 +19,7 @@ pub use causal_lm::{CausalTask, perplexity};
 pub use classifier::{Classifier, ClassifierTask, ExampleSet, Inference, classify};
 pub use images::ImageSet;
 pub use samples::Prompts;
-pub use score::{Objective, score_logits};
+pub use score::{Objective, argmax, score_logits};
 pub use texts::TextSet;
 
 /// How a model did on a validation set.

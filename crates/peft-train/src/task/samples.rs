@@ -28,8 +28,12 @@ impl Prompts {
         stop_tokens: Vec<u32>,
     ) -> Result<Self, TrainError> {
         let ids = texts.iter().map(|text| tokenizer.ids(text, true));
+        let ids: Vec<Vec<u32>> = ids.collect::<Result<_, _>>()?;
+        if let Some(index) = ids.iter().position(Vec::is_empty) {
+            return Err(tokenizer.no_tokens(index, &texts[index]));
+        }
         Ok(Self {
-            ids: ids.collect::<Result<_, _>>()?,
+            ids,
             texts,
             tokenizer,
             generation: Generation {

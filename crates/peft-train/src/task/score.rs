@@ -116,7 +116,8 @@ fn negative_log_likelihood(logits: &[f32], class: usize) -> f64 {
 }
 
 /// Index of the largest logit; the first of equals.
-fn argmax(logits: &[f32]) -> usize {
+#[must_use]
+pub fn argmax(logits: &[f32]) -> usize {
     let mut best = 0;
     for (index, logit) in logits.iter().enumerate() {
         if *logit > logits[best] {

@@ -7,6 +7,8 @@
 //!   sequences of `s` tokens, width `d`, inner width `f`, `h` heads:
 //!   `4 * blocks * (b s (ROW_D d + ROW_F f) + SCORES b h s^2)`.
 //!
+//! With gradient checkpointing the blocks' inputs are kept and the insides of one: `4 * (blocks b s d + one block)`.
+//!
 //! A language model's loss keeps `LOGITS b s v` more for a vocabulary of `v`: logits, their logarithms, and the gradient.
 //!
 //! `ROW_D`, `ROW_F` and `SCORES` were fitted to the growth of a process's peak memory with the batch: a BERT of 6
@@ -52,6 +54,8 @@ pub(super) struct Activations {
     pub(super) d_ff: usize,
     /// Attention heads.
     pub(super) heads: usize,
+    /// Whether blocks are computed again, so that only their inputs and the insides of one are kept.
+    pub(super) recomputed: bool,
     /// Outputs per token of a language model; 0 for a classifier, whose logits are few.
     pub(super) vocabulary: usize,
 }
@@ -83,7 +87,7 @@ impl Activations {
             AnyModel::Images(model) => {
                 let sizes = model.config();
                 let (d_model, d_ff, heads) = (sizes.d_model, sizes.d_ff, sizes.heads);
-                (sizes.layers, d_model, d_ff, heads, 0, sizes.patches() + 1)
+                (sizes.layers, d_model, d_ff, heads, 0, sizes.tokens())
             }
         };
         let limit = config
@@ -98,6 +102,7 @@ impl Activations {
             d_ff,
             heads,
             vocabulary,
+            recomputed: config.train.gradient_checkpointing,
         }
     }
 
@@ -114,7 +119,12 @@ impl Activations {
         let rows = batch * length * (ROW_D * d + ROW_F * f);
         let scores = SCORES * batch * heads * length * length;
         let logits = LOGITS * batch * length * self.vocabulary as u64;
-        BYTES * (blocks * (rows + scores) + logits)
+        let block = rows + scores;
+        let blocks = match self.recomputed && blocks > 0 {
+            true => blocks * batch * length * d + block,
+            false => blocks * block,
+        };
+        BYTES * (blocks + logits)
     }
 }
 
@@ -206,6 +216,7 @@ mod tests {
         d_ff: 32,
         heads: 2,
         vocabulary: 7,
+        recomputed: false,
     };
 
     #[test]
@@ -217,6 +228,13 @@ mod tests {
         let scores = SCORES * 3 * 2 * 25;
         let logits = LOGITS * 15 * 7;
         assert_eq!(estimate.activations, 4 * (2 * (rows + scores) + logits));
+        let again = Activations {
+            recomputed: true,
+            ..SMALL
+        };
+        let again = MemoryEstimate::new(1000, 100, 110, &again);
+        let inputs = 2 * 15 * 8;
+        assert_eq!(again.activations, 4 * (inputs + rows + scores + logits));
         assert_eq!(
             estimate.total,
             4000 + 400 + 440 + 880 + estimate.activations

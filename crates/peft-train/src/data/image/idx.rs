@@ -11,10 +11,12 @@ const IMAGES: [u8; 4] = [0, 0, 8, 3];
 /// Unsigned bytes in one dimension.
 const LABELS: [u8; 4] = [0, 0, 8, 1];
 
-/// Whether the name is one of an idx file: its last part begins with `idx` and a digit, apart from `.gz`.
+/// Whether the name is one of an idx file: it has `idx` and a digit after a dash or a dot.
 pub(super) fn is_idx(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.contains("-idx") || name.contains(".idx")
+    let marks = ["-idx", ".idx"].into_iter();
+    let mut after = marks.filter_map(|mark| name.split_once(mark));
+    after.any(|(_, rest)| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// Images, and their labels as numbers.

@@ -96,6 +96,9 @@ impl Picture {
 fn decode(path: &Path) -> Result<Pixels, TrainError> {
     let broken = |error| broken(path, &error);
     let mut decoder = open(path)?.into_decoder().map_err(broken)?;
+    // What a header claims decides no allocation beyond half a gigabyte.
+    let mut limits = image::Limits::default();
+    limits.reserve(decoder.total_bytes()).map_err(broken)?;
     let orientation = decoder.orientation().map_err(broken)?;
     let mut image = DynamicImage::from_decoder(decoder).map_err(broken)?;
     image.apply_orientation(orientation);

@@ -8,6 +8,9 @@ use super::{Picture, Pixels};
 use crate::TrainError;
 use crate::data::problem::{Problems, RowFault, shorten};
 
+/// How many names of a header are shown.
+const SHOWN_NAMES: usize = 8;
+
 /// What the columns of a table without a header are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PixelColumns {
@@ -66,8 +69,12 @@ pub(super) fn read(
         let layout = match &layout {
             Some(layout) => layout,
             None => {
-                let is_header = header(&record);
-                let found = layout.insert(arrange(path, &record, is_header, options)?);
+                let is_header = is_header(&record, options);
+                let found = match is_header {
+                    true => below_header(path, &record, options)?,
+                    false => without_header(path, &record, options)?,
+                };
+                let found = layout.insert(found);
                 if is_header {
                     continue;
                 }
@@ -79,46 +86,111 @@ pub(super) fn read(
             labels.extend(label);
         }
     }
+    if let Some(label) = word_before_numbers(&labels) {
+        let column = options.label_column.clone();
+        problems.push(1, RowFault::HeaderAsLabel { column, label });
+    }
     problems.finish(path)?;
     Ok((pictures, labels))
 }
 
-/// A first row is a header when two of its cells or more are no numbers: a label alone may be a word.
-fn header(record: &csv::ByteRecord) -> bool {
+/// A first row is a header when it names the label, or two of its cells are no pixels: a label alone may be a word.
+fn is_header(record: &csv::ByteRecord, options: &PictureOptions) -> bool {
     let words = record.iter().filter(|cell| number(cell).is_none());
-    words.take(2).count() == 2
+    label_at(record, options).is_some() || words.take(2).count() == 2
 }
 
-fn arrange(
+fn label_at(header: &csv::ByteRecord, options: &PictureOptions) -> Option<usize> {
+    let name = options.label_column.as_bytes();
+    header
+        .iter()
+        .position(|cell| cell.trim_ascii().eq_ignore_ascii_case(name))
+}
+
+/// The first label when it alone is no whole number, as the name in a header of numbers is not.
+fn word_before_numbers(labels: &[String]) -> Option<String> {
+    let whole = |label: &String| label.parse::<i64>().is_ok();
+    let (first, rest) = labels.split_first()?;
+    (!rest.is_empty() && !whole(first) && rest.iter().all(whole)).then(|| shorten(first))
+}
+
+fn below_header(
+    path: &Path,
+    header: &csv::ByteRecord,
+    options: &PictureOptions,
+) -> Result<Layout, TrainError> {
+    let cells = header.len();
+    if options.columns.is_some() {
+        return Err(wrong(
+            path,
+            "has a header, which says what the columns are; leave `columns` out".into(),
+        ));
+    }
+    let label = label_at(header, options);
+    if label.is_none() && side(cells).is_none() && side(cells - 1).is_some() {
+        let names = header.iter().take(SHOWN_NAMES);
+        return Err(TrainError::MissingColumn {
+            path: path.to_path_buf(),
+            expected: vec![options.label_column.clone()],
+            found: names
+                .map(|name| String::from_utf8_lossy(name).into_owned())
+                .collect(),
+        });
+    }
+    layout(path, label, cells)
+}
+
+/// Where a label would fit and the first row does not tell at which end it stands, it has to be said.
+fn without_header(
     path: &Path,
     first: &csv::ByteRecord,
-    is_header: bool,
     options: &PictureOptions,
 ) -> Result<Layout, TrainError> {
     let cells = first.len();
-    let label = if is_header {
-        first
-            .iter()
-            .position(|cell| cell.eq_ignore_ascii_case(options.label_column.as_bytes()))
-    } else {
-        match options.columns {
-            Some(PixelColumns::LabelFirst) => Some(0),
-            Some(PixelColumns::LabelLast) => cells.checked_sub(1),
-            Some(PixelColumns::Unlabelled) => None,
-            None => (side(cells).is_none()).then(|| cells.saturating_sub(1)),
-        }
+    let last = cells.saturating_sub(1);
+    let label = match options.columns {
+        Some(PixelColumns::LabelFirst) => Some(0),
+        Some(PixelColumns::LabelLast) => Some(last),
+        Some(PixelColumns::Unlabelled) => None,
+        None if side(cells).is_some() || side(last).is_none() => None,
+        None => match (
+            first.get(0).and_then(number),
+            first.get(last).and_then(number),
+        ) {
+            (None, Some(_)) => Some(0),
+            (Some(_), None) => Some(last),
+            _ => {
+                return Err(wrong(
+                    path,
+                    "has no header and a label at one end of each row, which could be either; give the columns: `pixels,label` or \
+                     `label,pixels`"
+                        .into(),
+                ));
+            }
+        },
     };
+    layout(path, label, cells)
+}
+
+fn layout(path: &Path, label: Option<usize>, cells: usize) -> Result<Layout, TrainError> {
     let pixels = cells - usize::from(label.is_some());
-    let Some(side) = side(pixels).filter(|_| pixels > 0) else {
-        return Err(TrainError::Picture {
-            path: path.to_path_buf(),
-            message: format!(
+    match side(pixels).filter(|_| pixels > 0) {
+        Some(side) => Ok(Layout { label, side, cells }),
+        None => Err(wrong(
+            path,
+            format!(
                 "expected rows of a square number of pixels with or without a label, found {cells} cells; of colour images \
                  keep the files, in a folder per class"
             ),
-        });
-    };
-    Ok(Layout { label, side, cells })
+        )),
+    }
+}
+
+fn wrong(path: &Path, message: String) -> TrainError {
+    TrainError::Picture {
+        path: path.to_path_buf(),
+        message,
+    }
 }
 
 fn side(pixels: usize) -> Option<usize> {

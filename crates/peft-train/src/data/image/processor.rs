@@ -12,6 +12,9 @@ use crate::TrainError;
 /// Name of the file in a model folder.
 const FILE: &str = "preprocessor_config.json";
 
+/// The most pixels that resizing may make: an image a million times as wide as high is no picture.
+const MAX_PIXELS: usize = 1 << 26;
+
 /// What the shorter or both sides become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Size {
@@ -52,11 +55,16 @@ impl ImageProcessor {
                 ),
             });
         }
-        let text = std::fs::read_to_string(&path).map_err(|source| TrainError::Read {
-            path: path.clone(),
-            source,
-        })?;
-        Self::parse(&path, &text, channels, side)
+        Self::parse(&path, &Self::source(dir)?, channels, side)
+    }
+
+    /// The text of the file in a model folder.
+    ///
+    /// # Errors
+    /// [`TrainError::Read`].
+    pub fn source(dir: &Path) -> Result<String, TrainError> {
+        let path = dir.join(FILE);
+        std::fs::read_to_string(&path).map_err(|source| TrainError::Read { path, source })
     }
 
     /// As [`Self::load`], from the text of the file.
@@ -81,10 +89,24 @@ impl ImageProcessor {
             Size::Exact(height, width) => (height, width),
             Size::Shortest(side) => (side, side),
         };
+        let resizes = fields.flag("do_resize", true)?;
+        let crops = fields.flag("do_center_crop", false)?;
+        for (field, is, made) in [
+            ("size", resizes && !crops, size),
+            ("crop_size", crops, Size::Exact(crop.0, crop.1)),
+        ] {
+            if let Size::Exact(height, width) = made
+                && is
+                && (height, width) != (side, side)
+            {
+                let expected = format!("{side} x {side} pixels, which the model takes");
+                return Err(fields.wrong(field, &expected, &format!("{height} x {width}")));
+            }
+        }
         let constant = |key, default| fields.per_channel(key, channels, default);
         let processor = Self {
-            resize: fields.flag("do_resize", true)?.then_some((size, filter)),
-            crop: fields.flag("do_center_crop", false)?.then_some(crop),
+            resize: resizes.then_some((size, filter)),
+            crop: crops.then_some(crop),
             scale: match fields.flag("do_rescale", true)? {
                 true => fields.number("rescale_factor", 1.0 / 255.0)?,
                 false => 1.0,
@@ -158,6 +180,12 @@ fn resized(pixels: Pixels, size: Size, filter: ResizeAlg) -> Result<Pixels, Stri
     };
     if (height, width) == (pixels.height, pixels.width) {
         return Ok(pixels);
+    }
+    if height.saturating_mul(width) > MAX_PIXELS {
+        return Err(format!(
+            "has {} x {} pixels and would become {height} x {width}, more than {MAX_PIXELS}",
+            pixels.height, pixels.width
+        ));
     }
     // Rows first, then columns, as the Python Imaging Library goes: a filter that overshoots is cut at black and white in between.
     let rows = stretched(pixels, width, None, filter)?;

@@ -16,7 +16,7 @@ const MAX_BYTES: u64 = 4 << 30;
 /// How a source of images is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PictureOptions {
-    /// What the columns of a table of pixels without a header are; `None` finds out.
+    /// What the columns of a table of pixels without a header are; `None` where the label is a word or there is none.
     pub columns: Option<PixelColumns>,
     /// The column of a table with a header that holds the label.
     pub label_column: String,
@@ -61,17 +61,18 @@ impl Pictures {
     /// When there are none, or one is unknown.
     pub fn targets(&self, labels: &LabelSet) -> Result<Vec<Target>, TrainError> {
         self.need_labels()?;
-        let class = |label: &String| {
-            labels
-                .id(label)
-                .map(Target::Class)
-                .ok_or_else(|| TrainError::UnknownClass {
-                    path: self.path.clone(),
-                    label: label.clone(),
-                    known: labels.names().map(str::to_owned).collect(),
-                })
-        };
-        self.labels.iter().map(class).collect()
+        let class = |label: &String| labels.id(label).map(Target::Class);
+        let targets: Option<Vec<Target>> = self.labels.iter().map(class).collect();
+        targets.ok_or_else(|| {
+            let unknown = LabelSet::of(self.labels.iter().cloned());
+            let unknown = unknown.names().filter(|label| labels.id(label).is_none());
+            TrainError::UnknownClasses {
+                path: self.path.clone(),
+                unknown: unknown.map(str::to_owned).collect(),
+                known: labels.len(),
+                examples: labels.examples(),
+            }
+        })
     }
 
     fn need_labels(&self) -> Result<(), TrainError> {
@@ -83,15 +84,19 @@ impl Pictures {
         Ok(())
     }
 
-    /// Keeps the first `limit`.
-    pub fn truncate(&mut self, limit: usize) {
-        self.pictures.truncate(limit);
-        self.labels.truncate(limit);
+    /// The first `limit` of them.
+    #[must_use]
+    pub fn first(&self, limit: usize) -> Self {
+        Self {
+            path: self.path.clone(),
+            pictures: self.pictures.iter().take(limit).cloned().collect(),
+            labels: self.labels.iter().take(limit).cloned().collect(),
+        }
     }
 }
 
 /// Reads a folder with a subfolder per class, a table of pixels (`.csv`) or an idx file (`...-images-idx3-ubyte` beside
-/// `...-labels-idx1-ubyte`), the files as they are or packed (`.gz`).
+/// `...-labels-idx1-ubyte`), the files as they are or packed (`.gz`); or one image.
 ///
 /// # Errors
 /// [`TrainError`] with the place: unreadable and broken files, no images, images without labels where labels are needed.
@@ -100,8 +105,17 @@ pub fn read_pictures(path: &Path, options: &PictureOptions) -> Result<Pictures, 
         folder::read(path, options.labelled)?
     } else if idx::is_idx(path) {
         idx::read(path, options.labelled)?
-    } else {
+    } else if is_table(path) {
         pixel_table::read(path, &unpacked(path)?, options)?
+    } else if folder::is_image(path) {
+        folder::one(path)?
+    } else {
+        let extension = path.extension().unwrap_or_default().to_string_lossy();
+        return Err(TrainError::UnknownFormat {
+            path: path.to_path_buf(),
+            extension: extension.into_owned(),
+            known: "a folder of images, csv or csv.gz (pixels), an idx file, one image",
+        });
     };
     if pictures.is_empty() {
         return Err(TrainError::Empty {
@@ -117,6 +131,13 @@ pub fn read_pictures(path: &Path, options: &PictureOptions) -> Result<Pictures, 
         read.need_labels()?;
     }
     Ok(read)
+}
+
+/// Whether the name is one of a table: `.csv`, packed or not.
+fn is_table(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let name = name.to_ascii_lowercase();
+    name.trim_end_matches(".gz").ends_with(".csv")
 }
 
 /// The bytes of a file, unpacked when its name ends in `.gz`.
