@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::adapter_arg::AdapterArg;
 use crate::commands::{
-    convert, diff, eval, generate, init, inspect, merge, plot, predict, quickstart, targets, train,
-    validate,
+    convert, diff, eval, generate, init, inspect, merge, plot, predict, prune, quickstart, targets,
+    train, validate,
 };
 use crate::hub;
 
@@ -56,6 +56,8 @@ pub enum Verb {
     Validate(validate::ValidateArgs),
     /// Compare two adapter folders: configuration, and the update of each layer.
     Diff(diff::DiffArgs),
+    /// Say which layers of a LoRA matter, and plan which of them share one pair (LoRA-drop).
+    Prune(prune::PruneArgs),
     /// Draw the curves of a run directory as SVG and PNG.
     Plot(plot::PlotArgs),
 }
@@ -93,6 +95,7 @@ impl Verb {
             Self::Predict(args) => hub::resolve(args.model.folders()),
             Self::Generate(args) => hub::resolve(args.model.folders()),
             Self::Merge(args) => hub::resolve([&mut args.model, &mut args.adapter]),
+            Self::Prune(args) => hub::resolve([&mut args.model, &mut args.adapter]),
             Self::Convert(args) => hub::resolve([&mut args.model, &mut args.adapter]),
             Self::Inspect(args) => hub::resolve(args.model.iter_mut().chain([&mut args.adapter])),
             Self::Validate(args) => hub::resolve(args.model.iter_mut().chain(&mut args.adapters)),
@@ -108,6 +111,13 @@ pub struct DataArgs {
     /// Data file: CSV, TSV, JSONL or JSON; for a model of images a folder, a table of pixels or idx.
     #[arg(long)]
     pub data: PathBuf,
+    #[command(flatten)]
+    pub read: ReadArgs,
+}
+
+/// How a data file is read.
+#[derive(Debug, Args)]
+pub struct ReadArgs {
     /// csv, tsv, jsonl or json, where the extension does not tell.
     #[arg(long)]
     pub format: Option<peft_train::data::Format>,
@@ -128,7 +138,7 @@ pub struct DataArgs {
     pub limit: Option<usize>,
 }
 
-impl DataArgs {
+impl ReadArgs {
     /// The same in the form of a run file.
     pub fn config(&self) -> crate::run_config::DataConfig {
         crate::run_config::DataConfig {

@@ -89,6 +89,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Verb::Inspect(args) => commands::inspect::run(args, json),
         Verb::Validate(args) => commands::validate::run(args, json),
         Verb::Diff(args) => commands::diff::run(args, json),
+        Verb::Prune(args) => commands::prune::run(args, json),
         Verb::Plot(args) => commands::plot::run(args, json),
     }
 }

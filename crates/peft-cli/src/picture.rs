@@ -1,5 +1,7 @@
 //! Line charts of a run (loss, accuracy over steps) as SVG and PNG, with a bundled font: no system font is needed.
 
+pub(crate) mod heat_map;
+
 use std::{ops::Range, path::Path, sync::LazyLock};
 
 use anyhow::{Context, anyhow, ensure};
@@ -64,6 +66,13 @@ impl Default for ChartOptions {
     }
 }
 
+/// Registers the bundled font; whether that went well.
+fn font_is_ready() -> bool {
+    static REGISTERED: LazyLock<bool> =
+        LazyLock::new(|| register_font(FAMILY, FontStyle::Normal, FONT).is_ok());
+    *REGISTERED
+}
+
 /// Draws the curves into two files, one SVG and one PNG.
 ///
 /// # Errors
@@ -74,9 +83,7 @@ pub(crate) fn draw_curves(
     svg: &Path,
     png: &Path,
 ) -> anyhow::Result<()> {
-    static REGISTERED: LazyLock<bool> =
-        LazyLock::new(|| register_font(FAMILY, FontStyle::Normal, FONT).is_ok());
-    ensure!(*REGISTERED, "the bundled font cannot be read");
+    ensure!(font_is_ready(), "the bundled font cannot be read");
     let (width, height) = options.size;
     ensure!(
         width >= 200 && height >= 150,

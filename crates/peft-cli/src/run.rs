@@ -181,9 +181,13 @@ fn make_trainable<M: Adaptable>(
         _ => {
             let spec = adapter_spec::build(config, head_modules)?;
             let (model, report) = attach(model, names, ADAPTER, &spec, config.train.seed)?;
-            for unmatched in &report.unmatched {
-                eprintln!("warning: {unmatched}");
+            let unmatched: Vec<String> = report.unmatched.iter().map(ToString::to_string).collect();
+            if config.adapter.strict && !unmatched.is_empty() {
+                bail!(crate::Usage(unmatched.join("\n")));
             }
+            unmatched
+                .iter()
+                .for_each(|entry| eprintln!("warning: {entry}"));
             let adapter = TrainedAdapter {
                 names: names.clone(),
                 spec,

@@ -143,6 +143,8 @@ pub struct AdapterConfig {
     pub alpha: Option<f64>,
     /// Adapted modules; the architecture's defaults when absent.
     pub targets: Option<Names>,
+    /// Whether a target that matches no layer is an error rather than a warning.
+    pub strict: bool,
     /// Modules left out.
     pub exclude: Option<Names>,
     /// Indices of the layers to adapt; all when absent.
@@ -168,6 +170,7 @@ impl Default for AdapterConfig {
             rank: 8,
             alpha: None,
             targets: None,
+            strict: false,
             exclude: None,
             layers: None,
             layers_pattern: vec![],

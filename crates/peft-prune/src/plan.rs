@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 use peft_core::file::{FileError, write_atomic};
+use peft_core::lora::Scaling;
 use peft_core::{AttachedSite, Site};
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +59,8 @@ pub struct Plan {
     pub scope: Scope,
     /// How much was to be kept.
     pub budget: Budget,
+    /// How the adapter scaled its products.
+    pub scaling: Scaling,
     /// Parameters of the adapter before.
     pub parameters_before: usize,
     /// Parameters of the adapter after: shared ones count once.
@@ -113,6 +116,7 @@ impl Plan {
         score: ScoreKind,
         scope: Scope,
         budget: Budget,
+        scaling: Scaling,
     ) -> Result<Self, PlanError> {
         let (Budget::Threshold(found) | Budget::Parameters(found)) = budget;
         if !(0.0..=1.0).contains(&found) {
@@ -143,6 +147,7 @@ impl Plan {
             score,
             scope,
             budget,
+            scaling,
             parameters_before: sites.iter().map(PlannedSite::parameters).sum(),
             parameters_after: after(&sites),
             sites,

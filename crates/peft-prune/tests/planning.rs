@@ -5,6 +5,7 @@ mod support;
 
 use burn::tensor::{Bool, Device, Tensor, TensorData};
 use indexmap::IndexMap;
+use peft_core::lora::Scaling;
 use peft_core::testing::tolerance::{MATMUL, assert_close};
 use peft_core::{AttachedSite, Pass};
 use peft_prune::{
@@ -23,7 +24,7 @@ fn measured(stack: &Stack, norm: OutputNorm, device: &Device) -> IndexMap<String
 }
 
 fn plan(scores: &[SiteScore], scope: Scope, budget: Budget) -> Plan {
-    Plan::make(scores, ScoreKind::Output, scope, budget).unwrap()
+    Plan::make(scores, ScoreKind::Output, scope, budget, Scaling::Standard).unwrap()
 }
 
 fn sharing_sites(plan: &Plan) -> Vec<String> {
@@ -190,8 +191,20 @@ fn degenerate_scores_and_budgets_have_a_plan() {
         Budget::Threshold(0.0),
     );
     assert_eq!((one.parameters_after, one.private()), (20, 1));
+}
+
+#[test]
+fn what_cannot_be_planned_is_refused() {
+    let five = [("l.0.q", 5.0), ("l.1.q", 0.0)];
     let error = |scores: &[SiteScore], budget| {
-        Plan::make(scores, ScoreKind::Random, Scope::Global, budget).unwrap_err()
+        Plan::make(
+            scores,
+            ScoreKind::Random,
+            Scope::Global,
+            budget,
+            Scaling::Standard,
+        )
+        .unwrap_err()
     };
     assert!(matches!(
         error(&[], Budget::Threshold(0.5)),

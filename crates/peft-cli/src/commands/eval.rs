@@ -84,7 +84,7 @@ pub fn run(args: &EvalArgs, json: bool) -> Result<()> {
         }
         EvalTask::SeqCls => classification(args, &texts::<SequenceClassifier>(args)?)?,
         EvalTask::ImageCls => {
-            let config = args.data.config();
+            let config = args.data.read.config();
             let input = ImageInput::read(&config, &args.data.data, &args.model.model, true)?;
             classification(args, &input)?
         }
@@ -103,7 +103,7 @@ pub fn run(args: &EvalArgs, json: bool) -> Result<()> {
         }
         println!(
             "{} examples, {} cut to {} tokens",
-            result.examples, result.truncated, args.data.max_length
+            result.examples, result.truncated, args.data.read.max_length
         );
         if args.task != EvalTask::Similarity {
             println!("loss {:.4}", result.scores.loss);
@@ -134,7 +134,7 @@ fn fits(args: &EvalArgs) -> Result<()> {
 
 /// The texts to be scored by an `M`.
 fn texts<M>(args: &EvalArgs) -> Result<TextInput<M>> {
-    TextInput::read(&args.data.config(), &args.data.data, &args.model.model)
+    TextInput::read(&args.data.read.config(), &args.data.data, &args.model.model)
 }
 
 fn classification<I: Input>(args: &EvalArgs, input: &I) -> Result<Vec<EvalResult>>
@@ -175,7 +175,7 @@ fn one<I: Input>(
     let started = std::time::Instant::now();
     let (set, truncated) = input.set(data::targets(labels))?;
     let how = Inference {
-        batch_size: args.data.batch_size,
+        batch_size: args.data.read.batch_size,
         device,
         adapters: None,
     };

@@ -13,6 +13,7 @@ pub mod merge;
 pub mod methods;
 pub mod plot;
 pub mod predict;
+pub mod prune;
 pub mod quickstart;
 pub mod targets;
 pub mod train;

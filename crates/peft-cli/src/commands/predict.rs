@@ -56,7 +56,7 @@ struct Prediction<'a> {
 /// Runs the verb.
 pub fn run(args: &PredictArgs, json: bool) -> Result<()> {
     let model = &args.model.model;
-    let (data, file) = (args.data.config(), &args.data.data);
+    let (data, file) = (args.data.read.config(), &args.data.data);
     match ModelKind::of(&ModelConfig::read(model)?) {
         ModelKind::Images => answer(args, &ImageInput::read(&data, file, model, false)?, json),
         ModelKind::Causal | ModelKind::DecoderTexts => {
@@ -80,7 +80,7 @@ where
     if truncated > 0 {
         eprintln!(
             "{truncated} examples cut to {} tokens",
-            args.data.max_length
+            args.data.read.max_length
         );
     }
     let rows = match &args.adapter_column {
@@ -94,7 +94,7 @@ where
     });
     let (model, labels_of) = chosen(args, &answering)?;
     let how = Inference {
-        batch_size: args.data.batch_size,
+        batch_size: args.data.read.batch_size,
         device: &device,
         adapters: names.as_deref(),
     };

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::TrainError;
 use crate::metric::Metric;
 
-pub use causal_lm::{CausalTask, perplexity};
-pub use classifier::{Classifier, ClassifierTask, ExampleSet, Inference, classify};
+pub use causal_lm::{CausalTask, observe_rows, perplexity};
+pub use classifier::{Classifier, ClassifierTask, ExampleSet, Inference, classify, observe};
 pub use images::ImageSet;
 pub use samples::Prompts;
 pub use score::{Objective, argmax, score_logits};

@@ -21,7 +21,8 @@ pub(super) fn score(args: &EvalArgs) -> Result<EvalResult> {
         ));
     }
     let started = std::time::Instant::now();
-    let input = TextInput::<()>::read(&args.data.config(), &args.data.data, &args.model.model)?;
+    let input =
+        TextInput::<()>::read(&args.data.read.config(), &args.data.data, &args.model.model)?;
     let pairs = input.examples(Targets::Values)?;
     let mut sides = [pairs.clone(), pairs.clone()];
     for example in &mut sides[1] {
@@ -94,7 +95,7 @@ impl Embedder {
                 PoolingArg::Mean => Pooling::Mean,
                 PoolingArg::Cls => Pooling::Cls,
             },
-            batch_size: args.data.batch_size,
+            batch_size: args.data.read.batch_size,
             device,
         })
     }

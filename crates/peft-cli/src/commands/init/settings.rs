@@ -171,6 +171,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         Example("[\"query\", \"value\"]"),
     ),
     setting(
+        "adapter.strict",
+        "Whether a target that matches no layer is an error rather than a warning.",
+        Never,
+    ),
+    setting(
         "adapter.exclude",
         "Names or a regular expression: modules left out.",
         Example("[\"classifier\"]"),

@@ -1,0 +1,289 @@
+//! The scores of an adapter's layers on a sample of the data.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor};
+use indexmap::IndexMap;
+use peft_core::lora::{LORA, RSLORA, Scaling};
+use peft_core::{Adaptable, AdapterSpec, AttachedSite, ParamNames, Pass, Trainable, folder};
+use peft_models::{DecoderClassifier, ModelConfig, ModelKind, SequenceClassifier};
+use peft_prune::{
+    OutputImportance, OutputNorm, ScoreKind, parameter_norms, random_scores, stratified,
+};
+use peft_train::data::{BatchPlan, Target, Targets};
+use peft_train::task::{
+    CausalTask, Classifier, ClassifierTask, ExampleSet, Task, observe, observe_rows,
+};
+
+use super::PruneArgs;
+use crate::causal_data::Files;
+use crate::data::{self, Input, TextInput};
+use crate::device;
+use crate::image_data::ImageInput;
+use crate::open::{self, OpenClassifier};
+use crate::registry::METHODS;
+use crate::run::ADAPTER;
+
+/// What a measurement found.
+#[derive(Debug)]
+pub(super) struct Measured {
+    /// Adapted sites in the model's order.
+    pub(super) sites: Vec<AttachedSite>,
+    /// Site path to score.
+    pub(super) scores: IndexMap<String, f64>,
+    /// How the adapter scales its products.
+    pub(super) scaling: Scaling,
+    /// Examples that were looked at.
+    pub(super) examples: usize,
+    /// How long that took.
+    pub(super) seconds: f64,
+}
+
+impl Measured {
+    /// Opens model and adapter, and measures.
+    ///
+    /// # Errors
+    /// When one of them or the data cannot be read, or the adapter is none of LoRA.
+    pub(super) fn of(args: &PruneArgs, score: ScoreKind) -> Result<Self> {
+        let kind = ModelKind::of(&ModelConfig::read(&args.model)?);
+        let outputs = open::labels_in_adapter(&args.model, &args.adapter)?;
+        match kind {
+            ModelKind::Causal if outputs.is_none() => language(args, score),
+            ModelKind::Images => {
+                let read =
+                    |data: &Path| ImageInput::read(&args.read.config(), data, &args.model, true);
+                classifier(args, score, read)
+            }
+            ModelKind::Causal | ModelKind::DecoderTexts => {
+                classifier(args, score, |data: &Path| {
+                    TextInput::<DecoderClassifier>::read(&args.read.config(), data, &args.model)
+                })
+            }
+            ModelKind::Texts => classifier(args, score, |data: &Path| {
+                TextInput::<SequenceClassifier>::read(&args.read.config(), data, &args.model)
+            }),
+        }
+    }
+
+    fn new<M: Adaptable>(
+        adapted: &Adapted<M>,
+        scores: IndexMap<String, f64>,
+        examples: usize,
+        start: Instant,
+    ) -> Self {
+        Self {
+            sites: adapted.sites.clone(),
+            scores,
+            scaling: adapted.scaling,
+            examples,
+            seconds: start.elapsed().as_secs_f64(),
+        }
+    }
+}
+
+/// A model with the adapter that is measured.
+struct Adapted<M> {
+    model: M,
+    names: ParamNames,
+    sites: Vec<AttachedSite>,
+    scaling: Scaling,
+    device: Device,
+}
+
+impl<M: Adaptable> Adapted<M> {
+    fn new(args: &PruneArgs, loaded: peft_models::Loaded<M>, device: Device) -> Result<Self> {
+        let adapted = folder::load(loaded.model, &loaded.names, ADAPTER, METHODS, &args.adapter)
+            .with_context(|| format!("adapter {}", args.adapter.display()))?;
+        Ok(Self {
+            scaling: scaling(args, &adapted.spec)?,
+            model: adapted.model,
+            names: loaded.names,
+            sites: adapted.report.sites,
+            device,
+        })
+    }
+
+    /// Scores that need no data.
+    fn without_data(&self, score: ScoreKind, seed: u64) -> Option<IndexMap<String, f64>> {
+        match score {
+            ScoreKind::Parameters => Some(parameter_norms(&self.model, ADAPTER)),
+            ScoreKind::Random => Some(random_scores(&self.sites, seed)),
+            _ => None,
+        }
+    }
+}
+
+/// LoRA alone can be shared as it is: a magnitude or a start from the weight belongs to its layer.
+fn scaling(args: &PruneArgs, spec: &AdapterSpec) -> Result<Scaling> {
+    match spec.method.entry().id {
+        id if id == LORA.id => Ok(Scaling::Standard),
+        id if id == RSLORA.id => Ok(Scaling::RankStabilized),
+        other => bail!(crate::Usage(format!(
+            "{} is an adapter of `{other}`; layers can share a pair of lora or rslora only",
+            args.adapter.display()
+        ))),
+    }
+}
+
+/// Gradients need a device with autodiff, everything else does without.
+fn device_for(args: &PruneArgs, score: ScoreKind) -> Result<Device> {
+    let device = device::open(&args.device)?;
+    Ok(match score {
+        ScoreKind::Gradient => device.autodiff(),
+        _ => device,
+    })
+}
+
+fn data_of(args: &PruneArgs) -> Result<&Path> {
+    args.data.as_deref().ok_or_else(|| {
+        anyhow::Error::new(crate::Usage(
+            "this score is measured on data; give --data, or --score parameters".into(),
+        ))
+    })
+}
+
+fn classifier<I: Input>(
+    args: &PruneArgs,
+    score: ScoreKind,
+    read: impl FnOnce(&Path) -> Result<I>,
+) -> Result<Measured>
+where
+    I::Model: OpenClassifier,
+{
+    let start = Instant::now();
+    let device = device_for(args, score)?;
+    let outputs = open::labels_in_adapter(&args.model, &args.adapter)?;
+    let loaded = open::classifier::<I::Model>(&args.model, outputs, None, 0, &device)?;
+    let adapted = Adapted::new(args, loaded, device)?;
+    if let Some(scores) = adapted.without_data(score, args.seed) {
+        return Ok(Measured::new(&adapted, scores, 0, start));
+    }
+    let data = data_of(args)?;
+    let input = read(data)?;
+    let labels = match adapted.model.outputs() {
+        1 => None,
+        _ => Some(input.labels()?),
+    };
+    let (set, _) = input.set(labels.as_ref().map_or(Targets::Values, Targets::Classes))?;
+    let classes: Vec<usize> = set.targets().iter().map(class).collect();
+    let sample = stratified(&classes, args.sample, args.seed);
+    let scores = if score == ScoreKind::Gradient {
+        let task = ClassifierTask::<I::Model> {
+            train: set,
+            valid: None,
+            objective: data::objective(labels.as_ref()),
+            metrics: vec![],
+            eval_batch_size: args.read.batch_size,
+        };
+        gradient_norms(&task, &adapted, &sample, args.read.batch_size)?
+    } else {
+        let mut observer = OutputImportance::new(norm(score));
+        observe(
+            &adapted.model,
+            &set,
+            &sample,
+            args.read.batch_size,
+            &adapted.device,
+            &mut observer,
+        )?;
+        observer.sums().clone()
+    };
+    Ok(Measured::new(&adapted, scores, sample.len(), start))
+}
+
+fn language(args: &PruneArgs, score: ScoreKind) -> Result<Measured> {
+    let start = Instant::now();
+    let device = device_for(args, score)?;
+    let adapted = Adapted::new(args, open::causal(&args.model, None, &device)?, device)?;
+    if let Some(scores) = adapted.without_data(score, args.seed) {
+        return Ok(Measured::new(&adapted, scores, 0, start));
+    }
+    let data = data_of(args)?;
+    let config = args.read.config();
+    let rows = Files::new(&args.model, &config)?
+        .rows(data, config.limit)?
+        .rows;
+    let sample = stratified(&vec![0; rows.len()], args.sample, args.seed);
+    let scores = if score == ScoreKind::Gradient {
+        let task = CausalTask {
+            train: rows,
+            valid: None,
+            eval_batch_size: args.read.batch_size,
+            prompts: None,
+        };
+        gradient_norms(&task, &adapted, &sample, args.read.batch_size)?
+    } else {
+        let mut observer = OutputImportance::new(norm(score));
+        let chosen: Vec<_> = sample.iter().map(|at| rows[*at].clone()).collect();
+        observe_rows(
+            &adapted.model,
+            &chosen,
+            args.read.batch_size,
+            &adapted.device,
+            &mut observer,
+        )?;
+        observer.sums().clone()
+    };
+    Ok(Measured::new(&adapted, scores, sample.len(), start))
+}
+
+fn class(target: &Target) -> usize {
+    match target {
+        Target::Class(class) => *class,
+        _ => 0,
+    }
+}
+
+fn norm(score: ScoreKind) -> OutputNorm {
+    match score {
+        ScoreKind::OutputL2 => OutputNorm::Plain,
+        _ => OutputNorm::Squared,
+    }
+}
+
+/// `||dL/dA||_F^2 + ||dL/dB||_F^2` of each site, summed over batches.
+fn gradient_norms<T: Task>(
+    task: &T,
+    adapted: &Adapted<T::Model>,
+    sample: &[usize],
+    batch_size: usize,
+) -> Result<IndexMap<String, f64>> {
+    let trained = Trainable::of(&adapted.model, &adapted.names).params;
+    let site_of: HashMap<_, _> = trained
+        .iter()
+        .filter_map(|param| {
+            let site = adapted
+                .sites
+                .iter()
+                .find(|site| param.name.starts_with(&format!("{}.lora_", site.path)))?;
+            Some((param.id, site.path.clone()))
+        })
+        .collect();
+    let lengths = task.lengths();
+    let lengths: Vec<usize> = sample.iter().map(|at| lengths[*at]).collect();
+    let mut norms = IndexMap::new();
+    for batch in BatchPlan::evaluation(&lengths, batch_size, None)?.batches() {
+        let examples: Vec<usize> = batch.iter().map(|at| sample[*at]).collect();
+        let loss = task.loss(
+            &adapted.model,
+            &examples,
+            &adapted.device,
+            &mut Pass::eval(),
+        )?;
+        let grads = GradientsParams::from_grads(loss.backward(), &adapted.model);
+        for (id, site) in &site_of {
+            if let Some(gradient) = grads.get::<2>(*id) {
+                *norms.entry(site.clone()).or_insert(0.0) += squared(gradient);
+            }
+        }
+    }
+    Ok(norms)
+}
+
+fn squared(tensor: Tensor<2>) -> f64 {
+    f64::from(tensor.powi_scalar(2).sum().into_scalar::<f32>())
+}

@@ -1,0 +1,216 @@
+//! LoRA-drop from end to end: measure, plan, train by the plan, resume, convert.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod binary;
+
+use std::path::Path;
+
+use binary::place::Place;
+use binary::{failure, json, stdout};
+use serde_json::Value;
+
+fn train(place: &Place, name: &str, more: &[&str]) -> Value {
+    let [train, valid, out] = ["train.jsonl", "valid.jsonl", name].map(|part| place.path(part));
+    let fixed = [
+        "train",
+        "--model",
+        &place.model,
+        "--train",
+        &train,
+        "--valid",
+        &valid,
+        "--out",
+        &out,
+    ];
+    let how = ["--lr", "5e-3", "--batch-size", "16", "--epochs", "2"];
+    json(&[&fixed[..], &how, more].concat())
+}
+
+fn prune(place: &Place, adapter: &str, more: &[&str]) -> Vec<String> {
+    let (adapter, data) = (place.path(adapter), place.path("train.jsonl"));
+    let fixed = [
+        "prune",
+        "--model",
+        &place.model,
+        "--adapter",
+        &adapter,
+        "--data",
+        &data,
+    ];
+    [&fixed[..], more]
+        .concat()
+        .into_iter()
+        .map(str::to_owned)
+        .collect()
+}
+
+fn words(words: &[String]) -> Vec<&str> {
+    words.iter().map(String::as_str).collect()
+}
+
+#[test]
+fn a_plan_is_made_followed_resumed_and_converted() {
+    let place = Place::new();
+    train(&place, "warm", &["--targets", "all-linear", "--rank", "4"]);
+    let plan = place.path("plan.json");
+    let args = prune(
+        &place,
+        "warm",
+        &["--keep", "50%", "--sample", "0.5", "--out", &plan],
+    );
+    let result = json(&words(&args));
+    let made = &result["plans"][0];
+    let (before, after) = (&made["parameters_before"], &made["parameters_after"]);
+    assert!(
+        2 * after.as_u64().unwrap() <= before.as_u64().unwrap(),
+        "{made}"
+    );
+    assert!(result["examples"].as_u64().unwrap() > 10);
+    for end in ["json", "svg", "png"] {
+        assert!(Path::new(&plan).with_extension(end).exists(), "{end}");
+    }
+    let report = train(&place, "dropped", &["--plan", &plan]);
+    assert_eq!(report["method"], "lora-drop");
+    let head = 2 * 48 + 2;
+    let trained = report["parameters"]["trainable"].as_u64().unwrap();
+    assert!(
+        trained >= after.as_u64().unwrap() && trained < before.as_u64().unwrap() + head + 10_000,
+        "{report}"
+    );
+
+    resumed(&place, &plan);
+    converted(&place);
+}
+
+/// Stopped and gone on with, a run ends with the same bytes.
+fn resumed(place: &Place, plan: &str) {
+    let half = ["--plan", plan, "--set", "train.save_every=1"];
+    let whole = train(place, "whole", &half);
+    let steps = whole["steps"].as_u64().unwrap();
+    let folder = place.path("whole");
+    let bytes = |name: &str| std::fs::read(format!("{folder}/{name}")).unwrap();
+    let last = bytes("adapter_model.safetensors");
+    std::fs::remove_dir_all(format!("{folder}/checkpoint-{steps}")).unwrap();
+    std::fs::remove_file(format!("{folder}/adapter_model.safetensors")).unwrap();
+    train(place, "whole", &[&half[..], &["--resume"]].concat());
+    assert_eq!(bytes("adapter_model.safetensors"), last);
+}
+
+/// As a plain LoRA it says the same.
+fn converted(place: &Place) {
+    let (adapter, plain) = (place.path("dropped"), place.path("plain"));
+    json(&[
+        "convert",
+        &adapter,
+        "--model",
+        &place.model,
+        "--to",
+        "peft",
+        "--out",
+        &plain,
+    ]);
+    let config = std::fs::read_to_string(format!("{plain}/adapter_config.json")).unwrap();
+    assert!(config.contains("\"LORA\""), "{config}");
+    let valid = place.path("valid.jsonl");
+    let logits = |adapter: &str| -> Vec<f64> {
+        let args = [
+            "predict",
+            "--model",
+            &place.model,
+            "--adapter",
+            adapter,
+            "--data",
+            &valid,
+        ];
+        let lines = stdout(&args);
+        let rows = lines
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        rows.flat_map(|row| row["logits"].as_array().unwrap().clone())
+            .map(|value| value.as_f64().unwrap())
+            .collect()
+    };
+    for (a, b) in logits(&adapter).iter().zip(logits(&plain)) {
+        assert!((a - b).abs() < 1e-4, "{a} and {b}");
+    }
+}
+
+#[test]
+fn budgets_and_scores_are_compared_before_anything_is_trained() {
+    let place = Place::new();
+    train(&place, "warm", &["--targets", "all-linear", "--rank", "4"]);
+    let several = ["--threshold", "0.5,0.9,1", "--keep", "0.5", "--sample", "1"];
+    let result = json(&words(&prune(&place, "warm", &several)));
+    let parameters: Vec<u64> = result["plans"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|plan| plan["parameters_after"].as_u64().unwrap())
+        .collect();
+    assert!(
+        parameters[0] < parameters[1] && parameters[1] <= parameters[2],
+        "{parameters:?}"
+    );
+    assert_eq!(
+        parameters[2],
+        result["plans"][0]["parameters_before"].as_u64().unwrap()
+    );
+    let text = stdout(&words(&prune(&place, "warm", &several)));
+    assert!(
+        text.contains("threshold 0.9") && text.contains("keep 50 %"),
+        "{text}"
+    );
+    for score in ["output", "output-l2", "parameters", "gradient", "random"] {
+        for scope in ["per-type", "global"] {
+            let args = prune(&place, "warm", &["--score", score, "--scope", scope]);
+            let plan = &json(&words(&args))["plans"][0];
+            assert_eq!(plan["score"], score);
+            let sites = plan["sites"].as_array().unwrap();
+            assert!(
+                sites
+                    .iter()
+                    .all(|site| site["score"].as_f64().unwrap() > 0.0),
+                "{score}: {plan}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_pruned_is_said() {
+    let place = Place::new();
+    train(&place, "dora", &["--method", "dora", "--max-steps", "1"]);
+    let (code, error) = failure(&words(&prune(&place, "dora", &[])));
+    assert!(code == 2 && error.contains("`dora`"), "{error}");
+    train(&place, "warm", &["--max-steps", "1"]);
+    let fails = |more: &[&str]| failure(&words(&prune(&place, "warm", more)));
+    assert!(fails(&["--threshold", "1.5"]).1.contains("found 1.5"));
+    assert_eq!(fails(&["--keep", "half"]).0, 2);
+    assert_eq!(fails(&["--sample", "0"]).0, 2);
+    let plan = place.path("plan.json");
+    assert_eq!(fails(&["--threshold", "0.1,0.2", "--out", &plan]).0, 2);
+    let adapter = place.path("warm");
+    let bare = ["prune", "--model", &place.model, "--adapter", &adapter];
+    let (code, error) = failure(&bare);
+    assert!(code == 2 && error.contains("--data"), "{error}");
+    let random = json(&[&bare[..], &["--score", "random", "--out", &plan]].concat());
+    assert_eq!(random["examples"], 0);
+    // A plan of another model.
+    let text = std::fs::read_to_string(&plan)
+        .unwrap()
+        .replace("layer.0", "layer.9");
+    std::fs::write(&plan, text).unwrap();
+    let [data, out] = ["train.jsonl", "out"].map(|part| place.path(part));
+    let (_, error) = failure(&[
+        "train",
+        "--model",
+        &place.model,
+        "--train",
+        &data,
+        "--out",
+        &out,
+        "--plan",
+        &plan,
+    ]);
+    assert!(error.contains("layer.9"), "{error}");
+}
