@@ -161,16 +161,20 @@ impl Plan {
         self.sites.iter().filter_map(shares).collect()
     }
 
-    /// How many sites have a LoRA of their own that no other site uses.
+    /// Whether a site has a LoRA of its own that no other site uses.
+    #[must_use]
+    pub fn is_private(&self, site: &PlannedSite) -> bool {
+        let mut owners = self.sites.iter().filter_map(|other| other.shares.as_ref());
+        site.shares.is_none() && !owners.any(|owner| *owner == site.path)
+    }
+
+    /// How many sites [`Self::is_private`] is true of.
     #[must_use]
     pub fn private(&self) -> usize {
-        let owners: Vec<&String> = self
-            .sites
+        self.sites
             .iter()
-            .filter_map(|site| site.shares.as_ref())
-            .collect();
-        let private = |site: &&PlannedSite| site.shares.is_none() && !owners.contains(&&site.path);
-        self.sites.iter().filter(private).count()
+            .filter(|site| self.is_private(site))
+            .count()
     }
 
     /// Writes the plan, whole or not at all.

@@ -33,6 +33,7 @@ pub(crate) fn draw(plan: &Plan, svg: &Path, png: &Path) -> Result<()> {
 /// Rows of sites, one for each type.
 struct Map<'a> {
     rows: Vec<(&'a str, Vec<&'a PlannedSite>)>,
+    plan: &'a Plan,
     title: String,
 }
 
@@ -48,6 +49,7 @@ impl<'a> Map<'a> {
         let share = 100.0 * plan.parameters_after as f64 / plan.parameters_before.max(1) as f64;
         Self {
             rows,
+            plan,
             title: format!(
                 "importance of each layer in %, framed: a pair of its own ({share:.0} % of the parameters)"
             ),
@@ -84,7 +86,13 @@ impl<'a> Map<'a> {
             area.draw(&Text::new(name, (12, top + 9), (FAMILY, 14)))?;
             for (column, site) in sites.iter().enumerate() {
                 let left = (NAMES + column as u32 * CELL.0) as i32;
-                cell(area, (left, top), site, greatest)?;
+                cell(
+                    area,
+                    (left, top),
+                    site,
+                    greatest,
+                    self.plan.is_private(site),
+                )?;
             }
         }
         area.present()?;
@@ -97,6 +105,7 @@ fn cell<B>(
     (left, top): (i32, i32),
     site: &PlannedSite,
     greatest: f64,
+    is_private: bool,
 ) -> Result<()>
 where
     B: DrawingBackend,
@@ -116,7 +125,7 @@ where
         (left + CELL.0 as i32 - 2, top + CELL.1 as i32 - 2),
     ];
     area.draw(&Rectangle::new(corners, colour.filled()))?;
-    if site.shares.is_none() {
+    if is_private {
         area.draw(&Rectangle::new(corners, BLACK.stroke_width(2)))?;
     }
     let ink = if depth > 0.55 { WHITE } else { BLACK };

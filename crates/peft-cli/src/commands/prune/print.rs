@@ -22,7 +22,7 @@ pub(super) fn print(measured: &Measured, plans: &[Plan]) {
         types.entry(&site.kind).or_default().push(site);
     }
     let mark = |site: &PlannedSite| {
-        if plans.len() == 1 && site.shares.is_some() {
+        if plans.len() > 1 || !first.is_private(site) {
             ""
         } else {
             "*"
@@ -37,7 +37,7 @@ pub(super) fn print(measured: &Measured, plans: &[Plan]) {
         println!("  importance in %: {}", shares.join("  "));
     }
     if plans.len() == 1 {
-        println!("(* has a pair of its own, or holds the one that the others of its type share)");
+        println!("(* has a pair of its own; the others of a type share one)");
     }
     println!("{:<16}  own pairs  groups  parameters  share", "budget");
     for plan in plans {
