@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use peft_models::hf::ModelConfig;
 use peft_train::data::{
-    Example, LabelSet, ReadOptions, Roles, Table, Targets, TextTokenizer, TokenizeOptions,
+    Example, LabelSet, ReadOptions, Roles, Table, Target, Targets, TextTokenizer, TokenizeOptions,
     examples, read_table,
 };
 use peft_train::metric::Metric;
@@ -71,7 +71,7 @@ pub fn prepare<M: Classifier<Set = TextSet>>(config: &RunConfig) -> Result<Prepa
     }
     let tokenizer = tokenizer(config.model_dir(), config.data.max_length)?;
     let targets = targets(labels.as_ref());
-    let (train, mut truncated) =
+    let (mut train, mut truncated) =
         text_set(&tokenizer, &examples(&table, &config.data.roles, targets)?)?;
     let valid = match &config.data.valid {
         None => None,
@@ -82,6 +82,9 @@ pub fn prepare<M: Classifier<Set = TextSet>>(config: &RunConfig) -> Result<Prepa
             Some(set)
         }
     };
+    if let Some(ratio) = config.data.sample {
+        train = train.subset(&sample(&train.targets, ratio, config.train.seed));
+    }
     let rows = train.encoded.iter().zip(&train.targets);
     let rows = rows.map(|(row, target)| format!("{:?}{:?}{target:?}\n", row.ids, row.type_ids));
     let (rows, examples): (Vec<String>, usize) = (rows.collect(), train.encoded.len());
@@ -237,6 +240,17 @@ pub fn text_set(tokenizer: &TextTokenizer, examples: &[Example]) -> Result<(Text
         TextSet::new(tokenized.examples, examples, tokenizer.pad_id()),
         tokenized.truncated,
     ))
+}
+
+/// The indices of about `ratio` of the examples, the same share of each class; a function of the seed.
+#[must_use]
+pub fn sample(targets: &[Target], ratio: f64, seed: u64) -> Vec<usize> {
+    let class = |target: &Target| match target {
+        Target::Class(class) => *class,
+        _ => 0,
+    };
+    let classes: Vec<usize> = targets.iter().map(class).collect();
+    peft_prune::stratified(&classes, ratio, seed)
 }
 
 /// What to read from the target column.

@@ -101,7 +101,10 @@ pub fn prepare(config: &RunConfig) -> Result<PreparedData<ImageClassifier>> {
             labels.names().collect::<Vec<_>>().join(", ")
         );
     }
-    let (set, _) = train.set(Targets::Classes(&labels))?;
+    let (mut set, _) = train.set(Targets::Classes(&labels))?;
+    if let Some(ratio) = config.data.sample {
+        set = set.subset(&data::sample(&set.targets, ratio, config.train.seed));
+    }
     let valid = config.data.valid.as_deref().map(|path| -> Result<_> {
         let all = ImageInput {
             limit: usize::MAX,

@@ -22,6 +22,7 @@ mod data;
 mod device;
 mod hub;
 mod image_data;
+mod importance;
 mod memory;
 mod open;
 mod out_folder;

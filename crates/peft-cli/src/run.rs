@@ -2,6 +2,7 @@
 
 mod causal;
 mod classification;
+pub mod lora_drop;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -76,6 +77,18 @@ enum Part {
 /// # Errors
 /// Whatever is wrong with the settings, the data, the model or the disk; checkpoints stay.
 pub fn train(
+    config: &RunConfig,
+    options: RunOptions,
+    callbacks: Vec<Box<dyn Callback + '_>>,
+) -> Result<RunResult> {
+    if lora_drop::finds_out(config) {
+        return lora_drop::whole(config, options, callbacks);
+    }
+    by_task(config, options, callbacks)
+}
+
+/// Trains by what the settings say, with nothing to be found out first.
+fn by_task(
     config: &RunConfig,
     options: RunOptions,
     callbacks: Vec<Box<dyn Callback + '_>>,

@@ -1,5 +1,8 @@
 //! The run file: every setting of a training run, from TOML, flags and `--set`.
 
+mod keys;
+mod prune;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -9,6 +12,10 @@ use peft_train::data::{Format, Quoting, Roles};
 use peft_train::metric::Metric;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+pub use keys::parse_setting;
+use keys::{not_finite, set, unknown_keys};
+pub use prune::PruneConfig;
 
 /// What the model is trained for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -48,6 +55,8 @@ pub struct RunConfig {
     pub data: DataConfig,
     /// What trains.
     pub adapter: AdapterConfig,
+    /// For lora-drop: how it is found out which layers share.
+    pub prune: PruneConfig,
     /// How it trains.
     pub train: TrainOptions,
 }
@@ -64,6 +73,7 @@ impl Default for RunConfig {
             base_dropout: None,
             data: DataConfig::default(),
             adapter: AdapterConfig::default(),
+            prune: PruneConfig::default(),
             train: TrainOptions::default(),
         }
     }
@@ -89,6 +99,8 @@ pub struct DataConfig {
     pub max_length: usize,
     /// Uses only so many training examples, from the beginning of the file.
     pub limit: Option<usize>,
+    /// Uses only this share of the training examples, the same of each label.
+    pub sample: Option<f64>,
     /// For causal-lm: whether several texts share a row, unseen by each other; by default plain texts do, prompts do not.
     pub packing: Option<bool>,
     /// For causal-lm: whether prompts are learnt too, rather than completions alone.
@@ -112,6 +124,7 @@ impl Default for DataConfig {
             roles: Roles::default(),
             max_length: 128,
             limit: None,
+            sample: None,
             packing: None,
             train_on_prompt: false,
             sample_prompts: vec![],
@@ -183,13 +196,6 @@ impl Default for AdapterConfig {
     }
 }
 
-/// Keys below which anything may stand: patterns are the user's own, options are checked by the method.
-const FREE: &[&str] = &[
-    "adapter.rank_pattern",
-    "adapter.alpha_pattern",
-    "adapter.options",
-];
-
 impl RunConfig {
     /// Reads a run file, if there is one, and lays `settings` (dotted key, value) over it, later ones winning.
     pub fn load(file: Option<&Path>, settings: &[(String, toml::Value)]) -> Result<Self> {
@@ -224,6 +230,19 @@ impl RunConfig {
         Ok(config)
     }
 
+    /// The same with other settings laid over it (dotted key, value).
+    pub fn with(&self, settings: &[(String, toml::Value)]) -> Result<Self> {
+        let mut table: toml::Table = self.to_toml()?.parse()?;
+        for (key, value) in settings {
+            set(&mut table, key, value.clone())?;
+        }
+        let config: Self = toml::Value::Table(table).try_into()?;
+        Ok(Self {
+            fetched: self.fetched.clone(),
+            ..config
+        })
+    }
+
     /// Folder of the base model's files.
     pub fn model_dir(&self) -> &Path {
         self.fetched.as_ref().unwrap_or(&self.model)
@@ -252,94 +271,6 @@ impl RunConfig {
     /// The run file that repeats this run.
     pub fn to_toml(&self) -> Result<String> {
         toml::to_string(self).context("writing the run file")
-    }
-}
-
-/// `key=value` as `--set` takes it; the value is TOML, or else text.
-pub fn parse_setting(text: &str) -> Result<(String, toml::Value)> {
-    let Some((key, value)) = text.split_once('=') else {
-        bail!(crate::Usage(format!(
-            "--set {text}: expected key=value, for example train.lr=1e-3"
-        )));
-    };
-    Ok((key.trim().to_owned(), parse_value(value.trim())))
-}
-
-/// A TOML value; anything that is none is taken as text.
-fn parse_value(text: &str) -> toml::Value {
-    let document: Result<toml::Table, _> = format!("value = {text}").parse();
-    document
-        .ok()
-        .and_then(|mut table| table.remove("value"))
-        .unwrap_or_else(|| toml::Value::String(text.to_owned()))
-}
-
-fn set(table: &mut toml::Table, key: &str, value: toml::Value) -> Result<()> {
-    match key.split_once('.') {
-        None => {
-            table.insert(key.to_owned(), value);
-        }
-        Some((head, rest)) => {
-            let inner = table
-                .entry(head)
-                .or_insert_with(|| toml::Value::Table(toml::Table::new()));
-            let Some(inner) = inner.as_table_mut() else {
-                bail!(crate::Usage(format!(
-                    "setting `{key}`: `{head}` is a value, not a table"
-                )));
-            };
-            set(inner, rest, value)?;
-        }
-    }
-    Ok(())
-}
-
-/// The key of a number that is NaN or infinite: no setting means one, and results in JSON cannot hold it.
-fn not_finite(value: &toml::Value, path: &str) -> Option<String> {
-    match value {
-        toml::Value::Float(number) if !number.is_finite() => Some(path.to_owned()),
-        toml::Value::Array(items) => items.iter().find_map(|item| not_finite(item, path)),
-        toml::Value::Table(table) => table.iter().find_map(|(key, value)| {
-            not_finite(value, format!("{path}.{key}").trim_start_matches('.'))
-        }),
-        _ => None,
-    }
-}
-
-fn unknown_keys(given: &toml::Value, known: &Value, path: &str) -> Vec<String> {
-    let (Some(given), Some(known)) = (given.as_table(), known.as_object()) else {
-        return vec![];
-    };
-    let mut unknown = vec![];
-    for (key, value) in given {
-        let full = if path.is_empty() {
-            key.clone()
-        } else {
-            format!("{path}.{key}")
-        };
-        match known.get(key) {
-            Some(below) if !FREE.contains(&full.as_str()) => {
-                unknown.extend(unknown_keys(value, below, &full));
-            }
-            Some(_) => {}
-            None => unknown.push(describe_unknown(&full, key, known)),
-        }
-    }
-    unknown
-}
-
-fn describe_unknown(full: &str, key: &str, known: &Map<String, Value>) -> String {
-    let near = known
-        .keys()
-        .map(|candidate| (strsim::jaro_winkler(key, candidate), candidate))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|left, right| left.0.total_cmp(&right.0));
-    match near {
-        Some((_, candidate)) => format!("  `{full}`: did you mean `{candidate}`?"),
-        None => {
-            let names: Vec<&str> = known.keys().map(String::as_str).collect();
-            format!("  `{full}`: expected one of {}", names.join(", "))
-        }
     }
 }
 

@@ -136,6 +136,79 @@ fn converted(place: &Place) {
 }
 
 #[test]
+fn the_method_by_itself_trains_measures_plans_and_trains_again() {
+    let place = Place::new();
+    let how = [
+        "--method",
+        "lora-drop",
+        "--targets",
+        "all-linear",
+        "--rank",
+        "4",
+    ];
+    let drop = [
+        "--set",
+        "prune.keep=0.5",
+        "--set",
+        "prune.sample=0.5",
+        "--set",
+        "train.save_every=1",
+    ];
+    let all = [&how[..], &drop].concat();
+    let report = train(&place, "run", &all);
+    let folder = place.path("run");
+    let plan = std::fs::read_to_string(format!("{folder}/plan.json")).unwrap();
+    let plan: Value = serde_json::from_str(&plan).unwrap();
+    assert!(Path::new(&folder).join("plan.png").exists());
+    let after = plan["parameters_after"].as_u64().unwrap();
+    assert!(2 * after <= plan["parameters_before"].as_u64().unwrap());
+    let full = train(&place, "full", &["--targets", "all-linear", "--rank", "4"]);
+    let trainable = |report: &Value| report["parameters"]["trainable"].as_u64().unwrap();
+    let saved = plan["parameters_before"].as_u64().unwrap() - after;
+    assert_eq!(
+        trainable(&full) - trainable(&report),
+        saved,
+        "heads are alike"
+    );
+    let warm = std::fs::read_to_string(format!("{folder}/warm/results.json")).unwrap();
+    let warm: Value = serde_json::from_str(&warm).unwrap();
+    assert_eq!(
+        (&warm["method"], &warm["examples"]),
+        (&"lora".into(), &32.into())
+    );
+
+    gone_on(&place, &folder, &report, &all);
+}
+
+/// A resumed run has its plan already.
+fn gone_on(place: &Place, folder: &str, report: &Value, all: &[&str]) {
+    let bytes = || std::fs::read(format!("{folder}/adapter_model.safetensors")).unwrap();
+    let last = bytes();
+    let warm_file = format!("{folder}/warm/adapter_model.safetensors");
+    let written = || std::fs::metadata(&warm_file).unwrap().modified().unwrap();
+    let before = written();
+    let steps = report["steps"].as_u64().unwrap();
+    std::fs::remove_dir_all(format!("{folder}/checkpoint-{steps}")).unwrap();
+    std::fs::remove_file(format!("{folder}/adapter_model.safetensors")).unwrap();
+    train(place, "run", &[all, &["--resume"]].concat());
+    assert_eq!(bytes(), last);
+    assert_eq!(written(), before, "what was measured is not trained again");
+    let both = [all, &["--set", "prune.threshold=0.5", "--overwrite"]].concat();
+    let [train, out] = ["train.jsonl", "run"].map(|part| place.path(part));
+    let fixed = [
+        "train",
+        "--model",
+        &place.model,
+        "--train",
+        &train,
+        "--out",
+        &out,
+    ];
+    let (code, error) = failure(&[&fixed[..], &both].concat());
+    assert!(code == 2 && error.contains("give one of them"), "{error}");
+}
+
+#[test]
 fn budgets_and_scores_are_compared_before_anything_is_trained() {
     let place = Place::new();
     train(&place, "warm", &["--targets", "all-linear", "--rank", "4"]);

@@ -9,6 +9,7 @@
 pub mod lora_drop;
 mod measure;
 mod plan;
+mod ranking;
 mod sample;
 mod score;
 mod select;

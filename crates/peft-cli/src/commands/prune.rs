@@ -1,6 +1,5 @@
 //! `peft prune`: which layers of a LoRA matter, and a plan by which the others share one pair (LoRA-drop).
 
-mod measure;
 mod print;
 
 use std::path::PathBuf;
@@ -11,8 +10,8 @@ use peft_prune::{Budget, Plan, Scope, ScoreKind, scored};
 use serde::Serialize;
 
 use crate::args::ReadArgs;
+use crate::importance::{Measured, Measuring};
 use crate::picture::heat_map;
-use measure::Measured;
 
 /// By what layers are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -115,7 +114,17 @@ pub fn run(args: &PruneArgs, json: bool) -> Result<()> {
         ScopeArg::PerType => Scope::PerType,
         ScopeArg::Global => Scope::Global,
     };
-    let measured = Measured::of(args, score)?;
+    let measured = Measured::of(&Measuring {
+        score,
+        model: args.model.clone(),
+        adapter: args.adapter.clone(),
+        data: args.data.clone(),
+        read: args.read.config(),
+        batch_size: args.read.batch_size,
+        sample: args.sample,
+        seed: args.seed,
+        device: args.device.clone(),
+    })?;
     let scores = scored(&measured.sites, &measured.scores);
     let plan = |budget: &Budget| Plan::make(&scores, score, scope, *budget, measured.scaling);
     let plans = budgets.iter().map(plan).collect::<Result<Vec<_>, _>>()?;

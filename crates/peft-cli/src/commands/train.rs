@@ -1,15 +1,14 @@
 //! `peft train`: a run from a run file, from flags, or from both.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
-use peft_prune::lora_drop::LORA_DROP;
-use peft_prune::{Plan, PlannedSite};
+use peft_prune::Plan;
 
 use crate::hub;
 use crate::progress::Progress;
-use crate::run::{self, RunOptions, RunResult};
+use crate::run::{self, RunOptions, RunResult, lora_drop};
 use crate::run_config::{RunConfig, parse_setting};
 
 /// Settings of a run; flags win over the run file, and `--set` over both.
@@ -181,49 +180,10 @@ fn comma_list(value: &str) -> toml::Value {
     toml::Value::Array(items.collect())
 }
 
-/// What a plan of `peft prune` says of a run.
-fn plan_settings(path: &Path) -> Result<Vec<(String, toml::Value)>> {
-    let plan = Plan::read(path)?;
-    let text = |value: &str| toml::Value::String(value.to_owned());
-    let Some(usual) = plan.sites.first() else {
-        bail!("{}: the plan has no sites", path.display());
-    };
-    let pattern = |of: fn(&PlannedSite) -> toml::Value| -> toml::Value {
-        let others = plan.sites.iter().filter(|site| of(site) != of(usual));
-        let own = others.map(|site| (format!("^{}", site.path.replace('.', "\\.")), of(site)));
-        toml::Value::Table(own.collect())
-    };
-    let rank = |site: &PlannedSite| toml::Value::Integer(site.rank as i64);
-    let alpha = |site: &PlannedSite| toml::Value::Float(site.alpha);
-    let paths = plan.sites.iter().map(|site| text(&site.path));
-    let shared = plan
-        .shared()
-        .into_iter()
-        .map(|(site, owner)| (site, text(&owner)));
-    let scaling = toml::Value::try_from(plan.scaling)?;
-    Ok(vec![
-        ("adapter.method".to_owned(), text(LORA_DROP.id)),
-        ("adapter.rank".to_owned(), rank(usual)),
-        ("adapter.alpha".to_owned(), alpha(usual)),
-        ("adapter.rank_pattern".to_owned(), pattern(rank)),
-        ("adapter.alpha_pattern".to_owned(), pattern(alpha)),
-        (
-            "adapter.targets".to_owned(),
-            toml::Value::Array(paths.collect()),
-        ),
-        ("adapter.strict".to_owned(), toml::Value::Boolean(true)),
-        ("adapter.options.scaling".to_owned(), scaling),
-        (
-            "adapter.options.shared".to_owned(),
-            toml::Value::Table(shared.collect()),
-        ),
-    ])
-}
-
 /// The settings of a run from its file, its flags and `--set`.
 pub fn config(run: Option<&PathBuf>, flags: &SettingArgs, set: &[String]) -> Result<RunConfig> {
     let mut settings = match &flags.plan {
-        Some(plan) => plan_settings(plan)?,
+        Some(plan) => lora_drop::settings(&Plan::read(plan)?),
         None => vec![],
     };
     settings.extend(flags.settings());

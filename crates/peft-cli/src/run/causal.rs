@@ -26,7 +26,11 @@ pub fn train_model(
     }
     let device = device::open(&config.device)?.autodiff();
     let files = causal_data::Files::new(config.model_dir(), &config.data)?;
-    let train = files.rows(&config.data.train, config.data.limit)?;
+    let mut train = files.rows(&config.data.train, config.data.limit)?;
+    if let Some(ratio) = config.data.sample {
+        let chosen = peft_prune::stratified(&vec![0; train.rows.len()], ratio, config.train.seed);
+        train.rows = chosen.iter().map(|at| train.rows[*at].clone()).collect();
+    }
     let valid = config
         .data
         .valid

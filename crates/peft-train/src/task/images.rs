@@ -22,6 +22,19 @@ pub struct ImageSet {
     pub tokens: usize,
 }
 
+impl ImageSet {
+    /// Some of the images, in this order.
+    #[must_use]
+    pub fn subset(&self, images: &[usize]) -> Self {
+        Self {
+            pictures: images.iter().map(|i| self.pictures[*i].clone()).collect(),
+            targets: images.iter().map(|i| self.targets[*i]).collect(),
+            processor: self.processor.clone(),
+            tokens: self.tokens,
+        }
+    }
+}
+
 impl ExampleSet for ImageSet {
     fn lengths(&self) -> Vec<usize> {
         vec![self.tokens; self.pictures.len()]

@@ -34,6 +34,16 @@ impl TextSet {
         }
     }
 
+    /// Some of the examples, in this order.
+    #[must_use]
+    pub fn subset(&self, examples: &[usize]) -> Self {
+        Self {
+            encoded: examples.iter().map(|i| self.encoded[*i].clone()).collect(),
+            targets: examples.iter().map(|i| self.targets[*i]).collect(),
+            pad_id: self.pad_id,
+        }
+    }
+
     /// The given examples, padded to the longest.
     ///
     /// # Errors

@@ -105,6 +105,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         Example("1000"),
     ),
     setting(
+        "data.sample",
+        "Uses only this share of the training examples, the same of each label.",
+        Example("0.1"),
+    ),
+    setting(
         "data.packing",
         "For causal-lm: several texts in a row, unseen by each other; absent: plain texts yes, prompts no.",
         Example("true"),
@@ -214,6 +219,41 @@ pub(super) const SETTINGS: &[Setting] = &[
         "adapter.options",
         "The method's own options: see `peft methods`.",
         Options,
+    ),
+    setting(
+        "prune",
+        "For method lora-drop without a plan: a LoRA is trained on a sample, measured there, and dropped.",
+        Table,
+    ),
+    setting(
+        "prune.score",
+        "output, output-l2, parameters, gradient or random.",
+        Never,
+    ),
+    setting(
+        "prune.scope",
+        "per-type or global: what importance is shared out among.",
+        Never,
+    ),
+    setting(
+        "prune.threshold",
+        "Keeps the most important layers until their importance adds up to this; absent: 0.9.",
+        Example("0.9"),
+    ),
+    setting(
+        "prune.keep",
+        "Keeps as many layers as fit into this share of the parameters instead.",
+        Example("0.5"),
+    ),
+    setting(
+        "prune.sample",
+        "Share of the training data to train and measure on, the same of each label.",
+        Never,
+    ),
+    setting(
+        "prune.warm_epochs",
+        "Passes over the sample of the LoRA that is measured.",
+        Never,
     ),
     setting(
         "train",

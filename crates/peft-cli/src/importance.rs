@@ -1,7 +1,7 @@
 //! The scores of an adapter's layers on a sample of the data.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -14,12 +14,11 @@ use peft_models::{DecoderClassifier, ModelConfig, ModelKind, SequenceClassifier}
 use peft_prune::{
     OutputImportance, OutputNorm, ScoreKind, parameter_norms, random_scores, stratified,
 };
-use peft_train::data::{BatchPlan, Target, Targets};
+use peft_train::data::{BatchPlan, Targets};
 use peft_train::task::{
     CausalTask, Classifier, ClassifierTask, ExampleSet, Task, observe, observe_rows,
 };
 
-use super::PruneArgs;
 use crate::causal_data::Files;
 use crate::data::{self, Input, TextInput};
 use crate::device;
@@ -27,20 +26,44 @@ use crate::image_data::ImageInput;
 use crate::open::{self, OpenClassifier};
 use crate::registry::METHODS;
 use crate::run::ADAPTER;
+use crate::run_config::DataConfig;
+
+/// What is measured, on what.
+#[derive(Debug)]
+pub struct Measuring {
+    /// By what layers are compared.
+    pub score: ScoreKind,
+    /// Folder of the base model.
+    pub model: PathBuf,
+    /// Adapter folder.
+    pub adapter: PathBuf,
+    /// Data file, for the scores that need one.
+    pub data: Option<PathBuf>,
+    /// How it is read.
+    pub read: DataConfig,
+    /// Examples of a batch.
+    pub batch_size: usize,
+    /// Share of the data to measure on, the same of each label.
+    pub sample: f64,
+    /// Seed of the sample and of random scores.
+    pub seed: u64,
+    /// Where to compute.
+    pub device: String,
+}
 
 /// What a measurement found.
 #[derive(Debug)]
-pub(super) struct Measured {
+pub struct Measured {
     /// Adapted sites in the model's order.
-    pub(super) sites: Vec<AttachedSite>,
+    pub sites: Vec<AttachedSite>,
     /// Site path to score.
-    pub(super) scores: IndexMap<String, f64>,
+    pub scores: IndexMap<String, f64>,
     /// How the adapter scales its products.
-    pub(super) scaling: Scaling,
+    pub scaling: Scaling,
     /// Examples that were looked at.
-    pub(super) examples: usize,
+    pub examples: usize,
     /// How long that took.
-    pub(super) seconds: f64,
+    pub seconds: f64,
 }
 
 impl Measured {
@@ -48,23 +71,20 @@ impl Measured {
     ///
     /// # Errors
     /// When one of them or the data cannot be read, or the adapter is none of LoRA.
-    pub(super) fn of(args: &PruneArgs, score: ScoreKind) -> Result<Self> {
+    pub fn of(args: &Measuring) -> Result<Self> {
         let kind = ModelKind::of(&ModelConfig::read(&args.model)?);
         let outputs = open::labels_in_adapter(&args.model, &args.adapter)?;
         match kind {
-            ModelKind::Causal if outputs.is_none() => language(args, score),
+            ModelKind::Causal if outputs.is_none() => language(args),
             ModelKind::Images => {
-                let read =
-                    |data: &Path| ImageInput::read(&args.read.config(), data, &args.model, true);
-                classifier(args, score, read)
+                let read = |data: &Path| ImageInput::read(&args.read, data, &args.model, true);
+                classifier(args, read)
             }
-            ModelKind::Causal | ModelKind::DecoderTexts => {
-                classifier(args, score, |data: &Path| {
-                    TextInput::<DecoderClassifier>::read(&args.read.config(), data, &args.model)
-                })
-            }
-            ModelKind::Texts => classifier(args, score, |data: &Path| {
-                TextInput::<SequenceClassifier>::read(&args.read.config(), data, &args.model)
+            ModelKind::Causal | ModelKind::DecoderTexts => classifier(args, |data: &Path| {
+                TextInput::<DecoderClassifier>::read(&args.read, data, &args.model)
+            }),
+            ModelKind::Texts => classifier(args, |data: &Path| {
+                TextInput::<SequenceClassifier>::read(&args.read, data, &args.model)
             }),
         }
     }
@@ -95,7 +115,7 @@ struct Adapted<M> {
 }
 
 impl<M: Adaptable> Adapted<M> {
-    fn new(args: &PruneArgs, loaded: peft_models::Loaded<M>, device: Device) -> Result<Self> {
+    fn new(args: &Measuring, loaded: peft_models::Loaded<M>, device: Device) -> Result<Self> {
         let adapted = folder::load(loaded.model, &loaded.names, ADAPTER, METHODS, &args.adapter)
             .with_context(|| format!("adapter {}", args.adapter.display()))?;
         Ok(Self {
@@ -118,7 +138,7 @@ impl<M: Adaptable> Adapted<M> {
 }
 
 /// LoRA alone can be shared as it is: a magnitude or a start from the weight belongs to its layer.
-fn scaling(args: &PruneArgs, spec: &AdapterSpec) -> Result<Scaling> {
+fn scaling(args: &Measuring, spec: &AdapterSpec) -> Result<Scaling> {
     match spec.method.entry().id {
         id if id == LORA.id => Ok(Scaling::Standard),
         id if id == RSLORA.id => Ok(Scaling::RankStabilized),
@@ -130,15 +150,15 @@ fn scaling(args: &PruneArgs, spec: &AdapterSpec) -> Result<Scaling> {
 }
 
 /// Gradients need a device with autodiff, everything else does without.
-fn device_for(args: &PruneArgs, score: ScoreKind) -> Result<Device> {
+fn device_for(args: &Measuring) -> Result<Device> {
     let device = device::open(&args.device)?;
-    Ok(match score {
+    Ok(match args.score {
         ScoreKind::Gradient => device.autodiff(),
         _ => device,
     })
 }
 
-fn data_of(args: &PruneArgs) -> Result<&Path> {
+fn data_of(args: &Measuring) -> Result<&Path> {
     args.data.as_deref().ok_or_else(|| {
         anyhow::Error::new(crate::Usage(
             "this score is measured on data; give --data, or --score parameters".into(),
@@ -146,20 +166,16 @@ fn data_of(args: &PruneArgs) -> Result<&Path> {
     })
 }
 
-fn classifier<I: Input>(
-    args: &PruneArgs,
-    score: ScoreKind,
-    read: impl FnOnce(&Path) -> Result<I>,
-) -> Result<Measured>
+fn classifier<I: Input>(args: &Measuring, read: impl FnOnce(&Path) -> Result<I>) -> Result<Measured>
 where
     I::Model: OpenClassifier,
 {
     let start = Instant::now();
-    let device = device_for(args, score)?;
+    let device = device_for(args)?;
     let outputs = open::labels_in_adapter(&args.model, &args.adapter)?;
     let loaded = open::classifier::<I::Model>(&args.model, outputs, None, 0, &device)?;
     let adapted = Adapted::new(args, loaded, device)?;
-    if let Some(scores) = adapted.without_data(score, args.seed) {
+    if let Some(scores) = adapted.without_data(args.score, args.seed) {
         return Ok(Measured::new(&adapted, scores, 0, start));
     }
     let data = data_of(args)?;
@@ -169,24 +185,23 @@ where
         _ => Some(input.labels()?),
     };
     let (set, _) = input.set(labels.as_ref().map_or(Targets::Values, Targets::Classes))?;
-    let classes: Vec<usize> = set.targets().iter().map(class).collect();
-    let sample = stratified(&classes, args.sample, args.seed);
-    let scores = if score == ScoreKind::Gradient {
+    let sample = data::sample(set.targets(), args.sample, args.seed);
+    let scores = if args.score == ScoreKind::Gradient {
         let task = ClassifierTask::<I::Model> {
             train: set,
             valid: None,
             objective: data::objective(labels.as_ref()),
             metrics: vec![],
-            eval_batch_size: args.read.batch_size,
+            eval_batch_size: args.batch_size,
         };
-        gradient_norms(&task, &adapted, &sample, args.read.batch_size)?
+        gradient_norms(&task, &adapted, &sample, args.batch_size)?
     } else {
-        let mut observer = OutputImportance::new(norm(score));
+        let mut observer = OutputImportance::new(norm(args.score));
         observe(
             &adapted.model,
             &set,
             &sample,
-            args.read.batch_size,
+            args.batch_size,
             &adapted.device,
             &mut observer,
         )?;
@@ -195,47 +210,39 @@ where
     Ok(Measured::new(&adapted, scores, sample.len(), start))
 }
 
-fn language(args: &PruneArgs, score: ScoreKind) -> Result<Measured> {
+fn language(args: &Measuring) -> Result<Measured> {
     let start = Instant::now();
-    let device = device_for(args, score)?;
+    let device = device_for(args)?;
     let adapted = Adapted::new(args, open::causal(&args.model, None, &device)?, device)?;
-    if let Some(scores) = adapted.without_data(score, args.seed) {
+    if let Some(scores) = adapted.without_data(args.score, args.seed) {
         return Ok(Measured::new(&adapted, scores, 0, start));
     }
     let data = data_of(args)?;
-    let config = args.read.config();
-    let rows = Files::new(&args.model, &config)?
-        .rows(data, config.limit)?
+    let rows = Files::new(&args.model, &args.read)?
+        .rows(data, args.read.limit)?
         .rows;
     let sample = stratified(&vec![0; rows.len()], args.sample, args.seed);
-    let scores = if score == ScoreKind::Gradient {
+    let scores = if args.score == ScoreKind::Gradient {
         let task = CausalTask {
             train: rows,
             valid: None,
-            eval_batch_size: args.read.batch_size,
+            eval_batch_size: args.batch_size,
             prompts: None,
         };
-        gradient_norms(&task, &adapted, &sample, args.read.batch_size)?
+        gradient_norms(&task, &adapted, &sample, args.batch_size)?
     } else {
-        let mut observer = OutputImportance::new(norm(score));
+        let mut observer = OutputImportance::new(norm(args.score));
         let chosen: Vec<_> = sample.iter().map(|at| rows[*at].clone()).collect();
         observe_rows(
             &adapted.model,
             &chosen,
-            args.read.batch_size,
+            args.batch_size,
             &adapted.device,
             &mut observer,
         )?;
         observer.sums().clone()
     };
     Ok(Measured::new(&adapted, scores, sample.len(), start))
-}
-
-fn class(target: &Target) -> usize {
-    match target {
-        Target::Class(class) => *class,
-        _ => 0,
-    }
 }
 
 fn norm(score: ScoreKind) -> OutputNorm {

@@ -1,0 +1,155 @@
+//! LoRA-drop as a whole: a LoRA trained on a sample, measured there, and a run whose unimportant layers share.
+
+use anyhow::Result;
+use peft_core::lora::{LORA, RSLORA, Scaling};
+use peft_prune::lora_drop::LORA_DROP;
+use peft_prune::{Plan, PlannedSite, scored};
+use peft_train::Callback;
+use serde_json::Value;
+
+use super::{RunOptions, RunResult, check_paths, claim_directory, train};
+use crate::importance::{Measured, Measuring};
+use crate::picture::heat_map;
+use crate::progress::Progress;
+use crate::run_config::RunConfig;
+
+/// The plan of a run, in its folder.
+const PLAN_FILE: &str = "plan.json";
+/// The run that is measured, below the folder of the run.
+const WARM_FOLDER: &str = "warm";
+
+/// Whether a run is to find out by itself which layers share.
+pub fn finds_out(config: &RunConfig) -> bool {
+    let shared = config
+        .adapter
+        .options
+        .get("shared")
+        .and_then(Value::as_object);
+    config.adapter.method == LORA_DROP.id && shared.is_none_or(serde_json::Map::is_empty)
+}
+
+/// Trains the LoRA, makes the plan, trains by it; a resumed run goes on with the plan it has.
+///
+/// # Errors
+/// As [`train`], and what is wrong with the plan.
+pub fn whole(
+    config: &RunConfig,
+    options: RunOptions,
+    callbacks: Vec<Box<dyn Callback + '_>>,
+) -> Result<RunResult> {
+    check_paths(config)?;
+    let budget = config.prune.budget()?;
+    drop(claim_directory(config, options)?);
+    let file = config.out.join(PLAN_FILE);
+    let plan = if options.resume && file.exists() {
+        Plan::read(&file)?
+    } else {
+        let warm = warm(config)?;
+        eprintln!(
+            "training the LoRA that is measured, in {}",
+            warm.out.display()
+        );
+        let again = RunOptions {
+            overwrite: true,
+            resume: options.resume,
+        };
+        let progress = Progress::new(config.train.log_every);
+        train(&warm, again, vec![Box::new(progress)])?;
+        let measured = measured(config, &warm)?;
+        let scores = scored(&measured.sites, &measured.scores);
+        let (score, scope) = (config.prune.score, config.prune.scope);
+        let plan = Plan::make(&scores, score, scope, budget, measured.scaling)?;
+        plan.write(&file)?;
+        heat_map::draw(
+            &plan,
+            &file.with_extension("svg"),
+            &file.with_extension("png"),
+        )?;
+        plan
+    };
+    eprintln!(
+        "{} of {} layers keep a pair of their own, {} of {} parameters; see {}",
+        plan.private(),
+        plan.sites.len(),
+        plan.parameters_after,
+        plan.parameters_before,
+        file.display()
+    );
+    let options = RunOptions {
+        overwrite: true,
+        ..options
+    };
+    let last = config.with(&settings(&plan))?;
+    // A plan in which nothing shares is a LoRA by another name.
+    match finds_out(&last) {
+        true => super::by_task(&last, options, callbacks),
+        false => train(&last, options, callbacks),
+    }
+}
+
+/// The run of the LoRA that is measured: the same on a sample, without scores.
+fn warm(config: &RunConfig) -> Result<RunConfig> {
+    let mut warm = config.clone();
+    let scaling = warm.adapter.options.remove("scaling");
+    warm.adapter.options.remove("shared");
+    let stabilized = scaling.map(serde_json::from_value::<Scaling>).transpose()?;
+    let entry = match stabilized {
+        Some(Scaling::RankStabilized) => &RSLORA,
+        _ => &LORA,
+    };
+    warm.adapter.method = entry.id.to_owned();
+    warm.out = config.out.join(WARM_FOLDER);
+    warm.data.sample = Some(config.prune.sample);
+    warm.data.valid = None;
+    warm.data.sample_prompts = vec![];
+    warm.train.epochs = config.prune.warm_epochs;
+    warm.train.max_steps = None;
+    Ok(warm)
+}
+
+fn measured(config: &RunConfig, warm: &RunConfig) -> Result<Measured> {
+    Measured::of(&Measuring {
+        score: config.prune.score,
+        model: config.model_dir().to_path_buf(),
+        adapter: warm.out.clone(),
+        data: Some(config.data.train.clone()),
+        read: config.data.clone(),
+        batch_size: config.train.eval_batch_size,
+        sample: config.prune.sample,
+        seed: config.train.seed,
+        device: config.device.clone(),
+    })
+}
+
+/// What a plan says of a run.
+pub fn settings(plan: &Plan) -> Vec<(String, toml::Value)> {
+    let text = |value: &str| toml::Value::String(value.to_owned());
+    let rank = |site: &PlannedSite| toml::Value::Integer(site.rank as i64);
+    let alpha = |site: &PlannedSite| toml::Value::Float(site.alpha);
+    let usual = &plan.sites[0];
+    let pattern = |of: fn(&PlannedSite) -> toml::Value| -> toml::Value {
+        let others = plan.sites.iter().filter(|site| of(site) != of(usual));
+        let own = others.map(|site| (format!("^{}", site.path.replace('.', "\\.")), of(site)));
+        toml::Value::Table(own.collect())
+    };
+    let paths = plan.sites.iter().map(|site| text(&site.path));
+    let shared = plan.shared().into_iter();
+    let shared = shared.map(|(site, owner)| (site, text(&owner)));
+    let scaling = match plan.scaling {
+        Scaling::Standard => "standard",
+        Scaling::RankStabilized => "rank_stabilized",
+    };
+    let settings = [
+        ("method", text(LORA_DROP.id)),
+        ("rank", rank(usual)),
+        ("alpha", alpha(usual)),
+        ("rank_pattern", pattern(rank)),
+        ("alpha_pattern", pattern(alpha)),
+        ("targets", toml::Value::Array(paths.collect())),
+        ("strict", toml::Value::Boolean(true)),
+        ("options.scaling", text(scaling)),
+        ("options.shared", toml::Value::Table(shared.collect())),
+    ];
+    let full = |(key, value)| (format!("adapter.{key}"), value);
+    settings.map(full).into()
+}

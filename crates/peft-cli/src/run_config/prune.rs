@@ -1,0 +1,53 @@
+//! The settings of LoRA-drop's procedure.
+
+use anyhow::{Result, bail};
+use peft_prune::{Budget, Scope, ScoreKind};
+use serde::{Deserialize, Serialize};
+
+/// How LoRA-drop finds out which layers matter: a LoRA is trained on a sample, then measured there.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PruneConfig {
+    /// By what layers are compared.
+    pub score: ScoreKind,
+    /// What importance is shared out among.
+    pub scope: Scope,
+    /// Keeps the most important layers until their importance adds up to this; 0.9 without `keep`.
+    pub threshold: Option<f64>,
+    /// Keeps as many layers as fit into this share of the parameters.
+    pub keep: Option<f64>,
+    /// Share of the training data to train and measure on, the same of each label.
+    pub sample: f64,
+    /// Passes over the sample of the LoRA that is measured.
+    pub warm_epochs: usize,
+}
+
+impl Default for PruneConfig {
+    /// As published: three epochs on a tenth of the data, a threshold of 0.9.
+    fn default() -> Self {
+        Self {
+            score: ScoreKind::default(),
+            scope: Scope::default(),
+            threshold: None,
+            keep: None,
+            sample: 0.1,
+            warm_epochs: 3,
+        }
+    }
+}
+
+impl PruneConfig {
+    /// How much is kept.
+    ///
+    /// # Errors
+    /// When both a threshold and a share are given.
+    pub fn budget(&self) -> Result<Budget> {
+        match (self.threshold, self.keep) {
+            (Some(_), Some(_)) => bail!(crate::Usage(
+                "prune.threshold and prune.keep: give one of them".into()
+            )),
+            (None, Some(share)) => Ok(Budget::Parameters(share)),
+            (threshold, None) => Ok(Budget::Threshold(threshold.unwrap_or(0.9))),
+        }
+    }
+}
