@@ -2,6 +2,7 @@
 
 mod decompose;
 mod outcome;
+mod prune;
 mod run;
 mod table;
 mod vision;
@@ -15,6 +16,8 @@ use clap::{Args, ValueEnum};
 enum Name {
     /// Head only, LoRA, DoRA, BoRA, SVFit and full fine-tuning on SST-2 and CoLA.
     Decompose,
+    /// LoRA-drop, random layers and layers by parameter norm at half of LoRA's parameters, on SST-2, CoLA and Banking77.
+    Prune,
     /// Every method on a tiny vision transformer.
     Vision,
 }
@@ -28,10 +31,11 @@ pub(crate) struct Arguments {
     #[arg(
         long,
         required_if_eq("name", "decompose"),
+        required_if_eq("name", "prune"),
         default_value_if("name", "vision", ".")
     )]
     model: PathBuf,
-    /// Folder with the data sets `sst2` and `cola`, or `sklearn`.
+    /// Folder with the data sets `sst2`, `cola` and `banking77`, or `sklearn`.
     #[arg(long)]
     data: PathBuf,
     /// Where runs and tables go; runs that are finished there are not repeated.
@@ -52,6 +56,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     let study = match arguments.name {
         Name::Decompose => decompose::STUDY,
+        Name::Prune => prune::STUDY,
         Name::Vision => vision::STUDY,
     };
     study.run(root, arguments)

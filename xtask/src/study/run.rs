@@ -14,10 +14,12 @@ use crate::shell::Step;
 pub(super) struct Contender {
     /// Name in the table.
     pub(super) name: &'static str,
+    /// Folder of its runs, below that of the data set.
+    pub(super) folder: &'static str,
     /// What the program calls it.
     pub(super) method: &'static str,
-    /// Settings as `--set` takes them.
-    pub(super) settings: &'static [&'static str],
+    /// Settings as `--set` takes them, in groups.
+    pub(super) settings: &'static [&'static [&'static str]],
     /// Learning rates to choose from.
     pub(super) rates: &'static [f64],
 }
@@ -107,7 +109,7 @@ fn measure(
     contender: &Contender,
 ) -> anyhow::Result<Row> {
     let out = out.join(data.name);
-    let folder = out.join(contender.method);
+    let folder = out.join(contender.folder);
     let [part, held_out] = split(&arguments.data.join(data.train), &out)?;
     let steps = data.rounds * arguments.steps;
     let rate = choose(contender.rates, |rate, seed| {
@@ -155,8 +157,8 @@ fn split(file: &Path, folder: &Path) -> anyhow::Result<[PathBuf; 2]> {
     let kind = file.extension().unwrap_or_default();
     let places = ["part", "held-out"].map(|name| folder.join(name).with_extension(kind));
     for (held_out, place) in places.iter().enumerate() {
-        let lines: String = text
-            .lines()
+        let lines: String = records(&text, kind == "csv")
+            .iter()
             .enumerate()
             .filter(|(at, _)| (at % 5 == 4) == (held_out == 1))
             .map(|(_, line)| format!("{line}\n"))
@@ -165,6 +167,23 @@ fn split(file: &Path, folder: &Path) -> anyhow::Result<[PathBuf; 2]> {
         std::fs::write(place, lines)?;
     }
     Ok(places)
+}
+
+/// The lines of a file; of a quoted one the rows, which may go over several lines.
+fn records(text: &str, quoted: bool) -> Vec<String> {
+    let mut records: Vec<String> = Vec::new();
+    let mut open = false;
+    for line in text.lines() {
+        match records.last_mut() {
+            Some(last) if open => {
+                last.push('\n');
+                last.push_str(line);
+            }
+            _ => records.push(line.to_owned()),
+        }
+        open ^= quoted && line.matches('"').count() % 2 == 1;
+    }
+    records
 }
 
 /// Runs the program unless the run is finished, and reads its result.
@@ -221,6 +240,7 @@ fn command(arguments: &Arguments, data: &DataSet, contender: &Contender, run: &R
     let own = contender
         .settings
         .iter()
+        .flat_map(|group| group.iter())
         .map(|setting| (*setting).to_owned());
     for setting in own.chain(steps) {
         words.extend(["--set".to_owned(), setting]);
@@ -231,6 +251,13 @@ fn command(arguments: &Arguments, data: &DataSet, contender: &Contender, run: &R
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_row_in_quotes_may_go_over_lines() {
+        let text = "a,\"b\nc\",d\ne,\"\"f\"\",g\n";
+        assert_eq!(records(text, true), ["a,\"b\nc\",d", "e,\"\"f\"\",g"]);
+        assert_eq!(records(text, false).len(), 3);
+    }
 
     #[test]
     fn a_fifth_of_the_lines_is_held_out_and_none_is_lost() {

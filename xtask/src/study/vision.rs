@@ -22,8 +22,9 @@ const RATES: &[f64] = &[1e-3, 2e-3, 4e-3, 8e-3];
 const fn low_rank(name: &'static str, method: &'static str) -> Contender {
     Contender {
         name,
+        folder: method,
         method,
-        settings: LOW_RANK,
+        settings: &[LOW_RANK],
         rates: RATES,
     }
 }
@@ -34,6 +35,7 @@ pub(super) const STUDY: Study = Study {
     contenders: &[
         Contender {
             name: "head only",
+            folder: "head",
             method: "head",
             settings: &[],
             rates: RATES,
@@ -46,12 +48,14 @@ pub(super) const STUDY: Study = Study {
         low_rank("OLoRA r4", "olora"),
         Contender {
             name: "SVFit, all values",
+            folder: "svfit",
             method: "svfit",
-            settings: &["adapter.targets=\"all-linear\""],
+            settings: &[&["adapter.targets=\"all-linear\""]],
             rates: &[1.6e-2, 3.2e-2, 6.4e-2, 1.28e-1],
         },
         Contender {
             name: "full",
+            folder: "full",
             method: "full",
             settings: &[],
             rates: &[2.5e-4, 5e-4, 1e-3, 2e-3, 4e-3],

@@ -1,0 +1,81 @@
+//! LoRA-drop at half of LoRA's parameters, beside LoRA and beside the same budget given to other layers.
+
+use super::run::{Contender, DataSet, Study};
+
+/// Rank 8 and alpha 16 on every linear layer.
+const ALL_LINEAR: &[&str] = &[
+    "adapter.rank=8",
+    "adapter.alpha=16.0",
+    "adapter.targets=\"all-linear\"",
+];
+const RATES: &[f64] = &[5e-4, 1e-3, 2e-3];
+
+const HALF: &[&str] = &["prune.keep=0.5"];
+
+const fn dropping(
+    name: &'static str,
+    folder: &'static str,
+    settings: &'static [&'static [&'static str]],
+) -> Contender {
+    Contender {
+        name,
+        folder,
+        method: "lora-drop",
+        settings,
+        rates: RATES,
+    }
+}
+
+pub(super) const STUDY: Study = Study {
+    name: "prune",
+    prepare: |_, arguments, _| Ok(arguments.clone()),
+    contenders: &[
+        Contender {
+            name: "LoRA r8",
+            folder: "lora",
+            method: "lora",
+            settings: &[ALL_LINEAR],
+            rates: RATES,
+        },
+        dropping("LoRA-drop, half", "output", &[ALL_LINEAR, HALF]),
+        dropping(
+            "random layers, half",
+            "random",
+            &[ALL_LINEAR, HALF, &["prune.score=\"random\""]],
+        ),
+        dropping(
+            "by parameter norm, half",
+            "parameters",
+            &[ALL_LINEAR, HALF, &["prune.score=\"parameters\""]],
+        ),
+    ],
+    data: &[
+        DataSet {
+            name: "SST-2",
+            task: "seq-cls",
+            train: "sst2/train.tsv",
+            dev: "sst2/dev.tsv",
+            columns: "text,label",
+            metric: "accuracy",
+            rounds: 1,
+        },
+        DataSet {
+            name: "CoLA",
+            task: "seq-cls",
+            train: "cola/in_domain_train.tsv",
+            dev: "cola/in_domain_dev.tsv",
+            columns: "_,label,_,text",
+            metric: "matthews",
+            rounds: 3,
+        },
+        DataSet {
+            name: "Banking77",
+            task: "seq-cls",
+            train: "banking77/train.csv",
+            dev: "banking77/test.csv",
+            columns: "text,label",
+            metric: "accuracy",
+            rounds: 3,
+        },
+    ],
+};
