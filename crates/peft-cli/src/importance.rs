@@ -14,7 +14,7 @@ use peft_models::{DecoderClassifier, ModelConfig, ModelKind, SequenceClassifier}
 use peft_prune::{
     OutputImportance, OutputNorm, ScoreKind, parameter_norms, random_scores, stratified,
 };
-use peft_train::data::{BatchPlan, Targets};
+use peft_train::data::{BatchPlan, LabelSet, Targets};
 use peft_train::task::{
     CausalTask, Classifier, ClassifierTask, ExampleSet, Task, observe, observe_rows,
 };
@@ -182,7 +182,7 @@ where
     let input = read(data)?;
     let labels = match adapted.model.outputs() {
         1 => None,
-        _ => Some(input.labels()?),
+        outputs => Some(labels(args, &input, outputs)?),
     };
     let (set, _) = input.set(labels.as_ref().map_or(Targets::Values, Targets::Classes))?;
     let sample = data::sample(set.targets(), args.sample, args.seed);
@@ -208,6 +208,22 @@ where
         observer.sums().clone()
     };
     Ok(Measured::new(&adapted, scores, sample.len(), start))
+}
+
+/// The labels in the order of the adapter's outputs: those beside it, or else those of the data where they are as many.
+fn labels<I: Input>(args: &Measuring, input: &I, outputs: usize) -> Result<LabelSet> {
+    let labels = match open::read_labels(&args.adapter)? {
+        Some(labels) => labels,
+        None => input.labels()?,
+    };
+    if labels.len() != outputs {
+        bail!(
+            "the adapter has {outputs} outputs, its labels or those of the data are {}; put the label names, in the order of the outputs, \
+             as a JSON list into labels.json beside the adapter",
+            labels.len()
+        );
+    }
+    Ok(labels)
 }
 
 fn language(args: &Measuring) -> Result<Measured> {

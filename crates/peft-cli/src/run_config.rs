@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 pub use keys::parse_setting;
 use keys::{not_finite, set, unknown_keys};
-pub use prune::PruneConfig;
+pub use prune::{PruneConfig, check_sample};
 
 /// What the model is trained for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -227,6 +227,11 @@ impl RunConfig {
         }
         let config: Self = table.try_into().context("in the settings of the run")?;
         config.train.check()?;
+        config.prune.check()?;
+        config
+            .data
+            .sample
+            .map_or(Ok(()), |share| check_sample("data.sample", share))?;
         Ok(config)
     }
 

@@ -58,10 +58,13 @@ impl<'a> Ranking<'a> {
             .iter()
             .map(PlannedSite::parameters)
             .sum();
-        let mut order: Vec<usize> = (0..self.scores.len())
-            .filter(|i| self.shares[*i] > 0.0)
-            .collect();
-        order.sort_by(|a, b| self.before[*a].total_cmp(&self.before[*b]));
+        let mut order: Vec<usize> = (0..self.scores.len()).collect();
+        // Sites without a score come last.
+        let place = |i: usize| (self.shares[i] <= 0.0, self.before[i]);
+        order.sort_by(|a, b| {
+            let (a, b) = (place(*a), place(*b));
+            a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
+        });
         let mut kept = self.kept(|_, _| false);
         for index in order {
             let mut more = kept.clone();

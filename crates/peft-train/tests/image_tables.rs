@@ -24,6 +24,15 @@ fn tables_of_pixels_are_read_with_and_without_header_and_packed() {
         [grey(2, &[1, 2, 3, 4]), grey(2, &[5, 6, 7, 255])]
     );
     assert_eq!(read.labels, ["seven", "eight"]);
+    let word = write(
+        dir.path(),
+        "word.csv",
+        b"label,a,b,c,d\nnone,1,2,3,4\n7,1,2,3,4\n",
+    );
+    assert_eq!(
+        read_pictures(&word, &options(None)).unwrap().labels,
+        ["none", "7"]
+    );
     let numbers = write(dir.path(), "numbers.csv", b"0,1,2,3,label\n1,2,3,4,9\n");
     assert_eq!(
         read_pictures(&numbers, &options(None)).unwrap().labels,

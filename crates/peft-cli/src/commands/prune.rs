@@ -12,6 +12,8 @@ use serde::Serialize;
 use crate::args::ReadArgs;
 use crate::importance::{Measured, Measuring};
 use crate::picture::heat_map;
+use crate::run::lora_drop;
+use crate::run_config::check_sample;
 
 /// By what layers are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -128,11 +130,7 @@ pub fn run(args: &PruneArgs, json: bool) -> Result<()> {
     let scores = scored(&measured.sites, &measured.scores);
     let plan = |budget: &Budget| Plan::make(&scores, score, scope, *budget, measured.scaling);
     let plans = budgets.iter().map(plan).collect::<Result<Vec<_>, _>>()?;
-    if scores.iter().all(|site| site.score <= 0.0) {
-        eprintln!(
-            "warning: every score is 0, as of an adapter that was not trained: nothing can be told, and every layer keeps its own"
-        );
-    }
+    plans.iter().for_each(lora_drop::warn_of);
     if let (Some(out), [plan]) = (&args.out, plans.as_slice()) {
         plan.write(out)?;
         heat_map::draw(plan, &out.with_extension("svg"), &out.with_extension("png"))?;
@@ -172,11 +170,22 @@ fn budgets(args: &PruneArgs) -> Result<Vec<Budget>> {
             "--out writes one plan; choose one --threshold or --keep".into()
         ));
     }
-    if !(0.0..=1.0).contains(&args.sample) || args.sample == 0.0 {
-        bail!(crate::Usage(format!(
-            "--sample: expected a share above 0 and up to 1, found {}",
-            args.sample
-        )));
+    for Budget::Threshold(share) | Budget::Parameters(share) in &budgets {
+        if !(0.0..=1.0).contains(share) {
+            bail!(crate::Usage(format!(
+                "--threshold, --keep: expected a share from 0 to 1, found {share}"
+            )));
+        }
     }
+    let json = args
+        .out
+        .as_ref()
+        .is_none_or(|out| out.extension().is_some_and(|end| end == "json"));
+    if !json {
+        bail!(crate::Usage(
+            "--out: expected a name that ends in .json; the pictures lie beside it".into()
+        ));
+    }
+    check_sample("--sample", args.sample)?;
     Ok(budgets)
 }

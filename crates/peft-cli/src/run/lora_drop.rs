@@ -1,11 +1,13 @@
 //! LoRA-drop as a whole: a LoRA trained on a sample, measured there, and a run whose unimportant layers share.
 
-use anyhow::Result;
+use std::path::Path;
+
+use anyhow::{Result, bail};
 use peft_core::lora::{LORA, RSLORA, Scaling};
 use peft_prune::lora_drop::LORA_DROP;
-use peft_prune::{Plan, PlannedSite, scored};
+use peft_prune::{Budget, Plan, PlannedSite, scored};
 use peft_train::Callback;
-use serde_json::Value;
+use peft_train::schedule::Warmup;
 
 use super::{RunOptions, RunResult, check_paths, claim_directory, train};
 use crate::importance::{Measured, Measuring};
@@ -20,12 +22,8 @@ const WARM_FOLDER: &str = "warm";
 
 /// Whether a run is to find out by itself which layers share.
 pub fn finds_out(config: &RunConfig) -> bool {
-    let shared = config
-        .adapter
-        .options
-        .get("shared")
-        .and_then(Value::as_object);
-    config.adapter.method == LORA_DROP.id && shared.is_none_or(serde_json::Map::is_empty)
+    let shared = config.adapter.options.get("shared");
+    config.adapter.method == LORA_DROP.id && shared.is_none()
 }
 
 /// Trains the LoRA, makes the plan, trains by it; a resumed run goes on with the plan it has.
@@ -41,8 +39,12 @@ pub fn whole(
     let budget = config.prune.budget()?;
     drop(claim_directory(config, options)?);
     let file = config.out.join(PLAN_FILE);
+    if options.overwrite && !options.resume {
+        std::fs::remove_file(&file).ok();
+        std::fs::remove_dir_all(config.out.join(WARM_FOLDER)).ok();
+    }
     let plan = if options.resume && file.exists() {
-        Plan::read(&file)?
+        kept(config, &file, budget)?
     } else {
         let warm = warm(config)?;
         eprintln!(
@@ -59,6 +61,7 @@ pub fn whole(
         let scores = scored(&measured.sites, &measured.scores);
         let (score, scope) = (config.prune.score, config.prune.scope);
         let plan = Plan::make(&scores, score, scope, budget, measured.scaling)?;
+        warn_of(&plan);
         plan.write(&file)?;
         heat_map::draw(
             &plan,
@@ -80,10 +83,37 @@ pub fn whole(
         ..options
     };
     let last = config.with(&settings(&plan))?;
-    // A plan in which nothing shares is a LoRA by another name.
-    match finds_out(&last) {
-        true => super::by_task(&last, options, callbacks),
-        false => train(&last, options, callbacks),
+    train(&last, options, callbacks)
+}
+
+/// The plan of a run that goes on, if it was made by the same settings.
+fn kept(config: &RunConfig, file: &Path, budget: Budget) -> Result<Plan> {
+    let plan = Plan::read(file)?;
+    let asked = (config.prune.score, config.prune.scope, budget);
+    if (plan.score, plan.scope, plan.budget) != asked {
+        bail!(crate::Usage(format!(
+            "{} was made by other settings under `prune`; resume with those, or start anew with --overwrite",
+            file.display()
+        )));
+    }
+    Ok(plan)
+}
+
+/// Says where a plan is not what one would expect of its budget.
+pub fn warn_of(plan: &Plan) {
+    if plan.sites.iter().all(|site| site.score <= 0.0) {
+        eprintln!(
+            "warning: every score is 0, as of an adapter that was not trained: nothing can be told, and every layer keeps its own"
+        );
+    }
+    if let Budget::Parameters(share) = plan.budget
+        && plan.parameters_after as f64 > share * plan.parameters_before as f64
+    {
+        eprintln!(
+            "warning: {} of {} parameters are more than the share of {share} that was asked for: fewer cannot be, since each type and \
+             size keeps one pair, and a type without scores all of them",
+            plan.parameters_after, plan.parameters_before
+        );
     }
 }
 
@@ -99,12 +129,21 @@ fn warm(config: &RunConfig) -> Result<RunConfig> {
     };
     warm.adapter.method = entry.id.to_owned();
     warm.out = config.out.join(WARM_FOLDER);
-    warm.data.sample = Some(config.prune.sample);
+    warm.data.sample = Some(sample_of(config));
+    // A number of steps meant for the long run would leave the short one below its rate.
+    if !matches!(warm.train.warmup, Warmup::Steps(0) | Warmup::Ratio(_)) {
+        warm.train.warmup = Warmup::Ratio(0.1);
+    }
     warm.data.valid = None;
     warm.data.sample_prompts = vec![];
     warm.train.epochs = config.prune.warm_epochs;
     warm.train.max_steps = None;
     Ok(warm)
+}
+
+/// The share of all examples: a part of those that the run may use.
+fn sample_of(config: &RunConfig) -> f64 {
+    config.prune.sample * config.data.sample.unwrap_or(1.0)
 }
 
 fn measured(config: &RunConfig, warm: &RunConfig) -> Result<Measured> {
@@ -115,7 +154,7 @@ fn measured(config: &RunConfig, warm: &RunConfig) -> Result<Measured> {
         data: Some(config.data.train.clone()),
         read: config.data.clone(),
         batch_size: config.train.eval_batch_size,
-        sample: config.prune.sample,
+        sample: sample_of(config),
         seed: config.train.seed,
         device: config.device.clone(),
     })

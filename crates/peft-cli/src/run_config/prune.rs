@@ -4,6 +4,19 @@ use anyhow::{Result, bail};
 use peft_prune::{Budget, Scope, ScoreKind};
 use serde::{Deserialize, Serialize};
 
+/// Refuses a share of the examples that is none, or none of them.
+///
+/// # Errors
+/// The setting and what it is.
+pub fn check_sample(name: &str, share: f64) -> Result<()> {
+    if share > 0.0 && share <= 1.0 {
+        return Ok(());
+    }
+    bail!(crate::Usage(format!(
+        "{name}: expected a share above 0 and up to 1, found {share}"
+    )))
+}
+
 /// How LoRA-drop finds out which layers matter: a LoRA is trained on a sample, then measured there.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -37,6 +50,29 @@ impl Default for PruneConfig {
 }
 
 impl PruneConfig {
+    /// Refuses what makes no sense, before anything is loaded.
+    ///
+    /// # Errors
+    /// The setting, what it may be and what it is.
+    pub fn check(&self) -> Result<()> {
+        let (Budget::Threshold(kept) | Budget::Parameters(kept)) = self.budget()?;
+        let name = match self.keep {
+            Some(_) => "prune.keep",
+            None => "prune.threshold",
+        };
+        if !(0.0..=1.0).contains(&kept) {
+            bail!(crate::Usage(format!(
+                "{name}: expected a share from 0 to 1, found {kept}"
+            )));
+        }
+        if self.warm_epochs == 0 {
+            bail!(crate::Usage(
+                "prune.warm_epochs: expected at least 1, found 0".into()
+            ));
+        }
+        check_sample("prune.sample", self.sample)
+    }
+
     /// How much is kept.
     ///
     /// # Errors

@@ -58,6 +58,7 @@ pub(super) fn read(
         .flexible(true)
         .from_reader(bytes);
     let mut layout: Option<Layout> = None;
+    let mut headed = false;
     let mut problems = Problems::default();
     let (mut pictures, mut labels) = (Vec::new(), Vec::new());
     for record in reader.byte_records() {
@@ -70,6 +71,7 @@ pub(super) fn read(
             Some(layout) => layout,
             None => {
                 let is_header = is_header(&record, options);
+                headed = is_header;
                 let found = match is_header {
                     true => below_header(path, &record, options)?,
                     false => without_header(path, &record, options)?,
@@ -86,7 +88,7 @@ pub(super) fn read(
             labels.extend(label);
         }
     }
-    if let Some(label) = word_before_numbers(&labels) {
+    if !headed && let Some(label) = word_before_numbers(&labels) {
         let column = options.label_column.clone();
         problems.push(1, RowFault::HeaderAsLabel { column, label });
     }
