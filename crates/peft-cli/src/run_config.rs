@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use peft_core::BiasTraining;
+use peft_prune::lora_drop::LORA_DROP;
 use peft_train::TrainOptions;
 use peft_train::data::{Format, Quoting, Roles};
 use peft_train::metric::Metric;
@@ -227,7 +228,9 @@ impl RunConfig {
         }
         let config: Self = table.try_into().context("in the settings of the run")?;
         config.train.check()?;
-        config.prune.check()?;
+        if config.adapter.method == LORA_DROP.id {
+            config.prune.check()?;
+        }
         config
             .data
             .sample

@@ -227,7 +227,8 @@ fn gone_on(place: &Place, folder: &str, report: &Value, all: &[&str]) {
         "data.sample=2",
         "prune.warm_epochs=0",
     ] {
-        let (code, error) = failure(&[&fixed[..], &["--set", wrong]].concat());
+        let (code, error) =
+            failure(&[&fixed[..], &["--method", "lora-drop", "--set", wrong]].concat());
         assert!(
             code == 2 && error.contains(wrong.split_once('=').unwrap().0),
             "{error}"
