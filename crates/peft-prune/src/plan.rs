@@ -180,9 +180,12 @@ impl Plan {
     /// Writes the plan, whole or not at all.
     ///
     /// # Errors
-    /// [`PlanError::File`].
+    /// [`PlanError::File`], and [`PlanError::Malformed`] where the plan cannot be put into JSON.
     pub fn write(&self, path: &Path) -> Result<(), PlanError> {
-        let text = serde_json::to_string_pretty(self).unwrap_or_default();
+        let text = serde_json::to_string_pretty(self).map_err(|error| PlanError::Malformed {
+            path: path.to_path_buf(),
+            message: error.to_string(),
+        })?;
         Ok(write_atomic(path, text.as_bytes())?)
     }
 

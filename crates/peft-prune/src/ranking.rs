@@ -33,14 +33,16 @@ impl<'a> Ranking<'a> {
         let values: Vec<f64> = scores.iter().map(|s| s.score).collect();
         let all = shares(&values, &groups, scope);
         let before = before(&all, &groups, scope);
-        let same = |a: usize, b: usize| scope == Scope::Global || groups[a] == groups[b];
-        let known = (0..all.len()).map(|a| (0..all.len()).any(|b| same(a, b) && values[b] > 0.0));
+        let same = |a: usize, b: usize| scope.key(groups[a]) == scope.key(groups[b]);
+        let known = (0..all.len())
+            .map(|a| (0..all.len()).any(|b| same(a, b) && values[b] > 0.0))
+            .collect();
         Self {
-            known: known.collect(),
+            known,
             shares: all,
             before,
             scores,
-            kinds: kinds.clone(),
+            kinds,
         }
     }
 

@@ -18,6 +18,16 @@ pub enum Scope {
     Global,
 }
 
+impl Scope {
+    /// What a layer of this type competes in: equal keys share out one importance.
+    pub(crate) fn key(self, kind: &str) -> &str {
+        match self {
+            Self::PerType => kind,
+            Self::Global => "",
+        }
+    }
+}
+
 /// How much is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -30,10 +40,7 @@ pub enum Budget {
 
 /// Every score as a share of its scope's sum; all zero where the sum is.
 pub(crate) fn shares(scores: &[f64], groups: &[&str], scope: Scope) -> Vec<f64> {
-    let group = |index: usize| match scope {
-        Scope::PerType => groups[index],
-        Scope::Global => "",
-    };
+    let group = |index: usize| scope.key(groups[index]);
     let mut sums: BTreeMap<&str, f64> = BTreeMap::new();
     for (index, score) in scores.iter().enumerate() {
         *sums.entry(group(index)).or_default() += score;
@@ -53,11 +60,7 @@ pub(crate) fn before(shares: &[f64], groups: &[&str], scope: Scope) -> Vec<f64> 
     let mut sums: BTreeMap<&str, f64> = BTreeMap::new();
     let mut before = vec![0.0; shares.len()];
     for index in order {
-        let group = match scope {
-            Scope::PerType => groups[index],
-            Scope::Global => "",
-        };
-        let sum = sums.entry(group).or_default();
+        let sum = sums.entry(scope.key(groups[index])).or_default();
         before[index] = *sum;
         *sum += shares[index];
     }

@@ -1,6 +1,7 @@
 //! Methods that decompose the weight, beside LoRA and the two ends: the head alone and the full model.
 
-use super::run::{Contender, DataSet, Study};
+use super::data::{COLA, SST2};
+use super::run::{Contender, Study};
 
 /// Rank 8 and alpha 16 on query and value throughout; SVFit trains every singular value of the same layers.
 const LORA_RATES: &[f64] = &[1e-3, 2e-3, 4e-3, 8e-3];
@@ -52,27 +53,7 @@ pub(super) const STUDY: Study = Study {
             rates: &[6e-5, 2e-4, 6e-4],
         },
     ],
-    data: &[
-        DataSet {
-            name: "SST-2",
-            task: "seq-cls",
-            train: "sst2/train.tsv",
-            dev: "sst2/dev.tsv",
-            columns: "text,label",
-            metric: "accuracy",
-            rounds: 1,
-        },
-        DataSet {
-            name: "CoLA",
-            task: "seq-cls",
-            train: "cola/in_domain_train.tsv",
-            dev: "cola/in_domain_dev.tsv",
-            columns: "_,label,_,text",
-            metric: "matthews",
-            // The rarer class is not predicted at all in the first few hundred steps.
-            rounds: 3,
-        },
-    ],
+    data: &[SST2, COLA],
 };
 
 const LOW_RANK: &[&str] = &[

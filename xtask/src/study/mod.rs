@@ -1,5 +1,6 @@
 //! `cargo xtask study NAME`: comparisons of methods on real data, resumable, ending in a Markdown table.
 
+mod data;
 mod decompose;
 mod outcome;
 mod prune;

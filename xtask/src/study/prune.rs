@@ -1,5 +1,6 @@
 //! LoRA-drop at half of LoRA's parameters, beside LoRA and beside the same budget given to other layers.
 
+use super::data::{COLA, SST2};
 use super::run::{Contender, DataSet, Study};
 
 /// Rank 8 and alpha 16 on every linear layer.
@@ -50,24 +51,8 @@ pub(super) const STUDY: Study = Study {
         ),
     ],
     data: &[
-        DataSet {
-            name: "SST-2",
-            task: "seq-cls",
-            train: "sst2/train.tsv",
-            dev: "sst2/dev.tsv",
-            columns: "text,label",
-            metric: "accuracy",
-            rounds: 1,
-        },
-        DataSet {
-            name: "CoLA",
-            task: "seq-cls",
-            train: "cola/in_domain_train.tsv",
-            dev: "cola/in_domain_dev.tsv",
-            columns: "_,label,_,text",
-            metric: "matthews",
-            rounds: 3,
-        },
+        SST2,
+        COLA,
         DataSet {
             name: "Banking77",
             task: "seq-cls",
