@@ -7,8 +7,11 @@
 
 use std::time::Instant;
 
-use burn::tensor::{Device, Distribution, Tensor, activation, module};
-use peft_kernels::{attention_softmax, dropout, gelu, gelu_tanh, layer_norm, softmax_last};
+use burn::tensor::{Device, Distribution, Int, Tensor, activation, module};
+use peft_kernels::{
+    Experts, Routing, attention_softmax, dropout, expert_mixture, expert_mixture_dense, gelu,
+    gelu_tanh, layer_norm, softmax_last,
+};
 
 const RUNS: usize = 15;
 
@@ -62,7 +65,104 @@ fn compare<const D: usize>(
     );
 }
 
+/// A mixture of experts for 2048 rows of 384, with gradients of all its inputs.
+struct Mixture {
+    x: Tensor<2>,
+    experts: Experts,
+    weights: Tensor<2>,
+    chosen: Tensor<2, Int>,
+    cotangent: Tensor<2>,
+    rank: usize,
+}
+
+impl Mixture {
+    fn new(count: usize, slots: usize, rank: usize) -> Self {
+        let (rows, d) = (2048, 384);
+        let device = Device::flex().autodiff();
+        let random = |shape: [usize; 2]| Tensor::<2>::random(shape, Distribution::Default, &device);
+        let scores = random([rows, count]);
+        Self {
+            x: random([rows, d]).require_grad(),
+            experts: Experts {
+                a: random([d, count * rank]).require_grad(),
+                b: random([count * rank, d]).require_grad(),
+                count,
+            },
+            weights: random([rows, slots]).require_grad(),
+            chosen: scores.topk_with_indices(slots, 1).1,
+            cotangent: random([rows, d]),
+            rank,
+        }
+    }
+
+    /// Milliseconds of `[forward, forward and backward]`, without those of the loss.
+    fn time(&self, f: &dyn Fn(&Self, Tensor<2>) -> Tensor<2>) -> [f64; 2] {
+        let loss = |f: &dyn Fn(&Self, Tensor<2>) -> Tensor<2>| {
+            best(|| {
+                let y = f(self, self.weights.clone());
+                drop((y * self.cotangent.clone()).sum().backward());
+            })
+        };
+        let forward = best(|| drop(f(self, self.weights.clone())));
+        [forward, loss(f) - loss(&|mixture, _| mixture.x.clone())]
+    }
+
+    fn routing(&self, weights: Tensor<2>) -> Routing {
+        Routing {
+            credits: weights.clone(),
+            weights,
+            chosen: self.chosen.clone(),
+        }
+    }
+
+    /// Every expert by itself, times its column of the weights.
+    fn one_by_one(&self, weights: Tensor<2>) -> Tensor<2> {
+        let [rows, _] = weights.dims();
+        let zeros = Tensor::<2>::zeros([rows, self.experts.count], &weights.device());
+        let update = burn::tensor::IndexingUpdateOp::Add;
+        let gates = zeros.scatter(1, self.chosen.clone(), weights, update);
+        let output = |expert: usize| {
+            let range = expert * self.rank..(expert + 1) * self.rank;
+            let a = self.experts.a.clone().slice_dim(1, range.clone());
+            let b = self.experts.b.clone().slice_dim(0, range);
+            let gate = gates.clone().slice_dim(1, expert..expert + 1);
+            self.x.clone().matmul(a).matmul(b) * gate
+        };
+        let rest = (1..self.experts.count).map(output);
+        rest.fold(output(0), |sum, y| sum + y)
+    }
+}
+
+/// Prints one line per way to compute mixtures of several sizes.
+fn mixtures() {
+    for (count, slots, rank) in [(4, 2, 8), (20, 2, 8), (20, 5, 4), (20, 10, 4), (20, 20, 4)] {
+        let mixture = Mixture::new(count, slots, rank);
+        let print = |name: &str, f: &dyn Fn(&Mixture, Tensor<2>) -> Tensor<2>| {
+            let [forward, both] = mixture.time(f);
+            println!(
+                "{slots:2} of {count:2} experts of rank {rank}, {name:<14} forward {forward:7.2} ms   with backward {both:7.2} ms"
+            );
+        };
+        let dropped = Some((0.1, 7));
+        let with = |m: &Mixture| (m.x.clone(), m.experts.clone());
+        print("one by one", &Mixture::one_by_one);
+        print("dense", &|m, w| {
+            let (x, experts) = with(m);
+            expert_mixture_dense(x, experts, m.routing(w), None)
+        });
+        print("fused", &|m, w| {
+            let (x, experts) = with(m);
+            expert_mixture(x, experts, m.routing(w), None)
+        });
+        print("fused, dropout", &|m, w| {
+            let (x, experts) = with(m);
+            expert_mixture(x, experts, m.routing(w), dropped)
+        });
+    }
+}
+
 fn main() {
+    mixtures();
     let device = Device::flex();
     let wide = [2048, 1536];
     compare("gelu 3.1 M", wide, &activation::gelu, &gelu);

@@ -6,7 +6,7 @@
 use burn::tensor::{Distribution, Tensor};
 
 #[cfg(feature = "flex")]
-mod flex;
+pub(crate) mod flex;
 #[cfg(test)]
 mod tests;
 

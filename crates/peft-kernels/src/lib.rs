@@ -12,6 +12,7 @@
 //! | [`scale_columns`] | `x s + b`, a factor and an addend per column | input or output |
 //! | [`cross_entropy`] | the loss of rows of scores with one target each | the probabilities |
 //! | [`scaled_product`] | `(x c) W`, a factor per input of a frozen weight | the inputs |
+//! | [`expert_mixture`] | `sum_j w_j (drop(x) A_e) B_e` over the experts `e` that a row chose | the inputs, `drop(x) A_e` |
 //!
 //! With the feature `flex`, f32 tensors on Burn's flex device take a fused path: one pass over memory, rayon over
 //! blocks, AVX2, AVX-512 or NEON chosen at run time, and a backward written by hand (a Burn backend extension).
@@ -32,6 +33,7 @@
 
 mod cross_entropy;
 mod dropout;
+mod expert_mixture;
 mod gelu;
 mod layer_norm;
 mod rms_norm;
@@ -51,6 +53,7 @@ mod testing;
 
 pub use cross_entropy::cross_entropy;
 pub use dropout::{derive_seed, dropout};
+pub use expert_mixture::{Experts, Routing, expert_mixture, expert_mixture_dense};
 pub use gelu::{gelu, gelu_tanh};
 pub use layer_norm::layer_norm;
 pub use rms_norm::rms_norm;

@@ -19,6 +19,8 @@ pub(crate) const ROTARY: f64 = 1e-6;
 pub(crate) const SOFTMAX: f64 = 2e-6;
 /// Layer norm against f64: relative to the scale that rounding has at each value, see its tests.
 pub(crate) const LAYER_NORM: f64 = 2e-6;
+/// Mixtures of experts against f64: relative to the sum of the sizes of all terms of a value, see the tests.
+pub(crate) const EXPERT_MIXTURE: f64 = 2e-6;
 
 /// The flex device, with autodiff.
 pub(crate) fn device() -> Device {

@@ -19,7 +19,7 @@ use crate::flex::{Kernel, fused, transform};
 /// Random words made together.
 const WORDS: usize = 16;
 /// Elements whose mask is made together, two per word; tasks begin at multiples of it.
-const BLOCK: usize = 2 * WORDS;
+pub(crate) const BLOCK: usize = 2 * WORDS;
 /// One more than the largest 16-bit number.
 const RANGE: f64 = 65_536.0;
 
@@ -38,7 +38,7 @@ pub(super) fn dropout<const D: usize>(
 
 /// What decides the mask of one call; as a kernel, the multiplication by it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Mask {
+pub(crate) struct Mask {
     keys: [u32; 2],
     /// Elements whose 16 bits are below it are dropped.
     dropped_below: u32,
@@ -47,7 +47,8 @@ pub(super) struct Mask {
 }
 
 impl Mask {
-    fn new(probability: f64, seed: u64) -> Self {
+    /// The mask of a seed, for `0 < probability < 1`.
+    pub(crate) fn new(probability: f64, seed: u64) -> Self {
         let dropped_below = (probability * RANGE).round().min(RANGE - 1.0);
         let key = derive_seed(seed, 0);
         Self {
