@@ -2,7 +2,7 @@
 
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use peft_core::lora::LORA;
-use peft_core::{AdapterSpec, MethodEntry, Pass, attach};
+use peft_core::{AdapterSpec, Method, MethodEntry, Pass, attach};
 use peft_decompose::bora::BORA;
 use peft_decompose::dora::DORA;
 use peft_decompose::olora::OLORA;
@@ -28,12 +28,19 @@ pub fn attached(
     adapted: Adapted,
     entry: &MethodEntry,
 ) -> SequenceClassifier {
-    let spec = AdapterSpec {
-        method: (entry.from_options)(&(entry.default_options)()).expect("defaults are valid"),
-        ..adapted.spec().expect("an adapter")
-    };
+    let method = (entry.from_options)(&(entry.default_options)()).expect("defaults are valid");
+    let spec = spec_of(adapted, method);
     let (model, _) = attach(base.model, &base.names, ADAPTER, &spec, 1).expect("attaches");
     model
+}
+
+/// What is attached at rank 8, with a method and its options.
+#[must_use]
+pub fn spec_of(adapted: Adapted, method: Box<dyn Method>) -> AdapterSpec {
+    AdapterSpec {
+        method,
+        ..adapted.spec().expect("an adapter")
+    }
 }
 
 /// Forward, backward and one step of the optimizer.

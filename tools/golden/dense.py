@@ -1,7 +1,7 @@
 """Golden numbers of methods without a reference implementation to call: a dense float64 model with autograd.
 
-A method is a function from a frozen weight [out, in] and its tensors to the effective weight; everything else (network,
-gradients, AdamW, folder) is here. Nothing is factored, cached or rearranged, so that it shares no shortcut with the Rust code.
+A method is a function from a frozen weight [out, in] and its tensors to the effective weight, or where there is none, from an input,
+the weight and the tensors to the output; everything else (network, gradients, AdamW, folder) is here. Nothing is factored, cached or rearranged, so that it shares no shortcut with the Rust code.
 """
 
 from common import ROOT, versions, write_json, write_tensors
@@ -20,10 +20,10 @@ def rounded(tensor):
     return tensor.float().double()
 
 
-def forward(layers, x, weights, biases):
-    """One linear layer, or blocks `down(tanh(up(x)))`."""
+def forward(layers, x, product, biases):
+    """One linear layer, or blocks `down(tanh(up(x)))`; `product(path, x)` is a layer without its bias."""
     for index, (path, _, _) in enumerate(layers):
-        x = x @ weights[path].T
+        x = product(path, x)
         if path in biases:
             x = x + biases[path]
         if len(layers) > 1 and index % 2 == 0:
@@ -31,8 +31,9 @@ def forward(layers, x, weights, biases):
     return x
 
 
-def write_case(method, name, seed, layers, bias, config, start, effective, golden=GOLDEN, shared=None):
-    """`start(path, W, d_in, d_out)` gives {name: (tensor, trains)}, `effective(W, tensors)` the weight, both per layer.
+def write_case(method, name, seed, layers, bias, config, start, effective=None, product=None, golden=GOLDEN, shared=None, adamw=ADAMW, update=None):
+    """`start(path, W, d_in, d_out)` gives {name: (tensor, trains)}, `effective(W, tensors)` the weight, both per layer; methods without
+    a weight give `product(x, W, tensors)` instead. `update(trained, loss, out)` trains otherwise than by AdamW.
 
     `shared` maps the path of a layer to that of an earlier one whose tensors it uses."""
     torch.manual_seed(seed)
@@ -60,8 +61,13 @@ def write_case(method, name, seed, layers, bias, config, start, effective, golde
     out.update({f"{path}.bias": b for path, b in biases.items()})
 
     def step(inputs):
-        weights = {path: effective(frozen[path], tensors[path]) for path in frozen}
-        y = forward(layers, inputs, weights, biases)
+        if effective is None:
+            weights = {}
+            layer = lambda path, x: product(x, frozen[path], tensors[path])
+        else:
+            weights = {path: effective(frozen[path], tensors[path]) for path in frozen}
+            layer = lambda path, x: x @ weights[path].T
+        y = forward(layers, inputs, layer, biases)
         return weights, y, (y - target).square().mean()
 
     weights, y, loss = step(x)
@@ -71,18 +77,18 @@ def write_case(method, name, seed, layers, bias, config, start, effective, golde
     for key, tensor in trained.items():
         assert tensor.grad.abs().max() > 1e-4, key
         out[f"{key}@grad"] = tensor.grad.clone()
-    losses = train(trained, lambda: step(x.detach())[2], out)
+    losses = (update or train)(trained, lambda: step(x.detach())[2], out, adamw)
     assert losses[-1] < losses[0]
     write_tensors(golden / method / f"{name}.safetensors", {key: t.detach().float() for key, t in out.items()})
     sites = [dict(path=path, d_in=d_in, d_out=d_out) for path, d_in, d_out in layers]
-    adamw = {**ADAMW, "betas": list(ADAMW["betas"])}
+    adamw = {**adamw, "betas": list(adamw["betas"])}
     about = dict(sites=sites, losses=losses, adamw=adamw, seed=seed, versions=versions())
     write_json(golden / method / f"{name}.json", about)
 
 
-def train(trained, loss_of, out):
+def train(trained, loss_of, out, adamw):
     """AdamW steps on one batch; returns the losses before the first and after each step."""
-    optimizer = torch.optim.AdamW(trained.values(), **ADAMW)
+    optimizer = torch.optim.AdamW(trained.values(), **adamw)
     losses = []
     for step in range(STEPS + 1):
         loss = loss_of()

@@ -15,9 +15,7 @@ use peft_prune::{
     OutputImportance, OutputNorm, ScoreKind, parameter_norms, random_scores, stratified,
 };
 use peft_train::data::{BatchPlan, LabelSet, Targets};
-use peft_train::task::{
-    CausalTask, Classifier, ClassifierTask, ExampleSet, Task, observe, observe_rows,
-};
+use peft_train::task::{CausalTask, Classifier, ClassifierTask, ExampleSet, Task, observe};
 
 use crate::causal_data::Files;
 use crate::data::{self, Input, TextInput};
@@ -186,27 +184,14 @@ where
     };
     let (set, _) = input.set(labels.as_ref().map_or(Targets::Values, Targets::Classes))?;
     let sample = data::sample(set.targets(), args.sample, args.seed);
-    let scores = if args.score == ScoreKind::Gradient {
-        let task = ClassifierTask::<I::Model> {
-            train: set,
-            valid: None,
-            objective: data::objective(labels.as_ref()),
-            metrics: vec![],
-            eval_batch_size: args.batch_size,
-        };
-        gradient_norms(&task, &adapted, &sample, args.batch_size)?
-    } else {
-        let mut observer = OutputImportance::new(norm(args.score));
-        observe(
-            &adapted.model,
-            &set,
-            &sample,
-            args.batch_size,
-            &adapted.device,
-            &mut observer,
-        )?;
-        observer.sums().clone()
+    let task = ClassifierTask::<I::Model> {
+        train: set,
+        valid: None,
+        objective: data::objective(labels.as_ref()),
+        metrics: vec![],
+        eval_batch_size: args.batch_size,
     };
+    let scores = on_data(args, &task, &adapted, &sample)?;
     Ok(Measured::new(&adapted, scores, sample.len(), start))
 }
 
@@ -238,30 +223,40 @@ fn language(args: &Measuring) -> Result<Measured> {
         .rows(data, args.read.limit)?
         .rows;
     let sample = stratified(&vec![0; rows.len()], args.sample, args.seed);
-    let scores = if args.score == ScoreKind::Gradient {
-        let task = CausalTask {
-            train: rows,
-            valid: None,
-            eval_batch_size: args.batch_size,
-            prompts: None,
-        };
-        gradient_norms(&task, &adapted, &sample, args.batch_size)?
-    } else {
-        let mut observer = OutputImportance::new(norm(args.score));
-        let chosen: Vec<_> = sample.iter().map(|at| rows[*at].clone()).collect();
-        observe_rows(
-            &adapted.model,
-            &chosen,
-            args.batch_size,
-            &adapted.device,
-            &mut observer,
-        )?;
-        observer.sums().clone()
+    let task = CausalTask {
+        train: rows,
+        valid: None,
+        eval_batch_size: args.batch_size,
+        prompts: None,
     };
+    let scores = on_data(args, &task, &adapted, &sample)?;
     Ok(Measured::new(&adapted, scores, sample.len(), start))
 }
 
-fn norm(score: ScoreKind) -> OutputNorm {
+/// Scores that are measured on examples.
+fn on_data<T: Task>(
+    args: &Measuring,
+    task: &T,
+    adapted: &Adapted<T::Model>,
+    sample: &[usize],
+) -> Result<IndexMap<String, f64>> {
+    if args.score == ScoreKind::Gradient {
+        return gradient_norms(task, adapted, sample, args.batch_size);
+    }
+    let mut seen = OutputImportance::new(norm(args.score));
+    observe(
+        task,
+        &adapted.model,
+        sample,
+        args.batch_size,
+        &adapted.device,
+        &mut seen,
+    )?;
+    Ok(seen.sums().clone())
+}
+
+/// How a score measures outputs.
+pub fn norm(score: ScoreKind) -> OutputNorm {
     match score {
         ScoreKind::OutputL2 => OutputNorm::Plain,
         _ => OutputNorm::Squared,

@@ -1,6 +1,8 @@
 //! Line charts of a run (loss, accuracy over steps) as SVG and PNG, with a bundled font: no system font is needed.
 
-pub(crate) mod heat_map;
+pub(crate) mod expert_map;
+mod heat_map;
+pub(crate) mod plan_map;
 
 use std::{ops::Range, path::Path, sync::LazyLock};
 

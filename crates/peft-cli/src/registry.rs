@@ -12,6 +12,7 @@ pub const METHODS: &[&MethodEntry] = &[
     &peft_decompose::pissa::PISSA,
     &peft_decompose::olora::OLORA,
     &peft_prune::lora_drop::LORA_DROP,
+    &peft_moe::mixture::MOE_LORA,
 ];
 
 /// The entry called `id`.

@@ -2,6 +2,7 @@
 
 mod causal;
 mod classification;
+pub mod expert_use;
 pub mod lora_drop;
 
 use std::collections::HashSet;
@@ -13,10 +14,12 @@ use peft_core::file::{FolderClaim, write_atomic};
 use peft_core::gradient::Chain;
 use peft_core::tie::TieGroups;
 use peft_core::{
-    Adaptable, ParamNames, ParameterCount, attach, count, mark_trainable, saved_modules, values,
+    Adaptable, ParamNames, ParameterCount, attach, count, folder, mark_trainable, saved_modules,
+    values,
 };
 use peft_models::hf::save_model;
 use peft_models::{DecoderClassifier, Loaded, ModelConfig, ModelKind, SequenceClassifier};
+use peft_moe::start_experts;
 use peft_train::task::Task;
 use peft_train::{Callback, TrainReport, Trained, TrainedAdapter, TrainedWeights, Trainer};
 use serde::Serialize;
@@ -24,6 +27,7 @@ use sha2::{Digest, Sha256};
 
 use crate::adapter_spec;
 use crate::out_folder;
+use crate::registry::METHODS;
 use crate::run_config::{RunConfig, TaskKind};
 
 pub use classification::train_texts;
@@ -160,6 +164,7 @@ fn execute<T: Task>(
         names: &loaded.names,
         ties,
         transforms: Chain::default(),
+        preconditioner: config.precondition.build(),
         callbacks,
         dir: config.out.clone(),
         fingerprint: fingerprint(config, &prepared.data)?,
@@ -177,6 +182,11 @@ fn execute<T: Task>(
         report,
         peak_memory_mib: crate::memory::peak_mib(),
     };
+    if let Part::Adapter(adapter) = &part
+        && adapter.spec.method.routes()
+    {
+        expert_use::write(config, task, &model)?;
+    }
     let text = serde_json::to_string_pretty(&result)?;
     write_atomic(&config.out.join(RESULTS_FILE), text.as_bytes())?;
     Ok((result, model))
@@ -188,19 +198,39 @@ fn make_trainable<M: Adaptable>(
     names: &ParamNames,
     head_modules: &[String],
 ) -> Result<(M, Part)> {
-    let ids: HashSet<_> = match config.adapter.method.as_str() {
+    let given = &config.adapter;
+    if matches!(given.method.as_str(), "full" | "head") && given.start.is_some() {
+        bail!(crate::Usage(format!(
+            "adapter.start: method `{}` has no adapter to start from a folder",
+            given.method
+        )));
+    }
+    let ids: HashSet<_> = match given.method.as_str() {
         "full" => names.iter().map(|(id, _, _)| id).collect(),
         "head" => saved_modules(names, head_modules).0.into_iter().collect(),
         _ => {
             let spec = adapter_spec::build(config, head_modules)?;
+            if !given.experts_from.is_empty() && !spec.method.routes() {
+                bail!(crate::Usage(format!(
+                    "adapter.experts_from: method `{}` has no experts",
+                    given.method
+                )));
+            }
             let (model, report) = attach(model, names, ADAPTER, &spec, config.train.seed)?;
             let unmatched: Vec<String> = report.unmatched.iter().map(ToString::to_string).collect();
-            if config.adapter.strict && !unmatched.is_empty() {
+            if given.strict && !unmatched.is_empty() {
                 bail!(crate::Usage(unmatched.join("\n")));
             }
             unmatched
                 .iter()
                 .for_each(|entry| eprintln!("warning: {entry}"));
+            let model = match &given.start {
+                Some(from) => folder::start(model, names, ADAPTER, METHODS, &spec, from)
+                    .with_context(|| format!("starting from {}", from.display()))?,
+                None => model,
+            };
+            let model = start_experts(model, ADAPTER, &given.experts_from)
+                .context("starting experts (adapter.experts_from)")?;
             let adapter = TrainedAdapter {
                 names: names.clone(),
                 spec,

@@ -1,6 +1,7 @@
 //! The run file: every setting of a training run, from TOML, flags and `--set`.
 
 mod keys;
+mod precondition;
 mod prune;
 
 use std::path::{Path, PathBuf};
@@ -16,7 +17,8 @@ use serde_json::{Map, Value};
 
 pub use keys::parse_setting;
 use keys::{not_finite, set, unknown_keys};
-pub use prune::{PruneConfig, check_sample};
+pub use precondition::PreconditionConfig;
+pub use prune::{PruneConfig, Start, When, check_sample};
 
 /// What the model is trained for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -60,6 +62,8 @@ pub struct RunConfig {
     pub prune: PruneConfig,
     /// How it trains.
     pub train: TrainOptions,
+    /// What gradients of low-rank pairs become before the optimizer takes them.
+    pub precondition: PreconditionConfig,
 }
 
 impl Default for RunConfig {
@@ -76,6 +80,7 @@ impl Default for RunConfig {
             adapter: AdapterConfig::default(),
             prune: PruneConfig::default(),
             train: TrainOptions::default(),
+            precondition: PreconditionConfig::default(),
         }
     }
 }
@@ -173,6 +178,10 @@ pub struct AdapterConfig {
     pub modules_to_save: Option<Vec<String>>,
     /// Biases of the base that train along: none, all, or those of adapted layers (lora_only).
     pub bias: BiasTraining,
+    /// Adapter folder whose values the adapter starts with.
+    pub start: Option<PathBuf>,
+    /// For a mixture: LoRA folders that its experts start as, one each from the first.
+    pub experts_from: Vec<PathBuf>,
     /// The method's own options.
     pub options: Map<String, Value>,
 }
@@ -192,6 +201,8 @@ impl Default for AdapterConfig {
             alpha_pattern: indexmap::IndexMap::new(),
             modules_to_save: None,
             bias: BiasTraining::None,
+            start: None,
+            experts_from: vec![],
             options: Map::new(),
         }
     }
@@ -228,6 +239,7 @@ impl RunConfig {
         }
         let config: Self = table.try_into().context("in the settings of the run")?;
         config.train.check()?;
+        config.precondition.check()?;
         if config.adapter.method == LORA_DROP.id {
             config.prune.check()?;
         }

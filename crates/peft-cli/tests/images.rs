@@ -5,7 +5,7 @@ mod binary;
 
 use std::path::Path;
 
-use binary::{failure, json, stdout, verdict};
+use binary::{failure, json, merges, stdout, verdict};
 use burn::tensor::Device;
 use peft_models::hf::{export, write_model};
 use peft_models::{ModelConfig, init_image_classifier};
@@ -94,17 +94,11 @@ fn every_method_trains_on_images_is_scored_and_merged() {
         let loss = |scores: &Value| scores["loss"].as_f64().unwrap();
         assert!((loss(&scored) - loss(trained)).abs() < 1e-4, "{method}");
         let merged = place.path(&format!("{method}-merged"));
-        json(&[
-            "merge",
-            "--model",
-            &model,
-            "--adapter",
-            &adapter,
-            "--out",
-            &merged,
-        ]);
-        let of_merged = place.scores(&format!("{method}-merged"), "valid.csv", &[]);
-        assert!((loss(&of_merged) - loss(trained)).abs() < 1e-4, "{method}");
+        assert_eq!(merges(&model, &adapter, &merged), method != "moe-lora");
+        if method != "moe-lora" {
+            let of_merged = place.scores(&format!("{method}-merged"), "valid.csv", &[]);
+            assert!((loss(&of_merged) - loss(trained)).abs() < 1e-4, "{method}");
+        }
         let verdict = verdict(&["--model", &model, &adapter]);
         assert_eq!(verdict["valid"], true, "{verdict}");
     }

@@ -6,7 +6,7 @@ mod binary;
 use std::path::Path;
 
 use binary::decoder::Place;
-use binary::{failure, json, stdout};
+use binary::{failure, json, merges, stdout};
 use serde_json::Value;
 
 impl Place {
@@ -80,15 +80,10 @@ fn every_method_trains_a_language_model_is_scored_and_merged() {
             "{method}: {trained}, {scored}"
         );
         let (model, merged) = (place.path("model"), place.path(&format!("{method}-merged")));
-        json(&[
-            "merge",
-            "--model",
-            &model,
-            "--adapter",
-            &adapter,
-            "--out",
-            &merged,
-        ]);
+        if !merges(&model, &adapter, &merged) {
+            assert_eq!(method, "moe-lora");
+            continue;
+        }
         let of_merged = place.loss(&format!("{method}-merged"), &[]);
         assert!(
             (of_merged - trained).abs() < 1e-4,

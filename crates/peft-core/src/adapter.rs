@@ -78,15 +78,18 @@ impl TensorName {
     }
 }
 
-/// A low-rank pair inside an adapter: `delta = scale * a b`.
+/// Low-rank pairs inside an adapter, side by side in two parameters: `delta_i = scale * a_i b_i`, with `a_i` the i-th of `count` blocks of
+/// columns of `a`, and `b_i` the i-th block of rows of `b`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FactorPair {
-    /// Parameter of shape `[d_in, rank]`.
+    /// Parameter of shape `[d_in, count * rank]`.
     pub a: ParamId,
-    /// Parameter of shape `[rank, d_out]`.
+    /// Parameter of shape `[count * rank, d_out]`.
     pub b: ParamId,
-    /// Factor of the product.
+    /// Factor of the products.
     pub scale: f64,
+    /// How many pairs the two parameters hold; 1 but for mixtures of experts.
+    pub count: usize,
 }
 
 /// A number that a method knows of its adapter at one site, for people who look into it.

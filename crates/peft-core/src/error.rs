@@ -152,6 +152,14 @@ pub enum PeftError {
         /// Path of the site.
         site: String,
     },
+    /// The values of a low-rank pair cannot condition its gradients.
+    #[error("preconditioner `{name}`: {problem}; the step was not taken")]
+    Precondition {
+        /// Name of the preconditioner.
+        name: &'static str,
+        /// What is wrong with the values.
+        problem: String,
+    },
     /// A saved state does not fit.
     #[error("state `{name}`: {problem}")]
     State {

@@ -113,6 +113,8 @@ fn export(
         (Some((a, b)), _) if fits(&a) => (a, b, 0.0),
         (_, Some(rank)) => nearest(&change(linear, adapter, method)?, &site.path, rank)?,
         (_, None) => {
+            // Where no rank would do, that is what there is to say.
+            change(linear, adapter, method)?;
             return Err(PeftError::NoLowRankForm {
                 method,
                 site: site.path,

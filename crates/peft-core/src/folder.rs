@@ -1,6 +1,7 @@
 //! Adapters of a model to and from adapter folders that Hugging Face PEFT also reads.
 
 mod places;
+mod start;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -20,6 +21,7 @@ use crate::target::{Target, expand_all_linear};
 use crate::values::to_file;
 
 pub(crate) use places::{Place, adapter_places, fill};
+pub use start::start;
 
 /// Folder inside an adapter folder with what was computed from the base's frozen weights ([`AdapterSpec::cache`]). Only used where it is
 /// there already: a folder from elsewhere gets no such files.

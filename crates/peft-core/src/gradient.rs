@@ -110,6 +110,28 @@ impl Chain {
     }
 }
 
+/// Moves the gradients of `params` out of `grads`.
+pub fn take<'a>(
+    grads: &mut GradientsParams,
+    params: impl IntoIterator<Item = &'a TrainableParam>,
+) -> GradientsParams {
+    fn of<const D: usize>(from: &mut GradientsParams, to: &mut GradientsParams, id: ParamId) {
+        if let Some(grad) = from.remove::<D>(id) {
+            to.register(id, grad);
+        }
+    }
+    let mut taken = GradientsParams::new();
+    for param in params {
+        match param.shape.len() {
+            1 => of::<1>(grads, &mut taken, param.id),
+            2 => of::<2>(grads, &mut taken, param.id),
+            3 => of::<3>(grads, &mut taken, param.id),
+            _ => of::<4>(grads, &mut taken, param.id),
+        }
+    }
+    taken
+}
+
 /// Scales all gradients so that their global norm is at most `max_norm`: `g * min(1, max_norm / (norm + 1e-6))`.
 ///
 /// The same rule as PyTorch's `clip_grad_norm_`; the norm before clipping is logged as `grad_norm`.

@@ -281,6 +281,7 @@ impl Adapter for LoraAdapter {
             a: self.a.id,
             b: self.b.id,
             scale: self.scale,
+            count: 1,
         }]
     }
 }

@@ -94,6 +94,11 @@ pub trait Method: Debug + Send + Sync {
         None
     }
 
+    /// Whether its adapters choose among experts for each token, which [`crate::Observer::routing`] is told of.
+    fn routes(&self) -> bool {
+        false
+    }
+
     /// The method's own fields of `adapter_config.json`; rank, alpha, targets and patterns are written for it.
     fn config_fields(&self) -> Map<String, Value>;
 

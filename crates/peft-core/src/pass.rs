@@ -1,9 +1,9 @@
 //! What travels with one forward pass through a model.
 
-use burn::tensor::{Bool, Tensor};
+use burn::tensor::{Bool, Int, Tensor};
 use peft_kernels::derive_seed;
 
-use crate::observe::{DeltaEvent, Observer};
+use crate::observe::{DeltaEvent, Observer, RoutingEvent};
 use crate::recompute::Segment;
 use crate::rows::RowAdapters;
 use crate::site::Site;
@@ -18,7 +18,11 @@ pub struct Pass<'a> {
     pub(crate) segments: Option<Vec<Segment>>,
     observer: Option<&'a mut dyn Observer>,
     rows: Option<&'a RowAdapters>,
-    padding: Option<Tensor<2, Bool>>,
+    pub(crate) padding: Option<Tensor<2, Bool>>,
+    /// Losses of layers, on top of the task's.
+    pub(crate) losses: Vec<Tensor<1>>,
+    /// What the losses of layers came to in [`Self::backward`].
+    pub(crate) loss_of_layers: Option<f64>,
 }
 
 /// Where the masks of a training pass come from: one seed, and how many masks it has given.
@@ -50,9 +54,13 @@ impl<'a> Pass<'a> {
     }
 
     /// A pass that draws masks from where `dropout` stands.
-    pub(crate) fn replaying(dropout: Option<DropoutStream>) -> Self {
+    pub(crate) fn replaying(
+        dropout: Option<DropoutStream>,
+        padding: Option<Tensor<2, Bool>>,
+    ) -> Self {
         Self {
             dropout,
+            padding,
             ..Self::default()
         }
     }
@@ -87,12 +95,32 @@ impl<'a> Pass<'a> {
         self.rows
     }
 
-    /// Says which rows of the layers that follow are padding (`true`), shape `[batch, seq]`, for whoever watches.
+    /// Says which rows of the layers that follow are padding (`true`), shape `[batch, seq]`, for whoever takes sums over rows.
     pub fn set_padding(&mut self, padding: Option<Tensor<2, Bool>>) {
-        self.padding = padding.filter(|_| self.is_observed()).map(|mask| {
+        self.padding = padding.map(|mask| {
             let rows = mask.dims().iter().product::<usize>();
             mask.reshape([rows, 1])
         });
+    }
+
+    /// Which of `rows` rows are padding, shape `[rows, 1]`; `None` where none is.
+    #[must_use]
+    pub fn padding(&self, rows: usize) -> Option<&Tensor<2, Bool>> {
+        let padding = self.padding.as_ref();
+        padding.filter(|padding| padding.dims()[0] == rows)
+    }
+
+    /// Adds a loss of a layer, which [`Self::backward`] adds to the task's; evaluation has none.
+    pub fn add_loss(&mut self, loss: Tensor<1>) {
+        if self.is_training() && loss.is_tracked() {
+            self.losses.push(loss);
+        }
+    }
+
+    /// What the losses of layers came to in the backward passes so far; `None` where no layer has any.
+    #[must_use]
+    pub fn loss_of_layers(&self) -> Option<f64> {
+        self.loss_of_layers
     }
 
     /// Whether dropout is active.
@@ -109,16 +137,43 @@ impl<'a> Pass<'a> {
 
     /// Reports what one adapter added at one site.
     pub(crate) fn observe(&mut self, site: &Site, adapter: &str, delta: &Tensor<2>) {
+        let padding = self.padding(delta.dims()[0]).cloned();
         if let Some(observer) = self.observer.as_deref_mut() {
-            let rows = delta.dims()[0];
-            let padding = self.padding.as_ref();
             observer.delta(&DeltaEvent {
                 site,
                 adapter,
                 delta,
-                padding: padding.filter(|padding| padding.dims()[0] == rows),
+                padding: padding.as_ref(),
             });
         }
+    }
+
+    /// Reports which experts the rows of a layer go to.
+    ///
+    /// # Shapes
+    /// `probabilities [rows, experts]`, `chosen [rows, top_k]`.
+    pub fn observe_routing(
+        &mut self,
+        site: &Site,
+        probabilities: &Tensor<2>,
+        chosen: &Tensor<2, Int>,
+    ) {
+        let padding = self.padding(chosen.dims()[0]).cloned();
+        if let Some(observer) = self.observer.as_deref_mut() {
+            observer.routing(&RoutingEvent {
+                site,
+                probabilities,
+                chosen,
+                padding: padding.as_ref(),
+            });
+        }
+    }
+
+    /// A seed for masks that a layer draws by itself, another one at each call; `None` where nothing is dropped.
+    pub fn mask_seed(&mut self) -> Option<u64> {
+        let stream = self.dropout.as_mut()?;
+        stream.masks += 1;
+        Some(derive_seed(stream.seed, stream.masks))
     }
 
     /// Inverted dropout: `x * mask / (1 - probability)` while training, `x` itself otherwise.
@@ -127,13 +182,12 @@ impl<'a> Pass<'a> {
     /// the device's random stream, to be seeded before each step for exact repetition.
     #[must_use]
     pub fn dropout<const D: usize>(&mut self, x: Tensor<D>, probability: f64) -> Tensor<D> {
-        match &mut self.dropout {
-            Some(stream) if probability > 0.0 => {
-                stream.masks += 1;
-                let seed = derive_seed(stream.seed, stream.masks);
-                peft_kernels::dropout(x, probability, seed)
-            }
-            _ => x,
+        if probability <= 0.0 {
+            return x;
+        }
+        match self.mask_seed() {
+            Some(seed) => peft_kernels::dropout(x, probability, seed),
+            None => x,
         }
     }
 }

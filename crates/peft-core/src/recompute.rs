@@ -6,7 +6,7 @@
 //! masks again. One more forward per step buys memory for one block in place of all.
 
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{Gradients, Tensor};
+use burn::tensor::{Bool, Gradients, Tensor};
 use peft_kernels::derive_seed;
 
 use crate::pass::{DropoutStream, Pass};
@@ -20,6 +20,7 @@ pub(crate) struct Segment {
     output: Tensor<2>,
     /// The state of the masks before the block.
     dropout: Option<DropoutStream>,
+    padding: Option<Tensor<2, Bool>>,
     run: Box<Run>,
 }
 
@@ -63,15 +64,16 @@ impl Pass<'_> {
             input,
             output: output.clone(),
             dropout,
+            padding: self.padding.clone(),
             run: Box::new(move |x, pass| run(&block, x, &given, pass)),
         };
         self.segments.get_or_insert_default().push(segment);
         output
     }
 
-    /// The backward pass of a loss that this pass computed: hands the gradients of every part to `each`, those of what comes after the
+    /// The backward pass of `share * (loss + losses of layers)`, for a loss that this pass computed: hands the gradients of every part to `each`, those of what comes after the
     /// last recorded block first. A parameter that several parts use appears in each.
-    pub fn backward(&mut self, loss: Tensor<1>, mut each: impl FnMut(Gradients)) {
+    pub fn backward(&mut self, loss: Tensor<1>, share: f64, mut each: impl FnMut(Gradients)) {
         let segments = self.segments.as_mut().map(std::mem::take);
         let mut segments = segments.unwrap_or_default();
         // An output may be used by more than the next block: its gradient is the sum over all parts.
@@ -88,30 +90,56 @@ impl Pass<'_> {
                 }
                 each(gradients);
             };
+        let loss = self.with_losses_of_layers(loss.mul_scalar(share), share);
         take(loss.backward(), &segments, &mut pending);
         while let Some(segment) = segments.pop() {
             let Some(gradient) = pending.pop().flatten() else {
                 continue;
             };
-            segment.backward(gradient, |gradients| {
+            let of_layers = segment.backward(gradient, share, |gradients| {
                 take(gradients, &segments, &mut pending)
             });
+            self.count_losses(of_layers);
+        }
+    }
+
+    /// `sum + share * losses of layers`; each counts once.
+    fn with_losses_of_layers(&mut self, sum: Tensor<1>, share: f64) -> Tensor<1> {
+        let losses = std::mem::take(&mut self.losses);
+        let Some(own) = losses.into_iter().reduce(|a, b| a + b) else {
+            return sum;
+        };
+        let own = own.mul_scalar(share);
+        self.count_losses(Some(f64::from(own.clone().into_scalar::<f32>())));
+        sum + own
+    }
+
+    fn count_losses(&mut self, value: Option<f64>) {
+        if let Some(value) = value {
+            *self.loss_of_layers.get_or_insert_default() += value;
         }
     }
 }
 
 impl Segment {
-    /// Sends the gradient of the output through the block, computed again.
-    fn backward(self, gradient: Tensor<2>, mut each: impl FnMut(Gradients)) {
+    /// Sends the gradient of the output through the block, computed again; returns what the losses of its layers came to.
+    fn backward(
+        self,
+        gradient: Tensor<2>,
+        share: f64,
+        mut each: impl FnMut(Gradients),
+    ) -> Option<f64> {
         seed(self.dropout, &self.input);
-        let mut pass = Pass::replaying(self.dropout);
+        let mut pass = Pass::replaying(self.dropout, self.padding);
         let output = (self.run)(self.input.clone(), &mut pass);
-        let gradients = pulled_back(output, gradient);
+        let loss = pass.with_losses_of_layers(along(output, gradient), share);
+        let gradients = loss.backward();
         let below = self.input.grad(&gradients);
         each(gradients);
         if let (Some(origin), Some(gradient)) = (self.origin, below) {
-            each(pulled_back(origin, gradient));
+            each(along(origin, gradient).backward());
         }
+        pass.loss_of_layers
     }
 }
 
@@ -128,9 +156,9 @@ fn trains(block: &impl Module) -> bool {
     search.0
 }
 
-/// The gradients of `sum(y g)`.
-fn pulled_back(y: Tensor<2>, g: Tensor<2>) -> Gradients {
-    (y * Tensor::from_inner(g)).sum().backward()
+/// `sum(y g)`: its gradients are those that `g` is the gradient of `y` for.
+fn along(y: Tensor<2>, g: Tensor<2>) -> Tensor<1> {
+    (y * Tensor::from_inner(g)).sum()
 }
 
 /// Masks that come from the device's random stream (backends without a fused kernel) are the same when the stream is.

@@ -69,6 +69,7 @@ impl Factors {
             a: self.a.id,
             b: self.b.id,
             scale: self.scale,
+            count: 1,
         }
     }
 }

@@ -242,6 +242,7 @@ impl Adapter for RelativeAdapter {
             a: self.a.id,
             b: self.b.id,
             scale: self.scale,
+            count: 1,
         }]
     }
 }

@@ -128,7 +128,8 @@ impl Decoder {
             }
         }
         let mut x = self.embed(batch, pass).reshape([rows * seq, d]);
-        pass.set_padding(pass.is_observed().then(|| batch.padding(&device)).flatten());
+        let sums = pass.is_observed() || pass.is_training();
+        pass.set_padding(sums.then(|| batch.padding(&device)).flatten());
         for (index, block) in self.blocks.iter().enumerate() {
             let window = self.config.windows[index];
             let bias = biases.iter().find(|(known, _)| *known == window);

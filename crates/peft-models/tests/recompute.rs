@@ -83,7 +83,9 @@ fn gradients<M: Module>(
     }
     let mut totals = Totals::default();
     let loss = loss(model, &mut pass);
-    pass.backward(loss, |part| model.visit(&mut Adding(&mut totals, &part)));
+    pass.backward(loss, 1.0, |part| {
+        model.visit(&mut Adding(&mut totals, &part))
+    });
     totals
 }
 

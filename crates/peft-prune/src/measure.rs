@@ -44,7 +44,7 @@ impl OutputImportance {
 
 impl Observer for OutputImportance {
     fn delta(&mut self, event: &DeltaEvent<'_>) {
-        let delta: Tensor<2> = event.delta.clone();
+        let delta: Tensor<2> = event.delta.clone().without_autodiff();
         let squares = (delta.clone() * delta).sum_dim(1); // [rows, 1]
         let norms = match self.norm {
             OutputNorm::Squared => squares,

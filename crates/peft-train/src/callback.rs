@@ -1,7 +1,7 @@
 //! Callbacks: what may look at, or steer, every step of a run.
 
 use burn::optim::GradientsParams;
-use peft_core::Trainable;
+use peft_core::{Observer, Trainable};
 
 use crate::schedule::Schedule;
 use crate::task::Scores;
@@ -29,6 +29,11 @@ pub struct Step {
 pub trait Callback {
     /// Before the forward pass; may set the learning rate.
     fn step_begin(&mut self, _step: &mut Step) {}
+
+    /// Who watches the forward passes of training steps on its behalf, if anybody.
+    fn observer(&mut self) -> Option<&mut dyn Observer> {
+        None
+    }
 
     /// After the backward pass and before the gradient transforms.
     fn after_backward(&mut self, _step: &Step, _grads: &mut GradientsParams, _params: &Trainable) {}

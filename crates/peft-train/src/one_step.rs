@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::optim::GradientsParams;
-use peft_core::Pass;
+use peft_core::{Observers, Pass};
 use serde_json::json;
 
 use crate::TrainError;
@@ -33,19 +33,26 @@ impl<T: Task> Trainer<'_, T> {
         self.callbacks
             .iter_mut()
             .for_each(|callback| callback.step_begin(&mut step));
-        let mut pass = Pass::train(seed);
-        if self.options.gradient_checkpointing {
-            pass = pass.with_recomputation();
-        }
-        let mut grads = self.backward(progress, group, &mut step, &mut pass)?;
+        let mut callbacks = std::mem::take(&mut self.callbacks);
+        let watching = callbacks.iter_mut().filter_map(|each| each.observer());
+        let mut observers = Observers(watching.collect());
+        let grads = self.backward(progress, group, &mut step, self.pass(seed, &mut observers));
+        self.callbacks = callbacks;
+        let mut grads = grads?;
         self.ties.gather(&mut grads);
         for callback in &mut self.callbacks {
             callback.after_backward(&step, &mut grads, &progress.trainable);
         }
-        step.figures = self.transforms.transform(&mut grads, &progress.trainable)?;
-        let model = progress
-            .optimizer
-            .step(step.lr, progress.model.clone(), grads);
+        let figures = self.transforms.transform(&mut grads, &progress.trainable)?;
+        step.figures.extend(figures);
+        step.figures.extend(progress.groups.clip(&mut grads)?);
+        let model = progress.groups.step(
+            progress.model.clone(),
+            grads,
+            &mut progress.optimizer,
+            (step.index, step.lr),
+            self.preconditioner.as_deref(),
+        )?;
         progress.model = self.ties.broadcast(model);
         let seen: usize = group
             .iter()
@@ -61,30 +68,44 @@ impl<T: Task> Trainer<'_, T> {
         self.record(progress, &step)
     }
 
+    fn pass<'o>(&self, seed: u64, observers: &'o mut Observers<'_>) -> Pass<'o> {
+        let mut pass = Pass::train(seed);
+        if self.options.gradient_checkpointing {
+            pass = pass.with_recomputation();
+        }
+        if observers.0.is_empty() {
+            pass
+        } else {
+            pass.with_observer(observers)
+        }
+    }
+
     /// Gradients of the mean loss over all examples of the group; the loss is added to `step`.
     fn backward(
         &self,
         progress: &Progress<T::Model>,
         group: &[Vec<usize>],
         step: &mut Step,
-        pass: &mut Pass<'_>,
+        mut pass: Pass<'_>,
     ) -> Result<GradientsParams, TrainError> {
         let device = device_of(&progress.model);
         let whole: f64 = group.iter().map(|batch| self.task.weight(batch)).sum();
         let mut grads = None;
         for batch in group {
             let share = self.task.weight(batch) / whole;
-            let loss = self.task.loss(&progress.model, batch, &device, pass)?;
+            let loss = self.task.loss(&progress.model, batch, &device, &mut pass)?;
             let value = f64::from(loss.clone().into_scalar::<f32>());
             if !value.is_finite() {
                 return Err(self.not_finite(step.index, value));
             }
             step.loss += share * value;
-            let loss = loss.mul_scalar(share);
-            pass.backward(loss, |part| {
+            pass.backward(loss, share, |part| {
                 let part = GradientsParams::from_grads(part, &progress.model);
                 grads = Some(accumulate::add(grads.take(), part, &progress.trainable));
             });
+        }
+        if let Some(value) = pass.loss_of_layers() {
+            step.figures.push(("loss_of_layers", value));
         }
         Ok(grads.unwrap_or_default())
     }

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
+use crate::group::GroupOptions;
+use crate::optimizer::OptimizerKind;
 use crate::schedule::{ScheduleKind, Warmup};
 
 /// Which weights a run ends with.
@@ -52,13 +54,20 @@ pub struct TrainOptions {
     pub accumulation: usize,
     /// Computes each block again in the backward pass rather than keep its insides: less memory, one more forward.
     pub gradient_checkpointing: bool,
+    /// What turns gradients into steps.
+    pub optimizer: OptimizerKind,
     /// Peak learning rate.
     pub lr: f64,
+    /// Learning rate of the second factor of each low-rank pair, `B`, over that of the first: LoRA+ (Hayou et al. 2024, arXiv 2402.12354)
+    /// uses 16.
+    pub lora_plus: f64,
     /// Shape of the learning rate over the run.
     pub schedule: ScheduleKind,
     /// Steps, or share of all steps, over which the learning rate rises from 0.
     pub warmup: Warmup,
-    /// Decay of AdamW, decoupled from the gradient.
+    /// Momentum of SGD.
+    pub momentum: f64,
+    /// Decay of the weights: of AdamW decoupled from the gradient, of SGD a part of it.
     pub weight_decay: f64,
     /// Decay of AdamW's first moment.
     pub beta1: f64,
@@ -82,6 +91,8 @@ pub struct TrainOptions {
     pub log_every: usize,
     /// Examples of an evaluation batch.
     pub eval_batch_size: usize,
+    /// Parameters with a learning rate, a schedule or a clipping of their own.
+    pub groups: Vec<GroupOptions>,
 }
 
 impl Default for TrainOptions {
@@ -95,9 +106,12 @@ impl Default for TrainOptions {
             group_by_length: true,
             accumulation: 1,
             gradient_checkpointing: false,
+            optimizer: OptimizerKind::AdamW,
             lr: 1e-3,
+            lora_plus: 1.0,
             schedule: ScheduleKind::Linear,
             warmup: Warmup::Steps(0),
+            momentum: 0.0,
             weight_decay: 0.0,
             beta1: 0.9,
             beta2: 0.999,
@@ -110,6 +124,7 @@ impl Default for TrainOptions {
             select: Select::Last,
             log_every: 10,
             eval_batch_size: 64,
+            groups: vec![],
         }
     }
 }
@@ -143,8 +158,10 @@ impl TrainOptions {
         if let Some((name, _)) = counts.iter().find(|(_, count)| *count == Some(0)) {
             return bad(name, "at least 1", "0".into());
         }
-        if !(self.lr.is_finite() && self.lr > 0.0) {
-            return bad("lr", "a positive number", self.lr.to_string());
+        for (name, value) in [("lr", self.lr), ("lora_plus", self.lora_plus)] {
+            if !(value.is_finite() && value > 0.0) {
+                return bad(name, "a positive number", value.to_string());
+            }
         }
         for (name, value) in [
             ("weight_decay", self.weight_decay),
@@ -155,7 +172,11 @@ impl TrainOptions {
                 return bad(name, "0 or a positive number", value.to_string());
             }
         }
-        for (name, value) in [("beta1", self.beta1), ("beta2", self.beta2)] {
+        for (name, value) in [
+            ("beta1", self.beta1),
+            ("beta2", self.beta2),
+            ("momentum", self.momentum),
+        ] {
             if !(0.0..1.0).contains(&value) {
                 return bad(
                     name,
@@ -164,6 +185,6 @@ impl TrainOptions {
                 );
             }
         }
-        Ok(())
+        self.groups.iter().try_for_each(GroupOptions::check)
     }
 }

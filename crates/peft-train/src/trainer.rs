@@ -5,17 +5,18 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use burn::module::Module;
-use burn::optim::{AdamWConfig, ModuleOptimizer};
+use burn::optim::ModuleOptimizer;
 use burn::tensor::Device;
-use peft_core::gradient::{Chain, ClipNorm};
+use peft_core::gradient::Chain;
 use peft_core::tie::TieGroups;
-use peft_core::{ParamNames, Trainable};
+use peft_core::{ParamNames, Preconditioner, Trainable};
 use serde::Serialize;
 
 use crate::TrainError;
 use crate::callback::{Callback, ScheduledRate};
 use crate::checkpoint::{Checkpoints, RunState};
 use crate::data::{BatchOptions, BatchPlan};
+use crate::group::Groups;
 use crate::log::TrainLog;
 use crate::options::{Select, TrainOptions};
 use crate::schedule::Schedule;
@@ -58,6 +59,8 @@ pub struct Trainer<'a, T: Task> {
     pub ties: TieGroups,
     /// Applied to the gradients before the norm is clipped.
     pub transforms: Chain,
+    /// Applied to the gradients of low-rank pairs right before the optimizer takes them.
+    pub preconditioner: Option<Box<dyn Preconditioner>>,
     /// Told of every step.
     pub callbacks: Vec<Box<dyn Callback + 'a>>,
     /// Run directory.
@@ -81,6 +84,7 @@ pub(crate) struct Progress<M> {
     pub(crate) optimizer: ModuleOptimizer,
     pub(crate) state: RunState,
     pub(crate) trainable: Trainable,
+    pub(crate) groups: Groups,
     pub(crate) log: TrainLog,
     since: Instant,
     seconds_before: f64,
@@ -105,15 +109,11 @@ impl<T: Task> Trainer<'_, T> {
         if total == 0 {
             return Err(TrainError::NothingToTrain);
         }
-        if self.options.clip_norm > 0.0 {
-            let max_norm = self.options.clip_norm;
-            self.transforms.0.push(Box::new(ClipNorm { max_norm }));
-        }
         let schedule = Schedule::new(self.options.schedule, self.options.warmup, total)?;
         let peak = self.options.lr;
         self.callbacks
             .insert(0, Box::new(ScheduledRate { peak, schedule }));
-        let mut progress = self.begin(model, resume)?;
+        let mut progress = self.begin(model, resume, total)?;
         let stopped_early = self.epochs(&mut progress, &plans, &lengths, total)?;
         self.finish(progress, stopped_early)
     }
@@ -143,13 +143,13 @@ impl<T: Task> Trainer<'_, T> {
             .map_or(steps, |limit| limit.min(steps))
     }
 
-    fn begin(&mut self, model: T::Model, resume: bool) -> Result<Progress<T::Model>, TrainError> {
-        let optimizer = AdamWConfig::new()
-            .with_beta_1(self.options.beta1 as f32)
-            .with_beta_2(self.options.beta2 as f32)
-            .with_epsilon(self.options.epsilon as f32)
-            .with_weight_decay(self.options.weight_decay as f32)
-            .init();
+    fn begin(
+        &mut self,
+        model: T::Model,
+        resume: bool,
+        total: usize,
+    ) -> Result<Progress<T::Model>, TrainError> {
+        let optimizer = self.options.optimizer.init(self.options);
         let log = self.dir.join(LOG_FILE);
         let last = if resume {
             self.checkpoints().steps()?.pop()
@@ -178,8 +178,10 @@ impl<T: Task> Trainer<'_, T> {
                 )
             }
         };
+        let trainable = Trainable::of(&model, self.names);
         Ok(Progress {
-            trainable: Trainable::of(&model, self.names),
+            groups: Groups::new(self.options, &trainable, total)?,
+            trainable,
             model,
             optimizer,
             seconds_before: state.seconds,

@@ -9,6 +9,7 @@ const LORA_RATES: &[f64] = &[1e-3, 2e-3, 4e-3, 8e-3];
 pub(super) const STUDY: Study = Study {
     name: "decompose",
     prepare: |_, arguments, _| Ok(arguments.clone()),
+    evaluations: 1,
     contenders: &[
         Contender {
             name: "head only",

@@ -2,6 +2,7 @@
 
 mod data;
 mod decompose;
+mod moe;
 mod outcome;
 mod prune;
 mod run;
@@ -19,6 +20,8 @@ enum Name {
     Decompose,
     /// LoRA-drop, random layers and layers by parameter norm at half of LoRA's parameters, on SST-2, CoLA and Banking77.
     Prune,
+    /// LoRA and mixtures of experts with SGD and AdamW, plain, preconditioned and with rescaled gates, on SST-2 and a mixture of four tasks.
+    Moe,
     /// Every method on a tiny vision transformer.
     Vision,
 }
@@ -32,11 +35,12 @@ pub(crate) struct Arguments {
     #[arg(
         long,
         required_if_eq("name", "decompose"),
+        required_if_eq("name", "moe"),
         required_if_eq("name", "prune"),
         default_value_if("name", "vision", ".")
     )]
     model: PathBuf,
-    /// Folder with the data sets `sst2`, `cola` and `banking77`, or `sklearn`.
+    /// Folder with the data sets `sst2`, `cola`, `banking77`, `trec` and `mrpc`, or `sklearn`.
     #[arg(long)]
     data: PathBuf,
     /// Where runs and tables go; runs that are finished there are not repeated.
@@ -57,6 +61,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     let study = match arguments.name {
         Name::Decompose => decompose::STUDY,
+        Name::Moe => moe::STUDY,
         Name::Prune => prune::STUDY,
         Name::Vision => vision::STUDY,
     };

@@ -1,5 +1,7 @@
 //! What a finished run says of itself, and the learning rate that short runs speak for.
 
+use std::path::Path;
+
 use anyhow::{Context, bail};
 
 /// Seeds of the short runs a learning rate is chosen by. One is not enough: a rate at the edge of stability wins by a hair with one
@@ -47,6 +49,25 @@ impl Outcome {
     fn is_better_than(&self, other: &Self) -> bool {
         self.metric > other.metric || (self.metric >= other.metric && self.loss < other.loss)
     }
+}
+
+/// Step and validation loss of every evaluation in the log of a run.
+pub(super) fn curve(log: &Path) -> anyhow::Result<Vec<(u64, f64)>> {
+    let text =
+        std::fs::read_to_string(log).with_context(|| format!("cannot read {}", log.display()))?;
+    let records = text.lines().map(serde_json::from_str::<serde_json::Value>);
+    let mut points = Vec::new();
+    for record in records {
+        let record = record.with_context(|| format!("in {}", log.display()))?;
+        if let (Some("eval"), Some(step), Some(loss)) = (
+            record["kind"].as_str(),
+            record["step"].as_u64(),
+            record["loss"].as_f64(),
+        ) {
+            points.push((step, loss));
+        }
+    }
+    Ok(points)
 }
 
 /// The rate whose worst short run is best.

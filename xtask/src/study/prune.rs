@@ -30,6 +30,7 @@ const fn dropping(
 pub(super) const STUDY: Study = Study {
     name: "prune",
     prepare: |_, arguments, _| Ok(arguments.clone()),
+    evaluations: 1,
     contenders: &[
         Contender {
             name: "LoRA r8",

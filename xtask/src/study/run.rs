@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 
 use super::Arguments;
-use super::outcome::{Outcome, choose};
+use super::outcome::{Outcome, choose, curve};
 use super::table::{Row, table};
 use crate::shell::Step;
 
@@ -45,6 +45,9 @@ pub(super) struct Study {
     pub(super) name: &'static str,
     /// Makes model and data below the folder of the study, and gives the arguments with their places.
     pub(super) prepare: fn(&Path, &Arguments, &Path) -> anyhow::Result<Arguments>,
+    /// How many times a run of the table is judged; with more than one, the table also says when each method reaches the final loss of the
+    /// first one, and curves are drawn.
+    pub(super) evaluations: usize,
     pub(super) contenders: &'static [Contender],
     pub(super) data: &'static [DataSet],
 }
@@ -60,6 +63,7 @@ struct Run<'a> {
     rate: f64,
     seed: u64,
     steps: usize,
+    evaluations: usize,
 }
 
 impl Run<'_> {
@@ -88,48 +92,59 @@ impl Study {
         for data in self.data {
             let mut rows = Vec::new();
             for contender in self.contenders {
-                rows.push(measure(root, arguments, &out, data, contender)?);
+                rows.push(self.measure(root, arguments, &out, data, contender)?);
                 let so_far = table(data, data.rounds * arguments.steps, &rows);
                 std::fs::write(out.join(format!("{}.md", data.name)), &so_far)?;
             }
             tables.push_str(&table(data, data.rounds * arguments.steps, &rows));
             tables.push('\n');
+            if self.evaluations > 1 {
+                draw(root, &out.join(data.name), &rows)?;
+            }
         }
         println!("{tables}");
         Ok(())
     }
-}
 
-/// Trains with every seed on all of the training data, at the rate that proved best on a part of it.
-fn measure(
-    root: &Path,
-    arguments: &Arguments,
-    out: &Path,
-    data: &DataSet,
-    contender: &Contender,
-) -> anyhow::Result<Row> {
-    let out = out.join(data.name);
-    let folder = out.join(contender.folder);
-    let [part, held_out] = split(&arguments.data.join(data.train), &out)?;
-    let steps = data.rounds * arguments.steps;
-    let rate = choose(contender.rates, |rate, seed| {
-        let run = Run {
-            folder: &folder,
-            kind: "choose",
-            train: &part,
-            valid: &held_out,
+    /// Trains with every seed on all of the training data, at the rate that proved best on a part of it.
+    fn measure(
+        &self,
+        root: &Path,
+        arguments: &Arguments,
+        out: &Path,
+        data: &DataSet,
+        contender: &Contender,
+    ) -> anyhow::Result<Row> {
+        let out = out.join(data.name);
+        let folder = out.join(contender.folder);
+        let [part, held_out] = split(&arguments.data.join(data.train), &out)?;
+        let steps = data.rounds * arguments.steps;
+        let rate = choose(contender.rates, |rate, seed| {
+            let run = Run {
+                folder: &folder,
+                kind: "choose",
+                train: &part,
+                valid: &held_out,
+                rate,
+                seed,
+                steps: steps / 2,
+                evaluations: 1,
+            };
+            train(root, arguments, data, contender, &run)
+        })?;
+        let (train_file, dev) = (
+            arguments.data.join(data.train),
+            arguments.data.join(data.dev),
+        );
+        let mut row = Row {
+            name: contender.name,
+            method: contender.method,
             rate,
-            seed,
-            steps: steps / 2,
+            outcomes: vec![],
+            curves: vec![],
+            runs: vec![],
         };
-        train(root, arguments, data, contender, &run)
-    })?;
-    let (train_file, dev) = (
-        arguments.data.join(data.train),
-        arguments.data.join(data.dev),
-    );
-    let outcomes = (0..arguments.seeds)
-        .map(|seed| {
+        for seed in 0..arguments.seeds {
             let run = Run {
                 folder: &folder,
                 kind: "seed",
@@ -138,15 +153,26 @@ fn measure(
                 rate,
                 seed,
                 steps,
+                evaluations: self.evaluations,
             };
-            train(root, arguments, data, contender, &run)
-        })
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    Ok(Row {
-        name: contender.name,
-        rate,
-        outcomes,
-    })
+            row.outcomes
+                .push(train(root, arguments, data, contender, &run)?);
+            row.curves.push(curve(&run.out().join("train_log.jsonl"))?);
+            row.runs.push(run.out());
+        }
+        Ok(row)
+    }
+}
+
+/// Draws the curves of every method's first seed into one picture.
+fn draw(root: &Path, out: &Path, rows: &[Row]) -> anyhow::Result<()> {
+    let runs = rows.iter().filter_map(|row| row.runs.first());
+    let mut words = vec!["plot".to_owned()];
+    words.extend(runs.map(|run| run.display().to_string()));
+    words.extend(["--out".to_owned(), out.display().to_string()]);
+    Step::new("target/debug/peft")
+        .with_arguments(&words)
+        .run(root)
 }
 
 /// Every fifth line of the training data is held out to choose the learning rate by.
@@ -235,7 +261,7 @@ fn command(arguments: &Arguments, data: &DataSet, contender: &Contender, run: &R
     let steps = [
         "train.epochs=1000".to_owned(),
         format!("train.max_steps={}", run.steps),
-        format!("train.eval_every={}", run.steps),
+        format!("train.eval_every={}", (run.steps / run.evaluations).max(1)),
     ];
     let own = contender
         .settings

@@ -32,6 +32,7 @@ const fn low_rank(name: &'static str, method: &'static str) -> Contender {
 pub(super) const STUDY: Study = Study {
     name: "vision",
     prepare,
+    evaluations: 1,
     contenders: &[
         Contender {
             name: "head only",

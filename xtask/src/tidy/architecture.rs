@@ -22,7 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("peft-core", &["peft-kernels"]),
     ("peft-kernels", &[]),
     ("peft-decompose", &["peft-core", "peft-kernels"]),
-    ("peft-moe", &["peft-core"]),
+    ("peft-moe", &["peft-core", "peft-kernels"]),
     ("peft-prune", &["peft-core"]),
     ("peft-recycle", &["peft-core"]),
     ("peft-models", &["peft-core", "peft-kernels"]),

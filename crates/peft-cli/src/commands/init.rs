@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::registry;
 use crate::run_config::{RunConfig, TaskKind};
-use settings::{Absent, SETTINGS};
+use settings::Absent;
 
 /// What the run file is for.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -71,8 +71,7 @@ fn table(text: &mut String, path: &str, known: &Value) -> Result<()> {
         } else {
             format!("{path}.{key}")
         };
-        let setting = SETTINGS
-            .iter()
+        let setting = settings::all()
             .find(|setting| setting.key == full)
             .with_context(|| format!("setting `{full}` has no description"))?;
         match setting.absent {

@@ -3,6 +3,7 @@
 pub(super) mod factors;
 mod fit;
 mod notes;
+mod pair;
 mod print;
 pub(super) mod report;
 
@@ -15,6 +16,8 @@ use peft_core::file::read_folder;
 use super::folder_problems::file_problems;
 use fit::Fit;
 use report::Report;
+
+use crate::run::expert_use;
 
 /// Describes an adapter folder: what it configures, and for every layer its rank, scale, norms and effective ranks.
 ///
@@ -38,6 +41,7 @@ pub fn run(args: &InspectArgs, json: bool) -> Result<()> {
     if let Some(model) = &args.model {
         report.fit = Some(Fit::check(model, &args.adapter, &folder, &report)?);
     }
+    report.experts = expert_use::read(&args.adapter)?;
     if json {
         return super::print_json(&report);
     }

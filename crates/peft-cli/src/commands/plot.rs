@@ -1,4 +1,4 @@
-//! `peft plot`: loss and metric curves of one run, or of several in one picture.
+//! `peft plot`: loss and metric curves of one run, or of several in one picture; and which experts a run uses, where it has any.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,8 @@ use peft_train::log::read_log;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::picture::{ChartOptions, Series, draw_curves};
+use crate::picture::{ChartOptions, Series, draw_curves, expert_map};
+use crate::run::expert_use;
 
 /// What to draw, and where to.
 #[derive(Debug, Args)]
@@ -18,7 +19,7 @@ pub struct PlotArgs {
     /// Run directories; several are drawn into the same picture.
     #[arg(required = true, value_name = "RUN_DIR")]
     runs: Vec<PathBuf>,
-    /// Directory for curves.svg, curves.png, metrics.svg and metrics.png; the first run directory when absent.
+    /// Directory for curves, metrics and, of one run with experts, experts, each as .svg and .png; the first run directory when absent.
     #[arg(long)]
     out: Option<PathBuf>,
 }
@@ -88,6 +89,11 @@ pub fn run(args: &PlotArgs, json: bool) -> Result<()> {
     }
     if files.is_empty() {
         bail!("no loss or metric in the logs is finite: there is nothing to draw");
+    }
+    if let [only] = args.runs.as_slice()
+        && let Some(used) = expert_use::read(only)?
+    {
+        files.extend(expert_map::map(&used).draw(&out.join("experts"))?);
     }
     let result = PlotResult {
         files,

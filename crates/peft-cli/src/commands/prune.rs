@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::args::ReadArgs;
 use crate::importance::{Measured, Measuring};
-use crate::picture::heat_map;
+use crate::picture::plan_map;
 use crate::run::lora_drop;
 use crate::run_config::check_sample;
 
@@ -133,7 +133,7 @@ pub fn run(args: &PruneArgs, json: bool) -> Result<()> {
     plans.iter().for_each(lora_drop::warn_of);
     if let (Some(out), [plan]) = (&args.out, plans.as_slice()) {
         plan.write(out)?;
-        heat_map::draw(plan, &out.with_extension("svg"), &out.with_extension("png"))?;
+        plan_map::map(plan).draw(out)?;
     }
     if json {
         return super::print_json(&PruneResult {

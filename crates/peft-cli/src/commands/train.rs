@@ -53,6 +53,9 @@ pub struct SettingArgs {
     /// Plan of `peft prune`: trains by lora-drop, on its layers, with its rank and alpha.
     #[arg(long)]
     plan: Option<PathBuf>,
+    /// Adapter folder whose values the adapter starts with; rank, alpha and targets as there.
+    #[arg(long)]
+    start: Option<String>,
     /// Rank.
     #[arg(long)]
     rank: Option<i64>,
@@ -65,6 +68,24 @@ pub struct SettingArgs {
     /// Probability that an input of the adapter is dropped while training.
     #[arg(long)]
     dropout: Option<f64>,
+    /// For moe-lora: experts of each layer.
+    #[arg(long)]
+    experts: Option<i64>,
+    /// For moe-lora: experts that each token goes to.
+    #[arg(long)]
+    top_k: Option<i64>,
+    /// For moe-lora: none, sqrt-detach or theory.
+    #[arg(long)]
+    gate_rescale: Option<String>,
+    /// For moe-lora: a LoRA folder that the next expert starts as; once for each.
+    #[arg(long = "expert", value_name = "ADAPTER")]
+    experts_from: Vec<String>,
+    /// none or riemannian: what gradients of low-rank pairs become before the optimizer takes them.
+    #[arg(long)]
+    precondition: Option<String>,
+    /// adamw or sgd.
+    #[arg(long)]
+    optimizer: Option<String>,
     /// Peak learning rate.
     #[arg(long)]
     lr: Option<f64>,
@@ -117,17 +138,6 @@ impl SettingArgs {
         let list = |key: &str, value: &Option<String>| {
             value.as_deref().map(|value| (key.to_owned(), names(value)))
         };
-        let warmup = self.warmup.as_deref().map(|warmup| {
-            let value = warmup.parse().map_or_else(
-                |_| {
-                    warmup
-                        .parse()
-                        .map_or(toml::Value::String(warmup.into()), toml::Value::Float)
-                },
-                toml::Value::Integer,
-            );
-            ("train.warmup".to_owned(), value)
-        });
         [
             text("model", &self.model),
             text("task", &self.task),
@@ -137,13 +147,23 @@ impl SettingArgs {
                 .as_deref()
                 .map(|columns| ("data.columns".to_owned(), comma_list(columns))),
             text("adapter.method", &self.method),
+            text("adapter.start", &self.start),
             whole("adapter.rank", self.rank),
             float("adapter.alpha", self.alpha),
             list("adapter.targets", &self.targets),
             float("adapter.options.dropout", self.dropout),
+            whole("adapter.options.experts", self.experts),
+            whole("adapter.options.top_k", self.top_k),
+            (!self.experts_from.is_empty())
+                .then(|| ("adapter.experts_from".to_owned(), array(&self.experts_from))),
+            text("adapter.options.gate_rescale", &self.gate_rescale),
+            text("precondition.kind", &self.precondition),
+            text("train.optimizer", &self.optimizer),
             float("train.lr", self.lr),
             text("train.schedule", &self.schedule),
-            warmup,
+            self.warmup
+                .as_deref()
+                .map(|text| ("train.warmup".to_owned(), warmup(text))),
             whole("train.epochs", self.epochs),
             whole("train.max_steps", self.max_steps),
             whole("train.batch_size", self.batch_size),
@@ -157,6 +177,15 @@ impl SettingArgs {
         .flatten()
         .collect()
     }
+}
+
+/// A number of steps, or a share of all; a text that is neither is refused with the other settings.
+fn warmup(text: &str) -> toml::Value {
+    let share = |_| {
+        let share = text.parse().map(toml::Value::Float);
+        share.unwrap_or_else(|_| toml::Value::String(text.into()))
+    };
+    text.parse().map_or_else(share, toml::Value::Integer)
 }
 
 /// `all-linear` and `/regex/` are one text, anything else a list of names.
@@ -174,10 +203,17 @@ fn names(value: &str) -> toml::Value {
 }
 
 fn comma_list(value: &str) -> toml::Value {
-    let items = value
-        .split(',')
-        .map(|item| toml::Value::String(item.trim().to_owned()));
-    toml::Value::Array(items.collect())
+    let items: Vec<&str> = value.split(',').map(str::trim).collect();
+    array(&items)
+}
+
+fn array<T: AsRef<str>>(items: &[T]) -> toml::Value {
+    let items = items.iter();
+    toml::Value::Array(
+        items
+            .map(|item| toml::Value::String(item.as_ref().to_owned()))
+            .collect(),
+    )
 }
 
 /// The settings of a run from its file, its flags and `--set`.
@@ -193,6 +229,8 @@ pub fn config(run: Option<&PathBuf>, flags: &SettingArgs, set: &[String]) -> Res
     let mut config = RunConfig::load(run.map(PathBuf::as_path), &settings)?;
     let folder = hub::folder(&config.model)?;
     config.fetched = (folder != config.model).then_some(folder);
+    let adapter = &mut config.adapter;
+    hub::resolve(adapter.start.iter_mut().chain(&mut adapter.experts_from))?;
     Ok(config)
 }
 

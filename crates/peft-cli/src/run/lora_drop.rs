@@ -3,17 +3,18 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use peft_core::Observer;
 use peft_core::lora::{LORA, RSLORA, Scaling};
 use peft_prune::lora_drop::LORA_DROP;
-use peft_prune::{Budget, Plan, PlannedSite, scored};
+use peft_prune::{Budget, OutputImportance, Plan, PlannedSite, ScoreKind, scored};
 use peft_train::Callback;
 use peft_train::schedule::Warmup;
 
 use super::{RunOptions, RunResult, check_paths, claim_directory, train};
-use crate::importance::{Measured, Measuring};
-use crate::picture::heat_map;
+use crate::importance::{Measured, Measuring, norm};
+use crate::picture::plan_map;
 use crate::progress::Progress;
-use crate::run_config::RunConfig;
+use crate::run_config::{RunConfig, Start, When};
 
 /// The plan of a run, in its folder.
 const PLAN_FILE: &str = "plan.json";
@@ -46,28 +47,13 @@ pub fn whole(
     let plan = if options.resume && file.exists() {
         kept(config, &file, budget)?
     } else {
-        let warm = warm(config)?;
-        eprintln!(
-            "training the LoRA that is measured, in {}",
-            warm.out.display()
-        );
-        let again = RunOptions {
-            overwrite: true,
-            resume: options.resume,
-        };
-        let progress = Progress::new(config.train.log_every);
-        train(&warm, again, vec![Box::new(progress)])?;
-        let measured = measured(config, &warm)?;
+        let measured = measured(config, options)?;
         let scores = scored(&measured.sites, &measured.scores);
         let (score, scope) = (config.prune.score, config.prune.scope);
         let plan = Plan::make(&scores, score, scope, budget, measured.scaling)?;
         warn_of(&plan);
         plan.write(&file)?;
-        heat_map::draw(
-            &plan,
-            &file.with_extension("svg"),
-            &file.with_extension("png"),
-        )?;
+        plan_map::map(&plan).draw(&file)?;
         plan
     };
     eprintln!(
@@ -82,7 +68,10 @@ pub fn whole(
         overwrite: true,
         ..options
     };
-    let last = config.with(&settings(&plan))?;
+    let mut last = config.with(&settings(&plan))?;
+    if config.prune.start == Start::Warm {
+        last.adapter.start = Some(config.out.join(WARM_FOLDER));
+    }
     train(&last, options, callbacks)
 }
 
@@ -146,9 +135,32 @@ fn sample_of(config: &RunConfig) -> f64 {
     config.prune.sample * config.data.sample.unwrap_or(1.0)
 }
 
-fn measured(config: &RunConfig, warm: &RunConfig) -> Result<Measured> {
-    Measured::of(&Measuring {
-        score: config.prune.score,
+/// Trains the LoRA on the sample and measures it there, or in the steps of its training.
+fn measured(config: &RunConfig, options: RunOptions) -> Result<Measured> {
+    let warm = warm(config)?;
+    eprintln!(
+        "training the LoRA that is measured, in {}",
+        warm.out.display()
+    );
+    let online = config.prune.measure == When::Online;
+    let options = RunOptions {
+        overwrite: true,
+        // What was seen before a stop is not kept.
+        resume: options.resume && !online,
+    };
+    let progress = Box::new(Progress::new(config.train.log_every));
+    let mut seen = OutputImportance::new(norm(config.prune.score));
+    let watching = Watching(&mut seen);
+    let callbacks: Vec<Box<dyn Callback + '_>> = match config.prune.measure {
+        When::After => vec![progress],
+        When::Online => vec![progress, Box::new(watching)],
+    };
+    train(&warm, options, callbacks)?;
+    let mut measured = Measured::of(&Measuring {
+        score: match config.prune.measure {
+            When::After => config.prune.score,
+            When::Online => ScoreKind::Parameters,
+        },
         model: config.model_dir().to_path_buf(),
         adapter: warm.out.clone(),
         data: Some(config.data.train.clone()),
@@ -157,7 +169,20 @@ fn measured(config: &RunConfig, warm: &RunConfig) -> Result<Measured> {
         sample: sample_of(config),
         seed: config.train.seed,
         device: config.device.clone(),
-    })
+    })?;
+    if online {
+        measured.scores = seen.sums().clone();
+    }
+    Ok(measured)
+}
+
+/// Lets importance watch the steps of a run.
+struct Watching<'a>(&'a mut OutputImportance);
+
+impl Callback for Watching<'_> {
+    fn observer(&mut self) -> Option<&mut dyn Observer> {
+        Some(self.0)
+    }
 }
 
 /// What a plan says of a run.

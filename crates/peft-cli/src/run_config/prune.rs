@@ -17,6 +17,28 @@ pub fn check_sample(name: &str, share: f64) -> Result<()> {
     )))
 }
 
+/// When layers are measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum When {
+    /// In an evaluation pass over the sample, after the LoRA was trained.
+    #[default]
+    After,
+    /// In the steps of that training, its dropout included.
+    Online,
+}
+
+/// What the run by the plan starts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Start {
+    /// Fresh factors.
+    #[default]
+    Fresh,
+    /// Those of the LoRA that was measured; a shared pair goes on as the first layer's of its group.
+    Warm,
+}
+
 /// How LoRA-drop finds out which layers matter: a LoRA is trained on a sample, then measured there.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -33,6 +55,10 @@ pub struct PruneConfig {
     pub sample: f64,
     /// Passes over the sample of the LoRA that is measured.
     pub warm_epochs: usize,
+    /// Whether layers are measured after that training or in its steps.
+    pub measure: When,
+    /// Whether the run by the plan starts afresh or goes on from that LoRA.
+    pub start: Start,
 }
 
 impl Default for PruneConfig {
@@ -45,6 +71,8 @@ impl Default for PruneConfig {
             keep: None,
             sample: 0.1,
             warm_epochs: 3,
+            measure: When::default(),
+            start: Start::default(),
         }
     }
 }
@@ -68,6 +96,12 @@ impl PruneConfig {
         if self.warm_epochs == 0 {
             bail!(crate::Usage(
                 "prune.warm_epochs: expected at least 1, found 0".into()
+            ));
+        }
+        let by_output = matches!(self.score, ScoreKind::Output | ScoreKind::OutputL2);
+        if self.measure == When::Online && !by_output {
+            bail!(crate::Usage(
+                "prune.measure = online: only outputs are seen in the steps of training; give prune.score output or output-l2".into()
             ));
         }
         check_sample("prune.sample", self.sample)

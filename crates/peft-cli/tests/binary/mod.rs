@@ -54,6 +54,23 @@ pub(crate) fn json(args: &[&str]) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
+/// Merges an adapter into its model; `false` where the method has no weight to merge into, which must then be said.
+pub(crate) fn merges(model: &str, adapter: &str, out: &str) -> bool {
+    let output = peft(&[
+        "merge",
+        "--model",
+        model,
+        "--adapter",
+        adapter,
+        "--out",
+        out,
+    ]);
+    let error = String::from_utf8_lossy(&output.stderr);
+    let refused = error.contains("no single weight says the same");
+    assert!(output.status.success() != refused, "{adapter}: {error}");
+    !refused
+}
+
 /// Exit code and verdicts of `peft validate`.
 pub(crate) fn verdicts(args: &[&str]) -> (i32, Vec<Value>) {
     let output = peft(&[&["validate", "--json"], args].concat());

@@ -179,6 +179,7 @@ fn train(
         names: &loaded.names,
         ties: TieGroups::default(),
         transforms: Chain::default(),
+        preconditioner: None,
         callbacks: vec![Box::new(Report)],
         dir: folder.path().to_path_buf(),
         fingerprint: String::new(),

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use indexmap::IndexMap;
-use peft_core::{Observer, Pass};
+use peft_core::Pass;
 use peft_kernels::cross_entropy;
 use peft_models::{CausalBatch, CausalLm};
 
@@ -90,26 +90,6 @@ pub fn perplexity(
         metrics: IndexMap::from(metrics),
         ..Scores::default()
     })
-}
-
-/// Runs the model over rows, in evaluation, for an observer.
-///
-/// # Errors
-/// When a batch does not fit the model.
-pub fn observe_rows(
-    model: &CausalLm,
-    rows: &[TokenRow],
-    batch_size: usize,
-    device: &Device,
-    observer: &mut dyn Observer,
-) -> Result<(), TrainError> {
-    let plan = BatchPlan::evaluation(&lengths(rows), batch_size, None)?;
-    let mut pass = Pass::eval().with_observer(observer);
-    for examples in plan.batches() {
-        let rows: Vec<&TokenRow> = examples.iter().map(|at| &rows[*at]).collect();
-        loss(model, &rows, device, &mut pass)?;
-    }
-    Ok(())
 }
 
 fn lengths(rows: &[TokenRow]) -> Vec<usize> {

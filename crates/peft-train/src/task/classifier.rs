@@ -1,7 +1,7 @@
 //! Classification and regression: what a model says of every example, trained and scored in the same way whatever an example is.
 
 use burn::tensor::{Device, Tensor};
-use peft_core::{Adaptable, Observer, Pass, RowAdapters};
+use peft_core::{Adaptable, Pass, RowAdapters};
 
 use super::score::{Objective, loss, score_logits};
 use super::{Scores, Task};
@@ -96,28 +96,6 @@ impl<M: Classifier> Task for ClassifierTask<M> {
         };
         self.metrics.first().copied().unwrap_or(usual)
     }
-}
-
-/// Runs the model over some examples, in evaluation, for an observer.
-///
-/// # Errors
-/// When a batch does not fit the model.
-pub fn observe<M: Classifier>(
-    model: &M,
-    set: &M::Set,
-    examples: &[usize],
-    batch_size: usize,
-    device: &Device,
-    observer: &mut dyn Observer,
-) -> Result<(), TrainError> {
-    let lengths = set.lengths();
-    let lengths: Vec<usize> = examples.iter().map(|at| lengths[*at]).collect();
-    let mut pass = Pass::eval().with_observer(observer);
-    for batch in BatchPlan::evaluation(&lengths, batch_size, None)?.batches() {
-        let batch: Vec<usize> = batch.iter().map(|at| examples[*at]).collect();
-        model.answer(set, &batch, device, &mut pass)?;
-    }
-    Ok(())
 }
 
 /// How a model is run over examples.

@@ -3,6 +3,7 @@
 mod causal_lm;
 mod classifier;
 mod images;
+mod observe;
 mod samples;
 mod score;
 mod texts;
@@ -15,9 +16,10 @@ use serde::{Deserialize, Serialize};
 use crate::TrainError;
 use crate::metric::Metric;
 
-pub use causal_lm::{CausalTask, observe_rows, perplexity};
-pub use classifier::{Classifier, ClassifierTask, ExampleSet, Inference, classify, observe};
+pub use causal_lm::{CausalTask, perplexity};
+pub use classifier::{Classifier, ClassifierTask, ExampleSet, Inference, classify};
 pub use images::ImageSet;
+pub use observe::observe;
 pub use samples::Prompts;
 pub use score::{Objective, argmax, score_logits};
 pub use texts::TextSet;

@@ -109,6 +109,7 @@ pub(crate) fn run_with(
         names: &loaded.names,
         ties: TieGroups::default(),
         transforms: Chain::default(),
+        preconditioner: None,
         callbacks,
         dir: dir.to_owned(),
         fingerprint: format!("seed {}", options.seed),

@@ -80,7 +80,7 @@ fn every_setting_that_a_run_knows_stands_in_the_run_file() {
             "`{key}` is missing in\n{text}"
         );
     }
-    let described: Vec<&str> = SETTINGS.iter().map(|setting| setting.key).collect();
+    let described: Vec<&str> = settings::all().map(|setting| setting.key).collect();
     for key in described {
         assert!(
             known.iter().any(|known| known == key),

@@ -21,7 +21,7 @@ pub(in crate::commands) struct Factor {
     pub(in crate::commands) layout: Layout,
 }
 
-/// `scale * a b`, with `a [d_in, rank]` and `b [rank, d_out]` in memory.
+/// `scale * a b`, with `a [d_in, rank]` and `b [rank, d_out]` in memory; or `count` such pairs side by side.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::commands) struct Pair {
     /// Down-projection.
@@ -30,6 +30,8 @@ pub(in crate::commands) struct Pair {
     pub(in crate::commands) b: Factor,
     /// Factor of the product.
     pub(in crate::commands) scale: f64,
+    /// How many pairs the two tensors hold.
+    pub(in crate::commands) count: usize,
 }
 
 /// The method of a folder.
@@ -94,6 +96,11 @@ impl<'a> FolderMethod<'a> {
         kinds.filter(|kind| self.method.adapts(*kind))
     }
 
+    /// Whether a field of the configuration is one of the method's own.
+    pub(in crate::commands) fn has_field(&self, field: &str) -> bool {
+        self.method.config_fields().contains_key(field)
+    }
+
     /// Rank and alpha at a site, patterns applied.
     ///
     /// # Errors
@@ -156,6 +163,7 @@ impl<'a> FolderMethod<'a> {
                     a: factor(pair.a)?,
                     b: factor(pair.b)?,
                     scale: pair.scale,
+                    count: pair.count,
                 })
             })
             .collect::<Option<_>>()

@@ -2,6 +2,7 @@
 
 use super::fit::{Fit, SiteChange};
 use super::report::{Report, SiteReport};
+use crate::run::expert_use::UseOfExperts;
 
 /// Prints the whole description.
 pub(super) fn print(report: &Report) {
@@ -32,8 +33,31 @@ pub(super) fn print(report: &Report) {
     list("unsupported", &report.unsupported);
     list("problem", &report.problems);
     list("note", &report.notes);
+    if let Some(used) = &report.experts {
+        experts(used);
+    }
     if let Some(fit) = &report.fit {
         print_fit(fit);
+    }
+}
+
+/// Which experts are used: the shares of choices, and how far the router tells experts apart.
+fn experts(used: &UseOfExperts) {
+    println!(
+        "use of experts on {} training examples: share of choices in %, entropy 1 = all alike, dead = chosen by none",
+        used.examples
+    );
+    for site in &used.sites {
+        let all: f64 = site.chosen.iter().sum();
+        let share = |chosen: &f64| format!("{:.0}", 100.0 * chosen / all.max(f64::MIN_POSITIVE));
+        let shares: Vec<String> = site.chosen.iter().map(share).collect();
+        println!(
+            "  {}: {}; entropy {:.3}, dead {}",
+            site.path,
+            shares.join(" "),
+            site.entropy,
+            site.dead().count()
+        );
     }
 }
 

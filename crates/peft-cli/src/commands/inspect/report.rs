@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use peft_core::Layout;
-use peft_core::file::{AdapterFolder, HostTensor, TensorKey, index_keys};
-use peft_core::low_rank::{EffectiveRank, LowRank};
+use peft_core::file::{AdapterFolder, HostTensor, PeftConfig, TensorKey, index_keys};
 use peft_core::target::Target;
 use serde::Serialize;
 
-use super::factors::{FolderMethod, Pair};
+use super::factors::FolderMethod;
 use super::fit::Fit;
 use super::notes::notes;
+use super::pair::{Described, PairReport, described};
 use crate::device;
+use crate::run::expert_use::UseOfExperts;
 
 /// Everything that `peft inspect` says.
 #[derive(Debug, Serialize)]
@@ -50,6 +50,9 @@ pub(in crate::commands) struct Report {
     pub(in crate::commands) problems: Vec<String>,
     /// What is unusual about files and keys, and harmless.
     pub(in crate::commands) notes: Vec<String>,
+    /// How the experts of a mixture are used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::commands) experts: Option<UseOfExperts>,
     /// How the folder fits a base model.
     pub(in crate::commands) fit: Option<Fit>,
 }
@@ -78,24 +81,6 @@ impl SiteReport {
     }
 }
 
-/// `scale * a b` at a layer.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub(in crate::commands) struct PairReport {
-    pub(in crate::commands) scale: f64,
-    pub(in crate::commands) norm_a: f64,
-    pub(in crate::commands) norm_b: f64,
-    /// `||scale a b||_F`.
-    pub(in crate::commands) norm_update: f64,
-    /// `exp` of the entropy of the normalised singular values; null when values are not finite.
-    pub(in crate::commands) effective_rank: Option<f64>,
-    /// `||update||_F^2 / sigma_max^2`; null when values are not finite.
-    pub(in crate::commands) stable_rank: Option<f64>,
-    /// An update that does nothing: never trained, or trained away.
-    pub(in crate::commands) b_is_zero: bool,
-    /// The same for the other factor, which is the one that starts at zero in embeddings.
-    pub(in crate::commands) a_is_zero: bool,
-}
-
 /// A tensor that belongs to no site.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(in crate::commands) struct TensorReport {
@@ -105,7 +90,7 @@ pub(in crate::commands) struct TensorReport {
 }
 
 /// Tensors of one site by name.
-type SiteTensors<'a> = BTreeMap<String, &'a HostTensor>;
+pub(super) type SiteTensors<'a> = BTreeMap<String, &'a HostTensor>;
 
 impl Report {
     /// Describes a folder.
@@ -163,14 +148,22 @@ impl Report {
             other_tensors,
             nan: all().filter(|value| value.is_nan()).count(),
             infinite: all().filter(|value| value.is_infinite()).count(),
-            unknown_fields: config.unknown.clone(),
+            unknown_fields: unknown_fields(config, method.as_ref()),
             unsupported: method
                 .map_or_else(|| vec![unrecognised(folder)], |method| method.unsupported),
             problems,
             notes: notes(dir, folder, &known),
+            experts: None,
             fit: None,
         })
     }
+}
+
+/// Fields that neither PEFT nor the method knows.
+fn unknown_fields(config: &PeftConfig, method: Option<&FolderMethod<'_>>) -> Vec<String> {
+    let own = |field: &&String| method.is_some_and(|method| method.has_field(field));
+    let unknown = config.unknown.iter().filter(|field| !own(field));
+    unknown.cloned().collect()
 }
 
 fn unrecognised(folder: &AdapterFolder) -> String {
@@ -233,61 +226,15 @@ fn site(
         return Ok(report);
     }
     for pair in method.pairs_at(path, |file| tensors.contains_key(file))? {
-        if let Err(problem) = add_pair(&mut report, &pair, tensors) {
-            problems.push(problem);
+        match described(&pair, path, rank, tensors) {
+            Ok(Described { sides, pairs }) => {
+                (report.d_in, report.d_out) = (Some(sides.0), Some(sides.1));
+                report.pairs.extend(pairs);
+            }
+            Err(problem) => problems.push(problem),
         }
     }
     Ok(report)
-}
-
-/// Adds one pair to the report of its site, or says what is wrong with it.
-fn add_pair(report: &mut SiteReport, pair: &Pair, tensors: &SiteTensors<'_>) -> Result<(), String> {
-    let path = report.path.clone();
-    let tensor = |file: &str| {
-        let found = tensors.get(file).copied();
-        found.ok_or_else(|| format!("`{path}`: `{file}` is missing"))
-    };
-    let (a, b) = (tensor(pair.a.file)?, tensor(pair.b.file)?);
-    let sides = |file: &str, tensor: &HostTensor, layout: Layout| match (&tensor.shape[..], layout)
-    {
-        ([first, second], Layout::AsIs) | ([second, first], Layout::Transposed) => {
-            Ok((*first, *second))
-        }
-        _ => Err(format!(
-            "`{path}`: `{file}` {:?} is no matrix",
-            tensor.shape
-        )),
-    };
-    let (d_in, rank_a) = sides(pair.a.file, a, pair.a.layout)?;
-    let (rank_b, d_out) = sides(pair.b.file, b, pair.b.layout)?;
-    if rank_a != report.rank || rank_b != report.rank {
-        return Err(format!(
-            "`{path}`: the configuration says rank {}, `{}` has {rank_a}, `{}` has {rank_b}",
-            report.rank, pair.a.file, pair.b.file,
-        ));
-    }
-    let update = LowRank::new((a, pair.a.layout), (b, pair.b.layout), pair.scale)
-        .ok_or_else(|| format!("`{path}`: the tensors do not fit their shapes"))?;
-    let effective = update
-        .singular_values()
-        .map(|values| EffectiveRank::of(&values));
-    report.d_in = Some(d_in);
-    report.d_out = Some(d_out);
-    report.pairs.push(PairReport {
-        scale: pair.scale,
-        norm_a: norm(&a.data),
-        norm_b: norm(&b.data),
-        norm_update: update.norm(),
-        effective_rank: effective.map(|rank| rank.entropy),
-        stable_rank: effective.map(|rank| rank.stable),
-        b_is_zero: is_zero(b),
-        a_is_zero: is_zero(a),
-    });
-    Ok(())
-}
-
-fn is_zero(tensor: &HostTensor) -> bool {
-    tensor.data.iter().all(|value| *value == 0.0)
 }
 
 /// `||x||_F` of all values.

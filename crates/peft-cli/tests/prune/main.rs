@@ -1,7 +1,9 @@
 //! LoRA-drop from end to end: measure, plan, train by the plan, resume, convert.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../binary/mod.rs"]
 mod binary;
+mod procedure;
 
 use std::path::Path;
 

@@ -1,0 +1,123 @@
+//! What is trained, on which data.
+
+use super::Absent::{Example, Never, Required, Table};
+use super::{Setting, setting};
+
+pub(super) const SETTINGS: &[Setting] = &[
+    setting(
+        "task",
+        "seq-cls (labels), regression (numbers), causal-lm (next tokens) or image-cls.",
+        Never,
+    ),
+    setting(
+        "model",
+        "Folder of the base model in the Hugging Face layout, or OWNER/NAME of the hub.",
+        Required("\"path/to/model\""),
+    ),
+    setting(
+        "out",
+        "Run directory: adapter, log, checkpoints, results.",
+        Required("\"runs/first\""),
+    ),
+    setting(
+        "device",
+        "auto, flex, ndarray, wgpu[:n], vulkan[:n], metal[:n] or cuda[:n].",
+        Never,
+    ),
+    setting(
+        "metrics",
+        "accuracy, f1, f1_macro, matthews, pearson, spearman, mse; empty: the usual ones.",
+        Never,
+    ),
+    setting(
+        "base_dropout",
+        "Dropout of the base model; absent: what its config.json says.",
+        Example("0.1"),
+    ),
+    setting("data", "Training and validation data.", Table),
+    setting(
+        "data.train",
+        "Training file: CSV, TSV, JSONL or JSON; for image-cls a folder per class, a table of pixels or idx.",
+        Required("\"path/to/train.csv\""),
+    ),
+    setting(
+        "data.valid",
+        "Validation file; absent: no scores.",
+        Example("\"path/to/valid.csv\""),
+    ),
+    setting(
+        "data.format",
+        "csv, tsv, jsonl or json; absent: by the extension.",
+        Example("\"csv\""),
+    ),
+    setting(
+        "data.quoting",
+        "What a double quote means: auto, none or double.",
+        Never,
+    ),
+    setting(
+        "data.columns",
+        "Column names of a file without a header; _ skips one.",
+        Example("[\"text\", \"label\"]"),
+    ),
+    setting(
+        "data.max_length",
+        "Largest number of tokens of an example; longer ones are cut.",
+        Never,
+    ),
+    setting(
+        "data.limit",
+        "Uses only so many training examples, from the beginning.",
+        Example("1000"),
+    ),
+    setting(
+        "data.sample",
+        "Uses only this share of the training examples, the same of each label.",
+        Example("0.1"),
+    ),
+    setting(
+        "data.packing",
+        "For causal-lm: several texts in a row, unseen by each other; absent: plain texts yes, prompts no.",
+        Example("true"),
+    ),
+    setting(
+        "data.train_on_prompt",
+        "For causal-lm: learn prompts too, not completions alone.",
+        Never,
+    ),
+    setting(
+        "data.sample_prompts",
+        "For causal-lm: prompts to continue after every evaluation, as in [\"Once upon\"].",
+        Never,
+    ),
+    setting(
+        "data.sample_tokens",
+        "For causal-lm: how many tokens each of them is continued by, at most.",
+        Never,
+    ),
+    setting(
+        "data.today",
+        "For causal-lm: the date for chat templates that write one; absent: today's.",
+        Example("\"2024-07-26\""),
+    ),
+    setting(
+        "data.roles",
+        "Column names, where they differ from text, sentence1, sentence2, label and score.",
+        Table,
+    ),
+    setting(
+        "data.roles.text",
+        "Column of the (first) text.",
+        Example("\"review\""),
+    ),
+    setting(
+        "data.roles.pair",
+        "Column of the second text.",
+        Example("\"answer\""),
+    ),
+    setting(
+        "data.roles.target",
+        "Column of the label or number.",
+        Example("\"stars\""),
+    ),
+];

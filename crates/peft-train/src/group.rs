@@ -1,0 +1,238 @@
+//! Parameters with a learning rate, a schedule or a clipping of their own, and how one step goes over them.
+
+use std::collections::HashSet;
+
+use burn::module::{Module, ParamId};
+use burn::optim::{GradientsParams, ModuleOptimizer};
+use indexmap::IndexMap;
+use peft_core::gradient::{ClipNorm, GradientTransform, take};
+use peft_core::precondition::{Factors, Preconditioner, rounds};
+use peft_core::target::pattern_value;
+use peft_core::{PeftError, Trainable, TrainableParam};
+use serde::{Deserialize, Serialize};
+
+use crate::TrainError;
+use crate::options::TrainOptions;
+use crate::schedule::{Schedule, ScheduleKind, Warmup};
+
+/// What differs for some of the parameters. What is absent is as for all others.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GroupOptions {
+    /// Which ones: the end of their names in files, or a regular expression of it, as in rank patterns; the first group that matches counts.
+    pub params: String,
+    /// Peak learning rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lr: Option<f64>,
+    /// Shape of the learning rate over the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<ScheduleKind>,
+    /// Steps, or share of all steps, over which the learning rate rises from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warmup: Option<Warmup>,
+    /// Largest norm of the gradients of this group alone, which then do not count for the others; 0 does not clip them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f64>,
+}
+
+impl GroupOptions {
+    pub(crate) fn check(&self) -> Result<(), TrainError> {
+        let not = |option, expected: &str, value: f64| {
+            Err(TrainError::Option {
+                option,
+                expected: expected.into(),
+                found: value.to_string(),
+            })
+        };
+        match (self.lr, self.clip_norm) {
+            (Some(lr), _) if !(lr.is_finite() && lr > 0.0) => {
+                not("groups.lr", "a positive number", lr)
+            }
+            (_, Some(norm)) if !(norm.is_finite() && norm >= 0.0) => {
+                not("groups.clip_norm", "0 or a positive number", norm)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Parameters that are stepped alike.
+#[derive(Debug)]
+struct Group {
+    trainable: Trainable,
+    /// Its own peak and schedule; the run's when absent.
+    rate: Option<(f64, Schedule)>,
+    /// Its own clipping; that of the rest when absent.
+    clip: Option<ClipNorm>,
+}
+
+/// All parameters that train, in groups; the last one is those that no group names.
+#[derive(Debug)]
+pub(crate) struct Groups {
+    groups: Vec<Group>,
+    all: Trainable,
+    /// Parameters that are clipped together because no group clips them by itself, and how.
+    rest: Trainable,
+    clip: Option<ClipNorm>,
+    /// The second factors of low-rank pairs, and what their rate is multiplied by.
+    second: HashSet<ParamId>,
+    lora_plus: f64,
+}
+
+impl Groups {
+    /// The groups of a run of `total` steps.
+    ///
+    /// # Errors
+    /// A group that no parameter belongs to, or a pattern that is none.
+    pub(crate) fn new(
+        options: &TrainOptions,
+        trainable: &Trainable,
+        total: usize,
+    ) -> Result<Self, TrainError> {
+        let patterns = options.groups.iter().enumerate();
+        let patterns: IndexMap<String, usize> = patterns
+            .map(|(at, group)| (group.params.clone(), at))
+            .collect();
+        let mut members: Vec<Vec<TrainableParam>> = vec![vec![]; options.groups.len() + 1];
+        for param in &trainable.params {
+            let group = pattern_value(&patterns, &param.name).map_err(PeftError::from)?;
+            members[group.copied().unwrap_or(options.groups.len())].push(param.clone());
+        }
+        let mut groups = Vec::new();
+        for (members, own) in members.iter().zip(&options.groups) {
+            groups.push(Group::new(options, own, members, total)?);
+        }
+        let alone = |params: Vec<TrainableParam>| Trainable {
+            params,
+            pairs: vec![],
+        };
+        groups.push(Group {
+            trainable: alone(members.pop().unwrap_or_default()),
+            rate: None,
+            clip: None,
+        });
+        let together = groups.iter().filter(|group| group.clip.is_none());
+        let together = together.flat_map(|group| group.trainable.params.iter().cloned());
+        Ok(Self {
+            rest: alone(together.collect()),
+            clip: (options.clip_norm > 0.0).then_some(ClipNorm {
+                max_norm: options.clip_norm,
+            }),
+            groups,
+            all: trainable.clone(),
+            second: trainable.pairs.iter().map(|pair| pair.b).collect(),
+            lora_plus: options.lora_plus,
+        })
+    }
+
+    /// Clips the gradients of each group that clips its own, and of all others together; returns the figures of the latter.
+    pub(crate) fn clip(
+        &mut self,
+        grads: &mut GradientsParams,
+    ) -> Result<Vec<(&'static str, f64)>, PeftError> {
+        for group in &mut self.groups {
+            if let Some(clip) = &mut group.clip {
+                clip.transform(grads, &group.trainable)?;
+            }
+        }
+        match &mut self.clip {
+            Some(clip) => clip.transform(grads, &self.rest),
+            None => Ok(vec![]),
+        }
+    }
+
+    /// One step of all parameters by their gradients; `rate` is the run's learning rate at step `index`.
+    pub(crate) fn step<M: Module>(
+        &self,
+        mut model: M,
+        mut grads: GradientsParams,
+        optimizer: &mut ModuleOptimizer,
+        (index, rate): (usize, f64),
+        preconditioner: Option<&dyn Preconditioner>,
+    ) -> Result<M, PeftError> {
+        let pairs = &self.all.pairs;
+        for round in rounds(&self.all, preconditioner) {
+            let mut round = take(&mut grads, round);
+            if let Some(preconditioner) = preconditioner {
+                let factors = Factors::of(&model, pairs);
+                preconditioner.precondition(&mut round, pairs, &factors)?;
+            }
+            for (group, part, rate) in self.parts(index, rate) {
+                let members = group.trainable.params.iter();
+                let members = members.filter(|param| self.is(part, param));
+                let part = take(&mut round, members);
+                if !part.is_empty() {
+                    model = optimizer.step(rate, model, part);
+                }
+            }
+        }
+        Ok(model)
+    }
+
+    /// Every part of the model that has one learning rate: a group, which of its parameters, and the rate.
+    fn parts(&self, index: usize, rate: f64) -> impl Iterator<Item = (&Group, Part, f64)> {
+        self.groups.iter().flat_map(move |group| {
+            let rate = match group.rate {
+                Some((peak, schedule)) => peak * schedule.factor(index),
+                None => rate,
+            };
+            if self.lora_plus == 1.0 {
+                return vec![(group, Part::All, rate)];
+            }
+            vec![
+                (group, Part::First, rate),
+                (group, Part::Second, rate * self.lora_plus),
+            ]
+        })
+    }
+
+    fn is(&self, part: Part, param: &TrainableParam) -> bool {
+        match part {
+            Part::All => true,
+            Part::First => !self.second.contains(&param.id),
+            Part::Second => self.second.contains(&param.id),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Part {
+    All,
+    First,
+    Second,
+}
+
+impl Group {
+    fn new(
+        options: &TrainOptions,
+        own: &GroupOptions,
+        members: &[TrainableParam],
+        total: usize,
+    ) -> Result<Self, TrainError> {
+        if members.is_empty() {
+            return Err(TrainError::Option {
+                option: "groups.params",
+                expected:
+                    "the end of the name of a parameter that trains, which no group before it names"
+                        .into(),
+                found: own.params.clone(),
+            });
+        }
+        let schedule = Schedule::new(
+            own.schedule.unwrap_or(options.schedule),
+            own.warmup.unwrap_or(options.warmup),
+            total,
+        )?;
+        let differs = own.lr.is_some() || own.schedule.is_some() || own.warmup.is_some();
+        Ok(Self {
+            trainable: Trainable {
+                params: members.to_vec(),
+                pairs: vec![],
+            },
+            rate: differs.then(|| (own.lr.unwrap_or(options.lr), schedule)),
+            clip: own.clip_norm.map(|norm| ClipNorm {
+                max_norm: if norm > 0.0 { norm } else { f64::INFINITY },
+            }),
+        })
+    }
+}

@@ -1,0 +1,44 @@
+//! The optimizer of a run, by its settings.
+
+use burn::optim::decay::WeightDecayConfig;
+use burn::optim::momentum::MomentumConfig;
+use burn::optim::{AdamWConfig, ModuleOptimizer, SgdConfig};
+use serde::{Deserialize, Serialize};
+
+use crate::options::TrainOptions;
+
+/// What turns gradients into steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerKind {
+    /// Adam with decoupled weight decay and bias correction (Loshchilov and Hutter 2017, arXiv 1711.05101).
+    #[default]
+    AdamW,
+    /// Gradient descent, with momentum where that is above 0; weight decay is added to the gradient, as in `torch.optim.SGD`.
+    Sgd,
+}
+
+impl OptimizerKind {
+    /// The optimizer with the settings of a run, without a state.
+    #[must_use]
+    pub fn init(self, options: &TrainOptions) -> ModuleOptimizer {
+        match self {
+            Self::AdamW => AdamWConfig::new()
+                .with_beta_1(options.beta1 as f32)
+                .with_beta_2(options.beta2 as f32)
+                .with_epsilon(options.epsilon as f32)
+                .with_weight_decay(options.weight_decay as f32)
+                .init(),
+            Self::Sgd => {
+                let momentum = MomentumConfig::new()
+                    .with_momentum(options.momentum)
+                    .with_dampening(0.0);
+                let decay = WeightDecayConfig::new(options.weight_decay as f32);
+                SgdConfig::new()
+                    .with_momentum((options.momentum > 0.0).then_some(momentum))
+                    .with_weight_decay((options.weight_decay > 0.0).then_some(decay))
+                    .init()
+            }
+        }
+    }
+}
