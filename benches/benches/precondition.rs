@@ -1,8 +1,9 @@
-//! What the Riemannian preconditioner adds to a training step of LoRA on every linear layer.
+//! What the Riemannian preconditioner adds to a training step of LoRA on every linear layer; and what it takes by itself, which is less than
+//! steps differ by.
 
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::Device;
-use criterion::{Criterion, Throughput};
+use criterion::{BatchSize, Criterion, Throughput};
 use peft_benches::methods::LONG;
 use peft_benches::{Adapted, base, batch_of};
 use peft_core::precondition::{Factors, Preconditioner};
@@ -39,6 +40,31 @@ fn main() {
             });
         });
     }
+    let base = base(&device);
+    let names = base.names.clone();
+    let model = Adapted::AllLinear.attach_to(base);
+    let pairs = Trainable::of(&model, &names).pairs;
+    let factors = Factors::of(&model, &pairs);
+    let gradients = || {
+        let mut grads = GradientsParams::new();
+        for id in pairs.iter().flat_map(|pair| [pair.a, pair.b]) {
+            grads.register(id, factors.get(id).expect("a factor"));
+        }
+        grads
+    };
+    group.bench_function("alone", |bencher| {
+        bencher.iter_batched(
+            gradients,
+            |mut grads| {
+                let factors = Factors::of(&model, &pairs);
+                Riemannian::default()
+                    .precondition(&mut grads, &pairs, &factors)
+                    .expect("the factors are finite");
+                grads
+            },
+            BatchSize::SmallInput,
+        );
+    });
     group.finish();
     criterion.final_summary();
 }

@@ -2,7 +2,7 @@
 //!
 //! over the `top_k` experts that the router `R [d_in, experts]` gives a token, with the gates `g_i` of [`crate::GateRescale`]'s page. Each
 //! expert `A_i [d_in, rank]`, `B_i [rank, d_out]` starts as a LoRA of its own, `B_i` at zero; dropout draws another mask for each.
-//! Only the chosen experts are computed, unless most of them are chosen.
+//! Only the chosen experts are computed, unless half of all are chosen.
 //!
 //! In memory the experts stand side by side, `a [d_in, experts * rank]` and `b [experts * rank, d_out]`. Files are of an own type
 //! (`MOE_LORA`) with `experts.lora_A.weight [experts * rank, d_in]`, `experts.lora_B.weight [d_out, experts * rank]` and
@@ -255,8 +255,8 @@ impl Adapter for MixtureAdapter {
         };
         let seed = (method.dropout > 0.0).then(|| pass.mask_seed()).flatten();
         match seed {
-            // Two wide products are faster than many narrow ones where most of them are wanted; but dropout makes them many.
-            None if 2 * method.top_k > method.experts => {
+            // Two wide products are faster than many narrow ones where half of those are wanted; but dropout makes them many.
+            None if 2 * method.top_k >= method.experts => {
                 expert_mixture_dense(x, experts, routing, None)
             }
             seed => expert_mixture(x, experts, routing, seed.map(|seed| (method.dropout, seed))),

@@ -21,6 +21,8 @@ const RESCALED: &[&str] = &["adapter.options.gate_rescale=\"sqrt-detach\""];
 
 const ADAMW_RATES: &[f64] = &[1e-3, 4e-3, 1.6e-2];
 const SGD_RATES: &[f64] = &[2e-2, 8e-2, 3.2e-1];
+/// What is small in one factor is large in the gradient of the other: lower rates too.
+const CONDITIONED_SGD_RATES: &[f64] = &[5e-3, 2e-2, 8e-2, 3.2e-1];
 
 const fn contender(
     name: &'static str,
@@ -63,7 +65,7 @@ pub(super) const STUDY: Study = Study {
             "lora-sgd-r",
             "lora",
             &[LOW_RANK, SGD, RIEMANNIAN],
-            SGD_RATES,
+            CONDITIONED_SGD_RATES,
         ),
         contender(
             "MoE, AdamW",
@@ -98,14 +100,14 @@ pub(super) const STUDY: Study = Study {
             "moe-sgd-r",
             "moe-lora",
             &[LOW_RANK, SGD, RIEMANNIAN],
-            SGD_RATES,
+            CONDITIONED_SGD_RATES,
         ),
         contender(
             "MoE, SGD, Riemannian, rescaled",
             "moe-sgd-rg",
             "moe-lora",
             &[LOW_RANK, SGD, RIEMANNIAN, RESCALED],
-            SGD_RATES,
+            CONDITIONED_SGD_RATES,
         ),
     ],
     data: &[

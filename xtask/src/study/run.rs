@@ -9,6 +9,9 @@ use super::outcome::{Outcome, choose, curve};
 use super::table::{Row, table};
 use crate::shell::Step;
 
+/// Log of a run, in its folder.
+const LOG: &str = "train_log.jsonl";
+
 /// A method with its settings.
 #[derive(Debug)]
 pub(super) struct Contender {
@@ -157,18 +160,28 @@ impl Study {
             };
             row.outcomes
                 .push(train(root, arguments, data, contender, &run)?);
-            row.curves.push(curve(&run.out().join("train_log.jsonl"))?);
+            row.curves.push(curve(&run.out().join(LOG))?);
             row.runs.push(run.out());
         }
         Ok(row)
     }
 }
 
-/// Draws the curves of every method's first seed into one picture.
+/// Draws the validation curves of every method's first seed into one picture.
 fn draw(root: &Path, out: &Path, rows: &[Row]) -> anyhow::Result<()> {
-    let runs = rows.iter().filter_map(|row| row.runs.first());
+    let out = out.join("curves");
     let mut words = vec!["plot".to_owned()];
-    words.extend(runs.map(|run| run.display().to_string()));
+    for run in rows.iter().filter_map(|row| row.runs.first()) {
+        // Folders with the name of the method, and a log of evaluations alone: what the legend and the picture are to show.
+        let name = run.parent().and_then(Path::file_name);
+        let folder = out.join(name.context("a run is in a folder of its method")?);
+        std::fs::create_dir_all(&folder)?;
+        let log = std::fs::read_to_string(run.join(LOG))?;
+        let evaluations = log.lines().filter(|line| line.contains("\"eval\""));
+        let text: String = evaluations.map(|line| format!("{line}\n")).collect();
+        std::fs::write(folder.join(LOG), text)?;
+        words.push(folder.display().to_string());
+    }
     words.extend(["--out".to_owned(), out.display().to_string()]);
     Step::new("target/debug/peft")
         .with_arguments(&words)
