@@ -50,7 +50,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let basis = Basis::build(&pool, &BasisOptions::default(), out.path())?;
     let seconds = started.elapsed().as_secs_f64();
     let info = basis.info()?;
-    println!("built in {seconds:.2} s, peak {:.0} MB", HEAP.peak_usage_as_mb());
+    println!(
+        "built in {seconds:.2} s, peak {:.0} MB",
+        HEAP.peak_usage_as_mb()
+    );
     println!(
         "{} -> {} bytes ({:.1} times less), relative error of the products {:.4}",
         info.source_bytes(),
@@ -68,9 +71,8 @@ fn synthesise(root: &Path, count: usize) -> Result<Vec<PathBuf>, Box<dyn Error>>
         })
         .collect();
     let mut rng = ChaCha8Rng::seed_from_u64(0);
-    let mut uniform = |rows: usize, columns: usize| {
-        Mat::from_fn(rows, columns, |_, _| rng.random::<f64>() - 0.5)
-    };
+    let mut uniform =
+        |rows: usize, columns: usize| Mat::from_fn(rows, columns, |_, _| rng.random::<f64>() - 0.5);
     let shared: Vec<[Mat<f64>; 2]> = sites
         .iter()
         .map(|_| [uniform(D, SHARED), uniform(D, SHARED)])
@@ -96,9 +98,8 @@ fn write_adapter(
     shared: &[[Mat<f64>; 2]],
 ) -> Result<(), Box<dyn Error>> {
     let mut rng = ChaCha8Rng::seed_from_u64(1 + seed);
-    let mut uniform = |rows: usize, columns: usize| {
-        Mat::from_fn(rows, columns, |_, _| rng.random::<f64>() - 0.5)
-    };
+    let mut uniform =
+        |rows: usize, columns: usize| Mat::from_fn(rows, columns, |_, _| rng.random::<f64>() - 0.5);
     let mut tensors = BTreeMap::new();
     for (site, [a, b]) in sites.iter().zip(shared) {
         let a = a * uniform(SHARED, RANK) + uniform(D, RANK) * faer::Scale(0.2);

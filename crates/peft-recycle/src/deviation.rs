@@ -75,9 +75,17 @@ impl Errors {
     ) -> Self {
         let (e_a, e_b) = (a - back_a, b - back_b);
         let core = |left: MatRef<'_, f64>, right: MatRef<'_, f64>| left.transpose() * right;
-        let error = dot(core(b, b).as_ref(), core(e_a.as_ref(), e_a.as_ref()).as_ref())
-            + dot(core(e_b.as_ref(), e_b.as_ref()).as_ref(), core(back_a, back_a).as_ref())
-            + 2.0 * dot(core(b, e_b.as_ref()).as_ref(), core(e_a.as_ref(), back_a).as_ref());
+        let error = dot(
+            core(b, b).as_ref(),
+            core(e_a.as_ref(), e_a.as_ref()).as_ref(),
+        ) + dot(
+            core(e_b.as_ref(), e_b.as_ref()).as_ref(),
+            core(back_a, back_a).as_ref(),
+        ) + 2.0
+            * dot(
+                core(b, e_b.as_ref()).as_ref(),
+                core(e_a.as_ref(), back_a).as_ref(),
+            );
         Self {
             product: Deviation::new(error, inner((a, b), (a, b))),
             a: Deviation::new(squared(e_a.as_ref()), squared(a)),
@@ -102,10 +110,8 @@ mod tests {
         for size in [1.0, 1e-3, 1e-9] {
             let back_a = &a + &step_a * faer::Scale(size);
             let back_b = &b + &step_b * faer::Scale(size);
-            let found = Errors::between(
-                (a.as_ref(), b.as_ref()),
-                (back_a.as_ref(), back_b.as_ref()),
-            );
+            let found =
+                Errors::between((a.as_ref(), b.as_ref()), (back_a.as_ref(), back_b.as_ref()));
             let (dense, back) = (&b * a.transpose(), &back_b * back_a.transpose());
             let expected = (&dense - back).norm_l2() / dense.norm_l2();
             let ratio = found.product.relative() / expected;

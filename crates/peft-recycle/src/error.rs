@@ -44,7 +44,9 @@ pub enum SubspaceError {
     #[error("the singular value decomposition does not converge")]
     NoConvergence,
     /// Components that are not orthonormal, which rounding alone does not do.
-    #[error("the components are not orthonormal: C^T C deviates from the identity by {deviation:e}")]
+    #[error(
+        "the components are not orthonormal: C^T C deviates from the identity by {deviation:e}"
+    )]
     NotOrthonormal {
         /// Largest entry of `|C^T C - I|`.
         deviation: f64,
@@ -79,7 +81,9 @@ pub enum MemberFault {
         problem: String,
     },
     /// Another base model.
-    #[error("its base model is `{found}`, that of the pool is `{expected}`: recycle adapters of one base only")]
+    #[error(
+        "its base model is `{found}`, that of the pool is `{expected}`: recycle adapters of one base only"
+    )]
     Base {
         /// Base of most members.
         expected: String,
@@ -87,7 +91,9 @@ pub enum MemberFault {
         found: String,
     },
     /// A site has other dimensions than in the rest of the pool.
-    #[error("site `{site}`: expected (d_in, d_out) = {expected:?} as in most of the pool, found {found:?}")]
+    #[error(
+        "site `{site}`: expected (d_in, d_out) = {expected:?} as in most of the pool, found {found:?}"
+    )]
     Width {
         /// Path of the site.
         site: String,
@@ -97,7 +103,9 @@ pub enum MemberFault {
         found: (usize, usize),
     },
     /// Factors with NaN or infinite values.
-    #[error("{count} values of `{tensor}` are NaN or infinite: the training diverged, leave it out")]
+    #[error(
+        "{count} values of `{tensor}` are NaN or infinite: the training diverged, leave it out"
+    )]
     NotFinite {
         /// Name of the tensor.
         tensor: String,
@@ -165,7 +173,9 @@ pub enum RecycleError {
         sites: Vec<String>,
     },
     /// Factors of different rank in the flattened variant.
-    #[error("site `{site}`: flattened factors must be of one rank, expected {expected}, found {found} in `{member}`: use columns")]
+    #[error(
+        "site `{site}`: flattened factors must be of one rank, expected {expected}, found {found} in `{member}`: use columns"
+    )]
     Rank {
         /// Path of the site.
         site: String,

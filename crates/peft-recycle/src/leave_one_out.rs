@@ -174,9 +174,11 @@ fn reconstructions(
             let back = subspace.reconstruct(loadings.as_ref());
             Ok(match variant {
                 Variant::Columns => back,
-                Variant::Flat => {
-                    unflatten(back.as_ref(), factors[index].nrows(), factors[index].ncols())
-                }
+                Variant::Flat => unflatten(
+                    back.as_ref(),
+                    factors[index].nrows(),
+                    factors[index].ncols(),
+                ),
             })
         })
         .collect()

@@ -18,8 +18,8 @@ use indexmap::IndexMap;
 
 use crate::error::{MemberFault, MemberProblem, RecycleError};
 
-pub use member::{Factors, Member, MemberSite};
 pub(crate) use agree::last_part;
+pub use member::{Factors, Member, MemberSite};
 use names::natural;
 
 /// What becomes of the scale `s` of a pair.
@@ -90,7 +90,11 @@ impl Pool {
     ) -> Result<(Self, Vec<MemberProblem>), RecycleError> {
         let mut members = Vec::new();
         let mut problems = Vec::new();
-        for (folder, name) in folders.iter().map(AsRef::as_ref).zip(names::unique(folders)) {
+        for (folder, name) in folders
+            .iter()
+            .map(AsRef::as_ref)
+            .zip(names::unique(folders))
+        {
             let opened = name
                 .ok_or(MemberFault::Twice)
                 .and_then(|name| Member::open(folder, name));

@@ -141,9 +141,7 @@ impl Stack {
                 let held = held.subcols(0, self.n);
                 match &mean {
                     None => of_columns(held),
-                    Some(mean) => {
-                        of_columns((held - mean * Mat::<f64>::ones(1, self.n)).as_ref())
-                    }
+                    Some(mean) => of_columns((held - mean * Mat::<f64>::ones(1, self.n)).as_ref()),
                 }
             }
             Form::Gram {

@@ -161,8 +161,7 @@ impl Subspace {
         if k == 0 {
             return 0.0;
         }
-        let deviation =
-            self.components.transpose() * &self.components - Mat::<f64>::identity(k, k);
+        let deviation = self.components.transpose() * &self.components - Mat::<f64>::identity(k, k);
         deviation.norm_max()
     }
 }

@@ -83,7 +83,9 @@ impl Basis {
             entry.sites.insert(path.clone(), site);
         }
         write_tensors(&loadings_path(&self.folder, member.name()), &tensors)?;
-        self.manifest.members.insert(member.name().to_owned(), entry);
+        self.manifest
+            .members
+            .insert(member.name().to_owned(), entry);
         self.manifest.write(&self.folder)
     }
 
@@ -102,14 +104,13 @@ impl Basis {
             let sides = Side::BOTH.into_iter().zip(directions);
             for ((side, mut directions), factor) in sides.zip([&factors.a, &factors.b]) {
                 let vectors = Directions::vectors(self.options().variant, factor);
-                let more =
-                    residual(&mut directions, &vectors, threshold).map_err(|source| {
-                        RecycleError::Subspace {
-                            site: path.clone(),
-                            side: side.name(),
-                            source,
-                        }
-                    })?;
+                let more = residual(&mut directions, &vectors, threshold).map_err(|source| {
+                    RecycleError::Subspace {
+                        site: path.clone(),
+                        side: side.name(),
+                        source,
+                    }
+                })?;
                 // Rows that a killed run left behind must go where new ones count.
                 grown.extend(tensors_of(path, side, &directions));
                 let site = &mut self.manifest.sites[path.as_str()];
@@ -143,9 +144,7 @@ fn residual(
     if rest.norm_l2() <= threshold.max(RESOLUTION) * norm {
         return Ok(0);
     }
-    let svd = rest
-        .thin_svd()
-        .map_err(|_| SubspaceError::NoConvergence)?;
+    let svd = rest.thin_svd().map_err(|_| SubspaceError::NoConvergence)?;
     let values: Vec<f64> = svd.S().column_vector().iter().copied().collect();
     let before = directions.components.ncols();
     for (column, value) in values.iter().enumerate() {

@@ -6,9 +6,7 @@ use std::path::Path;
 
 use faer::Mat;
 use indexmap::IndexMap;
-use peft_core::file::{
-    FileError, HostTensor, Staged, encode_tensors, write_tensors,
-};
+use peft_core::file::{FileError, HostTensor, Staged, encode_tensors, write_tensors};
 use peft_core::param_id;
 use rayon::prelude::*;
 
@@ -82,7 +80,9 @@ pub(super) fn build(pool: &Pool, options: &BasisOptions, out: &Path) -> Result<(
 }
 
 /// Every site, or the problems of members at all sites together, each member once.
-fn all_or_every_problem(sites: Vec<Result<Built, RecycleError>>) -> Result<Vec<Built>, RecycleError> {
+fn all_or_every_problem(
+    sites: Vec<Result<Built, RecycleError>>,
+) -> Result<Vec<Built>, RecycleError> {
     let mut built = Vec::with_capacity(sites.len());
     let mut problems = Vec::new();
     for site in sites {
@@ -165,8 +165,10 @@ fn subspaces(
     };
     each(pool, path, site, |_, factors| {
         let vectors = |factor| Directions::vectors(options.variant, factor);
-        a.push(vectors(&factors.a).as_ref()).map_err(failed(Side::A))?;
-        b.push(vectors(&factors.b).as_ref()).map_err(failed(Side::B))
+        a.push(vectors(&factors.a).as_ref())
+            .map_err(failed(Side::A))?;
+        b.push(vectors(&factors.b).as_ref())
+            .map_err(failed(Side::B))
     })?;
     let subspace = |stack: Stack, side: Side| {
         let seed = param_id(&component_key(path, side)).val();
@@ -244,9 +246,8 @@ pub(super) fn tensors_of(
 
 /// The tensors of an adapter at one site.
 pub(super) fn loadings_of(path: &str, coordinates: &Coordinates) -> [(String, HostTensor); 2] {
-    let tensor = |side: Side, loadings: &Mat<f64>| {
-        (loadings_key(path, side), to_tensor(loadings.as_ref()))
-    };
+    let tensor =
+        |side: Side, loadings: &Mat<f64>| (loadings_key(path, side), to_tensor(loadings.as_ref()));
     [
         tensor(Side::A, &coordinates.a),
         tensor(Side::B, &coordinates.b),

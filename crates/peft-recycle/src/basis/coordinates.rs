@@ -77,10 +77,7 @@ impl Coordinates {
             single(&directions.project(&Directions::vectors(variant, factor)))
         };
         let (l_a, l_b) = (loadings(a, &factors.a), loadings(b, &factors.b));
-        let (back_a, back_b) = (
-            a.factor(variant, &l_a, rank),
-            b.factor(variant, &l_b, rank),
-        );
+        let (back_a, back_b) = (a.factor(variant, &l_a, rank), b.factor(variant, &l_b, rank));
         Self {
             errors: Errors::between(
                 (factors.a.as_ref(), factors.b.as_ref()),
@@ -182,10 +179,14 @@ impl Basis {
 
     /// The directions of both factors at a site.
     pub(super) fn directions(&self, path: &str) -> Result<[Directions; 2], RecycleError> {
-        let site = self.manifest.sites.get(path).ok_or_else(|| RecycleError::NoSite {
-            site: path.to_owned(),
-            place: "basis",
-        })?;
+        let site = self
+            .manifest
+            .sites
+            .get(path)
+            .ok_or_else(|| RecycleError::NoSite {
+                site: path.to_owned(),
+                place: "basis",
+            })?;
         let keys = Side::BOTH.map(|side| [component_key(path, side), mean_key(path, side)]);
         let names = keys.iter().flatten().map(String::as_str);
         let tensors = self.components.read(names)?;
@@ -211,9 +212,10 @@ impl Manifest {
 }
 
 fn factors(pool: &Pool, path: &str) -> Result<Option<Factors>, RecycleError> {
-    pool.factors(0, path).map_err(|problem| RecycleError::Members {
-        problems: vec![problem],
-    })
+    pool.factors(0, path)
+        .map_err(|problem| RecycleError::Members {
+            problems: vec![problem],
+        })
 }
 
 fn column(tensor: &HostTensor) -> Mat<f64> {

@@ -137,9 +137,10 @@ impl Basis {
         for (name, member) in &manifest.members {
             let mut errors = Errors::default();
             for (path, entry) in &member.sites {
-                let (index, _, site) = manifest.sites.get_full(path).ok_or_else(|| {
-                    super::malformed(&self.folder, format!("no site `{path}`"))
-                })?;
+                let (index, _, site) = manifest
+                    .sites
+                    .get_full(path)
+                    .ok_or_else(|| super::malformed(&self.folder, format!("no site `{path}`")))?;
                 errors += entry.errors;
                 info.sites[index].errors += entry.errors;
                 info.source_numbers += entry.rank * (site.d_in + site.d_out);

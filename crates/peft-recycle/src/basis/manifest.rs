@@ -142,10 +142,15 @@ impl Manifest {
     fn inconsistency(&self) -> Option<String> {
         for (path, site) in &self.sites {
             if site.rank.is_some() != (self.options.variant == Variant::Flat) {
-                return Some(format!("site `{path}`: flattened factors have a rank, columns none"));
+                return Some(format!(
+                    "site `{path}`: flattened factors have a rank, columns none"
+                ));
             }
             let heights = [site.d_in, site.d_out].map(|d| d.checked_mul(site.rank.unwrap_or(1)));
-            if heights.iter().any(|height| height.is_none_or(|height| height == 0)) {
+            if heights
+                .iter()
+                .any(|height| height.is_none_or(|height| height == 0))
+            {
                 return Some(format!("site `{path}`: its dimensions are no dimensions"));
             }
         }

@@ -153,7 +153,11 @@ impl Member {
         };
         let tensors = self.file.read(site.keys.iter().map(String::as_str))?;
         for (tensor, values) in &tensors {
-            let count = values.data.iter().filter(|value| !value.is_finite()).count();
+            let count = values
+                .data
+                .iter()
+                .filter(|value| !value.is_finite())
+                .count();
             if count > 0 {
                 return Err(MemberFault::NotFinite {
                     tensor: tensor.clone(),
@@ -213,12 +217,15 @@ fn carried(
         if [A, B].contains(&tensor) {
             continue;
         }
-        let foreign = (parsed.module.split('.').chain([tensor])).any(|part| part.starts_with("lora_"));
+        let foreign =
+            (parsed.module.split('.').chain([tensor])).any(|part| part.starts_with("lora_"));
         if is_magnitude != foreign || is_magnitude && !config.use_dora {
             let problem = if is_magnitude {
                 format!("`{raw}` belongs to DoRA, but use_dora is false")
             } else {
-                format!("`{raw}` belongs to an adapter of another kind of layer; only linear layers are recycled")
+                format!(
+                    "`{raw}` belongs to an adapter of another kind of layer; only linear layers are recycled"
+                )
             };
             return Err(MemberFault::Site {
                 site: parsed.module.clone(),
@@ -256,8 +263,14 @@ fn sites(
             return Err(fault(format!("`{raw}` lacks the other factor of its pair")));
         };
         let magnitudes = [MAGNITUDE, MAGNITUDE_WEIGHT];
-        if config.use_dora && magnitudes.iter().all(|name| !index.contains_key(&other(name))) {
-            return Err(fault("use_dora is true, but there is no magnitude".to_owned()));
+        if config.use_dora
+            && magnitudes
+                .iter()
+                .all(|name| !index.contains_key(&other(name)))
+        {
+            return Err(fault(
+                "use_dora is true, but there is no magnitude".to_owned(),
+            ));
         }
         if parsed.tensor == A {
             sites.insert(site.clone(), pair(site, [a, b], config, file)?);
