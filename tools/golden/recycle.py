@@ -1,4 +1,4 @@
-"""Golden subspaces of a small pool from numpy's SVD in float64: crates/peft-recycle/tests/golden/
+"""Golden subspaces of a small pool from numpy's SVD in float64: crates/peft-recycle/tests/golden/subspace/
 
     X = [s_1 B_1 | ... | s_N B_N],  C = the first left singular vectors of X, or of X less its mean column.
 
@@ -10,7 +10,7 @@ from common import ROOT, fresh, write_json, write_tensors
 import numpy as np
 import torch
 
-GOLDEN = ROOT / "crates/peft-recycle/tests/golden"
+GOLDEN = ROOT / "crates/peft-recycle/tests/golden/subspace"
 SITES = {"encoder.layer.0.q": (12, 9), "encoder.layer.1.q": (12, 9), "encoder.layer.10.v": (7, 16)}
 # rank, alpha, rsLoRA, alpha of one site
 MEMBERS = [(2, 4, False, {}), (3, 3, False, {}), (2, 8, True, {}), (4, 16, False, {"layer.1.q": 1}), (1, 2, False, {})]

@@ -14,7 +14,7 @@ const ANGLE: f64 = 1e-4;
 
 fn golden(part: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/golden")
+        .join("tests/golden/subspace")
         .join(part)
 }
 
