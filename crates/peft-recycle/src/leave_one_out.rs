@@ -34,12 +34,17 @@ pub struct LeaveOneOut {
 }
 
 impl LeaveOneOut {
-    /// Mean of the members' relative errors of the product `B A`, for each number of components.
+    /// Mean of the members' relative errors of the product `B A`, for each number of components. Members whose product is zero (an untrained
+    /// B) are left out; NaN where none is left.
     #[must_use]
     pub fn mean_product_error(&self) -> Vec<f64> {
         let mean = |at: usize| {
-            let errors = self.members.iter().map(|member| &member.errors[at]);
-            errors.map(|errors| errors.product.relative()).sum::<f64>() / self.members.len() as f64
+            let products = self.members.iter().map(|member| member.errors[at].product);
+            let errors: Vec<f64> = products
+                .filter(|product| product.squared_norm > 0.0)
+                .map(|product| product.relative())
+                .collect();
+            errors.iter().sum::<f64>() / errors.len() as f64
         };
         (0..self.components.len()).map(mean).collect()
     }

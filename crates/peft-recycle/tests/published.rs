@@ -77,7 +77,9 @@ fn run(family: &str, members: usize, components: &[usize]) {
             let products: Vec<f64> = (member.errors.iter())
                 .map(|errors| errors.product.relative())
                 .collect();
-            assert_eq!(products[0], 1.0, "no component explains nothing");
+            // One of them was published with a B of zeros.
+            let zero = f64::from(u8::from(member.name != "gpt2-09"));
+            assert_eq!(products[0], zero, "{}: no component explains nothing", member.name);
             assert!(
                 products.iter().all(|error| error.is_finite()),
                 "{products:?}"
@@ -137,7 +139,10 @@ fn published_adapters_come_back_exactly_from_a_full_basis_with_their_heads() {
             }
         }
         let cosines = similarity(&pool).unwrap().overall.cosines;
-        assert!((0..members).all(|at| (cosines[at][at] - 1.0).abs() < 1e-12));
+        for (at, name) in basis.members().iter().enumerate() {
+            let itself = f64::from(u8::from(*name != "gpt2-09"));
+            assert!((cosines[at][at] - itself).abs() < 1e-12, "{name}");
+        }
         assert!(cosines[0][1].abs() < 0.9, "{cosines:?}");
     }
 }
