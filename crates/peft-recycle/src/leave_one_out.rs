@@ -1,6 +1,8 @@
 //! How well a basis describes an adapter that it has not seen: each member in turn is left out and projected on the subspace of the others.
 //!
 //! In-sample errors fall to zero with enough components whatever the adapters are; these do not, and say whether there is anything to share.
+//! For comparison: `k` random directions of `d` leave `sqrt(1 - k/d)` of a factor, and of a product `sqrt(1 - k_a k_b / (d_in d_out))`, in
+//! expectation. Adapters that were trained from different random `A` are close to that.
 
 use faer::Mat;
 use rayon::prelude::*;

@@ -1,10 +1,10 @@
 //! Which adapters are alike: the cosine of the angle between their updates `B A`, from small cores of the factors.
 
-use faer::MatRef;
+use faer::Mat;
 use rayon::prelude::*;
 
 use crate::error::RecycleError;
-use crate::linalg::inner;
+use crate::linalg::dot;
 use crate::pool::{Pool, SiteFactors};
 
 /// Cosines of some members with each other.
@@ -63,19 +63,45 @@ pub fn similarity(pool: &Pool) -> Result<Similarity, RecycleError> {
     })
 }
 
-/// `<P_i, P_j>` of all pairs at one site.
+/// `<P_i, P_j> = sum((A_i^T A_j) o (B_i^T B_j))` of all pairs at one site: the cores of one member with all before it in one product.
 fn products(factors: &SiteFactors) -> Vec<Vec<f64>> {
     let count = factors.members.len();
-    let pair = |index: usize| -> (MatRef<'_, f64>, MatRef<'_, f64>) {
-        (factors.a[index].as_ref(), factors.b[index].as_ref())
-    };
+    let (a, b) = (beside(&factors.a), beside(&factors.b));
+    let ends: Vec<usize> = (factors.a.iter())
+        .scan(0, |end, a| {
+            *end += a.ncols();
+            Some(*end)
+        })
+        .collect();
     let below: Vec<Vec<f64>> = (0..count)
         .into_par_iter()
-        .map(|i| (0..=i).map(|j| inner(pair(i), pair(j))).collect())
+        .map(|i| {
+            let left = factors.a[i].transpose() * a.subcols(0, ends[i]);
+            let right = factors.b[i].transpose() * b.subcols(0, ends[i]);
+            (0..=i)
+                .map(|j| {
+                    let rank = factors.a[j].ncols();
+                    let start = ends[j] - rank;
+                    dot(left.subcols(start, rank), right.subcols(start, rank))
+                })
+                .collect()
+        })
         .collect();
     (0..count)
         .map(|i| (0..count).map(|j| below[i.max(j)][i.min(j)]).collect())
         .collect()
+}
+
+/// Matrices of one height side by side.
+fn beside(parts: &[Mat<f64>]) -> Mat<f64> {
+    let width = parts.iter().map(Mat::ncols).sum();
+    let mut whole = Mat::zeros(parts.first().map_or(0, Mat::nrows), width);
+    let mut start = 0;
+    for part in parts {
+        whole.subcols_mut(start, part.ncols()).copy_from(part);
+        start += part.ncols();
+    }
+    whole
 }
 
 fn cosines(products: &[Vec<f64>]) -> Vec<Vec<f64>> {

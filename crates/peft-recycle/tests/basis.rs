@@ -165,44 +165,6 @@ fn sizes_follow_the_formula_and_the_flat_variant_has_one_scalar_per_component() 
 }
 
 #[test]
-fn flattened_adapters_are_exact_with_as_many_components_as_adapters_and_one_fewer_with_a_mean() {
-    let root = tempfile::tempdir().unwrap();
-    let pool = Pool::open(&folders(root.path(), &[2; 4])).unwrap();
-    let error = |mean: Mean, k: usize| {
-        let options = BasisOptions {
-            variant: Variant::Flat,
-            mean,
-            components: Components::Fixed(k),
-            ..all()
-        };
-        let out = tempfile::tempdir().unwrap();
-        let basis = Basis::build(&pool, &options, out.path()).unwrap();
-        basis.info().unwrap().errors.product.relative()
-    };
-    assert!(error(Mean::Uncentred, 4) < SINGLE && error(Mean::Uncentred, 3) > 0.05);
-    assert!(error(Mean::Stored, 3) < SINGLE && error(Mean::Stored, 2) > 0.05);
-    assert!(error(Mean::Direction, 3) < SINGLE);
-    assert!(error(Mean::Reference, 3) > 0.05);
-    let mixed = Pool::open(&folders(&root.path().join("mixed"), &[2, 3])).unwrap();
-    let options = BasisOptions {
-        variant: Variant::Flat,
-        ..all()
-    };
-    let error = Basis::build(&mixed, &options, &root.path().join("x")).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            RecycleError::Rank {
-                expected: 2,
-                found: 3,
-                ..
-            }
-        ),
-        "{error}"
-    );
-}
-
-#[test]
 fn a_basis_that_is_opened_again_is_the_same_bit_for_bit() {
     let root = tempfile::tempdir().unwrap();
     let pool = Pool::open(&folders(root.path(), &[2, 3])).unwrap();

@@ -98,7 +98,10 @@ fn residual_directions_make_a_newcomer_exact_or_as_good_as_asked_and_leave_the_o
             "{mean:?}"
         );
         let all = added(&basis);
-        assert!(0 < few && few < all && all <= 3 * 2 * 4, "{mean:?}: {few} {all}");
+        assert!(
+            0 < few && few < all && all <= 3 * 2 * 4,
+            "{mean:?}: {few} {all}"
+        );
         let twin = Adapter::new(4, 40).write(&root.path().join("twin"));
         let again = basis.add(&twin, Extend::Residual(0.0)).unwrap();
         assert!(again.errors.product.relative() < SINGLE);

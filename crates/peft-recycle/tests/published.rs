@@ -79,7 +79,11 @@ fn run(family: &str, members: usize, components: &[usize]) {
                 .collect();
             // One of them was published with a B of zeros.
             let zero = f64::from(u8::from(member.name != "gpt2-09"));
-            assert_eq!(products[0], zero, "{}: no component explains nothing", member.name);
+            assert_eq!(
+                products[0], zero,
+                "{}: no component explains nothing",
+                member.name
+            );
             assert!(
                 products.iter().all(|error| error.is_finite()),
                 "{products:?}"

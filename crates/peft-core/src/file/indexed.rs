@@ -126,12 +126,13 @@ impl TensorFile {
             bytes.resize(to - from, 0);
             file.read_exact(&mut bytes)
                 .map_err(FileError::io("read", &self.path))?;
-            let view = TensorView::new(info.dtype, info.shape.clone(), &bytes).map_err(|source| {
-                FileError::Encode {
-                    path: self.path.clone(),
-                    source,
-                }
-            })?;
+            let view =
+                TensorView::new(info.dtype, info.shape.clone(), &bytes).map_err(|source| {
+                    FileError::Encode {
+                        path: self.path.clone(),
+                        source,
+                    }
+                })?;
             match HostTensor::decode(name, &view) {
                 Ok(tensor) => drop(tensors.insert(name.to_owned(), tensor)),
                 Err(problem) => problems.push(problem),
@@ -209,9 +210,6 @@ mod tests {
         let path = folder.path().join("a.safetensors");
         std::fs::write(&path, [&u64::MAX.to_le_bytes()[..], b"{}"].concat()).unwrap();
         let error = TensorFile::open(&path).unwrap_err();
-        assert!(
-            matches!(error, FileError::NotSafetensors { .. }),
-            "{error}"
-        );
+        assert!(matches!(error, FileError::NotSafetensors { .. }), "{error}");
     }
 }

@@ -158,10 +158,16 @@ impl Manifest {
             if !is_file_name(name) {
                 return Some(format!("`{name}` is no name of a file in this folder"));
             }
-            if let Some((site, _)) = (member.sites.iter())
-                .find(|(path, site)| !self.sites.contains_key(*path) || site.rank == 0)
-            {
-                return Some(format!("`{name}` is adapted at `{site}`, which is no site"));
+            for (path, entry) in &member.sites {
+                let Some(site) = self.sites.get(path) else {
+                    return Some(format!("`{name}` is adapted at `{path}`, which is no site"));
+                };
+                if entry.rank == 0 || site.rank.is_some_and(|rank| rank != entry.rank) {
+                    return Some(format!(
+                        "`{name}` cannot have rank {} at `{path}`",
+                        entry.rank
+                    ));
+                }
             }
         }
         None
