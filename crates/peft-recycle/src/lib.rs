@@ -7,6 +7,26 @@
 //! - [`leave_one_out`] says how well a basis describes an adapter that it has not seen, [`similarity()`] which adapters are alike.
 //!
 //! Everything is computed on the host, in `f64`, from the factors: no product `B A` is ever formed.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::path::Path;
+//!
+//! use peft_recycle::{Basis, BasisOptions, Extend, Pool};
+//!
+//! let (pool, problems) = Pool::open_skipping(&["adapters/cola", "adapters/qnli", "adapters/rte"])?;
+//! for problem in &problems {
+//!     println!("left out: {problem}");
+//! }
+//! let mut basis = Basis::build(&pool, &BasisOptions::default(), Path::new("basis"))?;
+//! println!("{:.1} times smaller", basis.info()?.compression());
+//! let held_out = basis.project(Path::new("adapters/mrpc"))?;
+//! println!("relative error of the update: {:.3}", held_out.errors.product.relative());
+//! basis.add(Path::new("adapters/mrpc"), Extend::Residual(0.1))?;
+//! basis.reconstruct("mrpc", Path::new("mrpc-again"))?;
+//! # Ok(())
+//! # }
+//! ```
 
 mod basis;
 mod deviation;
