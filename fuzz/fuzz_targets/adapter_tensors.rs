@@ -6,7 +6,7 @@ use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
 use peft_core::file::{
-    HostTensor, check_finite, encode_tensors, index_keys, key_oddities, merged_linear, read_pickle, read_tensors,
+    HostTensor, TensorFile, check_finite, encode_tensors, index_keys, key_oddities, merged_linear, read_pickle, read_tensors,
 };
 
 #[path = "../src/scratch.rs"]
@@ -19,6 +19,7 @@ fuzz_target!(|bytes: &[u8]| {
         for tensors in [read_tensors(path), read_pickle(path)].into_iter().flatten() {
             check(&tensors);
         }
+        check_single(path);
     });
 });
 
@@ -32,5 +33,16 @@ fn check(tensors: &BTreeMap<String, HostTensor>) {
     let values: usize = tensors.values().map(|tensor| tensor.data.len()).sum();
     if let Ok(written) = encode_tensors(Path::new("x"), tensors) {
         assert!(written.len() >= values);
+    }
+}
+
+/// What can be read whole can be read tensor by tensor, and has the same shapes.
+fn check_single(path: &Path) {
+    let file = TensorFile::open(path);
+    let single = file.as_ref().ok().map(|file| file.read(file.names().iter().map(String::as_str)));
+    if let Ok(whole) = read_tensors(path) {
+        let single = single.expect("its header can be read").expect("its tensors can be read");
+        assert!(whole.iter().all(|(name, tensor)| single[name].shape == tensor.shape));
+        assert_eq!(whole.len(), single.len());
     }
 }

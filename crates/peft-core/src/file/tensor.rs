@@ -31,7 +31,7 @@ impl StoredDtype {
         }
     }
 
-    fn from_file(dtype: Dtype) -> Option<Self> {
+    pub(super) fn from_file(dtype: Dtype) -> Option<Self> {
         match dtype {
             Dtype::F32 => Some(Self::F32),
             Dtype::F16 => Some(Self::F16),

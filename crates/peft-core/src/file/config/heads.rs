@@ -13,8 +13,9 @@ const HEADS: [(&str, &[&str]); 3] = [
 ];
 
 impl PeftConfig {
-    /// Adds the task's heads to `modules_to_save`, those of which the file has tensors.
-    pub(in crate::file) fn add_implied_heads<'a>(&mut self, keys: impl Iterator<Item = &'a str>) {
+    /// Adds the task's heads to `modules_to_save`, those of which the file has tensors, whose raw names are `keys`.
+    /// [`crate::file::read_folder`] does that; [`crate::file::read_config`] alone does not know the tensors.
+    pub fn add_implied_heads<'a>(&mut self, keys: impl Iterator<Item = &'a str>) {
         let task = self.task_type.as_deref();
         let Some((_, heads)) = HEADS.iter().find(|(name, _)| Some(*name) == task) else {
             return;

@@ -1,0 +1,71 @@
+//! Adapters back out of a basis, as plain adapter folders.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use peft_core::file::{HostTensor, TensorFile, claim_folder, key, write_folder};
+use peft_core::target::Target;
+use serde_json::{Map, Value};
+
+use super::files::{Side, from_tensor, loadings_key, loadings_path, to_tensor};
+use super::{Basis, malformed};
+use crate::error::RecycleError;
+use crate::pool::Member;
+
+impl Basis {
+    /// Writes an adapter as it comes back from its coordinates: a PEFT folder with `A = (C_A L_A)^T`, `B = C_B L_B`, the rank that it had and
+    /// alpha equal to it, so that the scale is 1, with its head and magnitudes as they were.
+    ///
+    /// # Errors
+    /// [`RecycleError::NoMember`], [`RecycleError::Malformed`] when its coordinates do not fit, [`RecycleError::File`], also for a folder that
+    /// holds something.
+    pub fn reconstruct(&self, name: &str, out: &Path) -> Result<(), RecycleError> {
+        let member = self.known(name)?;
+        let file = TensorFile::open(&loadings_path(&self.folder, name))?;
+        let names = file.names();
+        let mut tensors = file.read(names.iter().map(String::as_str))?;
+        let mut adapter = BTreeMap::new();
+        for (path, entry) in &member.sites {
+            let directions = self.directions(path)?;
+            let site = &self.manifest.sites[path];
+            for (side, directions) in Side::BOTH.into_iter().zip(&directions) {
+                let wanted = loadings_key(path, side);
+                let loadings = tensors.remove(&wanted);
+                let width = site.rank.map_or(entry.rank, |_| 1);
+                let k = side.of(site).components;
+                let fits = |tensor: &HostTensor| matches!(tensor.shape[..], [rows, w] if rows <= k && w == width);
+                let Some(loadings) = loadings.filter(fits) else {
+                    let message = format!("expected `{wanted}` [{k} or fewer, {width}]");
+                    return Err(malformed(file.path(), message));
+                };
+                let loadings = from_tensor(&loadings, k);
+                let factor = directions.factor(self.options().variant, &loadings, entry.rank);
+                let (tensor, factor) = match side {
+                    Side::A => ("lora_A.weight", factor.transpose().to_owned()),
+                    Side::B => ("lora_B.weight", factor * faer::Scale(entry.scale)),
+                };
+                adapter.insert(key(path, tensor), to_tensor(factor.as_ref()));
+            }
+        }
+        adapter.extend(tensors);
+        let _claim = claim_folder(out, false)?;
+        Ok(write_folder(out, &member.config, &adapter)?)
+    }
+}
+
+/// The configuration of a member once its scale is in its factors: `alpha = r` at every site, and nothing that only training needs.
+pub(super) fn plain_config(member: &Member) -> Map<String, Value> {
+    let mut config = member.config().clone();
+    config.lora_alpha = config.r as f64;
+    config.alpha_pattern = config
+        .rank_pattern
+        .iter()
+        .map(|(pattern, rank)| (pattern.clone(), *rank as f64))
+        .collect();
+    config.use_rslora = false;
+    config.init_lora_weights = Value::Bool(true);
+    if config.target.is_none() {
+        config.target = Some(Target::List(member.sites().keys().cloned().collect()));
+    }
+    config.to_map(&Map::new())
+}

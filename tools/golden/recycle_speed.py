@@ -1,0 +1,47 @@
+"""The basis of crates/peft-recycle/examples/pool_of_500.rs with numpy: seconds, to compare on the same machine.
+
+    python3 tools/golden/recycle_speed.py FOLDER      # the folder that the example made
+
+Per site and side: X X^T in float64 added up in blocks of adapters, its eigenvectors, the loadings of every adapter, one file each.
+"""
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+K, BLOCK = 32, 32
+
+
+def main(root):
+    started = time.perf_counter()
+    folders = sorted(Path(root).glob("adapter-*"))
+    files = [safe_open(folder / "adapter_model.safetensors", "numpy") for folder in folders]
+    names = sorted(name for name in files[0].keys() if "lora_" in name)
+    components, loadings = {}, [{} for _ in files]
+    for name in names:
+        columns = [file.get_tensor(name) for file in files]
+        # alpha / r = 2 goes into B.
+        columns = [x.T.astype(np.float64) if "lora_A" in name else 2.0 * x.astype(np.float64) for x in columns]
+        gram = np.zeros((columns[0].shape[0],) * 2)
+        for at in range(0, len(columns), BLOCK):
+            block = np.concatenate(columns[at : at + BLOCK], axis=1)
+            gram += block @ block.T
+        values, vectors = np.linalg.eigh(gram)
+        c = vectors[:, ::-1][:, :K].astype(np.float32).astype(np.float64)
+        components[name] = np.ascontiguousarray(c.T.astype(np.float32))
+        for own, x in zip(loadings, columns):
+            own[name] = (c.T @ x).astype(np.float32)
+    with tempfile.TemporaryDirectory() as out:
+        save_file(components, f"{out}/components.safetensors")
+        for number, own in enumerate(loadings):
+            save_file(own, f"{out}/{number}.safetensors")
+        print(f"{len(files)} adapters, numpy {np.__version__}: {time.perf_counter() - started:.2f} s")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
