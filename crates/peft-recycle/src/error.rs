@@ -128,7 +128,13 @@ pub struct MemberProblem {
 
 impl fmt::Display for MemberProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.folder.display(), self.fault)
+        write!(f, "{}: {}", self.folder.display(), self.fault)?;
+        let mut cause = std::error::Error::source(&self.fault);
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
     }
 }
 

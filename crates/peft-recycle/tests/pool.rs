@@ -162,6 +162,9 @@ fn every_folder_that_cannot_be_a_member_is_named_with_its_reason_at_once() {
         folders.push(adapter.write(&root.path().join(name)));
     }
     folders.push(root.path().join("absent"));
+    let no_json = Adapter::new(2, 50).write(&root.path().join("no-json"));
+    fs::write(no_json.join(CONFIG_FILE), b"{\"r\": }").unwrap();
+    folders.push(no_json);
     folders.push(folders[0].clone());
     let error = Pool::open(&folders).unwrap_err();
     let message = error.to_string();
@@ -178,12 +181,16 @@ fn every_folder_that_cannot_be_a_member_is_named_with_its_reason_at_once() {
         message.contains("absent") && message.contains("given twice"),
         "{message}"
     );
+    assert!(
+        message.contains("is not valid JSON: expected value"),
+        "{message}"
+    );
     let RecycleError::Members { problems } = error else {
         panic!("{message}");
     };
-    assert_eq!(problems.len(), BROKEN.len() + 2);
+    assert_eq!(problems.len(), BROKEN.len() + 3);
     let (pool, skipped) = Pool::open_skipping(&folders).unwrap();
-    assert_eq!((pool.members().len(), skipped.len()), (8, BROKEN.len() + 2));
+    assert_eq!((pool.members().len(), skipped.len()), (8, BROKEN.len() + 3));
 }
 
 #[test]

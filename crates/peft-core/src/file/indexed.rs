@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensorError;
@@ -107,12 +107,18 @@ impl TensorFile {
     ///
     /// # Errors
     ///
-    /// [`FileError::Io`], also where the file became shorter since it was opened, or [`FileError::BadTensors`].
+    /// [`FileError::Io`], also where the file has another size than when it was opened (another one has its name now), or
+    /// [`FileError::BadTensors`].
     pub fn read<'a>(
         &self,
         names: impl IntoIterator<Item = &'a str>,
     ) -> Result<BTreeMap<String, HostTensor>, FileError> {
         let mut file = File::open(&self.path).map_err(FileError::io("open", &self.path))?;
+        let size = (file.metadata()).map_err(FileError::io("read", &self.path))?;
+        if size.len() != self.bytes() {
+            let changed = io::Error::other("it has changed since it was opened; open it again");
+            return Err(FileError::io("read", &self.path)(changed));
+        }
         let mut tensors = BTreeMap::new();
         let mut problems = Vec::new();
         let mut bytes = Vec::new();
@@ -190,6 +196,18 @@ mod tests {
         }
         assert_eq!(file.names().len(), all.len());
         assert_eq!(file.read(all.keys().map(String::as_str)).unwrap(), all);
+    }
+
+    #[test]
+    fn a_file_that_was_replaced_is_not_read_at_the_old_places() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = written(folder.path());
+        let file = TensorFile::open(&path).unwrap();
+        let mut tensors = read_tensors(&path).unwrap();
+        tensors.remove("a");
+        write_tensors(&path, &tensors).unwrap();
+        let error = file.read(["b"]).unwrap_err();
+        assert!(matches!(error, FileError::Io { .. }), "{error}");
     }
 
     #[test]
