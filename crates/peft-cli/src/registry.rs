@@ -13,6 +13,7 @@ pub const METHODS: &[&MethodEntry] = &[
     &peft_decompose::olora::OLORA,
     &peft_prune::lora_drop::LORA_DROP,
     &peft_moe::mixture::MOE_LORA,
+    &peft_recycle::eigenlorax::EIGENLORAX,
 ];
 
 /// The entry called `id`.

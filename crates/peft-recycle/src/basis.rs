@@ -21,6 +21,7 @@ mod export;
 mod files;
 mod info;
 mod manifest;
+mod train;
 
 use std::fs;
 use std::path::{Path, PathBuf};

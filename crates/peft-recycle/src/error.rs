@@ -142,6 +142,14 @@ impl fmt::Display for MemberProblem {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecycleError {
+    /// A basis in which loadings cannot be trained.
+    #[error("the basis {} cannot be trained in: {problem}", folder.display())]
+    NotLinear {
+        /// Folder of the basis.
+        folder: PathBuf,
+        /// Why, and what to do.
+        problem: &'static str,
+    },
     /// Folders that cannot be members; every one of them.
     #[error("{} of the adapters cannot be used:\n  {}", problems.len(), lines(problems))]
     Members {

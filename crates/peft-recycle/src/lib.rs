@@ -5,8 +5,9 @@
 //! - [`Stack`] gathers the columns of all factors at a site, [`Subspace`] finds the directions that they share;
 //! - [`Basis`] is a folder with the directions once and the coordinates of every adapter, which adapters join, leave and come back from;
 //! - [`leave_one_out`] says how well a basis describes an adapter that it has not seen, [`similarity()`] which adapters are alike.
+//! - [`mod@eigenlorax`] is the method that trains the coordinates of a new adapter and nothing else.
 //!
-//! Everything is computed on the host, in `f64`, from the factors: no product `B A` is ever formed.
+//! Everything but that is computed on the host, in `f64`, from the factors: no product `B A` is ever formed.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -30,6 +31,7 @@
 
 mod basis;
 mod deviation;
+pub mod eigenlorax;
 mod error;
 pub mod flat;
 mod leave_one_out;
@@ -44,6 +46,7 @@ pub use basis::{
     Basis, BasisInfo, Coordinates, Extend, MemberInfo, Projection, SideInfo, SiteInfo,
 };
 pub use deviation::{Deviation, Errors};
+pub use eigenlorax::{EigenLoraX, LoadingsInit};
 pub use error::{MemberFault, MemberProblem, RecycleError, SubspaceError};
 pub use leave_one_out::{HeldOut, LeaveOneOut, leave_one_out};
 pub use options::{BasisOptions, Components, Mean, SubspaceOptions, Variant};

@@ -62,6 +62,17 @@ pub(crate) fn gaussian(height: usize, rng: &mut impl Rng) -> Mat<f64> {
     })
 }
 
+/// `k` random orthonormal columns of height `d`, `k <= d`: Gaussian ones, each less what lies in the span of those before, normalised.
+pub(crate) fn random_orthonormal(d: usize, k: usize, rng: &mut impl Rng) -> Mat<f64> {
+    /// A column of which less than this is left (almost never) is drawn again.
+    const LEAST: f64 = 1e-8;
+    let mut columns = Mat::zeros(d, 0);
+    while columns.ncols() < k.min(d) {
+        append(&mut columns, &gaussian(d, rng), LEAST);
+    }
+    columns
+}
+
 #[cfg(test)]
 mod tests {
     use rand::SeedableRng;

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use faer::Mat;
 use indexmap::IndexMap;
-use peft_core::file::HostTensor;
+use peft_core::file::{HostTensor, TensorFile};
 
-use super::Basis;
-use super::files::{Side, component_key, from_tensor, mean_key};
-use super::manifest::Manifest;
+use super::files::{Side, component_key, from_tensor, loadings_key, mean_key};
+use super::manifest::{Manifest, MemberSiteEntry};
+use super::{Basis, malformed};
 use crate::deviation::Errors;
 use crate::error::{MemberFault, RecycleError};
 use crate::flat::{flatten, unflatten};
@@ -209,6 +209,30 @@ impl Manifest {
             crate::Folding::None => scale,
         }
     }
+}
+
+/// The loadings of a member at a site from its file.
+///
+/// # Errors
+/// [`RecycleError::Malformed`] when they are missing or of another shape, and [`RecycleError::File`].
+pub(super) fn stored_loadings(
+    manifest: &Manifest,
+    file: &TensorFile,
+    path: &str,
+    entry: &MemberSiteEntry,
+    side: Side,
+) -> Result<Mat<f64>, RecycleError> {
+    let site = &manifest.sites[path];
+    let (key, k) = (loadings_key(path, side), side.of(site).components);
+    let width = site.rank.map_or(entry.rank, |_| 1);
+    let mut tensors = file.read([key.as_str()])?;
+    let fits =
+        |tensor: &HostTensor| matches!(tensor.shape[..], [rows, w] if rows <= k && w == width);
+    let found = tensors.remove(&key).filter(fits).ok_or_else(|| {
+        let message = format!("expected `{key}` [{k} or fewer, {width}]");
+        malformed(file.path(), message)
+    })?;
+    Ok(from_tensor(&found, k))
 }
 
 fn factors(pool: &Pool, path: &str) -> Result<Option<Factors>, RecycleError> {

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use peft_core::file::{HostTensor, TensorFile, claim_folder, key, write_folder};
+use peft_core::file::{TensorFile, claim_folder, key, write_folder};
 use peft_core::target::Target;
 use serde_json::{Map, Value};
 
-use super::files::{Side, from_tensor, loadings_key, loadings_path, to_tensor};
-use super::{Basis, malformed};
+use super::Basis;
+use super::coordinates::stored_loadings;
+use super::files::{Side, loadings_key, loadings_path, to_tensor};
 use crate::error::RecycleError;
 use crate::pool::Member;
 
@@ -27,18 +28,9 @@ impl Basis {
         let mut adapter = BTreeMap::new();
         for (path, entry) in &member.sites {
             let directions = self.directions(path)?;
-            let site = &self.manifest.sites[path];
             for (side, directions) in Side::BOTH.into_iter().zip(&directions) {
-                let wanted = loadings_key(path, side);
-                let loadings = tensors.remove(&wanted);
-                let width = site.rank.map_or(entry.rank, |_| 1);
-                let k = side.of(site).components;
-                let fits = |tensor: &HostTensor| matches!(tensor.shape[..], [rows, w] if rows <= k && w == width);
-                let Some(loadings) = loadings.filter(fits) else {
-                    let message = format!("expected `{wanted}` [{k} or fewer, {width}]");
-                    return Err(malformed(file.path(), message));
-                };
-                let loadings = from_tensor(&loadings, k);
+                let loadings = stored_loadings(&self.manifest, &file, path, entry, side)?;
+                tensors.remove(&loadings_key(path, side));
                 let factor = directions.factor(self.options().variant, &loadings, entry.rank);
                 let (tensor, factor) = match side {
                     Side::A => ("lora_A.weight", factor.transpose().to_owned()),

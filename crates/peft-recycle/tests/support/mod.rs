@@ -56,7 +56,16 @@ pub(crate) struct Adapter {
 impl Adapter {
     /// Random factors at every site, alpha twice the rank.
     pub(crate) fn new(rank: usize, seed: u64) -> Self {
-        let mut config = PeftConfig::new("LORA", Target::List(vec!["q".into(), "v".into()]));
+        Self::at(&SITES, rank, seed)
+    }
+
+    /// The same at other sites.
+    pub(crate) fn at(sites: &[(&str, usize, usize)], rank: usize, seed: u64) -> Self {
+        let last = |path: &str| path.rsplit('.').next().unwrap_or(path).to_owned();
+        let mut targets: Vec<String> = sites.iter().map(|(path, _, _)| last(path)).collect();
+        targets.sort();
+        targets.dedup();
+        let mut config = PeftConfig::new("LORA", Target::List(targets));
         config.r = rank;
         config.lora_alpha = 2.0 * rank as f64;
         config.base_model_name_or_path = Some("some/base".to_owned());
@@ -64,7 +73,7 @@ impl Adapter {
             config,
             tensors: BTreeMap::new(),
         };
-        for (at, (site, d_in, d_out)) in SITES.into_iter().enumerate() {
+        for (at, (site, d_in, d_out)) in sites.iter().copied().enumerate() {
             let seed = 100 * seed + 10 * at as u64;
             adapter.put(site, "lora_A.weight", &random(rank, d_in, seed));
             adapter.put(site, "lora_B.weight", &random(d_out, rank, seed + 1));
