@@ -1,5 +1,6 @@
 //! Line charts of a run (loss, accuracy over steps) as SVG and PNG, with a bundled font: no system font is needed.
 
+pub(crate) mod basis_map;
 pub(crate) mod expert_map;
 mod heat_map;
 pub(crate) mod plan_map;
@@ -31,6 +32,13 @@ const COLOURS: [RGBColor; 7] = [
 const FEW_POINTS: usize = 40;
 /// Share of the value range that stays free above and below the curves.
 const MARGIN: f64 = 0.05;
+
+/// The end of a layer's path, which tells it from others.
+fn short(path: &str) -> String {
+    let mut parts: Vec<&str> = path.split('.').rev().take(4).collect();
+    parts.reverse();
+    parts.join(".")
+}
 
 /// One named curve.
 #[derive(Debug, Clone, PartialEq)]

@@ -15,6 +15,7 @@ pub mod plot;
 pub mod predict;
 pub mod prune;
 pub mod quickstart;
+pub mod recycle;
 pub mod targets;
 pub mod train;
 pub mod validate;

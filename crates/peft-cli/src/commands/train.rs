@@ -80,6 +80,9 @@ pub struct SettingArgs {
     /// For moe-lora: a LoRA folder that the next expert starts as; once for each.
     #[arg(long = "expert", value_name = "ADAPTER")]
     experts_from: Vec<String>,
+    /// For eigenlorax: folder of the basis to train in, see `peft recycle build`.
+    #[arg(long)]
+    basis: Option<String>,
     /// none or riemannian: what gradients of low-rank pairs become before the optimizer takes them.
     #[arg(long)]
     precondition: Option<String>,
@@ -157,6 +160,7 @@ impl SettingArgs {
             (!self.experts_from.is_empty())
                 .then(|| ("adapter.experts_from".to_owned(), array(&self.experts_from))),
             text("adapter.options.gate_rescale", &self.gate_rescale),
+            text("adapter.options.basis", &self.basis),
             text("precondition.kind", &self.precondition),
             text("train.optimizer", &self.optimizer),
             float("train.lr", self.lr),

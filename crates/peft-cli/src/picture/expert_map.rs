@@ -11,9 +11,10 @@ pub(crate) fn map(content: &UseOfExperts) -> HeatMap {
             share: share / top_k.max(f64::MIN_POSITIVE),
             framed: *share == 0.0,
         };
-        let mut name: Vec<&str> = site.path.split('.').rev().take(4).collect();
-        name.reverse();
-        (name.join("."), site.chosen.iter().map(cell).collect())
+        (
+            super::short(&site.path),
+            site.chosen.iter().map(cell).collect(),
+        )
     });
     HeatMap {
         title: "choices that fell on each expert in %, framed: no token chose it".into(),
