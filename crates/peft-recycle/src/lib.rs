@@ -4,7 +4,8 @@
 //! - [`Pool`] opens many adapter folders and reads them site by site;
 //! - [`Stack`] gathers the columns of all factors at a site, [`Subspace`] finds the directions that they share;
 //! - [`Basis`] is a folder with the directions once and the coordinates of every adapter, which adapters join, leave and come back from;
-//! - [`leave_one_out`] says how well a basis describes an adapter that it has not seen, [`similarity()`] which adapters are alike.
+//! - [`leave_one_out`] says how well a basis describes an adapter that it has not seen, [`similarity()`] which adapters are alike;
+//! - [`combine()`] makes one adapter of several, with weights.
 //!
 //! Everything is computed on the host, in `f64`, from the factors: no product `B A` is ever formed.
 //!
@@ -29,12 +30,15 @@
 //! ```
 
 mod basis;
+mod combine;
+mod decompose;
 mod deviation;
 mod error;
 pub mod flat;
 mod leave_one_out;
 mod linalg;
 mod options;
+mod plain_lora;
 mod pool;
 mod similarity;
 mod stack;
@@ -42,6 +46,9 @@ mod subspace;
 
 pub use basis::{
     Basis, BasisInfo, Coordinates, Extend, MemberInfo, Projection, SideInfo, SiteInfo,
+};
+pub use combine::{
+    Arithmetic, CombineError, Combined, CombinedSite, Heads, Majority, Merge, Mode, Prune, combine,
 };
 pub use deviation::{Deviation, Errors};
 pub use error::{MemberFault, MemberProblem, RecycleError, SubspaceError};
