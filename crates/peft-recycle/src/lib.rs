@@ -37,6 +37,7 @@ mod error;
 pub mod flat;
 mod leave_one_out;
 mod linalg;
+pub mod mlx;
 mod options;
 mod plain_lora;
 mod pool;
