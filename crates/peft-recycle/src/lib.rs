@@ -5,7 +5,8 @@
 //! - [`Stack`] gathers the columns of all factors at a site, [`Subspace`] finds the directions that they share;
 //! - [`Basis`] is a folder with the directions once and the coordinates of every adapter, which adapters join, leave and come back from;
 //! - [`leave_one_out`] says how well a basis describes an adapter that it has not seen, [`similarity()`] which adapters are alike;
-//! - [`combine()`] makes one adapter of several, with weights.
+//! - [`combine()`] makes one adapter of several, with weights, [`extract()`] one of two models;
+//! - [`mlx`] converts adapters of mlx-lm.
 //!
 //! Everything is computed on the host, in `f64`, from the factors: no product `B A` is ever formed.
 //!
@@ -34,7 +35,9 @@ mod combine;
 mod decompose;
 mod deviation;
 mod error;
+mod extract;
 pub mod flat;
+mod layers;
 mod leave_one_out;
 mod linalg;
 pub mod mlx;
@@ -53,6 +56,7 @@ pub use combine::{
 };
 pub use deviation::{Deviation, Errors};
 pub use error::{MemberFault, MemberProblem, RecycleError, SubspaceError};
+pub use extract::{ExtractError, ExtractOptions, Extracted, ExtractedSite, LeftOut, extract};
 pub use leave_one_out::{HeldOut, LeaveOneOut, leave_one_out};
 pub use options::{BasisOptions, Components, Mean, SubspaceOptions, Variant};
 pub use pool::{Factors, Folding, Member, MemberSite, Pool, PoolSite, SiteFactors};

@@ -11,6 +11,7 @@ use serde_json::Map;
 
 use super::config::MlxConfig;
 use super::{MLX_TENSOR_FILE, MlxError, MlxReport, transposed};
+use crate::layers::is_embedding;
 
 /// The tensors of one module.
 #[derive(Debug, Default)]
@@ -121,12 +122,6 @@ fn fault(site: &str, module: &Module, config: &MlxConfig) -> Option<String> {
         m.is_none()
     };
     (!fits).then(|| format!("`{site}`: expected m [{d_out}] of DoRA, found {m:?}"))
-}
-
-/// Whether a module is an embedding by its name; its tensors have the shapes of a linear layer's.
-fn is_embedding(site: &str) -> bool {
-    let last = site.rsplit('.').next().unwrap_or(site);
-    ["wte", "wpe"].contains(&last) || last.contains("embed")
 }
 
 fn described(config: &MlxConfig, sites: &[String]) -> PeftConfig {
