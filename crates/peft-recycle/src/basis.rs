@@ -35,7 +35,9 @@ use files::{COMPONENTS, Side, component_key, loadings_path, mean_key};
 use manifest::Manifest;
 
 pub use add::Extend;
+pub(crate) use coordinates::single;
 pub use coordinates::{Coordinates, Projection};
+pub(crate) use files::to_tensor;
 pub use info::{BasisInfo, MemberInfo, SideInfo, SiteInfo};
 
 /// A basis in its folder. Components and coordinates are read when they are needed.

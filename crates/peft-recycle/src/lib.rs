@@ -4,8 +4,10 @@
 //! - [`Pool`] opens many adapter folders and reads them site by site;
 //! - [`Stack`] gathers the columns of all factors at a site, [`Subspace`] finds the directions that they share;
 //! - [`Basis`] is a folder with the directions once and the coordinates of every adapter, which adapters join, leave and come back from;
-//! - [`leave_one_out`] says how well a basis describes an adapter that it has not seen, [`similarity()`] which adapters are alike.
-//! - [`mod@eigenlorax`] is the method that trains the coordinates of a new adapter and nothing else.
+//! - [`leave_one_out`] says how well a basis describes an adapter that it has not seen, [`similarity()`] which adapters are alike;
+//! - [`mod@eigenlorax`] is the method that trains the coordinates of a new adapter and nothing else;
+//! - [`combine()`] makes one adapter of several, with weights, [`extract()`] one of two models;
+//! - [`mlx`] converts adapters of mlx-lm.
 //!
 //! Everything but that is computed on the host, in `f64`, from the factors: no product `B A` is ever formed.
 //!
@@ -30,13 +32,19 @@
 //! ```
 
 mod basis;
+mod combine;
+mod decompose;
 mod deviation;
 pub mod eigenlorax;
 mod error;
+mod extract;
 pub mod flat;
+mod layers;
 mod leave_one_out;
 mod linalg;
+pub mod mlx;
 mod options;
+mod plain_lora;
 mod pool;
 mod similarity;
 mod stack;
@@ -45,9 +53,13 @@ mod subspace;
 pub use basis::{
     Basis, BasisInfo, Coordinates, Extend, MemberInfo, Projection, SideInfo, SiteInfo,
 };
+pub use combine::{
+    Arithmetic, CombineError, Combined, CombinedSite, Heads, Majority, Merge, Mode, Prune, combine,
+};
 pub use deviation::{Deviation, Errors};
 pub use eigenlorax::{EigenLoraX, LoadingsInit};
 pub use error::{MemberFault, MemberProblem, RecycleError, SubspaceError};
+pub use extract::{ExtractError, ExtractOptions, Extracted, ExtractedSite, LeftOut, extract};
 pub use leave_one_out::{HeldOut, LeaveOneOut, leave_one_out};
 pub use options::{BasisOptions, Components, Mean, SubspaceOptions, Variant};
 pub use pool::{Factors, Folding, Member, MemberSite, Pool, PoolSite, SiteFactors};

@@ -28,6 +28,18 @@ pub(crate) fn inner(
     )
 }
 
+/// Matrices of one height side by side.
+pub(crate) fn beside(parts: &[Mat<f64>]) -> Mat<f64> {
+    let width = parts.iter().map(Mat::ncols).sum();
+    let mut whole = Mat::zeros(parts.first().map_or(0, Mat::nrows), width);
+    let mut start = 0;
+    for part in parts {
+        whole.subcols_mut(start, part.ncols()).copy_from(part);
+        start += part.ncols();
+    }
+    whole
+}
+
 /// What is left of `columns` orthogonally to the orthonormal columns `c`, projected out twice so that rounding is too.
 pub(crate) fn without_span(c: MatRef<'_, f64>, columns: MatRef<'_, f64>) -> Mat<f64> {
     let mut rest = columns.to_owned();

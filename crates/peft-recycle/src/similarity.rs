@@ -1,10 +1,9 @@
 //! Which adapters are alike: the cosine of the angle between their updates `B A`, from small cores of the factors.
 
-use faer::Mat;
 use rayon::prelude::*;
 
 use crate::error::RecycleError;
-use crate::linalg::dot;
+use crate::linalg::{beside, dot};
 use crate::pool::{Pool, SiteFactors};
 
 /// Cosines of some members with each other.
@@ -90,18 +89,6 @@ fn products(factors: &SiteFactors) -> Vec<Vec<f64>> {
     (0..count)
         .map(|i| (0..count).map(|j| below[i.max(j)][i.min(j)]).collect())
         .collect()
-}
-
-/// Matrices of one height side by side.
-fn beside(parts: &[Mat<f64>]) -> Mat<f64> {
-    let width = parts.iter().map(Mat::ncols).sum();
-    let mut whole = Mat::zeros(parts.first().map_or(0, Mat::nrows), width);
-    let mut start = 0;
-    for part in parts {
-        whole.subcols_mut(start, part.ncols()).copy_from(part);
-        start += part.ncols();
-    }
-    whole
 }
 
 fn cosines(products: &[Vec<f64>]) -> Vec<Vec<f64>> {

@@ -56,7 +56,7 @@ impl Subspace {
         spectrum: &Spectrum,
         options: &SubspaceOptions,
     ) -> Result<Self, SubspaceError> {
-        let principal = count(spectrum, options.components)?;
+        let principal = count(&spectrum.values, spectrum.total, options.components)?;
         let mut components = spectrum.vectors.subcols(0, principal).to_owned();
         if options.mean == Mean::Direction {
             append(&mut components, &stack.mean(), INSIDE);
@@ -193,17 +193,22 @@ pub(crate) fn reconstruct(
     }
 }
 
-fn count(spectrum: &Spectrum, components: Components) -> Result<usize, SubspaceError> {
-    let rank = spectrum.values.len();
+/// How many of the singular values `values`, whose squares add up to `total`, are kept.
+pub(crate) fn count(
+    values: &[f64],
+    total: f64,
+    components: Components,
+) -> Result<usize, SubspaceError> {
+    let rank = values.len();
     match components {
         Components::Fixed(k) => Ok(k.min(rank)),
         Components::Variance(share) => {
             if !(0.0..=1.0).contains(&share) {
                 return Err(SubspaceError::Share { found: share });
             }
-            let mut left = spectrum.total;
-            let least = (1.0 - share) * spectrum.total;
-            let enough = spectrum.values.iter().take_while(|value| {
+            let mut left = total;
+            let least = (1.0 - share) * total;
+            let enough = values.iter().take_while(|value| {
                 let goes_on = left > least;
                 left -= value.powi(2);
                 goes_on

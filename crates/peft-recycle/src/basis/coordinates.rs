@@ -251,7 +251,7 @@ fn column(tensor: &HostTensor) -> Mat<f64> {
     clippy::cast_possible_truncation,
     reason = "files hold single precision"
 )]
-pub(super) fn single(matrix: &Mat<f64>) -> Mat<f64> {
+pub(crate) fn single(matrix: &Mat<f64>) -> Mat<f64> {
     let (rows, columns) = matrix.shape();
     Mat::from_fn(rows, columns, |row, column| {
         f64::from(matrix[(row, column)] as f32)

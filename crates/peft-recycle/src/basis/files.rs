@@ -70,7 +70,7 @@ pub(super) fn is_leftover(folder: &Path) -> bool {
     clippy::cast_possible_truncation,
     reason = "files hold single precision"
 )]
-pub(super) fn to_tensor(matrix: MatRef<'_, f64>) -> HostTensor {
+pub(crate) fn to_tensor(matrix: MatRef<'_, f64>) -> HostTensor {
     let rows = matrix.row_iter();
     HostTensor {
         shape: vec![matrix.nrows(), matrix.ncols()],

@@ -139,6 +139,29 @@ impl Member {
             .collect())
     }
 
+    /// Reads `[A, B]` at a site as the file has them; `None` if it has none there.
+    ///
+    /// # Errors
+    /// [`MemberFault::File`] and [`MemberFault::NotFinite`].
+    pub(crate) fn tensors(&self, path: &str) -> Result<Option<[HostTensor; 2]>, MemberFault> {
+        let Some(site) = self.sites.get(path) else {
+            return Ok(None);
+        };
+        let mut tensors = self.file.read(site.keys.iter().map(String::as_str))?;
+        for (tensor, values) in &tensors {
+            let values = values.data.iter();
+            let count = values.filter(|value| !value.is_finite()).count();
+            if count > 0 {
+                return Err(MemberFault::NotFinite {
+                    tensor: tensor.clone(),
+                    count,
+                });
+            }
+        }
+        let pair = site.keys.each_ref().map(|key| tensors.remove(key));
+        Ok(Some(pair.map(Option::unwrap_or_default)))
+    }
+
     /// Reads the pair at a site; `None` if it has none there.
     ///
     /// # Errors
@@ -148,33 +171,20 @@ impl Member {
         path: &str,
         folding: Folding,
     ) -> Result<Option<Factors>, MemberFault> {
-        let Some(site) = self.sites.get(path) else {
+        let (Some(site), Some([a, b])) = (self.sites.get(path), self.tensors(path)?) else {
             return Ok(None);
         };
-        let tensors = self.file.read(site.keys.iter().map(String::as_str))?;
-        for (tensor, values) in &tensors {
-            let count = values
-                .data
-                .iter()
-                .filter(|value| !value.is_finite())
-                .count();
-            if count > 0 {
-                return Err(MemberFault::NotFinite {
-                    tensor: tensor.clone(),
-                    count,
-                });
-            }
-        }
-        let (a, b) = (&tensors[&site.keys[0]].data, &tensors[&site.keys[1]].data);
         let scale = match folding {
             Folding::IntoB => site.scale,
             Folding::None => 1.0,
         };
         let (d_in, rank) = (site.d_in, site.rank);
         Ok(Some(Factors {
-            a: Mat::from_fn(d_in, rank, |row, column| f64::from(a[column * d_in + row])),
+            a: Mat::from_fn(d_in, rank, |row, column| {
+                f64::from(a.data[column * d_in + row])
+            }),
             b: Mat::from_fn(site.d_out, rank, |row, column| {
-                f64::from(b[row * rank + column]) * scale
+                f64::from(b.data[row * rank + column]) * scale
             }),
         }))
     }

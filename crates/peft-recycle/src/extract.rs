@@ -1,0 +1,249 @@
+//! A LoRA from two models: what training did to each weight, cut to a rank.
+//!
+//! ```text
+//! D = W_tuned - W_base = U diag(sigma) V^T,   B = U_r diag(sqrt(sigma_r)) [d_out, r],   A = diag(sqrt(sigma_r)) V_r^T [r, d_in]
+//! ```
+//!
+//! `B A` is the nearest matrix of rank `r` to `D`, off by the dropped singular values (Eckart and Young 1936). One weight is in memory at a
+//! time. The rank is fixed or follows from a share of the energy, weight by weight; a weight that did not change gets no pair. Everything
+//! that changed and is not in the adapter (embeddings, heads, norms, biases, weights that are no target) is reported, because the adapter on
+//! the base is the tuned model only as far as that list is empty.
+//!
+//! Sites are called as in the files, so an adapter of a model with a head needs the files of models with a head. Weights must be stored
+//! as `[d_out, d_in]`, or all as `[d_in, d_out]` with [`ExtractOptions::fan_in_fan_out`] (GPT-2). Whether a weight belongs to a linear layer, an
+//! embedding or a head is told by its name alone.
+
+mod checkpoint;
+mod error;
+
+use std::path::Path;
+
+use faer::Mat;
+use indexmap::IndexMap;
+use peft_core::Site;
+use peft_core::file::{HostTensor, PeftConfig};
+use peft_core::target::{Target, TargetRules};
+
+use crate::decompose::Decomposed;
+use crate::deviation::Deviation;
+use crate::error::SubspaceError;
+use crate::layers::{is_embedding, is_head};
+use crate::options::Components;
+use crate::plain_lora::PlainLora;
+
+use checkpoint::Checkpoint;
+pub use error::ExtractError;
+
+const WEIGHT: &str = ".weight";
+
+/// How an adapter is extracted.
+#[derive(Debug, Clone)]
+pub struct ExtractOptions {
+    /// Which weights; `all-linear` takes all with two dimensions but embeddings and heads. A list or a regex may name heads too.
+    pub target: TargetRules,
+    /// The rank of each, or the share of the sum of the squared singular values that it has to reach.
+    pub components: Components,
+    /// Whether the files hold the weights as `[d_in, d_out]`.
+    pub fan_in_fan_out: bool,
+}
+
+impl ExtractOptions {
+    /// Every linear layer, of this size.
+    #[must_use]
+    pub fn new(components: Components) -> Self {
+        Self {
+            target: TargetRules::new(Target::AllLinear),
+            components,
+            fan_in_fan_out: false,
+        }
+    }
+}
+
+/// A weight of which the adapter has a pair.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExtractedSite {
+    /// Rank of the pair.
+    pub rank: usize,
+    /// Numerical rank of the whole difference.
+    pub full_rank: usize,
+    /// Between the difference and the product of the pair as it stands in the file.
+    pub error: Deviation,
+}
+
+/// A tensor that changed and is not in the adapter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LeftOut {
+    /// Name of the tensor.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// How far the tuned tensor is from the base's.
+    pub change: Deviation,
+}
+
+/// What was extracted, and what was not.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Extracted {
+    /// Each site by its path.
+    pub sites: IndexMap<String, ExtractedSite>,
+    /// Over all sites.
+    pub error: Deviation,
+    /// Tensors that changed and are not in the adapter.
+    pub left_out: Vec<LeftOut>,
+    /// Names of tensors that one model lacks, that have other shapes there, or that are no floating-point numbers.
+    pub not_compared: Vec<String>,
+}
+
+/// Extracts a LoRA of scale 1 that makes `tuned` of `base`, both model folders, and writes it to a folder that must be new or empty.
+///
+/// # Errors
+/// [`ExtractError`]; nothing is written then.
+///
+/// # Numerics
+/// In `f64`, rounded once to single precision. Of every weight the full singular value decomposition, `d^3` operations.
+pub fn extract(
+    base: &Path,
+    tuned: &Path,
+    options: &ExtractOptions,
+    out: &Path,
+) -> Result<Extracted, ExtractError> {
+    let (first, second) = (Checkpoint::open(base)?, Checkpoint::open(tuned)?);
+    let (common, not_compared) = common(&first, &second);
+    let selected = selected(&first, &common, options)?;
+    let mut lora = PlainLora::default();
+    let (mut sites, mut left_out) = (IndexMap::new(), Vec::new());
+    let mut error = Deviation::default();
+    for name in common {
+        let (before, after) = (first.read(&name)?, second.read(&name)?);
+        if before.data == after.data {
+            continue;
+        }
+        match name
+            .strip_suffix(WEIGHT)
+            .filter(|path| selected.iter().any(|other| other == path))
+        {
+            None => left_out.push(LeftOut {
+                change: change(&before, &after),
+                shape: before.shape,
+                name,
+            }),
+            Some(path) => {
+                let difference = difference(&before, &after, options.fan_in_fan_out);
+                let site = pair(&mut lora, path, &difference, options.components);
+                let site = site.map_err(|source| ExtractError::Weight {
+                    weight: name.clone(),
+                    source,
+                })?;
+                error += site.error;
+                sites.insert(path.to_owned(), site);
+            }
+        }
+    }
+    if sites.is_empty() {
+        let selected = selected.len();
+        return Err(ExtractError::Unchanged { selected });
+    }
+    lora.write(config(base, options), out)?;
+    Ok(Extracted {
+        sites,
+        error,
+        left_out,
+        not_compared,
+    })
+}
+
+/// The tensors of floating-point numbers that both have in one shape, and the names of all others.
+fn common(base: &Checkpoint, tuned: &Checkpoint) -> (Vec<String>, Vec<String>) {
+    let mut names: Vec<String> = base
+        .names()
+        .chain(tuned.names())
+        .map(str::to_owned)
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names.into_iter().partition(|name| {
+        let float = base.is_float(name) && tuned.is_float(name);
+        float && base.shape(name) == tuned.shape(name)
+    })
+}
+
+/// Paths of the weights that the target selects.
+fn selected(
+    base: &Checkpoint,
+    common: &[String],
+    options: &ExtractOptions,
+) -> Result<Vec<String>, ExtractError> {
+    let site = |name: &String| {
+        let path = name
+            .strip_suffix(WEIGHT)
+            .filter(|path| !is_embedding(path))?;
+        let &[rows, columns] = base.shape(name)? else {
+            return None;
+        };
+        let (d_in, d_out) = if options.fan_in_fan_out {
+            (rows, columns)
+        } else {
+            (columns, rows)
+        };
+        (rows > 0 && columns > 0).then(|| Site::new(path, d_in, d_out))
+    };
+    let sites: Vec<Site> = common.iter().filter_map(site).collect();
+    let heads: Vec<&str> = (sites.iter())
+        .map(|site| site.path.as_str())
+        .filter(|path| is_head(path))
+        .collect();
+    let selection = options.target.select(&sites, &heads, &[])?;
+    let paths = selection
+        .matched
+        .into_iter()
+        .map(|at| sites[at].path.clone());
+    Ok(paths.collect())
+}
+
+/// Adds the pair of one difference `[d_out, d_in]`.
+fn pair(
+    lora: &mut PlainLora,
+    path: &str,
+    difference: &Mat<f64>,
+    components: Components,
+) -> Result<ExtractedSite, SubspaceError> {
+    let decomposed = Decomposed::of_dense(difference.as_ref())?;
+    let written = lora.push(path, &decomposed.keep(components)?)?;
+    let rest = difference - &written.b * written.a.transpose();
+    Ok(ExtractedSite {
+        rank: written.a.ncols(),
+        full_rank: decomposed.values.len(),
+        error: Deviation::new(rest.squared_norm_l2(), difference.squared_norm_l2()),
+    })
+}
+
+/// `W_tuned - W_base [d_out, d_in]`.
+fn difference(before: &HostTensor, after: &HostTensor, fan_in_fan_out: bool) -> Mat<f64> {
+    let (rows, columns) = (before.shape[0], before.shape[1]);
+    let value = |row: usize, column: usize| {
+        let at = row * columns + column;
+        f64::from(after.data[at]) - f64::from(before.data[at])
+    };
+    if fan_in_fan_out {
+        Mat::from_fn(columns, rows, |row, column| value(column, row))
+    } else {
+        Mat::from_fn(rows, columns, value)
+    }
+}
+
+/// How far a tensor is from what it was.
+fn change(before: &HostTensor, after: &HostTensor) -> Deviation {
+    let pairs = before.data.iter().zip(&after.data);
+    let error = pairs.map(|(before, after)| (f64::from(*after) - f64::from(*before)).powi(2));
+    let norm = before.data.iter().map(|value| f64::from(*value).powi(2));
+    Deviation::new(error.sum(), norm.sum())
+}
+
+fn config(base: &Path, options: &ExtractOptions) -> PeftConfig {
+    let mut config = PeftConfig::new("LORA", Target::List(Vec::new()));
+    config.base_model_name_or_path = Some(base.display().to_string());
+    config.fan_in_fan_out = options.fan_in_fan_out;
+    // The paths of the sites, because a weight that did not change has no pair.
+    config.target = None;
+    config
+}

@@ -1,0 +1,120 @@
+//! The weights of a model folder, `model.safetensors` or the shards of its index, read tensor by tensor.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use peft_core::file::{FileError, HostTensor, TensorFile};
+use serde_json::Value;
+
+use super::ExtractError;
+
+const SINGLE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
+/// A model folder of which the headers are in memory.
+#[derive(Debug)]
+pub(super) struct Checkpoint {
+    files: Vec<TensorFile>,
+    /// In which file each tensor is.
+    places: BTreeMap<String, usize>,
+}
+
+impl Checkpoint {
+    /// Opens a folder.
+    pub(super) fn open(folder: &Path) -> Result<Self, ExtractError> {
+        let (single, index) = (folder.join(SINGLE), folder.join(INDEX));
+        let paths = if single.exists() {
+            vec![single]
+        } else if index.exists() {
+            shards(folder, &index)?
+        } else {
+            return Err(ExtractError::NoWeights {
+                folder: folder.to_owned(),
+            });
+        };
+        let mut checkpoint = Self {
+            files: Vec::new(),
+            places: BTreeMap::new(),
+        };
+        for path in paths {
+            let file = TensorFile::open(&path)?;
+            for name in file.names() {
+                if checkpoint
+                    .places
+                    .insert(name.clone(), checkpoint.files.len())
+                    .is_some()
+                {
+                    let problem = format!("`{name}` is in another shard too");
+                    return Err(ExtractError::Index { path, problem });
+                }
+            }
+            checkpoint.files.push(file);
+        }
+        Ok(checkpoint)
+    }
+
+    /// Names of all tensors, sorted.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.places.keys().map(String::as_str)
+    }
+
+    /// Shape of a tensor.
+    pub(super) fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.files[*self.places.get(name)?].shape(name)
+    }
+
+    /// Whether a tensor is one of floating-point numbers that can be read.
+    pub(super) fn is_float(&self, name: &str) -> bool {
+        let file = self.places.get(name).map(|file| &self.files[*file]);
+        matches!(file.and_then(|file| file.stored(name)), Some(Ok(_)))
+    }
+
+    /// Reads one tensor; an empty one where there is none.
+    pub(super) fn read(&self, name: &str) -> Result<HostTensor, FileError> {
+        let Some(file) = self.places.get(name) else {
+            return Ok(HostTensor::default());
+        };
+        Ok(self.files[*file]
+            .read([name])?
+            .remove(name)
+            .unwrap_or_default())
+    }
+}
+
+/// The shards that an index names, each once.
+fn shards(folder: &Path, index: &Path) -> Result<Vec<PathBuf>, ExtractError> {
+    let bytes = fs::read(index).map_err(|source| FileError::Io {
+        action: "read",
+        path: index.to_owned(),
+        source,
+    })?;
+    let value: Value = serde_json::from_slice(&bytes).map_err(|source| FileError::Json {
+        path: index.to_owned(),
+        source,
+    })?;
+    let problem = |problem: String| ExtractError::Index {
+        path: index.to_owned(),
+        problem,
+    };
+    let map = value.get("weight_map").and_then(Value::as_object);
+    let map = map.ok_or_else(|| problem("expected a map `weight_map`".to_owned()))?;
+    let mut names = Vec::new();
+    for (tensor, shard) in map {
+        let name = shard.as_str().filter(|name| {
+            let plain = Path::new(name)
+                .file_name()
+                .is_some_and(|last| last == *name);
+            plain && !name.contains(['/', '\\', ':'])
+        });
+        let Some(name) = name else {
+            return Err(problem(format!(
+                "expected the name of a file in the folder for `{tensor}`, found {shard}"
+            )));
+        };
+        names.push(name);
+    }
+    names.sort_unstable();
+    names.dedup();
+    Ok(names.into_iter().map(|name| folder.join(name)).collect())
+}

@@ -1,0 +1,168 @@
+//! `adapter_config.json` of mlx-lm.
+
+use std::fs;
+use std::path::Path;
+
+use peft_core::file::{CONFIG_FILE, FileError};
+use serde_json::{Map, Value, json};
+
+use super::MlxError;
+
+/// What of the configuration an adapter needs.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct MlxConfig {
+    /// `fine_tune_type` is `dora` and not `lora`.
+    pub(super) dora: bool,
+    /// `lora_parameters.rank`.
+    pub(super) rank: usize,
+    /// `lora_parameters.scale`.
+    pub(super) scale: f64,
+    /// `lora_parameters.dropout`.
+    pub(super) dropout: f64,
+    /// `model`.
+    pub(super) model: Option<String>,
+}
+
+impl MlxConfig {
+    /// Reads the configuration of a folder. Fields that an adapter does not need (those of the training) are passed over.
+    pub(super) fn read(folder: &Path) -> Result<Self, MlxError> {
+        let path = folder.join(CONFIG_FILE);
+        let bytes = fs::read(&path).map_err(|source| FileError::Io {
+            action: "read",
+            path: path.clone(),
+            source,
+        })?;
+        let value: Value = serde_json::from_slice(&bytes).map_err(|source| FileError::Json {
+            path: path.clone(),
+            source,
+        })?;
+        Self::parse(&value).map_err(|problems| MlxError::Config { path, problems })
+    }
+
+    fn parse(value: &Value) -> Result<Self, Vec<String>> {
+        let mut problems = Vec::new();
+        if value.get("peft_type").is_some() {
+            return Err(vec!["this is an adapter of PEFT already".to_owned()]);
+        }
+        let kind = value
+            .get("fine_tune_type")
+            .map_or(Some("lora"), Value::as_str);
+        if !matches!(kind, Some("lora" | "dora")) {
+            let found = value.get("fine_tune_type").unwrap_or(&Value::Null);
+            problems.push(format!(
+                "`fine_tune_type`: expected lora or dora, found {found}: a fully trained model is no adapter"
+            ));
+        }
+        let none = Value::Null;
+        let field = |name: &str| {
+            let parameters = value.get("lora_parameters");
+            parameters.and_then(|map| map.get(name)).unwrap_or(&none)
+        };
+        let mut number = |name: &str, expected: &str, fits: fn(f64) -> bool| {
+            let found = field(name);
+            let number = found.as_f64().filter(|number| fits(*number));
+            if number.is_none() {
+                problems.push(format!(
+                    "`lora_parameters.{name}`: expected {expected}, found {found}"
+                ));
+            }
+            number.unwrap_or_default()
+        };
+        let scale = number("scale", "a number", f64::is_finite);
+        let dropout = match field("dropout") {
+            Value::Null => 0.0,
+            _ => number("dropout", "a number from 0 to 1", |p| {
+                (0.0..=1.0).contains(&p)
+            }),
+        };
+        let rank = field("rank")
+            .as_u64()
+            .and_then(|rank| usize::try_from(rank).ok());
+        let rank = rank.filter(|rank| *rank > 0);
+        if rank.is_none() {
+            problems.push(format!(
+                "`lora_parameters.rank`: expected an integer of at least 1, found {}",
+                field("rank")
+            ));
+        }
+        match rank {
+            Some(rank) if problems.is_empty() => Ok(Self {
+                dora: kind == Some("dora"),
+                rank,
+                scale,
+                dropout,
+                model: value
+                    .get("model")
+                    .and_then(Value::as_str)
+                    .map(str::to_owned),
+            }),
+            _ => Err(problems),
+        }
+    }
+
+    /// The fields to write, for these modules.
+    pub(super) fn to_map(&self, sites: &[String]) -> Map<String, Value> {
+        let mut map = Map::new();
+        let kind = if self.dora { "dora" } else { "lora" };
+        map.insert("fine_tune_type".to_owned(), json!(kind));
+        map.insert("num_layers".to_owned(), json!(blocks(sites)));
+        let parameters = json!({
+            "rank": self.rank,
+            "scale": self.scale,
+            "dropout": self.dropout,
+            "keys": sites,
+        });
+        map.insert("lora_parameters".to_owned(), parameters);
+        if let Some(model) = &self.model {
+            map.insert("model".to_owned(), json!(model));
+        }
+        map
+    }
+}
+
+/// How many blocks the modules are in, by the first number in their paths.
+fn blocks(sites: &[String]) -> usize {
+    let number = |site: &String| site.split('.').find_map(|part| part.parse::<usize>().ok());
+    let mut numbers: Vec<usize> = sites.iter().filter_map(number).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_problem_of_a_configuration_is_named() {
+        let value = json!({"fine_tune_type": "full", "lora_parameters": {"rank": 0, "dropout": 2}});
+        let problems = MlxConfig::parse(&value).unwrap_err();
+        assert_eq!(problems.len(), 4, "{problems:?}");
+        assert!(MlxConfig::parse(&json!([1])).unwrap_err().len() >= 2);
+        let problems = MlxConfig::parse(&json!({"peft_type": "LORA"})).unwrap_err();
+        assert!(problems[0].contains("already"));
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        let sites = ["model.layers.3.q", "model.layers.11.q", "lm_head"].map(str::to_owned);
+        for dora in [false, true] {
+            let config = MlxConfig {
+                dora,
+                rank: 4,
+                scale: 2.5,
+                dropout: 0.1,
+                model: Some("a/b".to_owned()),
+            };
+            let map = config.to_map(&sites);
+            assert_eq!(map["num_layers"], 2);
+            assert_eq!(MlxConfig::parse(&Value::Object(map)).unwrap(), config);
+        }
+        let without = json!({"lora_parameters": {"rank": 8, "scale": 20}});
+        let config = MlxConfig::parse(&without).unwrap();
+        assert_eq!(
+            (config.dora, config.scale, config.dropout),
+            (false, 20.0, 0.0)
+        );
+    }
+}
