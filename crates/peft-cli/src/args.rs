@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::adapter_arg::AdapterArg;
 use crate::commands::{
-    convert, diff, eval, generate, init, inspect, merge, plot, predict, prune, quickstart, recycle,
-    targets, train, validate,
+    combine, convert, diff, eval, generate, init, inspect, merge, plot, predict, prune, quickstart,
+    recycle, targets, train, validate,
 };
 use crate::hub;
 
@@ -58,6 +58,8 @@ pub enum Verb {
     Diff(diff::DiffArgs),
     /// Say which layers of a LoRA matter, and plan which of them share one pair (LoRA-drop).
     Prune(prune::PruneArgs),
+    /// Make one LoRA of several adapters, each with a weight.
+    Combine(combine::CombineArgs),
     /// Keep what adapters have in common once, and each as its coordinates in it (EigenLoRAx).
     Recycle(recycle::RecycleArgs),
     /// Draw the curves of a run directory as SVG and PNG.
@@ -102,6 +104,7 @@ impl Verb {
             Self::Inspect(args) => hub::resolve(args.model.iter_mut().chain([&mut args.adapter])),
             Self::Validate(args) => hub::resolve(args.model.iter_mut().chain(&mut args.adapters)),
             Self::Diff(args) => hub::resolve([&mut args.a, &mut args.b]),
+            Self::Combine(args) => hub::resolve(args.folders()),
             Self::Recycle(args) => args.fetch(),
             _ => Ok(()),
         }

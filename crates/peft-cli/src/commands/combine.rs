@@ -1,0 +1,192 @@
+//! `peft combine`: several adapters of one base model, each with a weight, as one LoRA.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+use indexmap::IndexMap;
+use peft_recycle::{Arithmetic, Combined, Components, Heads, Majority, Mode, Pool, combine};
+use serde::Serialize;
+
+/// What to combine, and how.
+#[derive(Debug, Args)]
+pub struct CombineArgs {
+    /// Adapter folders, or repositories of the hub, each with its weight: FOLDER=0.7; 1 without one.
+    #[arg(required = true, value_name = "ADAPTER[=WEIGHT]", value_parser = weighted)]
+    adapters: Vec<Weighted>,
+    /// How adapters become one.
+    #[arg(long, value_enum, default_value = "exact")]
+    mode: ModeArg,
+    /// Rank of the result, for svd and with --updates.
+    #[arg(long)]
+    rank: Option<usize>,
+    /// As small a rank as reaches this share of the squared singular values, instead.
+    #[arg(long, conflicts_with = "rank")]
+    energy: Option<f64>,
+    /// Share of the entries that ties, dare and magnitude-prune keep.
+    #[arg(long, default_value_t = 0.5)]
+    density: f64,
+    /// Decides which entries dare keeps.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// For linear, ties, dare and magnitude-prune: the rule on whole updates, cut to --rank, rather than on factors as PEFT has it.
+    #[arg(long)]
+    updates: bool,
+    /// Takes the head of the adapter of this name, rather than the average.
+    #[arg(long, value_name = "NAME")]
+    head: Option<String>,
+    /// Adapter folder to write.
+    #[arg(long)]
+    out: PathBuf,
+}
+
+/// An adapter folder and its weight.
+#[derive(Debug, Clone)]
+struct Weighted {
+    folder: PathBuf,
+    weight: f64,
+}
+
+fn weighted(text: &str) -> Result<Weighted, String> {
+    let (folder, weight) = match text.rsplit_once('=') {
+        None => (text, 1.0),
+        Some((folder, weight)) => {
+            let number = weight
+                .parse::<f64>()
+                .ok()
+                .filter(|weight| weight.is_finite());
+            let bad = || format!("expected a number after `=`, found `{weight}`");
+            (folder, number.ok_or_else(bad)?)
+        }
+    };
+    Ok(Weighted {
+        folder: folder.into(),
+        weight,
+    })
+}
+
+/// How adapters become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ModeArg {
+    /// The exact weighted sum, of its numerical rank.
+    Exact,
+    /// The exact weighted sum, of the sum of the ranks.
+    Cat,
+    /// The nearest update of --rank or --energy to the weighted sum.
+    Svd,
+    /// The weighted sum of factors, as PEFT has it.
+    Linear,
+    /// TIES: the largest entries of the elected sign.
+    Ties,
+    /// DARE: random entries, enlarged.
+    DareLinear,
+    /// DARE with the elected sign of TIES.
+    DareTies,
+    /// The largest entries of each.
+    MagnitudePrune,
+}
+
+/// What was combined.
+#[derive(Debug, Serialize)]
+struct CombineResult {
+    out: PathBuf,
+    /// `||sum - result||_F / ||sum||_F` over all layers.
+    error: f64,
+    sites: IndexMap<String, SiteResult>,
+    carried: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct SiteResult {
+    rank: usize,
+    members: Vec<String>,
+    error: f64,
+}
+
+impl CombineArgs {
+    /// Every path that may be a repository.
+    pub fn folders(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        self.adapters.iter_mut().map(|adapter| &mut adapter.folder)
+    }
+
+    /// Size of the result, where one is to be given.
+    fn components(&self) -> Result<Components> {
+        match (self.rank, self.energy) {
+            (Some(rank), _) => Ok(Components::Fixed(rank)),
+            (None, Some(share)) => Ok(Components::Variance(share)),
+            (None, None) => bail!(crate::Usage(
+                "this mode needs the size of its result; give --rank or --energy".into()
+            )),
+        }
+    }
+
+    fn arithmetic(&self) -> Option<Arithmetic> {
+        let (density, seed) = (self.density, self.seed);
+        match self.mode {
+            ModeArg::Exact | ModeArg::Cat | ModeArg::Svd => None,
+            ModeArg::Linear => Some(Arithmetic::linear()),
+            ModeArg::Ties => Some(Arithmetic::ties(density, Majority::Total)),
+            ModeArg::DareLinear => Some(Arithmetic::dare_linear(density, seed)),
+            ModeArg::DareTies => Some(Arithmetic::dare_ties(density, seed, Majority::Total)),
+            ModeArg::MagnitudePrune => Some(Arithmetic::magnitude_prune(density)),
+        }
+    }
+
+    fn mode(&self) -> Result<Mode> {
+        match (self.mode, self.arithmetic()) {
+            (_, Some(rule)) if self.updates => Ok(Mode::Updates(rule, self.components()?)),
+            (_, Some(rule)) => Ok(Mode::Factors(rule)),
+            (ModeArg::Svd, None) => Ok(Mode::Svd(self.components()?)),
+            (ModeArg::Cat, None) => Ok(Mode::Cat),
+            (_, None) => Ok(Mode::Exact),
+        }
+    }
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// What is wrong with an adapter, or with combining them in this way.
+pub fn run(args: &CombineArgs, json: bool) -> Result<()> {
+    let folders: Vec<&Path> = args
+        .adapters
+        .iter()
+        .map(|adapter| adapter.folder.as_path())
+        .collect();
+    let weights: Vec<f64> = args.adapters.iter().map(|adapter| adapter.weight).collect();
+    let heads = args.head.clone().map_or(Heads::Average, Heads::Of);
+    let mode = args.mode()?;
+    let combined = combine(&Pool::open(&folders)?, &weights, mode, &heads, &args.out)?;
+    let result = CombineResult::of(&combined, &args.out);
+    if json {
+        return super::print_json(&result);
+    }
+    for (path, site) in &result.sites {
+        println!("{path}: rank {}, lost {:.3e}", site.rank, site.error);
+    }
+    println!(
+        "lost of the weighted sum, relative: {:.3e}; written to {}",
+        result.error,
+        result.out.display()
+    );
+    Ok(())
+}
+
+impl CombineResult {
+    fn of(combined: &Combined, out: &Path) -> Self {
+        let sites = combined.sites.iter().map(|(path, site)| {
+            let result = SiteResult {
+                rank: site.rank,
+                members: site.members.clone(),
+                error: site.error.relative(),
+            };
+            (path.clone(), result)
+        });
+        Self {
+            out: out.to_owned(),
+            error: combined.error.relative(),
+            sites: sites.collect(),
+            carried: combined.carried.clone(),
+        }
+    }
+}
