@@ -6,7 +6,7 @@
 //! - [`Basis`] is a folder with the directions once and the coordinates of every adapter, which adapters join, leave and come back from;
 //! - [`leave_one_out`] says how well a basis describes an adapter that it has not seen, [`similarity()`] which adapters are alike;
 //! - [`combine()`] makes one adapter of several, with weights, [`extract()`] one of two models;
-//! - [`mlx`] converts adapters of mlx-lm.
+//! - [`compare()`] puts two adapters beside each other, [`mlx`] converts adapters of mlx-lm.
 //!
 //! Everything is computed on the host, in `f64`, from the factors: no product `B A` is ever formed.
 //!
@@ -32,6 +32,7 @@
 
 mod basis;
 mod combine;
+mod compare;
 mod decompose;
 mod deviation;
 mod error;
@@ -54,6 +55,7 @@ pub use basis::{
 pub use combine::{
     Arithmetic, CombineError, Combined, CombinedSite, Heads, Majority, Merge, Mode, Prune, combine,
 };
+pub use compare::{Alike, ComparedSite, Comparison, OtherWidth, compare};
 pub use deviation::{Deviation, Errors};
 pub use error::{MemberFault, MemberProblem, RecycleError, SubspaceError};
 pub use extract::{ExtractError, ExtractOptions, Extracted, ExtractedSite, LeftOut, extract};
