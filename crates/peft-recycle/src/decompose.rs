@@ -16,11 +16,11 @@ use crate::subspace::count;
 /// Singular vectors and values of an update, those that are no rounding.
 #[derive(Debug, Clone)]
 pub(crate) struct Decomposed {
-    /// `[d_out, k]`.
-    u: Mat<f64>,
+    /// Left singular vectors, `[d_out, k]`.
+    pub(crate) u: Mat<f64>,
     /// Singular values in falling order, as many as the numerical rank.
     pub(crate) values: Vec<f64>,
-    /// `[d_in, k]`.
+    /// Right singular vectors, `[d_in, k]`.
     v: Mat<f64>,
 }
 

@@ -21,6 +21,9 @@ pub enum SubspaceError {
     /// NaN or infinity.
     #[error("a column holds NaN or infinite values")]
     NotFinite,
+    /// Factors that single precision cannot hold.
+    #[error("a factor has values that are too large for single precision: give smaller weights")]
+    TooLarge,
     /// A share of the variance that is none.
     #[error("expected a share of the variance from 0 to 1, found {found}")]
     Share {

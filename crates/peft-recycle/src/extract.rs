@@ -16,6 +16,7 @@
 mod checkpoint;
 mod error;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use faer::Mat;
@@ -120,7 +121,7 @@ pub fn extract(
         }
         match name
             .strip_suffix(WEIGHT)
-            .filter(|path| selected.iter().any(|other| other == path))
+            .filter(|path| selected.contains(*path))
         {
             None => left_out.push(LeftOut {
                 change: change(&before, &after),
@@ -172,7 +173,7 @@ fn selected(
     base: &Checkpoint,
     common: &[String],
     options: &ExtractOptions,
-) -> Result<Vec<String>, ExtractError> {
+) -> Result<BTreeSet<String>, ExtractError> {
     let site = |name: &String| {
         let path = name
             .strip_suffix(WEIGHT)

@@ -7,7 +7,7 @@
 //! - [`leave_one_out`] says how well a basis describes an adapter that it has not seen, [`similarity()`] which adapters are alike;
 //! - [`mod@eigenlorax`] is the method that trains the coordinates of a new adapter and nothing else;
 //! - [`combine()`] makes one adapter of several, with weights, [`extract()`] one of two models;
-//! - [`mlx`] converts adapters of mlx-lm.
+//! - [`compare()`] puts two adapters beside each other, [`mlx`] converts adapters of mlx-lm.
 //!
 //! Everything but that is computed on the host, in `f64`, from the factors: no product `B A` is ever formed.
 //!
@@ -33,6 +33,7 @@
 
 mod basis;
 mod combine;
+mod compare;
 mod decompose;
 mod deviation;
 pub mod eigenlorax;
@@ -56,6 +57,7 @@ pub use basis::{
 pub use combine::{
     Arithmetic, CombineError, Combined, CombinedSite, Heads, Majority, Merge, Mode, Prune, combine,
 };
+pub use compare::{Alike, ComparedSite, Comparison, OtherWidth, compare};
 pub use deviation::{Deviation, Errors};
 pub use eigenlorax::{EigenLoraX, LoadingsInit};
 pub use error::{MemberFault, MemberProblem, RecycleError, SubspaceError};

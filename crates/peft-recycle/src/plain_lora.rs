@@ -23,14 +23,14 @@ impl PlainLora {
     /// Adds a pair and returns it as the file will have it, in single precision.
     ///
     /// # Errors
-    /// [`SubspaceError::NotFinite`] where a value is none in single precision; nothing is added then.
+    /// [`SubspaceError::TooLarge`] where single precision cannot hold a value; nothing is added then.
     pub(crate) fn push(&mut self, site: &str, factors: &Factors) -> Result<Factors, SubspaceError> {
         let rounded = Factors {
             a: single(&factors.a),
             b: single(&factors.b),
         };
         if !(rounded.a.is_all_finite() && rounded.b.is_all_finite()) {
-            return Err(SubspaceError::NotFinite);
+            return Err(SubspaceError::TooLarge);
         }
         let a = to_tensor(rounded.a.transpose());
         self.tensors.insert(key(site, "lora_A.weight"), a);
