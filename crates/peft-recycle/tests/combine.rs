@@ -271,8 +271,10 @@ fn heads_are_averaged_or_picked() {
         assert!(!out.exists());
         error.to_string()
     };
-    let message = fails(&pool, &[1.0, -1.0], &Heads::Average);
-    assert!(message.contains("add up to zero"), "{message}");
+    for weights in [[1.0, -1.0], [0.1 + 0.2, -0.3]] {
+        let message = fails(&pool, &weights, &Heads::Average);
+        assert!(message.contains("add up to zero"), "{message}");
+    }
     let message = fails(&pool, &[1.0, 1.0], &Heads::Of("six".into()));
     assert!(message.contains("one, two"), "{message}");
     let larger = head(3, vec![0.0; 3]).write(&root.path().join("larger"));

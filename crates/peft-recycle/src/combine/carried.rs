@@ -8,6 +8,9 @@ use super::CombineError;
 use crate::error::RecycleError;
 use crate::pool::{Member, Pool};
 
+/// Weights whose sum is at most this share of the sum of their magnitudes add up to zero but for rounding.
+const CANCELLED: f64 = 1e-12;
+
 /// Whose tensors that are no factors the combination gets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -65,7 +68,8 @@ fn average(pool: &Pool, weights: &[f64]) -> Result<BTreeMap<String, HostTensor>,
             problems.push(format!("`{key}` is missing in {}", without.join(", ")));
         }
     }
-    if !keys.is_empty() && total == 0.0 {
+    let size: f64 = weights.iter().map(|weight| weight.abs()).sum();
+    if !keys.is_empty() && total.abs() <= CANCELLED * size {
         problems.push("the weights add up to zero".to_owned());
     }
     if !problems.is_empty() {
