@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::adapter_arg::AdapterArg;
 use crate::commands::{
-    combine, convert, diff, eval, generate, init, inspect, merge, plot, predict, prune, quickstart,
-    recycle, targets, train, validate,
+    combine, convert, diff, eval, extract, generate, init, inspect, merge, plot, predict, prune,
+    quickstart, recycle, targets, train, validate,
 };
 use crate::hub;
 
@@ -48,7 +48,7 @@ pub enum Verb {
     Generate(generate::GenerateArgs),
     /// Fold an adapter into the weights of its model.
     Merge(merge::MergeArgs),
-    /// Write an adapter folder anew as one that Hugging Face PEFT reads.
+    /// Write an adapter folder anew as one that Hugging Face PEFT reads, or mlx-lm.
     Convert(convert::ConvertArgs),
     /// Describe an adapter folder: rank, scale, norms, effective ranks, parameters.
     Inspect(inspect::InspectArgs),
@@ -58,6 +58,8 @@ pub enum Verb {
     Diff(diff::DiffArgs),
     /// Say which layers of a LoRA matter, and plan which of them share one pair (LoRA-drop).
     Prune(prune::PruneArgs),
+    /// Make a LoRA of what fine-tuning did to a model.
+    Extract(extract::ExtractArgs),
     /// Make one LoRA of several adapters, each with a weight.
     Combine(combine::CombineArgs),
     /// Keep what adapters have in common once, and each as its coordinates in it (EigenLoRAx).
@@ -100,7 +102,8 @@ impl Verb {
             Self::Generate(args) => hub::resolve(args.model.folders()),
             Self::Merge(args) => hub::resolve([&mut args.model, &mut args.adapter]),
             Self::Prune(args) => hub::resolve([&mut args.model, &mut args.adapter]),
-            Self::Convert(args) => hub::resolve([&mut args.model, &mut args.adapter]),
+            Self::Convert(args) => hub::resolve(args.model.iter_mut().chain([&mut args.adapter])),
+            Self::Extract(args) => hub::resolve([&mut args.base, &mut args.tuned]),
             Self::Inspect(args) => hub::resolve(args.model.iter_mut().chain([&mut args.adapter])),
             Self::Validate(args) => hub::resolve(args.model.iter_mut().chain(&mut args.adapters)),
             Self::Diff(args) => hub::resolve([&mut args.a, &mut args.b]),

@@ -91,6 +91,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Verb::Validate(args) => commands::validate::run(args, json),
         Verb::Diff(args) => commands::diff::run(args, json),
         Verb::Prune(args) => commands::prune::run(args, json),
+        Verb::Extract(args) => commands::extract::run(args, json),
         Verb::Combine(args) => commands::combine::run(args, json),
         Verb::Recycle(args) => commands::recycle::run(args, json),
         Verb::Plot(args) => commands::plot::run(args, json),

@@ -4,6 +4,7 @@
 mod binary;
 
 use binary::place::{Place, largest_difference};
+use binary::{failure, json};
 use serde_json::Value;
 
 fn convert(place: &Place, name: &str, more: &[&str]) -> Value {
@@ -81,4 +82,20 @@ fn methods_that_peft_knows_stay_what_they_are_unless_a_rank_is_asked_for() {
     let result = convert(&place, "dora", &["--rank", "8"]);
     assert_eq!(result["to"], "lora");
     assert_eq!(config(&place, "dora-peft")["use_dora"], false);
+}
+
+#[test]
+fn folders_of_mlx_lm_go_both_ways_without_a_model() {
+    let place = Place::new();
+    place.train("a", &["--rank", "2", "--set", "adapter.modules_to_save=[]"]);
+    let [peft, mlx, back] = ["a", "mlx", "back"].map(|name| place.path(name));
+    let there = json(&["convert", &peft, "--to", "mlx", "--out", &mlx]);
+    assert_eq!((&there["rank"], &there["dora"]), (&2.into(), &false.into()));
+    let again = json(&["convert", &mlx, "--to", "peft", "--out", &back]);
+    assert_eq!(again["modules"], there["modules"]);
+    let tensors = |folder: &str| std::fs::read(format!("{folder}/adapter_model.safetensors"));
+    assert_eq!(tensors(&peft).unwrap(), tensors(&back).unwrap());
+    let out = place.path("none");
+    let (code, error) = failure(&["convert", &peft, "--to", "peft", "--out", &out]);
+    assert!(code == 2 && error.contains("--model"), "{error}");
 }

@@ -1,8 +1,10 @@
-//! `peft convert`: an adapter folder of any method as one that Hugging Face PEFT reads.
+//! `peft convert`: an adapter folder of any method as one that Hugging Face PEFT reads; and folders of mlx-lm, both ways.
+
+mod mlx;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
 use peft_core::export::{Exported, ExportedSite, to_lora};
@@ -24,8 +26,10 @@ const LORA: &str = "LORA";
 /// What an adapter can be converted to.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum FormatArg {
-    /// Hugging Face PEFT: methods it knows as they are, others as a plain LoRA.
+    /// Hugging Face PEFT: methods it knows as they are, others as a plain LoRA; from a folder of mlx-lm, what that says.
     Peft,
+    /// mlx-lm: LoRA and DoRA of Hugging Face PEFT.
+    Mlx,
 }
 
 /// What to convert, and where to.
@@ -33,9 +37,9 @@ pub enum FormatArg {
 pub struct ConvertArgs {
     /// Adapter folder, or a repository of the hub.
     pub adapter: PathBuf,
-    /// Folder of the base model in the Hugging Face layout.
+    /// Folder of the base model in the Hugging Face layout; folders of mlx-lm are converted without.
     #[arg(long)]
-    pub model: PathBuf,
+    pub model: Option<PathBuf>,
     /// What to write.
     #[arg(long, value_enum)]
     to: FormatArg,
@@ -70,11 +74,22 @@ pub struct ConvertResult {
 
 /// Runs the verb.
 pub fn run(args: &ConvertArgs, json: bool) -> Result<()> {
-    let FormatArg::Peft = args.to;
+    if let FormatArg::Mlx = args.to {
+        return mlx::from_peft(&args.adapter, &args.out)?.show(json);
+    }
+    if mlx::is_mlx(&args.adapter) {
+        return mlx::to_peft(&args.adapter, &args.out)?.show(json);
+    }
+    let Some(model) = &args.model else {
+        bail!(crate::Usage(
+            "give the adapter's base with --model: what its layers are decides the conversion"
+                .into()
+        ));
+    };
     let _claim = out_folder::claim(&args.out, args.overwrite, OVERWRITE)?;
     let device = device::open(&args.device)?;
     let rank = args.rank.map(|rank| rank as usize);
-    let result = to_peft(&args.model, &args.adapter, &args.out, rank, &device)?;
+    let result = to_peft(model, &args.adapter, &args.out, rank, &device)?;
     if json {
         return super::print_json(&result);
     }

@@ -6,6 +6,7 @@ pub mod devices;
 pub mod diff;
 pub mod env;
 pub mod eval;
+pub mod extract;
 mod folder_problems;
 pub mod generate;
 pub mod init;
