@@ -13,9 +13,6 @@ fn a_merged_adapter_comes_out_of_the_model_again() {
     place.train("a", &targets);
     let [adapter, merged, out, cut] = ["a", "merged", "out", "cut"].map(|name| place.path(name));
     let model = place.model.as_str();
-    // The files of a model with a head call its layers otherwise than those of its body: a base with a head, then.
-    place.train("head", &["--method", "head"]);
-    let with_head = place.path("head");
     json(&[
         "merge",
         "--model",
@@ -25,7 +22,7 @@ fn a_merged_adapter_comes_out_of_the_model_again() {
         "--out",
         &merged,
     ]);
-    let base = ["extract", "--base", &with_head, "--tuned", &merged];
+    let base = ["extract", "--base", model, "--tuned", &merged];
     let whole = json(&[&base[..], &["--rank", "3", "--out", &out]].concat());
     assert!(whole["error"].as_f64().unwrap() < 1e-3, "{whole}");
     let sites = whole["sites"].as_object().unwrap();

@@ -9,7 +9,7 @@
 //! that changed and is not in the adapter (embeddings, heads, norms, biases, weights that are no target) is reported, because the adapter on
 //! the base is the tuned model only as far as that list is empty.
 //!
-//! Sites are called as in the files, so an adapter of a model with a head needs the files of models with a head. Weights must be stored
+//! Sites are called as in the files; where one model is the bare body of the other, as in the one with a head. Weights must be stored
 //! as `[d_out, d_in]`, or all as `[d_in, d_out]` with [`ExtractOptions::fan_in_fan_out`] (GPT-2). Whether a weight belongs to a linear layer, an
 //! embedding or a head is told by its name alone.
 
@@ -108,7 +108,8 @@ pub fn extract(
     options: &ExtractOptions,
     out: &Path,
 ) -> Result<Extracted, ExtractError> {
-    let (first, second) = (Checkpoint::open(base)?, Checkpoint::open(tuned)?);
+    let (mut first, mut second) = (Checkpoint::open(base)?, Checkpoint::open(tuned)?);
+    Checkpoint::align(&mut first, &mut second);
     let (common, not_compared) = common(&first, &second);
     let selected = selected(&first, &common, options)?;
     let mut lora = PlainLora::default();

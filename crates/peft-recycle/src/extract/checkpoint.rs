@@ -16,8 +16,15 @@ const INDEX: &str = "model.safetensors.index.json";
 #[derive(Debug)]
 pub(super) struct Checkpoint {
     files: Vec<TensorFile>,
-    /// In which file each tensor is.
-    places: BTreeMap<String, usize>,
+    /// Where each tensor is, by its name here.
+    places: BTreeMap<String, Place>,
+}
+
+/// In which file a tensor is, and what that calls it.
+#[derive(Debug)]
+struct Place {
+    file: usize,
+    name: String,
 }
 
 impl Checkpoint {
@@ -40,11 +47,11 @@ impl Checkpoint {
         for path in paths {
             let file = TensorFile::open(&path)?;
             for name in file.names() {
-                if checkpoint
-                    .places
-                    .insert(name.clone(), checkpoint.files.len())
-                    .is_some()
-                {
+                let place = Place {
+                    file: checkpoint.files.len(),
+                    name: name.clone(),
+                };
+                if checkpoint.places.insert(name.clone(), place).is_some() {
                     let problem = format!("`{name}` is in another shard too");
                     return Err(ExtractError::Index { path, problem });
                 }
@@ -54,6 +61,26 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
+    /// Gives the tensors of a bare body the names that they have in the same model with a head (`bert.encoder..` for `encoder..`), whichever
+    /// of the two is the body. Models that share a name stay as they are.
+    pub(super) fn align(one: &mut Self, other: &mut Self) {
+        if one.names().any(|name| other.places.contains_key(name)) {
+            return;
+        }
+        if let Some(prefix) = prefix(one, other) {
+            one.prepend(&prefix);
+        } else if let Some(prefix) = prefix(other, one) {
+            other.prepend(&prefix);
+        }
+    }
+
+    fn prepend(&mut self, prefix: &str) {
+        let places = std::mem::take(&mut self.places).into_iter();
+        self.places = places
+            .map(|(name, place)| (format!("{prefix}{name}"), place))
+            .collect();
+    }
+
     /// Names of all tensors, sorted.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.places.keys().map(String::as_str)
@@ -61,25 +88,40 @@ impl Checkpoint {
 
     /// Shape of a tensor.
     pub(super) fn shape(&self, name: &str) -> Option<&[usize]> {
-        self.files[*self.places.get(name)?].shape(name)
+        let place = self.places.get(name)?;
+        self.files[place.file].shape(&place.name)
     }
 
     /// Whether a tensor is one of floating-point numbers that can be read.
     pub(super) fn is_float(&self, name: &str) -> bool {
-        let file = self.places.get(name).map(|file| &self.files[*file]);
-        matches!(file.and_then(|file| file.stored(name)), Some(Ok(_)))
+        let place = self.places.get(name);
+        let stored = place.and_then(|place| self.files[place.file].stored(&place.name));
+        matches!(stored, Some(Ok(_)))
     }
 
     /// Reads one tensor; an empty one where there is none.
     pub(super) fn read(&self, name: &str) -> Result<HostTensor, FileError> {
-        let Some(file) = self.places.get(name) else {
+        let Some(Place { file, name }) = self.places.get(name) else {
             return Ok(HostTensor::default());
         };
         Ok(self.files[*file]
-            .read([name])?
+            .read([name.as_str()])?
             .remove(name)
             .unwrap_or_default())
     }
+}
+
+/// What stands before the names of `body` in `model`, for most of them; `None` where no name of one ends another.
+fn prefix(body: &Checkpoint, model: &Checkpoint) -> Option<String> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for name in body.names() {
+        let longer = model.names().filter_map(|long| long.strip_suffix(name));
+        for prefix in longer.filter(|prefix| prefix.ends_with('.')) {
+            *counts.entry(prefix).or_default() += 1;
+        }
+    }
+    let (prefix, _) = counts.into_iter().max_by_key(|(_, count)| *count)?;
+    Some(prefix.to_owned())
 }
 
 /// The shards that an index names, each once.
