@@ -66,20 +66,49 @@ impl FromStr for WeightArg {
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, weight) = match text.split_once('=') {
             None => (text, 1.0),
-            Some((name, weight)) => {
-                let parsed: f64 = weight
-                    .parse()
-                    .map_err(|error| format!("`{weight}`: {error}"))?;
-                (name, parsed)
-            }
+            Some((name, weight)) => (name, finite(weight)?),
         };
-        if name.is_empty() || !weight.is_finite() {
-            return Err("expected NAME or NAME=WEIGHT with a finite weight".into());
+        if name.is_empty() {
+            return Err("expected NAME or NAME=WEIGHT".into());
         }
         Ok(Self {
             name: name.to_owned(),
             weight,
         })
+    }
+}
+
+/// An adapter folder and how much it counts in a sum of several.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WeightedFolder {
+    /// The folder.
+    pub dir: PathBuf,
+    /// Factor of its update.
+    pub weight: f64,
+}
+
+impl FromStr for WeightedFolder {
+    type Err = String;
+
+    /// `FOLDER` for a weight of 1, or `FOLDER=WEIGHT`; a folder that exists is never split.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (dir, weight) = match text.rsplit_once('=') {
+            Some((dir, weight)) if !Path::new(text).exists() => (dir, finite(weight)?),
+            _ => (text, 1.0),
+        };
+        Ok(Self {
+            dir: dir.into(),
+            weight,
+        })
+    }
+}
+
+fn finite(text: &str) -> Result<f64, String> {
+    let weight: f64 = text.parse().map_err(|error| format!("`{text}`: {error}"))?;
+    if weight.is_finite() {
+        Ok(weight)
+    } else {
+        Err(format!("`{text}`: expected a finite weight"))
     }
 }
 
@@ -111,6 +140,17 @@ mod tests {
         std::fs::create_dir(&dir).unwrap();
         let parsed: AdapterArg = dir.to_str().unwrap().parse().unwrap();
         assert_eq!(parsed, AdapterArg::only(&dir));
+        let weighted = |text: &str| text.parse::<WeightedFolder>().unwrap();
+        let text = dir.to_str().unwrap();
+        assert_eq!(
+            weighted(text),
+            WeightedFolder {
+                dir: dir.clone(),
+                weight: 1.0
+            }
+        );
+        let half = weighted(&format!("{text}=0.5"));
+        assert_eq!(half, WeightedFolder { dir, weight: 0.5 });
     }
 
     #[test]

@@ -55,8 +55,7 @@ fn task_type(task: TaskKind) -> Option<&'static str> {
 
 fn targets(config: &RunConfig) -> Result<Target> {
     match &config.adapter.targets {
-        Some(Names::List(names)) => Ok(Target::List(names.clone())),
-        Some(Names::Text(text)) => Ok(Target::from_text(text)),
+        Some(names) => Ok(names.target()),
         None => {
             let model = ModelConfig::read(config.model_dir())?;
             let names = default_targets(model.model_type()).with_context(|| {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use peft_core::BiasTraining;
+use peft_core::target::{ALL_LINEAR, Target};
 use peft_prune::lora_drop::LORA_DROP;
 use peft_train::TrainOptions;
 use peft_train::data::{Format, Quoting, Roles};
@@ -148,6 +149,30 @@ pub enum Names {
     Text(String),
     /// Names or suffixes of module paths.
     List(Vec<String>),
+}
+
+impl Names {
+    /// `all-linear` and `/regex/` are one text, anything else a list of names, comma-separated.
+    pub fn of_flag(value: &str) -> Self {
+        if value.eq_ignore_ascii_case(ALL_LINEAR) {
+            return Self::Text(value.into());
+        }
+        let regex = value
+            .strip_prefix('/')
+            .and_then(|rest| rest.strip_suffix('/'));
+        match regex {
+            Some(regex) => Self::Text(regex.into()),
+            None => Self::List(value.split(',').map(|name| name.trim().into()).collect()),
+        }
+    }
+
+    /// The modules that they name.
+    pub fn target(&self) -> Target {
+        match self {
+            Self::List(names) => Target::List(names.clone()),
+            Self::Text(text) => Target::from_text(text),
+        }
+    }
 }
 
 /// What trains: an adapter method, `head` alone, or the `full` model.

@@ -76,6 +76,17 @@ impl TensorName {
             trains: true,
         }
     }
+
+    /// A tensor that belongs to the adapter and stays as it is.
+    #[must_use]
+    pub const fn frozen(field: &'static str, file: &'static str, layout: Layout) -> Self {
+        Self {
+            field,
+            file,
+            layout,
+            trains: false,
+        }
+    }
 }
 
 /// Low-rank pairs inside an adapter, side by side in two parameters: `delta_i = scale * a_i b_i`, with `a_i` the i-th of `count` blocks of

@@ -137,6 +137,9 @@ impl<'a> Pass<'a> {
 
     /// Reports what one adapter added at one site.
     pub(crate) fn observe(&mut self, site: &Site, adapter: &str, delta: &Tensor<2>) {
+        if !self.is_observed() {
+            return;
+        }
         let padding = self.padding(delta.dims()[0]).cloned();
         if let Some(observer) = self.observer.as_deref_mut() {
             observer.delta(&DeltaEvent {
@@ -158,6 +161,9 @@ impl<'a> Pass<'a> {
         probabilities: &Tensor<2>,
         chosen: &Tensor<2, Int>,
     ) {
+        if !self.is_observed() {
+            return;
+        }
         let padding = self.padding(chosen.dims()[0]).cloned();
         if let Some(observer) = self.observer.as_deref_mut() {
             observer.routing(&RoutingEvent {

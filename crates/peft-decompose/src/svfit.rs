@@ -196,36 +196,11 @@ pub struct SvfitAdapter {
 
 /// Tensors of a file; the last two where vectors are stored.
 const TENSORS: [TensorName; 5] = [
-    TensorName {
-        field: "shift",
-        file: "svfit_shift",
-        layout: Layout::AsIs,
-        trains: true,
-    },
-    TensorName {
-        field: "sigma",
-        file: "svfit_sigma",
-        layout: Layout::AsIs,
-        trains: false,
-    },
-    TensorName {
-        field: "base",
-        file: "svfit_base_sha256",
-        layout: Layout::AsIs,
-        trains: false,
-    },
-    TensorName {
-        field: "left",
-        file: "svfit_V",
-        layout: Layout::AsIs,
-        trains: false,
-    },
-    TensorName {
-        field: "right",
-        file: "svfit_U",
-        layout: Layout::Transposed,
-        trains: false,
-    },
+    TensorName::trained("shift", "svfit_shift", Layout::AsIs),
+    TensorName::frozen("sigma", "svfit_sigma", Layout::AsIs),
+    TensorName::frozen("base", "svfit_base_sha256", Layout::AsIs),
+    TensorName::frozen("left", "svfit_V", Layout::AsIs),
+    TensorName::frozen("right", "svfit_U", Layout::Transposed),
 ];
 
 impl Adapter for SvfitAdapter {

@@ -1,12 +1,14 @@
 //! Experts that start as adapters which exist already.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use burn::module::Param;
-use burn::tensor::{Tensor, TensorData};
-use peft_core::file::{HostTensor, check_finite, index_keys, read_folder};
+use burn::module::{Param, ParamId};
+use burn::tensor::Tensor;
+use peft_core::file::{HostTensor, TensorKey, check_finite, index_keys, read_folder};
 use peft_core::lora::{LORA, RSLORA, Scaling};
-use peft_core::{Adaptable, AnyAdapter, PeftError, folder};
+use peft_core::values::set_values;
+use peft_core::{Adaptable, AnyAdapter, AttachedSite, PeftError, folder};
 
 use crate::mixture::MixtureAdapter;
 
@@ -19,24 +21,22 @@ const FACTORS: [&str; 2] = ["lora_A.weight", "lora_B.weight"];
 /// # Errors
 /// What is wrong with a folder; more folders than experts, another rank, or a folder that shares no layer, all in one report.
 pub fn start_experts<M: Adaptable>(
-    mut model: M,
+    model: M,
     name: &str,
     folders: &[PathBuf],
 ) -> Result<M, PeftError> {
+    let mut values = BTreeMap::new();
     let mut problems = Vec::new();
     for (expert, dir) in folders.iter().enumerate() {
         let lora = Loras::read(&model, dir)?;
         let mut shared = 0;
-        model.visit_linears_mut(&mut |linear| {
-            let path = linear.site().path.clone();
+        model.visit_linears(&mut |linear| {
+            let path = linear.site().path.as_str();
             let adapter = linear.adapter(name).and_then(AnyAdapter::downcast_ref);
-            if let (Some(adapter), Some(pair)) = (adapter, lora.at(&path)) {
+            if let (Some(adapter), Some(pair)) = (adapter, lora.at(path)) {
                 shared += 1;
-                match with_expert(adapter, expert, &pair) {
-                    Ok(changed) => linear.insert(name, AnyAdapter::new(changed)),
-                    Err(problem) => {
-                        problems.push(format!("{}: `{path}`: {problem}", dir.display()));
-                    }
+                if let Err(problem) = put(&mut values, adapter, expert, &pair) {
+                    problems.push(format!("{}: `{path}`: {problem}", dir.display()));
                 }
             }
         });
@@ -48,7 +48,7 @@ pub fn start_experts<M: Adaptable>(
         }
     }
     if problems.is_empty() {
-        return Ok(model);
+        return Ok(set_values(model, values));
     }
     Err(PeftError::Mismatch {
         adapter: name.to_owned(),
@@ -58,8 +58,8 @@ pub fn start_experts<M: Adaptable>(
 
 /// The factors of a folder, layer by layer.
 struct Loras {
-    tensors: std::collections::BTreeMap<String, HostTensor>,
-    keys: std::collections::BTreeMap<peft_core::file::TensorKey, String>,
+    tensors: BTreeMap<String, HostTensor>,
+    keys: BTreeMap<TensorKey, String>,
     /// Path of a layer to the factor of its product.
     scales: Vec<(String, f64)>,
 }
@@ -78,9 +78,8 @@ impl Loras {
         let spec = folder::spec_of(&[&LORA, &RSLORA], &folder.config)?;
         let scaling = Scaling::of(&folder.config);
         let plan = spec.plan(&model.sites(), &model.output_heads())?;
-        let scale = |site: &peft_core::AttachedSite| {
-            (site.path.clone(), scaling.factor(site.rank, site.alpha))
-        };
+        let scale =
+            |site: &AttachedSite| (site.path.clone(), scaling.factor(site.rank, site.alpha));
         Ok(Self {
             keys: index_keys(folder.tensors.keys().map(String::as_str), &FACTORS)?,
             scales: plan.sites.iter().map(scale).collect(),
@@ -91,7 +90,7 @@ impl Loras {
     fn at(&self, path: &str) -> Option<Pair<'_>> {
         let (_, scale) = self.scales.iter().find(|(site, _)| site == path)?;
         let [a, b] = FACTORS.map(|tensor| {
-            let key = peft_core::file::TensorKey {
+            let key = TensorKey {
                 module: path.to_owned(),
                 tensor: tensor.to_owned(),
             };
@@ -105,12 +104,13 @@ impl Loras {
     }
 }
 
-/// The mixture with one expert replaced; the reason where the pair does not fit.
-fn with_expert(
+/// Puts a pair into the values of one expert, beside those that the mixture has or got before; the reason where it does not fit.
+fn put(
+    values: &mut BTreeMap<ParamId, Vec<f32>>,
     adapter: &MixtureAdapter,
     expert: usize,
     pair: &Pair<'_>,
-) -> Result<MixtureAdapter, String> {
+) -> Result<(), String> {
     let experts = adapter.router.dims()[1];
     let [d_in, width] = adapter.a.dims();
     let [_, d_out] = adapter.b.dims();
@@ -128,28 +128,17 @@ fn with_expert(
             ));
         }
     }
+    let present = |param: &Param<Tensor<2>>| param.val().into_data().iter::<f32>().collect();
+    let a = values.entry(adapter.a.id);
+    let a: &mut Vec<f32> = a.or_insert_with(|| present(&adapter.a));
+    for (at, value) in pair.a.data.iter().enumerate() {
+        a[at % d_in * width + expert * rank + at / d_in] = *value;
+    }
     let scale = (pair.scale / adapter.scale) as f32;
-    let mut changed = adapter.clone();
-    changed.a = filled(changed.a, |values| {
-        for (at, value) in pair.a.data.iter().enumerate() {
-            values[at % d_in * width + expert * rank + at / d_in] = *value;
-        }
-    });
-    changed.b = filled(changed.b, |values| {
-        for (at, value) in pair.b.data.iter().enumerate() {
-            values[(expert * rank + at % rank) * d_out + at / rank] = value * scale;
-        }
-    });
-    Ok(changed)
-}
-
-/// The parameter with values changed on the host, trainable as before.
-fn filled(param: Param<Tensor<2>>, fill: impl FnOnce(&mut [f32])) -> Param<Tensor<2>> {
-    param.map(|old| {
-        let (dims, device, trains) = (old.dims(), old.device(), old.is_require_grad());
-        let mut values: Vec<f32> = old.into_data().iter::<f32>().collect();
-        fill(&mut values);
-        let new = Tensor::from_data(TensorData::new(values, dims), &device);
-        if trains { new.require_grad() } else { new }
-    })
+    let b = values.entry(adapter.b.id);
+    let b: &mut Vec<f32> = b.or_insert_with(|| present(&adapter.b));
+    for (at, value) in pair.b.data.iter().enumerate() {
+        b[(expert * rank + at % rank) * d_out + at / rank] = value * scale;
+    }
+    Ok(())
 }

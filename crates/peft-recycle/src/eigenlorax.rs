@@ -190,18 +190,8 @@ impl EigenLoraXAdapter {
 static TENSORS: [TensorName; 4] = [
     TensorName::trained("loadings_a", "loadings_A", Layout::Transposed),
     TensorName::trained("loadings_b", "loadings_B", Layout::Transposed),
-    TensorName {
-        field: "components_a",
-        file: "components_A",
-        layout: Layout::Transposed,
-        trains: false,
-    },
-    TensorName {
-        field: "components_b",
-        file: "components_B",
-        layout: Layout::AsIs,
-        trains: false,
-    },
+    TensorName::frozen("components_a", "components_A", Layout::Transposed),
+    TensorName::frozen("components_b", "components_B", Layout::AsIs),
 ];
 
 impl Adapter for EigenLoraXAdapter {

@@ -74,15 +74,15 @@ pub(crate) fn gaussian(height: usize, rng: &mut impl Rng) -> Mat<f64> {
     })
 }
 
-/// `k` random orthonormal columns of height `d`, `k <= d`: Gaussian ones, each less what lies in the span of those before, normalised.
-pub(crate) fn random_orthonormal(d: usize, k: usize, rng: &mut impl Rng) -> Mat<f64> {
+/// Appends random columns by Gram-Schmidt until there are `k`, at most as many as the height: Gaussian ones, less what lies in the span so
+/// far, normalised.
+pub(crate) fn append_random(columns: &mut Mat<f64>, k: usize, rng: &mut impl Rng) {
     /// A column of which less than this is left (almost never) is drawn again.
     const LEAST: f64 = 1e-8;
-    let mut columns = Mat::zeros(d, 0);
+    let d = columns.nrows();
     while columns.ncols() < k.min(d) {
-        append(&mut columns, &gaussian(d, rng), LEAST);
+        append(columns, &gaussian(d, rng), LEAST);
     }
-    columns
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::deviation::Deviation;
 use crate::error::SubspaceError;
-use crate::linalg::{append, gaussian, squared, without_span};
+use crate::linalg::{append, append_random, squared, without_span};
 use crate::options::{Components, Mean, SubspaceOptions};
 use crate::stack::{Spectrum, Stack};
 
@@ -218,10 +218,8 @@ pub(crate) fn count(
     }
 }
 
-/// Random directions by Gram-Schmidt: Gaussian columns, less what lies in the span so far, normalised.
+/// Random directions.
 fn add_random(components: &mut Mat<f64>, options: &SubspaceOptions) -> Result<(), SubspaceError> {
-    /// A Gaussian column of which less than this is left (almost never) is drawn again.
-    const LEAST: f64 = 1e-8;
     let (d, taken) = components.shape();
     if options.pseudo > d - taken {
         return Err(SubspaceError::Exhausted {
@@ -231,9 +229,7 @@ fn add_random(components: &mut Mat<f64>, options: &SubspaceOptions) -> Result<()
         });
     }
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
-    while components.ncols() < taken + options.pseudo {
-        append(components, &gaussian(d, &mut rng), LEAST);
-    }
+    append_random(components, taken + options.pseudo, &mut rng);
     Ok(())
 }
 

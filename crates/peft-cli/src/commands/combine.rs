@@ -8,12 +8,14 @@ use indexmap::IndexMap;
 use peft_recycle::{Arithmetic, Combined, Components, Heads, Majority, Mode, Pool, combine};
 use serde::Serialize;
 
+use crate::adapter_arg::WeightedFolder;
+
 /// What to combine, and how.
 #[derive(Debug, Args)]
 pub struct CombineArgs {
     /// Adapter folders, or repositories of the hub, each with its weight: FOLDER=0.7; 1 without one.
-    #[arg(required = true, value_name = "ADAPTER[=WEIGHT]", value_parser = weighted)]
-    adapters: Vec<Weighted>,
+    #[arg(required = true, value_name = "ADAPTER[=WEIGHT]")]
+    adapters: Vec<WeightedFolder>,
     /// How adapters become one.
     #[arg(long, value_enum, default_value = "exact")]
     mode: ModeArg,
@@ -38,31 +40,6 @@ pub struct CombineArgs {
     /// Adapter folder to write.
     #[arg(long)]
     out: PathBuf,
-}
-
-/// An adapter folder and its weight.
-#[derive(Debug, Clone)]
-struct Weighted {
-    folder: PathBuf,
-    weight: f64,
-}
-
-fn weighted(text: &str) -> Result<Weighted, String> {
-    let (folder, weight) = match text.rsplit_once('=') {
-        None => (text, 1.0),
-        Some((folder, weight)) => {
-            let number = weight
-                .parse::<f64>()
-                .ok()
-                .filter(|weight| weight.is_finite());
-            let bad = || format!("expected a number after `=`, found `{weight}`");
-            (folder, number.ok_or_else(bad)?)
-        }
-    };
-    Ok(Weighted {
-        folder: folder.into(),
-        weight,
-    })
 }
 
 /// How adapters become one.
@@ -106,7 +83,7 @@ struct SiteResult {
 impl CombineArgs {
     /// Every path that may be a repository.
     pub fn folders(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        self.adapters.iter_mut().map(|adapter| &mut adapter.folder)
+        self.adapters.iter_mut().map(|adapter| &mut adapter.dir)
     }
 
     /// Size of the result, where one is to be given.
@@ -151,7 +128,7 @@ pub fn run(args: &CombineArgs, json: bool) -> Result<()> {
     let folders: Vec<&Path> = args
         .adapters
         .iter()
-        .map(|adapter| adapter.folder.as_path())
+        .map(|adapter| adapter.dir.as_path())
         .collect();
     let weights: Vec<f64> = args.adapters.iter().map(|adapter| adapter.weight).collect();
     let heads = args.head.clone().map_or(Heads::Average, Heads::Of);

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Args;
 use indexmap::IndexMap;
-use peft_core::target::{Target, TargetRules};
+use peft_core::target::TargetRules;
 use peft_recycle::{Components, ExtractOptions, Extracted, extract};
 use serde::Serialize;
+
+use crate::run_config::Names;
 
 /// Two models, and how much of their difference to keep.
 #[derive(Debug, Args)]
@@ -64,7 +66,7 @@ pub fn run(args: &ExtractArgs, json: bool) -> Result<()> {
         .energy
         .map_or(Components::Fixed(args.rank), Components::Variance);
     let options = ExtractOptions {
-        target: TargetRules::new(target(&args.targets)),
+        target: TargetRules::new(Names::of_flag(&args.targets).target()),
         fan_in_fan_out: args.fan_in_fan_out,
         ..ExtractOptions::new(components)
     };
@@ -91,18 +93,6 @@ pub fn run(args: &ExtractArgs, json: bool) -> Result<()> {
         result.out.display()
     );
     Ok(())
-}
-
-/// `/regex/`, `all-linear` or names.
-fn target(text: &str) -> Target {
-    let regex = text
-        .strip_prefix('/')
-        .and_then(|rest| rest.strip_suffix('/'));
-    match regex {
-        Some(regex) => Target::Regex(regex.to_owned()),
-        None if text.eq_ignore_ascii_case(peft_core::target::ALL_LINEAR) => Target::AllLinear,
-        None => Target::List(text.split(',').map(|name| name.trim().to_owned()).collect()),
-    }
 }
 
 impl ExtractResult {

@@ -9,7 +9,7 @@ use peft_prune::Plan;
 use crate::hub;
 use crate::progress::Progress;
 use crate::run::{self, RunOptions, RunResult, lora_drop};
-use crate::run_config::{RunConfig, parse_setting};
+use crate::run_config::{Names, RunConfig, parse_setting};
 
 /// Settings of a run; flags win over the run file, and `--set` over both.
 #[derive(Debug, Args)]
@@ -192,17 +192,10 @@ fn warmup(text: &str) -> toml::Value {
     text.parse().map_or_else(share, toml::Value::Integer)
 }
 
-/// `all-linear` and `/regex/` are one text, anything else a list of names.
 fn names(value: &str) -> toml::Value {
-    if value.eq_ignore_ascii_case(peft_core::target::ALL_LINEAR) {
-        return toml::Value::String(value.into());
-    }
-    match value
-        .strip_prefix('/')
-        .and_then(|rest| rest.strip_suffix('/'))
-    {
-        Some(regex) => toml::Value::String(regex.into()),
-        None => comma_list(value),
+    match Names::of_flag(value) {
+        Names::Text(text) => toml::Value::String(text),
+        Names::List(names) => array(&names),
     }
 }
 

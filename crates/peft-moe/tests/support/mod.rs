@@ -2,11 +2,12 @@
 #![allow(clippy::unwrap_used, reason = "a panic is the failure report")]
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-use burn::module::{Module, ModuleMapper, Param, ParamId};
+use burn::module::{Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use peft_core::target::TargetRules;
 use peft_core::testing::case::Network;
+use peft_core::values::set_values;
 use peft_core::{AdaptedLinear, AdapterSpec, Layout, Method, ParamNames, Pass, Site, attach};
 use peft_moe::MixtureAdapter;
 
@@ -71,24 +72,7 @@ pub(crate) fn adapted(
 
 /// The same with one parameter replaced.
 pub(crate) fn set(network: Network, id: ParamId, values: Vec<f32>) -> Network {
-    struct Replace(ParamId, Vec<f32>);
-    impl ModuleMapper for Replace {
-        fn map_float<const N: usize>(&mut self, param: Param<Tensor<N>>) -> Param<Tensor<N>> {
-            if param.id != self.0 {
-                return param;
-            }
-            param.map(|old| {
-                let data = TensorData::new(self.1.clone(), old.dims());
-                let new = Tensor::from_data(data, &old.device());
-                if old.is_require_grad() {
-                    new.require_grad()
-                } else {
-                    new
-                }
-            })
-        }
-    }
-    network.map(&mut Replace(id, values))
+    set_values(network, [(id, values)].into())
 }
 
 pub(crate) fn mixture(network: &Network) -> MixtureAdapter {

@@ -2,11 +2,12 @@
 #![allow(clippy::unwrap_used, reason = "a panic is the failure report")]
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-use burn::module::{Module, ModuleMapper, Param, ParamId};
+use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData, activation};
 use indexmap::IndexMap;
 use peft_core::lora::{LORA, LoraAdapter};
 use peft_core::target::TargetRules;
+use peft_core::values::set_values;
 use peft_core::{
     Adaptable, AdaptedLinear, AdapterSpec, AttachReport, Layout, Method, ParamNames, Pass, Site,
     attach,
@@ -112,26 +113,7 @@ pub(crate) fn adapted(
 /// The same stack with `B` of one layer replaced.
 pub(crate) fn with_b(stack: Stack, index: usize, values: Vec<f32>) -> Stack {
     let id = factors(&stack, index).b.id;
-    stack.map(&mut Replace(id, values))
-}
-
-struct Replace(ParamId, Vec<f32>);
-
-impl ModuleMapper for Replace {
-    fn map_float<const N: usize>(&mut self, param: Param<Tensor<N>>) -> Param<Tensor<N>> {
-        if param.id != self.0 {
-            return param;
-        }
-        param.map(|old| {
-            let data = TensorData::new(self.1.clone(), old.dims());
-            let new = Tensor::from_data(data, &old.device());
-            if old.is_require_grad() {
-                new.require_grad()
-            } else {
-                new
-            }
-        })
-    }
+    set_values(stack, [(id, values)].into())
 }
 
 pub(crate) fn factors(stack: &Stack, index: usize) -> LoraAdapter {

@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use super::{COUNTS, EIGENLORAX, EigenLoraX, LoadingsInit};
 use crate::basis::{Basis, Projection};
 use crate::error::RecycleError;
-use crate::linalg::random_orthonormal;
+use crate::linalg::append_random;
 
 /// Numbers of components of each site: of A and of B.
 type Counts = IndexMap<String, (usize, usize)>;
@@ -155,8 +155,9 @@ impl Source {
         match self {
             Self::Random { seed, .. } => {
                 let mut rng = ChaCha8Rng::seed_from_u64(*seed ^ param_id(&site.path).val());
-                let a = random_orthonormal(site.d_in, k_a, &mut rng);
-                let b = random_orthonormal(site.d_out, k_b, &mut rng);
+                let (mut a, mut b) = (Mat::zeros(site.d_in, 0), Mat::zeros(site.d_out, 0));
+                append_random(&mut a, k_a, &mut rng);
+                append_random(&mut b, k_b, &mut rng);
                 Ok(Components {
                     a: data(&a),
                     b: data(&b.transpose().to_owned()),
