@@ -5,6 +5,7 @@ mod decompose;
 mod moe;
 mod outcome;
 mod prune;
+mod queue;
 mod run;
 mod table;
 mod vision;
@@ -52,6 +53,9 @@ pub(crate) struct Arguments {
     /// Runs per method and data set, with seeds from 0.
     #[arg(long, default_value_t = 3)]
     seeds: u64,
+    /// Runs side by side, which share the processor's cores; times are then those of such runs.
+    #[arg(long, default_value_t = 1)]
+    jobs: usize,
 }
 
 /// Runs the comparison.

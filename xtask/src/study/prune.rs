@@ -1,4 +1,4 @@
-//! LoRA-drop at half of LoRA's parameters, beside LoRA and beside the same budget given to other layers.
+//! LoRA-drop at half of LoRA's parameters, beside LoRA and beside the same budget given to other layers, all at LoRA's best rate.
 
 use super::data::{COLA, SST2};
 use super::run::{Contender, DataSet, Study};
@@ -9,7 +9,6 @@ const ALL_LINEAR: &[&str] = &[
     "adapter.alpha=16.0",
     "adapter.targets=\"all-linear\"",
 ];
-const RATES: &[f64] = &[5e-4, 1e-3, 2e-3];
 
 const HALF: &[&str] = &["prune.keep=0.5"];
 
@@ -23,7 +22,7 @@ const fn dropping(
         folder,
         method: "lora-drop",
         settings,
-        rates: RATES,
+        rates: &[],
     }
 }
 
@@ -37,7 +36,7 @@ pub(super) const STUDY: Study = Study {
             folder: "lora",
             method: "lora",
             settings: &[ALL_LINEAR],
-            rates: RATES,
+            rates: &[5e-4, 1e-3, 2e-3],
         },
         dropping("LoRA-drop, half", "output", &[ALL_LINEAR, HALF]),
         dropping(

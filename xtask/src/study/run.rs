@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 
 use super::Arguments;
-use super::outcome::{Outcome, choose, curve};
+use super::outcome::{CHOOSING, Outcome, choose, curve};
+use super::queue::{side_by_side, threads};
 use super::table::{Row, table};
 use crate::shell::Step;
 
@@ -23,7 +24,7 @@ pub(super) struct Contender {
     pub(super) method: &'static str,
     /// Settings as `--set` takes them, in groups.
     pub(super) settings: &'static [&'static [&'static str]],
-    /// Learning rates to choose from.
+    /// Learning rates to choose from; none: the rate of the first contender.
     pub(super) rates: &'static [f64],
 }
 
@@ -57,8 +58,9 @@ pub(super) struct Study {
 
 /// One run: where it is written, what it learns from and is judged on, and with which numbers.
 struct Run<'a> {
+    contender: &'a Contender,
     /// Folder of all runs of the method and data set.
-    folder: &'a Path,
+    folder: PathBuf,
     /// What the run is for: `choose` a rate, or a `seed` of the table.
     kind: &'static str,
     train: &'a Path,
@@ -93,13 +95,10 @@ impl Study {
         let arguments = &(self.prepare)(root, arguments, &out)?;
         let mut tables = String::new();
         for data in self.data {
-            let mut rows = Vec::new();
-            for contender in self.contenders {
-                rows.push(self.measure(root, arguments, &out, data, contender)?);
-                let so_far = table(data, data.rounds * arguments.steps, &rows);
-                std::fs::write(out.join(format!("{}.md", data.name)), &so_far)?;
-            }
-            tables.push_str(&table(data, data.rounds * arguments.steps, &rows));
+            let rows = self.measure(root, arguments, &out.join(data.name), data)?;
+            let table = table(data, data.rounds * arguments.steps, &rows);
+            std::fs::write(out.join(format!("{}.md", data.name)), &table)?;
+            tables.push_str(&table);
             tables.push('\n');
             if self.evaluations > 1 {
                 draw(root, &out.join(data.name), &rows)?;
@@ -109,22 +108,24 @@ impl Study {
         Ok(())
     }
 
-    /// Trains with every seed on all of the training data, at the rate that proved best on a part of it.
+    /// Trains every method with every seed on all of the training data, at the rate that proved best on a part of it.
     fn measure(
         &self,
         root: &Path,
         arguments: &Arguments,
         out: &Path,
         data: &DataSet,
-        contender: &Contender,
-    ) -> anyhow::Result<Row> {
-        let out = out.join(data.name);
-        let folder = out.join(contender.folder);
-        let [part, held_out] = split(&arguments.data.join(data.train), &out)?;
+    ) -> anyhow::Result<Vec<Row>> {
+        let [part, held_out] = split(&arguments.data.join(data.train), out)?;
         let steps = data.rounds * arguments.steps;
-        let rate = choose(contender.rates, |rate, seed| {
-            let run = Run {
-                folder: &folder,
+        let choosing: Vec<Run<'_>> = self
+            .contenders
+            .iter()
+            .flat_map(|contender| contender.rates.iter().map(move |rate| (contender, *rate)))
+            .flat_map(|run| CHOOSING.map(|seed| (run, seed)))
+            .map(|((contender, rate), seed)| Run {
+                contender,
+                folder: out.join(contender.folder),
                 kind: "choose",
                 train: &part,
                 valid: &held_out,
@@ -132,24 +133,26 @@ impl Study {
                 seed,
                 steps: steps / 2,
                 evaluations: 1,
+            })
+            .collect();
+        let train = |run: &Run<'_>| train(root, arguments, data, run);
+        let found = side_by_side(arguments.jobs, &choosing, train)?;
+        let train_file = arguments.data.join(data.train);
+        let dev = arguments.data.join(data.dev);
+        let mut runs = Vec::new();
+        for contender in self.contenders {
+            // One without rates of its own takes those of the first: with the same rate, what differs is the method.
+            let chooses_by = match contender.rates {
+                [] => self.contenders[0].folder,
+                _ => contender.folder,
             };
-            train(root, arguments, data, contender, &run)
-        })?;
-        let (train_file, dev) = (
-            arguments.data.join(data.train),
-            arguments.data.join(data.dev),
-        );
-        let mut row = Row {
-            name: contender.name,
-            method: contender.method,
-            rate,
-            outcomes: vec![],
-            curves: vec![],
-            runs: vec![],
-        };
-        for seed in 0..arguments.seeds {
-            let run = Run {
-                folder: &folder,
+            let of_it = choosing.iter().zip(&found);
+            let of_it = of_it.filter(|(run, _)| run.contender.folder == chooses_by);
+            let by_rate: Vec<_> = of_it.map(|(run, found)| (run.rate, *found)).collect();
+            let rate = choose(&by_rate)?;
+            runs.extend((0..arguments.seeds).map(|seed| Run {
+                contender,
+                folder: out.join(contender.folder),
                 kind: "seed",
                 train: &train_file,
                 valid: &dev,
@@ -157,14 +160,30 @@ impl Study {
                 seed,
                 steps,
                 evaluations: self.evaluations,
-            };
-            row.outcomes
-                .push(train(root, arguments, data, contender, &run)?);
-            row.curves.push(curve(&run.out().join(LOG))?);
-            row.runs.push(run.out());
+            }));
         }
-        Ok(row)
+        let outcomes = side_by_side(arguments.jobs, &runs, train)?;
+        let rows = self.contenders.iter();
+        rows.map(|contender| row(contender, &runs, &outcomes))
+            .collect()
     }
+}
+
+/// The runs of one contender as a row of the table.
+fn row(contender: &Contender, runs: &[Run<'_>], outcomes: &[Outcome]) -> anyhow::Result<Row> {
+    let of_it = || {
+        let pairs = runs.iter().zip(outcomes);
+        pairs.filter(|(run, _)| run.contender.folder == contender.folder)
+    };
+    let curves = of_it().map(|(run, _)| curve(&run.out().join(LOG)));
+    Ok(Row {
+        name: contender.name,
+        method: contender.method,
+        rate: of_it().next().map_or(f64::NAN, |(run, _)| run.rate),
+        outcomes: of_it().map(|(_, outcome)| *outcome).collect(),
+        curves: curves.collect::<anyhow::Result<_>>()?,
+        runs: of_it().map(|(run, _)| run.out()).collect(),
+    })
 }
 
 /// Draws the validation curves of every method's first seed into one picture.
@@ -230,18 +249,17 @@ fn train(
     root: &Path,
     arguments: &Arguments,
     data: &DataSet,
-    contender: &Contender,
     run: &Run<'_>,
 ) -> anyhow::Result<Outcome> {
     let results = run.out().join("results.json");
     if !results.exists() {
-        command(arguments, data, contender, run).run(root)?;
+        command(arguments, data, run).run(root)?;
     }
     Outcome::read(&std::fs::read_to_string(&results)?, data.metric)
         .with_context(|| format!("in {}", results.display()))
 }
 
-fn command(arguments: &Arguments, data: &DataSet, contender: &Contender, run: &Run<'_>) -> Step {
+fn command(arguments: &Arguments, data: &DataSet, run: &Run<'_>) -> Step {
     let path = |path: &Path| path.display().to_string();
     let mut words: Vec<String> = [
         "train",
@@ -257,7 +275,7 @@ fn command(arguments: &Arguments, data: &DataSet, contender: &Contender, run: &R
         "--columns",
         data.columns,
         "--method",
-        contender.method,
+        run.contender.method,
         "--lr",
         &run.rate.to_string(),
         "--batch-size",
@@ -276,7 +294,8 @@ fn command(arguments: &Arguments, data: &DataSet, contender: &Contender, run: &R
         format!("train.max_steps={}", run.steps),
         format!("train.eval_every={}", (run.steps / run.evaluations).max(1)),
     ];
-    let own = contender
+    let own = run
+        .contender
         .settings
         .iter()
         .flat_map(|group| group.iter())
@@ -284,7 +303,11 @@ fn command(arguments: &Arguments, data: &DataSet, contender: &Contender, run: &R
     for setting in own.chain(steps) {
         words.extend(["--set".to_owned(), setting]);
     }
-    Step::new("target/debug/peft").with_arguments(&words)
+    let step = Step::new("target/debug/peft").with_arguments(&words);
+    match arguments.jobs {
+        1 => step,
+        jobs => step.with_variable("RAYON_NUM_THREADS", &threads(jobs).to_string()),
+    }
 }
 
 #[cfg(test)]
