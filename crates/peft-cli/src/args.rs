@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::adapter_arg::AdapterArg;
 use crate::commands::{
-    combine, convert, diff, eval, extract, generate, init, inspect, merge, plot, predict, prune,
-    quickstart, recycle, targets, train, validate,
+    bench, combine, convert, diff, eval, extract, generate, init, inspect, merge, plot, predict,
+    prune, quickstart, recycle, targets, train, validate,
 };
 use crate::hub;
 
@@ -66,6 +66,8 @@ pub enum Verb {
     Recycle(recycle::RecycleArgs),
     /// Draw the curves of a run directory as SVG and PNG.
     Plot(plot::PlotArgs),
+    /// Time a training step and a forward pass, and measure their memory, on made-up tokens.
+    Bench(bench::BenchArgs),
 }
 
 /// A model with an optional adapter, and where to compute.

@@ -95,6 +95,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Verb::Combine(args) => commands::combine::run(args, json),
         Verb::Recycle(args) => commands::recycle::run(args, json),
         Verb::Plot(args) => commands::plot::run(args, json),
+        Verb::Bench(args) => commands::bench::run(args, json),
     }
 }
 

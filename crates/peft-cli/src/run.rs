@@ -4,6 +4,7 @@ mod causal;
 mod classification;
 pub mod expert_use;
 pub mod lora_drop;
+pub mod timing;
 
 use std::collections::HashSet;
 use std::path::PathBuf;

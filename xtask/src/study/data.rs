@@ -1,6 +1,6 @@
 //! The data sets that more than one study takes.
 
-use super::run::DataSet;
+use super::comparison::DataSet;
 
 pub(super) const SST2: DataSet = DataSet {
     name: "SST-2",

@@ -1,7 +1,7 @@
 //! Methods that decompose the weight, beside LoRA and the two ends: the head alone and the full model.
 
+use super::comparison::{Contender, Study};
 use super::data::{COLA, SST2};
-use super::run::{Contender, Study};
 
 /// Rank 8 and alpha 16 on query and value throughout; SVFit trains every singular value of the same layers.
 const LORA_RATES: &[f64] = &[1e-3, 2e-3, 4e-3, 8e-3];

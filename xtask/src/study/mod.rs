@@ -1,13 +1,17 @@
 //! `cargo xtask study NAME`: comparisons of methods on real data, resumable, ending in a Markdown table.
 
+mod comparison;
 mod data;
 mod decompose;
 mod moe;
 mod outcome;
 mod prune;
 mod queue;
+mod recycle;
 mod run;
+mod split;
 mod table;
+mod tasks;
 mod vision;
 
 use std::path::{Path, PathBuf};
@@ -23,6 +27,8 @@ enum Name {
     Prune,
     /// LoRA and mixtures of experts with SGD and AdamW, plain, preconditioned and with rescaled gates, on SST-2 and a mixture of four tasks.
     Moe,
+    /// Loadings in a basis of other tasks' adapters beside LoRA, random directions and the head alone, with one task left out at a time.
+    Recycle,
     /// Every method on a tiny vision transformer.
     Vision,
 }
@@ -38,10 +44,11 @@ pub(crate) struct Arguments {
         required_if_eq("name", "decompose"),
         required_if_eq("name", "moe"),
         required_if_eq("name", "prune"),
+        required_if_eq("name", "recycle"),
         default_value_if("name", "vision", ".")
     )]
     model: PathBuf,
-    /// Folder with the data sets `sst2`, `cola`, `banking77`, `trec` and `mrpc`, or `sklearn`.
+    /// Folder with the data sets `sst2`, `cola`, `banking77`, `trec`, `mrpc` and `stsb`, or `sklearn`.
     #[arg(long)]
     data: PathBuf,
     /// Where runs and tables go; runs that are finished there are not repeated.
@@ -67,6 +74,7 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
         Name::Decompose => decompose::STUDY,
         Name::Moe => moe::STUDY,
         Name::Prune => prune::STUDY,
+        Name::Recycle => recycle::STUDY,
         Name::Vision => vision::STUDY,
     };
     study.run(root, arguments)

@@ -1,13 +1,11 @@
 //! Mixtures of experts beside LoRA, each with SGD and AdamW, plain, preconditioned, and with rescaled gates.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
-use anyhow::Context;
-
 use super::Arguments;
+use super::comparison::{Contender, DataSet, Study};
 use super::data::SST2;
-use super::run::{Contender, DataSet, Study};
+use super::tasks::{self, Example, Part};
 
 /// Rank 4 and alpha 16 on query and value; the mixture has eight experts of that rank, two for each token.
 const LOW_RANK: &[&str] = &[
@@ -127,92 +125,33 @@ pub(super) const STUDY: Study = Study {
 /// Rows of each task in the training data of the mixture.
 const ROWS: usize = 4000;
 
-/// Four tasks in one label space: whose sentence it is, and what that task says of it. SST-2, CoLA, TREC (coarse labels) and MRPC, whose
-/// two sentences stand one after the other.
+/// Four tasks in one label space: whose sentence it is, and what that task says of it.
 fn prepare(_root: &Path, arguments: &Arguments, out: &Path) -> anyhow::Result<Arguments> {
-    let folder = out.join("data");
+    let data = out.join("data");
+    let folder = data.join("sst2");
     std::fs::create_dir_all(&folder)?;
-    for part in ["train", "dev"] {
-        let tasks = tasks(&arguments.data, part)?;
-        let longest = tasks.iter().map(Vec::len).max().unwrap_or(0);
-        let mut text = String::new();
+    for part in Part::ALL {
+        let name = format!("{}.tsv", part.name());
+        let most = match part {
+            Part::Train => ROWS,
+            Part::Dev => ROWS / 10,
+        };
         // One of each task after the other, so that a prefix and every fifth line are mixed too.
-        for row in 0..longest {
-            for (label, sentence) in tasks.iter().filter_map(|task| task.get(row)) {
-                let _ = writeln!(text, "{sentence}\t{label}");
-            }
+        let mut mixed: Vec<(usize, Example)> = Vec::new();
+        for (task, examples) in tasks::four(&arguments.data, part)? {
+            let examples = examples.into_iter().take(most);
+            mixed.extend(examples.enumerate().map(|(row, mut example)| {
+                example.label = format!("{task} {}", example.label);
+                (row, example)
+            }));
         }
-        std::fs::write(folder.join(format!("mixture-{part}.tsv")), text)?;
-    }
-    for part in ["train", "dev"] {
-        let target = folder.join("sst2");
-        std::fs::create_dir_all(&target)?;
-        let name = format!("{part}.tsv");
-        std::fs::copy(arguments.data.join("sst2").join(&name), target.join(&name))?;
+        mixed.sort_by_key(|(row, _)| *row);
+        let text = tasks::lines(mixed.iter().map(|(_, example)| example));
+        std::fs::write(data.join(format!("mixture-{name}")), text)?;
+        std::fs::copy(arguments.data.join("sst2").join(&name), folder.join(&name))?;
     }
     Ok(Arguments {
-        data: folder,
+        data,
         ..arguments.clone()
     })
-}
-
-/// Labels and sentences of each task.
-fn tasks(data: &Path, part: &str) -> anyhow::Result<[Vec<(String, String)>; 4]> {
-    let train = part == "train";
-    let read = |name: &str| {
-        let file = data.join(name);
-        let bytes =
-            std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        // TREC is in Latin-1.
-        anyhow::Ok(
-            bytes
-                .iter()
-                .map(|byte| char::from(*byte))
-                .collect::<String>(),
-        )
-    };
-    let utf8 = |name: &str| {
-        let file = data.join(name);
-        std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))
-    };
-    let sst2 = utf8(&format!("sst2/{part}.tsv"))?;
-    let cola = utf8(&format!("cola/in_domain_{part}.tsv"))?;
-    let trec = read(if train {
-        "trec/TREC.train"
-    } else {
-        "trec/TREC.test"
-    })?;
-    let mrpc = utf8("mrpc/msr_paraphrase_train.txt")?;
-    let field = |line: &str, at: usize| line.split('\t').nth(at).map(str::to_owned);
-    let labelled = |task: &str, label: &str, text: String| (format!("{task} {label}"), text);
-    // MRPC has one file here: every tenth pair is for validation.
-    let pairs = mrpc.lines().skip(1).enumerate();
-    let pairs = pairs.filter(|(at, _)| (at % 10 == 9) != train);
-    let mut tasks = [
-        sst2.lines()
-            .filter_map(|line| Some(labelled("sst2", &field(line, 1)?, field(line, 0)?)))
-            .collect(),
-        cola.lines()
-            .filter_map(|line| Some(labelled("cola", &field(line, 1)?, field(line, 3)?)))
-            .collect(),
-        trec.lines()
-            .filter_map(|line| {
-                let (label, text) = line.split_once(' ')?;
-                let coarse = label.split(':').next()?;
-                Some(labelled("trec", coarse, text.to_owned()))
-            })
-            .collect(),
-        pairs
-            .filter_map(|(_, line)| {
-                let text = format!("{} / {}", field(line, 3)?, field(line, 4)?);
-                Some(labelled("mrpc", &field(line, 0)?, text))
-            })
-            .collect::<Vec<_>>(),
-    ];
-    let most = if train { ROWS } else { ROWS / 10 };
-    for task in &mut tasks {
-        anyhow::ensure!(!task.is_empty(), "a task of the mixture has no rows");
-        task.truncate(most);
-    }
-    Ok(tasks)
 }

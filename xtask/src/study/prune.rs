@@ -1,7 +1,7 @@
 //! LoRA-drop at half of LoRA's parameters, beside LoRA and beside the same budget given to other layers, all at LoRA's best rate.
 
+use super::comparison::{Contender, DataSet, Study};
 use super::data::{COLA, SST2};
-use super::run::{Contender, DataSet, Study};
 
 /// Rank 8 and alpha 16 on every linear layer.
 const ALL_LINEAR: &[&str] = &[

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use super::comparison::DataSet;
 use super::outcome::Outcome;
-use super::run::DataSet;
 
 /// One method's runs on one data set.
 #[derive(Debug)]

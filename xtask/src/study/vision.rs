@@ -8,7 +8,7 @@ use anyhow::Context;
 use flate2::read::GzDecoder;
 
 use super::Arguments;
-use super::run::{Contender, DataSet, Study};
+use super::comparison::{Contender, DataSet, Study};
 use crate::shell::Step;
 
 /// Rank 4 and alpha 8 on every linear layer.

@@ -1,5 +1,6 @@
 //! The verbs, one file each.
 
+pub mod bench;
 pub mod combine;
 pub mod convert;
 pub mod devices;

@@ -1,0 +1,123 @@
+//! How long the steps of a run take, without data: every batch is of the same made-up rows.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use burn::module::Module;
+use peft_core::gradient::Chain;
+use peft_core::tie::TieGroups;
+use peft_core::{ParameterCount, Pass, count};
+use peft_models::Loaded;
+use peft_train::task::Task;
+use peft_train::{Callback, Step, TrainError, Trained, Trainer};
+
+use super::{ADAPTER, Part, make_trainable};
+use crate::run_config::RunConfig;
+
+/// Steps before the first that is timed: they fill caches and the allocator.
+const WARM_UP: usize = 2;
+
+/// What was measured.
+#[derive(Debug)]
+pub struct Times {
+    /// Parameters that train, and all.
+    pub parameters: ParameterCount,
+    /// Seconds of each training step: forward, backward, clipping, optimizer.
+    pub steps: Vec<f64>,
+    /// Seconds of each forward pass without gradients.
+    pub forwards: Vec<f64>,
+}
+
+/// Notes when a step begins and ends.
+struct Clock<'a> {
+    began: Option<Instant>,
+    seconds: &'a mut Vec<f64>,
+}
+
+impl Callback for Clock<'_> {
+    fn step_begin(&mut self, _: &mut Step) {
+        self.began = Some(Instant::now());
+    }
+
+    fn step_end(&mut self, step: &Step) {
+        if let Some(began) = self.began.filter(|_| step.index >= WARM_UP) {
+            self.seconds.push(began.elapsed().as_secs_f64());
+        }
+    }
+}
+
+/// Examples that `steps` timed steps of the settings' batches take.
+pub fn examples(config: &RunConfig, steps: usize) -> usize {
+    (WARM_UP + steps) * config.train.batch_size * config.train.accumulation
+}
+
+/// Trains the settings' method on a task of [`examples`] examples, in a folder that is gone afterwards.
+///
+/// # Errors
+/// When the method does not fit the model, or a step fails.
+pub fn steps<T: Task>(
+    config: &RunConfig,
+    task: &T,
+    loaded: Loaded<T::Model>,
+    head_modules: &[String],
+) -> Result<Times> {
+    let (model, part) = make_trainable(config, loaded.model, &loaded.names, head_modules)?;
+    let ties = match &part {
+        Part::Adapter(adapter) => TieGroups::of(&model, ADAPTER, adapter.spec.method.as_ref())?,
+        Part::Weights(_) => TieGroups::default(),
+    };
+    let trained: &dyn Trained<T::Model> = match &part {
+        Part::Adapter(adapter) => adapter.as_ref(),
+        Part::Weights(weights) => weights,
+    };
+    let parameters = count(&model, &ties.followers());
+    let dir = tempfile::tempdir()?;
+    let mut options = config.train.clone();
+    options.epochs = 1;
+    let mut seconds = Vec::new();
+    let clock = Clock {
+        began: None,
+        seconds: &mut seconds,
+    };
+    let mut trainer = Trainer {
+        task,
+        options: &options,
+        trained,
+        names: &loaded.names,
+        ties,
+        transforms: Chain::default(),
+        preconditioner: config.precondition.build(),
+        callbacks: vec![Box::new(clock)],
+        dir: dir.path().to_path_buf(),
+        fingerprint: String::new(),
+    };
+    let (model, _) = trainer.run(model, false)?;
+    drop(trainer);
+    let forwards = forwards(task, &model, options.batch_size, seconds.len())?;
+    Ok(Times {
+        parameters,
+        steps: seconds,
+        forwards,
+    })
+}
+
+/// Seconds of forward passes over one batch.
+fn forwards<T: Task>(
+    task: &T,
+    model: &T::Model,
+    batch_size: usize,
+    passes: usize,
+) -> Result<Vec<f64>, TrainError> {
+    let model = model.valid();
+    let device = model.devices().into_iter().next().unwrap_or_default();
+    let batch: Vec<usize> = (0..batch_size).collect();
+    (0..WARM_UP + passes)
+        .map(|_| {
+            let began = Instant::now();
+            let loss = task.loss(&model, &batch, &device, &mut Pass::eval())?;
+            loss.into_data();
+            Ok(began.elapsed().as_secs_f64())
+        })
+        .skip(WARM_UP)
+        .collect()
+}
