@@ -2,6 +2,7 @@
 
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::{DType, FloatDType, Int, Tensor};
+use peft_kernels::{LowRankPair, linear, linear_with_pair, product};
 
 use crate::erased::AnyAdapter;
 use crate::names::Layout;
@@ -27,7 +28,46 @@ impl BaseLinear<'_> {
     pub fn product(&self, x: Tensor<2>) -> Tensor<2> {
         let weight = self.weight.val();
         let wanted = x.dtype();
-        cast(cast(x, weight.dtype()).matmul(weight), wanted)
+        cast(product(cast(x, weight.dtype()), weight), wanted)
+    }
+
+    /// `x W + bias`, shape `[rows, d_out]`, in the type of `x`.
+    #[must_use]
+    pub fn output(&self, x: Tensor<2>) -> Tensor<2> {
+        match self.plain_bias(&x) {
+            Some(bias) => linear(x, self.weight.val(), bias),
+            None => self.add_bias(self.product(x)),
+        }
+    }
+
+    /// `x W + bias` and a low-rank product beside it, shape `[rows, d_out]`.
+    #[must_use]
+    pub fn output_with(&self, x: Tensor<2>, pair: LowRankPair) -> Tensor<2> {
+        match self.plain_bias(&x) {
+            Some(bias) => linear_with_pair(x, self.weight.val(), bias, pair),
+            None => self.add_bias(self.product_with(x, pair)),
+        }
+    }
+
+    /// `x W` and a low-rank product beside it, shape `[rows, d_out]`.
+    #[must_use]
+    pub fn product_with(&self, x: Tensor<2>, pair: LowRankPair) -> Tensor<2> {
+        if self.plain_bias(&x).is_some() {
+            return linear_with_pair(x, self.weight.val(), None, pair);
+        }
+        let hidden = product(pair.input.unwrap_or_else(|| x.clone()), pair.a);
+        self.product(x) + product(hidden.mul_scalar(pair.scale), pair.b)
+    }
+
+    /// The bias, or none, where weight and bias are of the type of `x` and need no cast.
+    #[expect(
+        clippy::option_option,
+        reason = "no bias is not the same as a bias that must be cast"
+    )]
+    fn plain_bias(&self, x: &Tensor<2>) -> Option<Option<Tensor<1>>> {
+        let bias = self.bias.map(Param::val);
+        let plain = bias.as_ref().is_none_or(|bias| bias.dtype() == x.dtype());
+        (plain && self.weight.val().dtype() == x.dtype()).then_some(bias)
     }
 
     /// Adds the bias, if there is one, to `y` of shape `[rows, d_out]`, in the type of `y`.

@@ -6,6 +6,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor};
+use peft_kernels::linear;
 
 use crate::adapter::{Adapter, BaseLinear, TensorName};
 use crate::erased::AnyAdapter;
@@ -40,11 +41,9 @@ impl TrainedCopy {
         })
     }
 
-    fn add_bias(&self, y: Tensor<2>) -> Tensor<2> {
-        match &self.bias {
-            Some(bias) => y + bias.val().unsqueeze(),
-            None => y,
-        }
+    /// `x W' + b'`.
+    fn output(&self, x: Tensor<2>) -> Tensor<2> {
+        linear(x, self.weight.val(), self.bias.as_ref().map(Param::val))
     }
 }
 
@@ -73,12 +72,12 @@ impl Adapter for TrainedCopy {
         base: &BaseLinear<'_>,
         _pass: &mut Pass<'_>,
     ) -> Tensor<2> {
-        let own = self.add_bias(x.matmul(self.weight.val()));
+        let own = self.output(x);
         own - base.add_bias(product.clone())
     }
 
     fn forward(&self, x: Tensor<2>, _base: &BaseLinear<'_>, _pass: &mut Pass<'_>) -> Tensor<2> {
-        self.add_bias(x.matmul(self.weight.val()))
+        self.output(x)
     }
 
     fn replaces_base(&self) -> bool {

@@ -61,6 +61,7 @@ pub use method::{Method, MethodEntry, MethodResult, Slot};
 pub use names::{Layout, ParamNames, param_id};
 pub use observe::{DeltaEvent, Observer, Observers, RoutingEvent};
 pub use pass::Pass;
+pub use peft_kernels::LowRankPair;
 pub use precondition::Preconditioner;
 pub use rows::RowAdapters;
 pub use site::{Site, SiteKind};

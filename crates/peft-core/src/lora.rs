@@ -11,6 +11,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor, TensorData};
+use peft_kernels::{LowRankPair, product};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -256,9 +257,19 @@ impl Adapter for LoraAdapter {
         _base: &BaseLinear<'_>,
         pass: &mut Pass<'_>,
     ) -> Tensor<2> {
-        let hidden = pass.dropout(x, self.dropout).matmul(self.a.val());
+        let hidden = product(pass.dropout(x, self.dropout), self.a.val());
         // The scale multiplies the narrow [rows, rank] tensor, not the wide output.
-        hidden.mul_scalar(self.scale).matmul(self.b.val())
+        product(hidden.mul_scalar(self.scale), self.b.val())
+    }
+
+    fn forward(&self, x: Tensor<2>, base: &BaseLinear<'_>, pass: &mut Pass<'_>) -> Tensor<2> {
+        let pair = LowRankPair {
+            a: self.a.val(),
+            b: self.b.val(),
+            scale: self.scale,
+            input: pass.dropped(&x, self.dropout),
+        };
+        base.output_with(x, pair)
     }
 
     fn effective_weight(&self, weight: Tensor<2>) -> Result<Tensor<2>, &'static str> {

@@ -196,4 +196,24 @@ impl<'a> Pass<'a> {
             None => x,
         }
     }
+
+    /// What decides the next mask, for operations that drop by themselves: the probability and a seed.
+    #[must_use]
+    pub fn mask(&mut self, probability: f64) -> Option<(f64, u64)> {
+        if probability <= 0.0 {
+            return None;
+        }
+        Some((probability, self.mask_seed()?))
+    }
+
+    /// As [`Self::dropout`], and nothing where that would be `x` itself.
+    #[must_use]
+    pub fn dropped<const D: usize>(
+        &mut self,
+        x: &Tensor<D>,
+        probability: f64,
+    ) -> Option<Tensor<D>> {
+        let drops = probability > 0.0 && self.is_training();
+        drops.then(|| self.dropout(x.clone(), probability))
+    }
 }

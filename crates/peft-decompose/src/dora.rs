@@ -195,7 +195,7 @@ impl Adapter for DoraAdapter {
                     product.clone()
                 };
                 let up = self.factors.b.val() * n.clone();
-                product * (n - 1.0) + self.factors.down(x).matmul(up)
+                product * (n - 1.0) + peft_kernels::product(self.factors.down(x), up)
             }
             Side::Input => {
                 let low = self.factors.scaled_product(x.clone(), n.clone());
@@ -213,7 +213,7 @@ impl Adapter for DoraAdapter {
         let n = self.ratio(self.norms(base));
         match self.axis {
             Side::Output => {
-                let sum = base.product(x.clone()) + self.factors.product(x);
+                let sum = base.product_with(x, self.factors.beside_product());
                 scale_columns(
                     sum,
                     n.reshape([-1]),

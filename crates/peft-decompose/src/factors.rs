@@ -4,6 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use peft_core::lora::{LoraInit, Scaling};
 use peft_core::{FactorPair, Layout, Slot, TensorName, init};
+use peft_kernels::{LowRankPair, product};
 
 use crate::norms::{Sum, in_f32};
 
@@ -39,18 +40,23 @@ impl Factors {
 
     /// `scale * x A`, shape `[rows, rank]`: scaled where the tensor is narrow.
     pub(crate) fn down(&self, x: Tensor<2>) -> Tensor<2> {
-        x.matmul(self.a.val()).mul_scalar(self.scale)
+        product(x, self.a.val()).mul_scalar(self.scale)
     }
 
-    /// `scale * (x A) B`, shape `[rows, d_out]`.
-    pub(crate) fn product(&self, x: Tensor<2>) -> Tensor<2> {
-        self.down(x).matmul(self.b.val())
+    /// The product beside a layer's own: `scale * (x A) B`.
+    pub(crate) fn beside_product(&self) -> LowRankPair {
+        LowRankPair {
+            a: self.a.val(),
+            b: self.b.val(),
+            scale: self.scale,
+            input: None,
+        }
     }
 
     /// `scale * ((c (.) x) A) B` for `c [d_in, 1]`: the narrow `A` is scaled instead of the wide `x`, which layers share.
     pub(crate) fn scaled_product(&self, x: Tensor<2>, c: Tensor<2>) -> Tensor<2> {
-        let hidden = x.matmul(self.a.val() * c).mul_scalar(self.scale);
-        hidden.matmul(self.b.val())
+        let hidden = product(x, self.a.val() * c).mul_scalar(self.scale);
+        product(hidden, self.b.val())
     }
 
     /// `W + scale A B` in parts.

@@ -11,9 +11,10 @@ use peft_core::file::PeftConfig;
 use peft_core::lora::{Lora, LoraAdapter, LoraInit, Scaling};
 use peft_core::options::{as_map, check_dropout};
 use peft_core::{
-    Adapter, AnyAdapter, BaseLinear, FactorPair, Layout, MethodEntry, Pass, PeftError, SiteKind,
-    Slot, StoredMethod, TensorName,
+    Adapter, AnyAdapter, BaseLinear, FactorPair, Layout, LowRankPair, MethodEntry, Pass, PeftError,
+    SiteKind, Slot, StoredMethod, TensorName,
 };
+use peft_kernels::product;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -192,8 +193,18 @@ impl Adapter for RelativeAdapter {
         _base: &BaseLinear<'_>,
         pass: &mut Pass<'_>,
     ) -> Tensor<2> {
-        let hidden = pass.dropout(x, self.dropout).matmul(self.both_a());
-        hidden.mul_scalar(self.scale).matmul(self.both_b())
+        let hidden = product(pass.dropout(x, self.dropout), self.both_a());
+        product(hidden.mul_scalar(self.scale), self.both_b())
+    }
+
+    fn forward(&self, x: Tensor<2>, base: &BaseLinear<'_>, pass: &mut Pass<'_>) -> Tensor<2> {
+        let pair = LowRankPair {
+            a: self.both_a(),
+            b: self.both_b(),
+            scale: self.scale,
+            input: pass.dropped(&x, self.dropout),
+        };
+        base.output_with(x, pair)
     }
 
     fn effective_weight(&self, weight: Tensor<2>) -> Result<Tensor<2>, &'static str> {

@@ -15,7 +15,7 @@ use peft_core::{
     Adapter, AnyAdapter, BaseLinear, Fact, Layout, Method, MethodEntry, Pass, PeftError, Site,
     Slot, TensorName,
 };
-use peft_kernels::{Keep, scale_columns};
+use peft_kernels::{Keep, product, scale_columns};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -219,8 +219,9 @@ impl Adapter for SvfitAdapter {
         _base: &BaseLinear<'_>,
         pass: &mut Pass<'_>,
     ) -> Tensor<2> {
-        let along = pass.dropout(x, self.dropout).matmul(self.left.val());
-        scale_columns(along, self.shift.val(), None, Keep::Input).matmul(self.right.val())
+        let along = product(pass.dropout(x, self.dropout), self.left.val());
+        let scaled = scale_columns(along, self.shift.val(), None, Keep::Input);
+        product(scaled, self.right.val())
     }
 
     fn effective_weight(&self, weight: Tensor<2>) -> Result<Tensor<2>, &'static str> {

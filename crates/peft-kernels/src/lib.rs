@@ -4,12 +4,15 @@
 //! |---|---|---|
 //! | [`gelu`], [`gelu_tanh`] | `x Phi(x)`, exact or by the tanh approximation | `x` |
 //! | [`softmax_last`], [`attention_softmax`] | `softmax(scale x + bias)` over the last axis | the output |
+//! | [`attention`] | `dropout(softmax(scale Q K^T + bias)) V` | the inputs, two numbers per query |
 //! | [`dropout`] | `x mask / (1 - p)`, the mask a function of a seed | nothing |
 //! | [`layer_norm`] | `(x - mean) / sqrt(var + eps) gamma + beta` | `x` |
 //! | [`rms_norm`] | `x / sqrt(mean(x^2) + eps) gamma` | `x` |
 //! | [`silu_mul`] | `silu(gate) up` | both inputs |
 //! | [`rotary`] | pairs of a head turned by an angle each | the angles |
 //! | [`scale_columns`] | `x s + b`, a factor and an addend per column | input or output |
+//! | [`product`], [`linear`] | `x W + b` | what the wanted gradients need |
+//! | [`linear_with_pair`] | `x W + b + s (z A) B` | `z`, `z A` |
 //! | [`cross_entropy`] | the loss of rows of scores with one target each | the probabilities |
 //! | [`scaled_product`] | `(x c) W`, a factor per input of a frozen weight | the inputs |
 //! | [`expert_mixture`] | `sum_j w_j (drop(x) A_e) B_e` over the experts `e` that a row chose | the inputs, `drop(x) A_e` |
@@ -31,11 +34,13 @@
     )
 )]
 
+mod attention;
 mod cross_entropy;
 mod dropout;
 mod expert_mixture;
 mod gelu;
 mod layer_norm;
+mod linear;
 mod rms_norm;
 mod rotary;
 mod scale_columns;
@@ -47,15 +52,19 @@ mod softmax;
 mod flex;
 #[cfg(feature = "flex")]
 mod math;
+#[cfg(feature = "flex")]
+mod matrix;
 
 #[cfg(test)]
 mod testing;
 
+pub use attention::{Attention, attention};
 pub use cross_entropy::cross_entropy;
 pub use dropout::{derive_seed, dropout};
 pub use expert_mixture::{Experts, Routing, expert_mixture, expert_mixture_dense};
 pub use gelu::{gelu, gelu_tanh};
 pub use layer_norm::layer_norm;
+pub use linear::{LowRankPair, linear, linear_with_pair, product};
 pub use rms_norm::rms_norm;
 pub use rotary::rotary;
 pub use scale_columns::{Keep, scale_columns};

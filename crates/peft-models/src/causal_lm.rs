@@ -5,6 +5,7 @@ use std::path::Path;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use peft_core::{Adaptable, AdaptedLinear, Pass, SiteKind};
+use peft_kernels::product;
 
 use crate::causal_batch::CausalBatch;
 use crate::classifier::Loaded;
@@ -50,7 +51,7 @@ impl CausalLm {
             None => {
                 let [rows, seq, d] = hidden.dims();
                 let table = self.decoder.words.table.weight.val();
-                let logits = hidden.reshape([rows * seq, d]).matmul(table.transpose());
+                let logits = product(hidden.reshape([rows * seq, d]), table.transpose());
                 let vocab = logits.dims()[1];
                 logits.reshape([rows, seq, vocab])
             }

@@ -5,6 +5,7 @@ use std::path::Path;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use peft_core::{Adaptable, AdaptedLinear, Pass, Site, SiteKind};
+use peft_kernels::linear;
 
 use crate::classifier::Loaded;
 use crate::error::ModelError;
@@ -186,7 +187,7 @@ impl ImageClassifier {
             .reshape([batch * side * side, channels * patch * patch]);
         let weight = self.patch_weight.val();
         let weight = weight.reshape([d, channels * patch * patch]).transpose();
-        let embedded = rows.matmul(weight) + self.patch_bias.val().unsqueeze();
+        let embedded = linear(rows, weight, Some(self.patch_bias.val()));
         embedded.reshape([batch, side * side, d])
     }
 }

@@ -19,7 +19,7 @@ use peft_core::{
     Adapter, AnyAdapter, BaseLinear, FactorPair, Layout, Method, MethodEntry, Pass, PeftError,
     Site, Slot, TensorName, init,
 };
-use peft_kernels::{Experts, Routing, expert_mixture, expert_mixture_dense};
+use peft_kernels::{Experts, Routing, expert_mixture, expert_mixture_dense, product};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -231,7 +231,7 @@ impl Adapter for MixtureAdapter {
         pass: &mut Pass<'_>,
     ) -> Tensor<2> {
         let method = &self.method;
-        let routed = route(x.clone().matmul(self.router.val()), method.top_k);
+        let routed = route(product(x.clone(), self.router.val()), method.top_k);
         pass.observe_routing(base.site, &routed.probabilities, &routed.chosen);
         let loss = RouterLoss {
             balance: method.balance_loss,

@@ -20,8 +20,8 @@ use burn::tensor::Tensor;
 use peft_core::file::PeftConfig;
 use peft_core::options::{as_map, check_dropout, check_format_version};
 use peft_core::{
-    Adapter, AnyAdapter, BaseLinear, Layout, Method, MethodEntry, Pass, PeftError, Site, Slot,
-    TensorName,
+    Adapter, AnyAdapter, BaseLinear, Layout, LowRankPair, Method, MethodEntry, Pass, PeftError,
+    Site, Slot, TensorName,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -212,6 +212,13 @@ impl Adapter for EigenLoraXAdapter {
     ) -> Tensor<2> {
         let (a, b) = self.factors();
         pass.dropout(x, self.dropout).matmul(a).matmul(b)
+    }
+
+    fn forward(&self, x: Tensor<2>, base: &BaseLinear<'_>, pass: &mut Pass<'_>) -> Tensor<2> {
+        let (a, b) = self.factors();
+        let input = pass.dropped(&x, self.dropout);
+        let scale = 1.0;
+        base.output_with(x, LowRankPair { a, b, scale, input })
     }
 
     fn effective_weight(&self, weight: Tensor<2>) -> Result<Tensor<2>, &'static str> {

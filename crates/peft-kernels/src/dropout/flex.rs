@@ -11,7 +11,7 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
 use super::derive_seed;
 use crate::flex::{Kernel, fused, transform};
@@ -82,6 +82,15 @@ impl Mask {
         }
     }
 
+    /// The mask on values of which the first is the element `start`.
+    pub(crate) fn on(self, start: usize, values: &mut [f32]) -> Masked<'_> {
+        Masked {
+            mask: self,
+            start,
+            values,
+        }
+    }
+
     #[inline(always)]
     fn factor(self, bits: u32) -> f32 {
         if bits < self.dropped_below {
@@ -89,6 +98,38 @@ impl Mask {
         } else {
             self.scale
         }
+    }
+}
+
+/// A mask with values that may begin inside a block.
+pub(crate) struct Masked<'a> {
+    mask: Mask,
+    start: usize,
+    values: &'a mut [f32],
+}
+
+impl WithSimd for Masked<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        let Self {
+            mask,
+            start,
+            values,
+        } = self;
+        let before = start % BLOCK;
+        let (begun, whole) = values.split_at_mut(values.len().min((BLOCK - before) % BLOCK));
+        if before > 0 {
+            let mut block = [1.0; BLOCK];
+            mask.apply(&mut block, mask.words(start / BLOCK));
+            let factors = &block[before..];
+            begun
+                .iter_mut()
+                .zip(factors)
+                .for_each(|(x, factor)| *x *= factor);
+        }
+        mask.run::<S>(start.next_multiple_of(BLOCK), whole);
     }
 }
 

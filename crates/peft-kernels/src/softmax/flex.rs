@@ -68,16 +68,8 @@ impl SoftmaxOps for Flex {
 
     fn fused_biased_softmax(x: FlexTensor, bias: FlexTensor, scale: f32) -> FlexTensor {
         let bias = contiguous(bias);
-        let (full, given) = (x.shape(), bias.shape());
-        let [heads, queries] = [full[1], full[2]];
-        let step = |axis: usize, stride: usize| if given[axis] == 1 { 0 } else { stride };
-        let rows = BiasRows {
-            values: values(&bias),
-            heads,
-            queries,
-            steps: [step(0, given[1] * given[2]), step(1, given[2]), step(2, 1)],
-        };
-        forward(x, scale, Some(rows))
+        let sizes = [x.shape()[1], x.shape()[2]];
+        forward(x, scale, Some(BiasRows::new(&bias, sizes)))
     }
 }
 
@@ -151,7 +143,7 @@ fn last_dim(x: &FlexTensor) -> usize {
 }
 
 /// The rows of a bias that may be shared between sequences, heads or queries.
-struct BiasRows<'a> {
+pub(crate) struct BiasRows<'a> {
     values: &'a [f32],
     heads: usize,
     queries: usize,
@@ -159,10 +151,27 @@ struct BiasRows<'a> {
     steps: [usize; 3],
 }
 
-impl BiasRows<'_> {
+impl<'a> BiasRows<'a> {
+    /// The rows of a bias of rank 4, in row-major order, for scores of so many heads and queries.
+    pub(crate) fn new(bias: &'a FlexTensor, [heads, queries]: [usize; 2]) -> Self {
+        let given = bias.shape();
+        let step = |axis: usize, stride: usize| if given[axis] == 1 { 0 } else { stride };
+        Self {
+            values: values(bias),
+            heads,
+            queries,
+            steps: [step(0, given[1] * given[2]), step(1, given[2]), step(2, 1)],
+        }
+    }
+
+    /// Whether all queries of a head share one row.
+    pub(crate) fn is_one_for_all_queries(&self) -> bool {
+        self.steps[2] == 0
+    }
+
     /// The bias of row `index` of the scores.
     #[inline(always)]
-    fn get(&self, index: usize, row: usize) -> &[f32] {
+    pub(crate) fn get(&self, index: usize, row: usize) -> &[f32] {
         let query = index % self.queries;
         let head = index / self.queries % self.heads;
         let batch = index / (self.queries * self.heads);

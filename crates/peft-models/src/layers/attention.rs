@@ -3,7 +3,6 @@
 use burn::module::Module;
 use burn::tensor::{Bool, Tensor};
 use peft_core::{AdaptedLinear, Pass};
-use peft_kernels::attention_softmax;
 
 /// What is added to the scores of keys that are not to be seen: `exp` of it is 0 in every float type, and it fits into every one.
 pub(crate) const UNSEEN: f32 = -3.0e4;
@@ -76,11 +75,12 @@ impl Attention {
         let query = split(self.query.forward(x.clone(), pass));
         let key = split(self.key.forward(x.clone(), pass));
         let value = split(self.value.forward(x, pass));
-        let scores = query.matmul(key.swap_dims(2, 3)); // [batch, heads, seq, seq]
-        let weights = attention_softmax(scores, scale, bias.cloned());
-        let weights = pass.dropout(weights, self.dropout);
-        let joined = weights
-            .matmul(value)
+        let how = peft_kernels::Attention {
+            scale,
+            bias: bias.cloned(),
+            dropout: pass.mask(self.dropout),
+        };
+        let joined = peft_kernels::attention(query, key, value, how)
             .swap_dims(1, 2)
             .reshape([rows, d_model]);
         self.output.forward(joined, pass)

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use peft_core::{AdaptedLinear, Pass};
-use peft_kernels::attention_softmax;
+use peft_kernels::{Attention, attention};
 
 use super::norm::RmsNorm;
 use super::rope::Rotation;
@@ -109,20 +109,12 @@ impl CausalAttention {
             Some(cache) => cache.extend(key, value),
             None => (key, value),
         };
-        // Queries that share a key stand below one another, so that no key is repeated.
-        let (groups, keys) = (self.heads / self.kv_heads, key.dims()[2]);
-        let query = query.reshape([batch, self.kv_heads, groups * seq, self.d_head]);
-        let scores = query
-            .matmul(key.swap_dims(2, 3))
-            .reshape([batch, self.heads, seq, keys]);
-        let scale = 1.0 / (self.d_head as f64).sqrt();
-        let weights = attention_softmax(scores, scale, context.bias.cloned());
-        let weights =
-            pass.dropout(weights, self.dropout)
-                .reshape([batch, self.kv_heads, groups * seq, keys]);
-        let joined = weights
-            .matmul(value)
-            .reshape([batch, self.heads, seq, self.d_head])
+        let how = Attention {
+            scale: 1.0 / (self.d_head as f64).sqrt(),
+            bias: context.bias.cloned(),
+            dropout: pass.mask(self.dropout),
+        };
+        let joined = attention(query, key, value, how)
             .swap_dims(1, 2)
             .reshape([rows, self.heads * self.d_head]);
         self.output.forward(joined, pass)

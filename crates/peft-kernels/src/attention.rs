@@ -1,0 +1,82 @@
+//! Scaled dot-product attention: `softmax(scale Q K^T + bias) V` for every head, with dropout of the weights.
+
+use burn::tensor::Tensor;
+
+#[cfg(feature = "flex")]
+mod flex;
+#[cfg(test)]
+mod tests;
+
+/// How scores become weights.
+#[derive(Debug, Clone)]
+pub struct Attention {
+    /// Factor of the scores.
+    pub scale: f64,
+    /// Added to the scores, a constant: `[batch, heads, queries, keys]`, any of its first three axes may be 1. A key that is not to be
+    /// seen has -3e4 or less, so that its weight is exactly 0.
+    pub bias: Option<Tensor<4>>,
+    /// Probability that a weight is dropped, and what decides the mask; see [`crate::dropout`].
+    pub dropout: Option<(f64, u64)>,
+}
+
+/// `dropout(softmax(scale Q K^T + bias)) V` per head; each head of keys and values serves `heads / kv_heads` consecutive heads of queries.
+///
+/// The fused path (f32 on flex) holds the weights of a few queries at a time. For the backward it keeps the three inputs and two numbers
+/// per query, and computes the weights again. Keys behind the last that any of those queries sees cost nothing, nor do those before the
+/// first.
+///
+/// # Shapes
+/// `query [batch, heads, queries, d_head]`, `key` and `value [batch, kv_heads, keys, d_head]`; output like `query`, the heads of a token
+/// side by side in memory.
+///
+/// # Panics
+/// When the shapes do not agree, or that of the bias does not broadcast to the scores.
+#[must_use]
+pub fn attention(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, how: Attention) -> Tensor<4> {
+    check(&query, &key, &value, how.bias.as_ref());
+    #[cfg(feature = "flex")]
+    let (query, key, value, how) = match flex::attention(query, key, value, how) {
+        Ok(y) => return y,
+        Err(inputs) => inputs,
+    };
+    composed(query, key, value, how)
+}
+
+/// The same from Burn's operations.
+fn composed(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, how: Attention) -> Tensor<4> {
+    let ([batch, heads, queries, d], [_, kv_heads, keys, _]) = (query.dims(), key.dims());
+    // Queries that share a key stand below one another, so that no key is repeated.
+    let rows = heads / kv_heads * queries;
+    let query = query.reshape([batch, kv_heads, rows, d]);
+    let scores = query.matmul(key.swap_dims(2, 3));
+    let scores = scores.reshape([batch, heads, queries, keys]);
+    let weights = crate::attention_softmax(scores, how.scale, how.bias);
+    let weights = match how.dropout {
+        Some((probability, seed)) => crate::dropout(weights, probability, seed),
+        None => weights,
+    };
+    let weights = weights.reshape([batch, kv_heads, rows, keys]);
+    weights.matmul(value).reshape([batch, heads, queries, d])
+}
+
+fn check(query: &Tensor<4>, key: &Tensor<4>, value: &Tensor<4>, bias: Option<&Tensor<4>>) {
+    let ([batch, heads, queries, d], [_, kv_heads, keys, _]) = (query.dims(), key.dims());
+    let expected = [batch, kv_heads, keys, d];
+    assert!(
+        key.dims() == expected
+            && value.dims() == expected
+            && kv_heads > 0
+            && heads.is_multiple_of(kv_heads),
+        "attention: queries {:?}, keys {:?}, values {:?}; all must agree, and the heads of queries be a multiple of those of keys",
+        query.dims(),
+        key.dims(),
+        value.dims(),
+    );
+    if let Some(bias) = bias {
+        let (full, given) = ([batch, heads, queries, keys], bias.dims());
+        assert!(
+            given[3] == keys && (0..3).all(|axis| given[axis] == full[axis] || given[axis] == 1),
+            "attention: a bias {given:?} does not broadcast to scores {full:?}"
+        );
+    }
+}

@@ -1,0 +1,191 @@
+//! Attention on flex: a task is a sequence's keys of one head, with all queries that they serve.
+
+mod heads;
+mod tile;
+
+use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::flex::FlexTensor;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
+use burn::tensor::Tensor;
+
+use super::Attention;
+use crate::dropout::flex::Mask;
+use crate::flex::{contiguous, fused};
+use heads::{Shape, with_unit_rows};
+use tile::Weights;
+
+type Inputs = (Tensor<4>, Tensor<4>, Tensor<4>, Attention);
+
+/// The fused operation, or the tensors back when the fused path does not apply to all of them.
+pub(super) fn attention(
+    query: Tensor<4>,
+    key: Tensor<4>,
+    value: Tensor<4>,
+    how: Attention,
+) -> Result<Tensor<4>, Inputs> {
+    if how
+        .dropout
+        .is_some_and(|(probability, _)| probability >= 1.0)
+    {
+        return Err((query, key, value, how));
+    }
+    let back = (query.clone(), key.clone(), value.clone(), how.clone());
+    let has_bias = how.bias.is_some();
+    let bias = how
+        .bias
+        .unwrap_or_else(|| Tensor::empty([1, 1, 1, 0], &query.device()));
+    let (Ok(query), Ok(key), Ok(value), Ok(bias)) =
+        (fused(query), fused(key), fused(value), fused(bias))
+    else {
+        return Err(back);
+    };
+    drop(back);
+    let how = How {
+        scale: how.scale as f32,
+        has_bias,
+        mask: how
+            .dropout
+            .filter(|(probability, _)| *probability > 0.0)
+            .map(|(probability, seed)| Mask::new(probability, seed)),
+    };
+    let y = Dispatch::fused_attention(query, key, value, bias, how);
+    Ok(Tensor::from_dispatch(y))
+}
+
+/// How scores become weights.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct How {
+    scale: f32,
+    /// Whether the bias is one, or an empty tensor in its place.
+    has_bias: bool,
+    mask: Option<Mask>,
+}
+
+#[backend_extension(Autodiff, Flex)]
+pub(super) trait AttentionOps: Backend {
+    fn fused_attention(
+        query: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        how: How,
+    ) -> FloatTensor<Self>;
+}
+
+impl AttentionOps for Flex {
+    fn fused_attention(
+        query: FlexTensor,
+        key: FlexTensor,
+        value: FlexTensor,
+        bias: FlexTensor,
+        how: How,
+    ) -> FlexTensor {
+        Inner::new(query, key, value, bias, how).forward().0
+    }
+}
+
+impl<C: CheckpointStrategy> AttentionOps for Autodiff<Flex, C> {
+    fn fused_attention(
+        query: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        how: How,
+    ) -> FloatTensor<Self> {
+        let (query, query_node) = query.into_parts();
+        let (key, key_node) = key.into_parts();
+        let (value, value_node) = value.into_parts();
+        let inner = Inner::new(query, key, value, bias.into_primitive(), how);
+        let (y, rows) = inner.forward();
+        let step = AttentionStep.prepare::<C>([query_node, key_node, value_node]);
+        match step.compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(Saved { inner, rows }, y),
+            OpsKind::UnTracked(prep) => prep.finish(y),
+        }
+    }
+}
+
+/// The inputs, in layouts that the products can read.
+#[derive(Clone, Debug)]
+struct Inner {
+    query: FlexTensor,
+    key: FlexTensor,
+    value: FlexTensor,
+    bias: FlexTensor,
+    how: How,
+}
+
+impl Inner {
+    fn new(
+        query: FlexTensor,
+        key: FlexTensor,
+        value: FlexTensor,
+        bias: FlexTensor,
+        how: How,
+    ) -> Self {
+        Self {
+            query: with_unit_rows(query),
+            key: with_unit_rows(key),
+            value: with_unit_rows(value),
+            bias: contiguous(bias),
+            how,
+        }
+    }
+
+    fn shape(&self) -> Shape {
+        let (query, key) = (self.query.shape(), self.key.shape());
+        Shape {
+            batch: query[0],
+            heads: query[1],
+            kv_heads: key[1],
+            queries: query[2],
+            keys: key[2],
+            d: query[3],
+        }
+    }
+
+    fn weights(&self) -> Weights<'_> {
+        Weights::new(
+            self.shape(),
+            self.how.scale,
+            self.how.has_bias.then_some(&self.bias),
+            self.how.mask,
+        )
+    }
+
+    /// The output, and of every row of scores the largest and one over the sum of exponentials.
+    fn forward(&self) -> (FlexTensor, Vec<[f32; 2]>) {
+        heads::forward(&self.weights(), &self.query, &self.key, &self.value)
+    }
+}
+
+/// What the backward needs.
+#[derive(Clone, Debug)]
+struct Saved {
+    inner: Inner,
+    rows: Vec<[f32; 2]>,
+}
+
+#[derive(Debug)]
+struct AttentionStep;
+
+impl Backward<Flex, 3> for AttentionStep {
+    type State = Saved;
+
+    fn backward(self, ops: Ops<Saved, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let Saved { inner, rows } = ops.state;
+        let grad = with_unit_rows(grads.consume::<Flex>(&ops.node));
+        let Inner {
+            query, key, value, ..
+        } = &inner;
+        let found = heads::backward(&inner.weights(), [query, key, value, &grad], &rows);
+        for (node, grad) in ops.parents.into_iter().zip(found) {
+            if let Some(node) = node {
+                grads.register::<Flex>(node.id, grad);
+            }
+        }
+    }
+}

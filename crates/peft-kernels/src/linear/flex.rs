@@ -1,0 +1,148 @@
+//! Products with a weight on flex.
+//!
+//! ```text
+//! dx = g W^T,   dW = x^T g,   dbias = sum_rows g
+//! ```
+
+mod pair;
+
+use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::flex::FlexTensor;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{
+    Autodiff, Backend, Dispatch, DispatchTensor, Flex, TensorData, backend_extension,
+};
+use burn::tensor::Tensor;
+use faer::{Accum, MatRef};
+
+pub(super) use pair::linear_with_pair;
+
+use crate::flex::{contiguous, fused, values};
+use crate::matrix::{column_sums, dense, made, matrix, product};
+
+type Inputs = (Tensor<2>, Tensor<2>, Option<Tensor<1>>);
+
+/// The fused operation, or the tensors back when the fused path does not apply to all of them.
+pub(super) fn linear(
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+) -> Result<Tensor<2>, Inputs> {
+    let (x, weight, bias) = all_fused(x, weight, bias)?;
+    Ok(Tensor::from_dispatch(Dispatch::fused_linear(
+        x, weight, bias,
+    )))
+}
+
+/// The dispatch forms of a layer's tensors, an absent bias as an empty one; or the tensors back.
+fn all_fused(
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+) -> Result<(DispatchTensor, DispatchTensor, DispatchTensor), Inputs> {
+    let x = match fused(x) {
+        Ok(x) => x,
+        Err(x) => return Err((x, weight, bias)),
+    };
+    let weight = match fused(weight) {
+        Ok(weight) => weight,
+        Err(weight) => return Err((Tensor::from_dispatch(x), weight, bias)),
+    };
+    let given = bias.clone();
+    let bias =
+        bias.unwrap_or_else(|| Tensor::empty([0], &Tensor::<2>::from_dispatch(x.clone()).device()));
+    match fused(bias) {
+        Ok(bias) => Ok((x, weight, bias)),
+        Err(_) => Err((
+            Tensor::from_dispatch(x),
+            Tensor::from_dispatch(weight),
+            given,
+        )),
+    }
+}
+
+#[backend_extension(Autodiff, Flex)]
+pub(super) trait LinearOps: Backend {
+    fn fused_linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+}
+
+impl LinearOps for Flex {
+    fn fused_linear(x: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> FlexTensor {
+        let (x, weight, bias) = (dense(x), dense(weight), contiguous(bias));
+        forward(matrix(&x), matrix(&weight), values(&bias))
+    }
+}
+
+/// `x W + bias`; an empty bias is none.
+fn forward(x: MatRef<'_, f32>, weight: MatRef<'_, f32>, bias: &[f32]) -> FlexTensor {
+    made(x.nrows(), weight.ncols(), x.ncols(), |mut block| {
+        block.multiply(Accum::Replace, x, weight, 1.0);
+        if !bias.is_empty() {
+            block.add_to_columns(bias);
+        }
+    })
+}
+
+impl<C: CheckpointStrategy> LinearOps for Autodiff<Flex, C> {
+    fn fused_linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let (x_tracked, weight_tracked) = (x.is_tracked(), weight.is_tracked());
+        let (x, x_node) = x.into_parts();
+        let (weight, weight_node) = weight.into_parts();
+        let (bias, bias_node) = bias.into_parts();
+        let step = LinearStep.prepare::<C>([x_node, weight_node, bias_node]);
+        match step.compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let (x, weight) = (dense(x), dense(weight));
+                let y = Flex::fused_linear(x.clone(), weight.clone(), bias);
+                let saved = Saved {
+                    x: weight_tracked.then_some(x),
+                    weight: x_tracked.then_some(weight),
+                };
+                prep.finish(saved, y)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(Flex::fused_linear(x, weight, bias)),
+        }
+    }
+}
+
+/// What the gradients that are wanted need.
+#[derive(Clone, Debug)]
+struct Saved {
+    x: Option<FlexTensor>,
+    weight: Option<FlexTensor>,
+}
+
+#[derive(Debug)]
+struct LinearStep;
+
+impl Backward<Flex, 3> for LinearStep {
+    type State = Saved;
+
+    fn backward(self, ops: Ops<Saved, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = dense(grads.consume::<Flex>(&ops.node));
+        let grad = matrix(&grad);
+        let [x_node, weight_node, bias_node] = ops.parents;
+        if let (Some(node), Some(weight)) = (x_node, ops.state.weight) {
+            let d_x = product(grad, matrix(&weight).transpose());
+            grads.register::<Flex>(node.id, d_x);
+        }
+        if let (Some(node), Some(x)) = (weight_node, ops.state.x) {
+            let d_weight = product(matrix(&x).transpose(), grad);
+            grads.register::<Flex>(node.id, d_weight);
+        }
+        if let Some(node) = bias_node {
+            let sums = TensorData::new(column_sums(grad), [grad.ncols()]);
+            grads.register::<Flex>(node.id, FlexTensor::from_data(sums));
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! A layer with a low-rank pair on flex.
+//!
+//! ```text
+//! h = z A,   y = x W + bias + s h B
+//! t = s g B^T,   dx = g W^T,   dz = t A^T,   dA = z^T t,   dB = s h^T g
+//! ```
+
+use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::flex::FlexTensor;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
+use burn::tensor::Tensor;
+use faer::{Accum, MatRef};
+
+use super::all_fused;
+use crate::flex::{contiguous, fused, values};
+use crate::linear::LowRankPair;
+use crate::matrix::{dense, made, matrix, product};
+
+type Inputs = (Tensor<2>, Tensor<2>, Option<Tensor<1>>, LowRankPair);
+
+/// The fused operation, or the tensors back when the fused path does not apply to all of them.
+pub(in crate::linear) fn linear_with_pair(
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    pair: LowRankPair,
+) -> Result<Tensor<2>, Inputs> {
+    let given = pair.clone();
+    let trains = weight.is_require_grad() || bias.as_ref().is_some_and(Tensor::is_require_grad);
+    let own = pair.input.is_some();
+    let input = pair.input.unwrap_or_else(|| x.clone());
+    let (Ok(a), Ok(b), Ok(input), false) = (fused(pair.a), fused(pair.b), fused(input), trains)
+    else {
+        return Err((x, weight, bias, given));
+    };
+    match all_fused(x, weight, bias) {
+        Ok((x, weight, bias)) => {
+            let how = Pair {
+                scale: given.scale as f32,
+                own,
+            };
+            let y = Dispatch::fused_linear_with_pair(x, input, weight, bias, a, b, how);
+            Ok(Tensor::from_dispatch(y))
+        }
+        Err((x, weight, bias)) => Err((x, weight, bias, given)),
+    }
+}
+
+/// How a pair takes part.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::linear) struct Pair {
+    scale: f32,
+    /// Whether the pair has an input of its own.
+    own: bool,
+}
+
+#[backend_extension(Autodiff, Flex)]
+pub(in crate::linear) trait PairOps: Backend {
+    fn fused_linear_with_pair(
+        x: FloatTensor<Self>,
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        pair: Pair,
+    ) -> FloatTensor<Self>;
+}
+
+impl PairOps for Flex {
+    fn fused_linear_with_pair(
+        x: FlexTensor,
+        input: FlexTensor,
+        weight: FlexTensor,
+        bias: FlexTensor,
+        a: FlexTensor,
+        b: FlexTensor,
+        pair: Pair,
+    ) -> FlexTensor {
+        let hidden = product(matrix(&dense(input)), matrix(&dense(a)));
+        forward(&dense(x), &dense(weight), bias, &hidden, &dense(b), pair)
+    }
+}
+
+/// `x W + bias + s h B`; an empty bias is none.
+fn forward(
+    x: &FlexTensor,
+    weight: &FlexTensor,
+    bias: FlexTensor,
+    hidden: &FlexTensor,
+    b: &FlexTensor,
+    pair: Pair,
+) -> FlexTensor {
+    let bias = contiguous(bias);
+    let [x, weight, hidden, b] = [x, weight, hidden, b].map(matrix);
+    made(x.nrows(), weight.ncols(), x.ncols(), |mut block| {
+        block.multiply(Accum::Replace, x, weight, 1.0);
+        block.multiply(Accum::Add, hidden, b, pair.scale);
+        if !values(&bias).is_empty() {
+            block.add_to_columns(values(&bias));
+        }
+    })
+}
+
+impl<C: CheckpointStrategy> PairOps for Autodiff<Flex, C> {
+    fn fused_linear_with_pair(
+        x: FloatTensor<Self>,
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        pair: Pair,
+    ) -> FloatTensor<Self> {
+        let tracked = [&x, &input, &a, &b].map(|tensor| tensor.is_tracked());
+        let (x, x_node) = x.into_parts();
+        let (input, input_node) = input.into_parts();
+        let (a, a_node) = a.into_parts();
+        let (b, b_node) = b.into_parts();
+        let (weight, bias) = (weight.into_primitive(), bias.into_primitive());
+        let step = PairStep(pair).prepare::<C>([x_node, input_node, a_node, b_node]);
+        match step.compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let [x, input, weight, a, b] = [x, input, weight, a, b].map(dense);
+                let hidden = product(matrix(&input), matrix(&a));
+                let y = forward(&x, &weight, bias, &hidden, &b, pair);
+                let [x_tracked, input_tracked, a_tracked, b_tracked] = tracked;
+                let saved = Saved {
+                    weight: x_tracked.then_some(weight),
+                    input: a_tracked.then_some(input),
+                    a: input_tracked.then_some(a),
+                    hidden: b_tracked.then_some(hidden),
+                    b: (input_tracked || a_tracked).then_some(b),
+                };
+                prep.finish(saved, y)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(Flex::fused_linear_with_pair(
+                x, input, weight, bias, a, b, pair,
+            )),
+        }
+    }
+}
+
+/// What the gradients that are wanted need.
+#[derive(Clone, Debug)]
+struct Saved {
+    weight: Option<FlexTensor>,
+    input: Option<FlexTensor>,
+    a: Option<FlexTensor>,
+    hidden: Option<FlexTensor>,
+    b: Option<FlexTensor>,
+}
+
+#[derive(Debug)]
+struct PairStep(Pair);
+
+impl Backward<Flex, 4> for PairStep {
+    type State = Saved;
+
+    fn backward(self, ops: Ops<Saved, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let Pair { scale, own } = self.0;
+        let grad = dense(grads.consume::<Flex>(&ops.node));
+        let grad = matrix(&grad);
+        let saved = ops.state;
+        let [x_node, input_node, a_node, b_node] = ops.parents;
+        let through = saved.b.map(|b| scaled(grad, matrix(&b).transpose(), scale));
+        if let (Some(node), Some(weight)) = (x_node, &saved.weight) {
+            let weight = matrix(weight).transpose();
+            let shared = match own {
+                true => None,
+                false => through.as_ref().zip(saved.a.as_ref()),
+            };
+            let d_x = made(grad.nrows(), weight.ncols(), grad.ncols(), |mut block| {
+                block.multiply(Accum::Replace, grad, weight, 1.0);
+                if let Some((through, a)) = shared {
+                    block.multiply(Accum::Add, matrix(through), matrix(a).transpose(), 1.0);
+                }
+            });
+            grads.register::<Flex>(node.id, d_x);
+        }
+        if let (true, Some(node), Some(through), Some(a)) = (own, input_node, &through, &saved.a) {
+            let d_input = product(matrix(through), matrix(a).transpose());
+            grads.register::<Flex>(node.id, d_input);
+        }
+        if let (Some(node), Some(through), Some(input)) = (a_node, &through, &saved.input) {
+            let d_a = product(matrix(input).transpose(), matrix(through));
+            grads.register::<Flex>(node.id, d_a);
+        }
+        if let (Some(node), Some(hidden)) = (b_node, &saved.hidden) {
+            let d_b = scaled(matrix(hidden).transpose(), grad, scale);
+            grads.register::<Flex>(node.id, d_b);
+        }
+    }
+}
+
+/// `factor a b`.
+fn scaled(a: MatRef<'_, f32>, b: MatRef<'_, f32>, factor: f32) -> FlexTensor {
+    made(a.nrows(), b.ncols(), a.ncols(), |mut block| {
+        block.multiply(Accum::Replace, a, b, factor);
+    })
+}
