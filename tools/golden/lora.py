@@ -1,7 +1,8 @@
 """Golden LoRA numbers from PEFT: crates/peft-core/tests/golden/lora/<case>.{safetensors,json}
 
 Each case is a small torch network with PEFT's real LoRA layers (B made random): forward, delta weight, gradients of
-loss = mean((y - target)^2), three AdamW steps on the same batch, merged weight.
+loss = mean((y - target)^2), three AdamW steps on the same batch, merged weight. Values are drawn in float32 and all
+that follows is computed in float64, so that the files hold no rounding but that of their own float32.
 
 Regenerate from the repository root:  python3 tools/golden/lora.py
 """
@@ -105,10 +106,10 @@ def write_case(name, seed, network, bias, fields):
     config = LoraConfig(**fields)
     model = get_peft_model(network(bias), config)
     randomise_b(model)
-    model.eval()
+    model.double().eval()
     layers = lora_layers(model)
-    x = torch.randn(ROWS, 12, requires_grad=True)
-    target = torch.randn(ROWS, 7)
+    x = torch.randn(ROWS, 12).double().requires_grad_()
+    target = torch.randn(ROWS, 7).double()
     out = {"x": x, "target": target}
     for path, layer in layers:
         base = layer.get_base_layer()
@@ -138,7 +139,7 @@ def write_case(name, seed, network, bias, fields):
         out[f"{path}.merged_weight"] = merged.get_submodule(path).weight.clone()
 
     check(out, sites, losses, merged(x))
-    write_tensors(CORE / f"lora/{name}.safetensors", out)
+    write_tensors(CORE / f"lora/{name}.safetensors", {k: v.float() for k, v in out.items()})
     about = dict(
         config=plain_config(config),
         network=network.__doc__.strip(),
@@ -163,7 +164,7 @@ def check(out, sites, losses, merged_y):
         assert t["grad_a"].abs().max() > 1e-4 and t["grad_b"].abs().max() > 1e-4
         torch.testing.assert_close(delta, t["delta_weight"])
         torch.testing.assert_close(t["weight"] + delta, t["merged_weight"])
-        bias = t.get("bias", torch.zeros(site["d_out"]))
+        bias = t.get("bias", torch.zeros(site["d_out"], dtype=torch.float64))
         torch.testing.assert_close(t["input"] @ t["merged_weight"].T + bias, t["output"], rtol=1e-4, atol=1e-5)
 
 
