@@ -1,4 +1,4 @@
-//! Chores of this workspace: `cargo xtask validate | tidy | bench | test | study | new-method`.
+//! Chores of this workspace: `cargo xtask validate | tidy | bench | compare | test | study | new-method`.
 
 #![allow(
     clippy::print_stdout,
@@ -7,6 +7,7 @@
 )]
 
 mod bench;
+mod compare;
 mod device_test;
 mod edit;
 mod new_method;
@@ -37,6 +38,8 @@ enum Command {
     Tidy,
     /// Run the benchmarks; further arguments go to `cargo bench`.
     Bench(bench::Arguments),
+    /// Time a training step beside Hugging Face PEFT's.
+    Compare(compare::Arguments),
     /// Run the contract tests of the method crates on one device.
     Test(device_test::Arguments),
     /// Make the bundled model of `peft quickstart` again, from its seed.
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Command::Validate => validate::run(&root),
         Command::Tidy => tidy::run(&root),
         Command::Bench(arguments) => bench::run(&root, arguments),
+        Command::Compare(arguments) => compare::run(&root, arguments),
         Command::Test(arguments) => device_test::run(&root, arguments),
         Command::Pretrain(arguments) => pretrain::run(&root, arguments),
         Command::Study(arguments) => study::run(&root, arguments),

@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output, Stdio},
     time::Instant,
 };
 
@@ -64,19 +64,40 @@ impl Step {
     /// The program cannot be started, or it ends with a status other than 0.
     pub(crate) fn run(&self, root: &Path) -> anyhow::Result<()> {
         println!("$ {}", self.line());
-        let (program, arguments) = self.words.split_first().context("the command is empty")?;
         let started = Instant::now();
-        let status = Command::new(program)
+        self.end(&self.begin(root, Stdio::inherit())?)?;
+        println!("  done in {:.1} s", started.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    /// Runs the command in `root` and gives what it writes to its standard output.
+    ///
+    /// # Errors
+    /// As [`Self::run`], or what it writes is no text.
+    pub(crate) fn output(&self, root: &Path) -> anyhow::Result<String> {
+        println!("$ {}", self.line());
+        let output = self.begin(root, Stdio::piped())?;
+        self.end(&output)?;
+        String::from_utf8(output.stdout).with_context(|| format!("`{}`", self.line()))
+    }
+
+    fn begin(&self, root: &Path, stdout: Stdio) -> anyhow::Result<Output> {
+        let (program, arguments) = self.words.split_first().context("the command is empty")?;
+        Command::new(program)
             .args(arguments)
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(root)
-            .status()
-            .with_context(|| format!("`{program}` could not be started; is it installed?"))?;
-        let seconds = started.elapsed().as_secs_f64();
-        if !status.success() {
-            bail!("`{}` failed after {seconds:.1} s ({status})", self.line());
+            .stdout(stdout)
+            .stderr(Stdio::inherit())
+            .stdin(Stdio::inherit())
+            .output()
+            .with_context(|| format!("`{program}` could not be started; is it installed?"))
+    }
+
+    fn end(&self, output: &Output) -> anyhow::Result<()> {
+        if !output.status.success() {
+            bail!("`{}` failed ({})", self.line(), output.status);
         }
-        println!("  done in {seconds:.1} s");
         Ok(())
     }
 }

@@ -14,6 +14,7 @@
 
 mod adapter_arg;
 mod adapter_spec;
+mod allocator;
 mod any_model;
 mod args;
 mod causal_data;
@@ -39,16 +40,13 @@ use clap::Parser;
 
 use args::{Cli, Verb};
 
-/// Tensors come and go by the megabyte: the system's allocator returns each to the kernel and asks for it again.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// A mistake in how the program was called: exit code 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Usage(pub String);
 
 fn main() -> ExitCode {
+    allocator::keep_memory();
     end_quietly_on_a_closed_pipe();
     let mut cli = Cli::parse();
     match cli.verb.fetch().and_then(|()| run(&cli)) {

@@ -102,6 +102,20 @@ impl Place {
 }
 
 #[test]
+fn every_number_of_threads_ends_with_the_same_bytes() {
+    let place = Place::new();
+    let trained = ["1", "2", "5"].map(|threads| {
+        let mut arguments = place.train(threads, &["--set", "train.max_steps=12"]);
+        arguments.push("--json".to_owned());
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let output = binary::peft_in(&arguments, &[("RAYON_NUM_THREADS", threads)]);
+        assert!(output.status.success());
+        place.adapter(threads)
+    });
+    assert!(trained[0] == trained[1] && trained[1] == trained[2]);
+}
+
+#[test]
 fn a_run_killed_at_three_moments_and_resumed_ends_with_the_bytes_of_an_unbroken_run() {
     let place = Place::new();
     let unbroken = place.run("unbroken", &[]);

@@ -6,11 +6,18 @@ use burn::tensor::{Bytes, Tensor};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
+use crate::profile;
+
 /// Values per task: 64 KiB, which stays in the second-level cache between a copy and a kernel.
 pub(crate) const CHUNK: usize = 16 * 1024;
 
 /// A computation on consecutive values in place; `run` must be `inline(always)`.
 pub(crate) trait Kernel: Sync {
+    /// What it is called in a profile.
+    const NAME: &'static str;
+    /// Values that are read or written for each value of the tensor.
+    const STREAMS: usize = 2;
+
     /// Transforms `chunk`, whose first value has the row-major index `start` in the tensor.
     fn run<S: Simd>(&self, start: usize, chunk: &mut [f32]);
 }
@@ -53,8 +60,9 @@ pub(crate) fn values(x: &FlexTensor) -> &[f32] {
 }
 
 /// Runs a kernel over a tensor, whole rows of `row` values per task: in place when nobody else holds the buffer.
-pub(crate) fn transform(x: FlexTensor, row: usize, kernel: &impl Kernel) -> FlexTensor {
+pub(crate) fn transform<K: Kernel>(x: FlexTensor, row: usize, kernel: &K) -> FlexTensor {
     let mut x = contiguous(x);
+    let _call = profile::call(K::NAME, &[], K::STREAMS * values(&x).len());
     if values(&x).is_empty() {
         return x;
     }

@@ -41,6 +41,7 @@ mod expert_mixture;
 mod gelu;
 mod layer_norm;
 mod linear;
+pub mod profile;
 mod rms_norm;
 mod rotary;
 mod scale_columns;

@@ -1,5 +1,7 @@
 //! `peft bench`: how long a training step and a forward pass of a method take, and how much memory.
 
+mod profile;
+
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -9,8 +11,12 @@ use peft_models::{DecoderClassifier, ModelConfig, ModelKind, SequenceClassifier}
 use peft_train::data::{Encoded, Target, TokenRow};
 use peft_train::task::{CausalTask, ClassifierTask, Objective, TextSet};
 use serde::Serialize;
+use serde_json::Value;
+
+use profile::{Peaks, Profile};
 
 use super::train::{self, SettingArgs};
+
 use crate::open::OpenClassifier;
 use crate::run::timing::{self, Times};
 use crate::run_config::{RunConfig, TaskKind};
@@ -30,7 +36,13 @@ pub struct BenchArgs {
     /// Steps and forward passes to time, after two to warm up.
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..))]
     steps: u16,
+    /// Also print what each fused operation takes of a step, and how near that is to what this machine can do; on flex only.
+    #[arg(long)]
+    profile: bool,
 }
+
+/// Most words that made-up rows have.
+const WORDS: usize = 250;
 
 /// Seconds of several repetitions.
 #[derive(Debug, Serialize)]
@@ -57,6 +69,8 @@ struct BenchResult {
     tokens_per_second: f64,
     /// Largest resident memory of the process, in MiB, where the system tells.
     peak_memory_mib: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<Profile>,
 }
 
 /// Runs the verb.
@@ -68,6 +82,13 @@ pub fn run(args: &BenchArgs, json: bool) -> Result<()> {
         );
     }
     let times = measure(&config, usize::from(args.steps))?;
+    let peak_memory_mib = memory::peak_mib();
+    let profile = args.profile.then(|| {
+        let count = times.steps.len();
+        let mean = times.steps.iter().sum::<f64>() / count as f64;
+        let peaks = Peaks::measure(&times.device);
+        Profile::new(times.profile, count, mean, peaks)
+    });
     let (step, forward) = (Seconds::of(times.steps), Seconds::of(times.forwards));
     let rows = config.train.batch_size * config.train.accumulation;
     let tokens = config.data.max_length;
@@ -81,7 +102,8 @@ pub fn run(args: &BenchArgs, json: bool) -> Result<()> {
         tokens_per_second: (rows * tokens) as f64 / step.median,
         step,
         forward,
-        peak_memory_mib: memory::peak_mib(),
+        peak_memory_mib,
+        profile,
     };
     if json {
         return super::print_json(&result);
@@ -95,6 +117,9 @@ pub fn run(args: &BenchArgs, json: bool) -> Result<()> {
     println!("tokens/s {:.0}", result.tokens_per_second);
     if let Some(peak) = result.peak_memory_mib {
         println!("memory   {peak} MiB at most");
+    }
+    if let Some(profile) = &result.profile {
+        profile.print();
     }
     Ok(())
 }
@@ -124,7 +149,7 @@ fn classifier<M: OpenClassifier<Set = TextSet>>(
     let device = device::open(&config.device)?.autodiff();
     let (dropout, seed) = (config.base_dropout, config.train.seed);
     let loaded = open::classifier::<M>(config.model_dir(), Some(2), dropout, seed, &device)?;
-    let rows = made_up(examples, config.data.max_length);
+    let rows = made_up(config, examples)?.into_iter();
     let task = ClassifierTask::<M> {
         train: TextSet {
             targets: (0..examples).map(|row| Target::Class(row % 2)).collect(),
@@ -148,7 +173,7 @@ fn classifier<M: OpenClassifier<Set = TextSet>>(
 fn language_model(config: &RunConfig, examples: usize) -> Result<Times> {
     let device = device::open(&config.device)?.autodiff();
     let loaded = open::causal(config.model_dir(), config.base_dropout, &device)?;
-    let rows = made_up(examples, config.data.max_length);
+    let rows = made_up(config, examples)?.into_iter();
     let task = CausalTask {
         train: rows
             .map(|ids| TokenRow {
@@ -164,10 +189,18 @@ fn language_model(config: &RunConfig, examples: usize) -> Result<Times> {
     timing::steps(config, &task, loaded, &[])
 }
 
-/// Rows of tokens that every vocabulary has.
-fn made_up(rows: usize, tokens: usize) -> impl Iterator<Item = Vec<u32>> {
-    let token = |row: usize, column: usize| 1 + ((row * 131 + column * 29) % 250) as u32;
-    (0..rows).map(move |row| (0..tokens).map(|column| token(row, column)).collect())
+/// Rows of the first words of the model's vocabulary.
+fn made_up(config: &RunConfig, rows: usize) -> Result<Vec<Vec<u32>>> {
+    let model = ModelConfig::read(config.model_dir())?;
+    let words = model.raw().get("vocab_size").and_then(Value::as_u64);
+    let words = words.map_or(WORDS, |words| WORDS.min(words as usize).max(1));
+    let token = |row: usize, column: usize| ((row * 131 + column * 29) % words) as u32;
+    let row = |row| {
+        (0..config.data.max_length)
+            .map(|column| token(row, column))
+            .collect()
+    };
+    Ok((0..rows).map(row).collect())
 }
 
 impl Seconds {

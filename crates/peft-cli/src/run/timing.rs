@@ -1,12 +1,15 @@
 //! How long the steps of a run take, without data: every batch is of the same made-up rows.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::Result;
 use burn::module::Module;
+use burn::tensor::Device;
 use peft_core::gradient::Chain;
 use peft_core::tie::TieGroups;
 use peft_core::{ParameterCount, Pass, count};
+use peft_kernels::profile::{self, Entry};
 use peft_models::Loaded;
 use peft_train::task::Task;
 use peft_train::{Callback, Step, TrainError, Trained, Trainer};
@@ -26,6 +29,10 @@ pub struct Times {
     pub steps: Vec<f64>,
     /// Seconds of each forward pass without gradients.
     pub forwards: Vec<f64>,
+    /// What the fused operations took of all the steps.
+    pub profile: BTreeMap<&'static str, Entry>,
+    /// Where the model is.
+    pub device: Device,
 }
 
 /// Notes when a step begins and ends.
@@ -35,7 +42,10 @@ struct Clock<'a> {
 }
 
 impl Callback for Clock<'_> {
-    fn step_begin(&mut self, _: &mut Step) {
+    fn step_begin(&mut self, step: &mut Step) {
+        if step.index == WARM_UP {
+            profile::start();
+        }
         self.began = Some(Instant::now());
     }
 
@@ -93,12 +103,19 @@ pub fn steps<T: Task>(
     };
     let (model, _) = trainer.run(model, false)?;
     drop(trainer);
+    let profile = profile::take();
     let forwards = forwards(task, &model, options.batch_size, seconds.len())?;
     Ok(Times {
         parameters,
         steps: seconds,
         forwards,
+        profile,
+        device: device_of(&model.valid()),
     })
+}
+
+fn device_of(model: &impl Module) -> Device {
+    model.devices().into_iter().next().unwrap_or_default()
 }
 
 /// Seconds of forward passes over one batch.
@@ -109,7 +126,7 @@ fn forwards<T: Task>(
     passes: usize,
 ) -> Result<Vec<f64>, TrainError> {
     let model = model.valid();
-    let device = model.devices().into_iter().next().unwrap_or_default();
+    let device = device_of(&model);
     let batch: Vec<usize> = (0..batch_size).collect();
     (0..WARM_UP + passes)
         .map(|_| {

@@ -14,6 +14,7 @@ use burn::tensor::Tensor;
 use super::Attention;
 use crate::dropout::flex::Mask;
 use crate::flex::{contiguous, fused};
+use crate::profile;
 use heads::{Shape, with_unit_rows};
 use tile::Weights;
 
@@ -147,6 +148,15 @@ impl Inner {
         }
     }
 
+    /// Notes a pass with so many products of the size of the scores.
+    fn note(&self, name: &'static str, products: usize) -> Option<profile::Call> {
+        let shape = self.shape();
+        let heads = shape.batch * shape.heads;
+        let product = [heads * shape.queries, shape.d, shape.keys];
+        let values = heads * shape.d * (2 * shape.queries + 2 * shape.keys) * products / 2;
+        profile::call(name, &vec![product; products], values)
+    }
+
     fn weights(&self) -> Weights<'_> {
         Weights::new(
             self.shape(),
@@ -158,6 +168,7 @@ impl Inner {
 
     /// The output, and of every row of scores the largest and one over the sum of exponentials.
     fn forward(&self) -> (FlexTensor, Vec<[f32; 2]>) {
+        let _call = self.note("attention", 2);
         heads::forward(&self.weights(), &self.query, &self.key, &self.value)
     }
 }
@@ -181,6 +192,7 @@ impl Backward<Flex, 3> for AttentionStep {
         let Inner {
             query, key, value, ..
         } = &inner;
+        let _call = inner.note("attention backward", 5);
         let found = heads::backward(&inner.weights(), [query, key, value, &grad], &rows);
         for (node, grad) in ops.parents.into_iter().zip(found) {
             if let Some(node) = node {

@@ -178,6 +178,43 @@ proptest! {
     }
 }
 
+/// The reference's own gradients, by central differences of its output in f64.
+#[test]
+fn gradients_are_finite_differences() {
+    const STEP: f32 = 1.0 / 1024.0;
+    let base = || Case::new([1, 2, 1, 3, 4, 2], 21).causal(3);
+    let objective = |case: &Case| -> f64 {
+        let [y, ..] = case.reference();
+        y.iter()
+            .zip(wide(&case.cotangent))
+            .map(|(y, g)| y * g)
+            .sum()
+    };
+    let [_, d_query, d_key, d_value] = base().reference();
+    type Input = fn(&mut Case) -> &mut Vec<f32>;
+    let inputs: [Input; 3] = [
+        |case| &mut case.query,
+        |case| &mut case.key,
+        |case| &mut case.value,
+    ];
+    for (input, gradient) in inputs.into_iter().zip([d_query, d_key, d_value]) {
+        for (at, expected) in gradient.iter().enumerate() {
+            let moved = |by: f32| {
+                let mut case = base();
+                let value = &mut input(&mut case)[at];
+                *value += by;
+                (f64::from(*value), objective(&case))
+            };
+            let ((above, high), (below, low)) = (moved(STEP), moved(-STEP));
+            let slope = (high - low) / (above - below);
+            assert!(
+                (slope - expected).abs() < 1e-5,
+                "at {at}: {slope} is not {expected}"
+            );
+        }
+    }
+}
+
 #[test]
 fn many_keys_go_in_several_tiles() {
     Case::new([1, 2, 1, 50, 3000, 4], 1).check(&device());

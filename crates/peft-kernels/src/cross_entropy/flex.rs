@@ -20,6 +20,7 @@ use rayon::prelude::*;
 
 use crate::flex::{Kernel, contiguous, fused, transform, values};
 use crate::math::{exp, max, sum};
+use crate::profile;
 use crate::softmax::flex::probabilities;
 
 /// The class of every row.
@@ -106,6 +107,7 @@ impl Backward<Flex, 1> for CrossEntropyStep {
 /// The loss of every row.
 fn losses(scores: &FlexTensor, targets: &[u32]) -> FlexTensor {
     let classes = scores.shape()[1].max(1);
+    let _call = profile::call("cross entropy", &[], values(scores).len());
     let losses: Vec<f32> = values(scores)
         .par_chunks(classes)
         .zip(targets)
@@ -145,6 +147,8 @@ struct Derivative<'a> {
 }
 
 impl Kernel for Derivative<'_> {
+    const NAME: &'static str = "cross entropy backward";
+
     #[inline(always)]
     fn run<S: Simd>(&self, start: usize, chunk: &mut [f32]) {
         let first = start / self.classes;

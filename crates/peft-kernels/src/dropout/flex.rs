@@ -147,6 +147,8 @@ fn mix(mut x: u32) -> u32 {
 }
 
 impl Kernel for Mask {
+    const NAME: &'static str = "dropout";
+
     #[inline(always)]
     fn run<S: Simd>(&self, start: usize, chunk: &mut [f32]) {
         let first = start / BLOCK;

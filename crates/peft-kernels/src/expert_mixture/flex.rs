@@ -22,6 +22,7 @@ use super::products::{Mixture, Rows, Scaled};
 use super::routes::Routes;
 use super::{Experts, Routing};
 use crate::flex::{contiguous, fused, values};
+use crate::profile;
 
 /// The fused mixture, unless the fused path does not apply to all of its tensors.
 pub(super) fn expert_mixture(
@@ -63,6 +64,19 @@ impl Plan {
             routes: &self.routes,
             rank: self.rank,
         }
+    }
+
+    /// Notes so many products through both factors for each pair of a row and an expert.
+    fn note(
+        &self,
+        name: &'static str,
+        pairs: usize,
+        [d_in, d_out]: [usize; 2],
+        times: usize,
+    ) -> Option<profile::Call> {
+        let pairs = pairs * times;
+        let products = [[pairs, d_in, self.rank], [pairs, self.rank, d_out]];
+        profile::call(name, &products, pairs * (d_in + d_out))
     }
 
     /// The masks of an input of the given width.
@@ -154,6 +168,8 @@ impl Backward<Flex, 4> for ExpertMixtureStep {
         let (plan, x) = (&saved.plan, rows(&saved.x));
         let (mixture, masks) = (plan.mixture(), plan.masks(x.width));
         let grad = contiguous(grads.consume::<Flex>(&ops.node));
+        let (pairs, widths) = (values(&saved.credits).len(), [x.width, saved.b.shape()[1]]);
+        let _call = plan.note("expert mixture backward", pairs, widths, 2);
         let credited = |of| Scaled {
             values: of,
             scales: values(&saved.credits),
@@ -193,6 +209,8 @@ fn forward(
     plan: &Plan,
 ) -> (Arc<[f32]>, FlexTensor) {
     let (mixture, weights) = (plan.mixture(), contiguous(weights));
+    let pairs = values(&weights).len();
+    let _call = plan.note("expert mixture", pairs, [x.shape()[1], b.shape()[1]], 1);
     let masks = plan.masks(x.shape()[1]);
     let hidden = mixture.project(rows(x), rows(a), masks.as_ref());
     let weighted = Scaled {

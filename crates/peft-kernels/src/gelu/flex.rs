@@ -88,6 +88,8 @@ impl Backward<Flex, 1> for GeluStep {
 struct Forward<const TANH: bool>;
 
 impl<const TANH: bool> Kernel for Forward<TANH> {
+    const NAME: &'static str = "gelu";
+
     #[inline(always)]
     fn run<S: Simd>(&self, _start: usize, chunk: &mut [f32]) {
         for x in chunk {
@@ -105,6 +107,9 @@ impl<const TANH: bool> Kernel for Forward<TANH> {
 struct Derivative<'a, const TANH: bool>(&'a [f32]);
 
 impl<const TANH: bool> Kernel for Derivative<'_, TANH> {
+    const NAME: &'static str = "gelu backward";
+    const STREAMS: usize = 3;
+
     #[inline(always)]
     fn run<S: Simd>(&self, start: usize, chunk: &mut [f32]) {
         let inputs = &self.0[start..start + chunk.len()];

@@ -21,6 +21,7 @@ pub(super) use pair::linear_with_pair;
 
 use crate::flex::{contiguous, fused, values};
 use crate::matrix::{column_sums, dense, made, matrix, product};
+use crate::profile;
 
 type Inputs = (Tensor<2>, Tensor<2>, Option<Tensor<1>>);
 
@@ -81,12 +82,20 @@ impl LinearOps for Flex {
 
 /// `x W + bias`; an empty bias is none.
 fn forward(x: MatRef<'_, f32>, weight: MatRef<'_, f32>, bias: &[f32]) -> FlexTensor {
+    let _call = note("linear", x, weight);
     made(x.nrows(), weight.ncols(), x.ncols(), |mut block| {
         block.multiply(Accum::Replace, x, weight, 1.0);
         if !bias.is_empty() {
             block.add_to_columns(bias);
         }
     })
+}
+
+/// Notes a product.
+fn note(name: &'static str, a: MatRef<'_, f32>, b: MatRef<'_, f32>) -> Option<profile::Call> {
+    let [rows, inner, columns] = [a.nrows(), a.ncols(), b.ncols()];
+    let values = rows * inner + inner * columns + rows * columns;
+    profile::call(name, &[[rows, inner, columns]], values)
 }
 
 impl<C: CheckpointStrategy> LinearOps for Autodiff<Flex, C> {
@@ -133,11 +142,15 @@ impl Backward<Flex, 3> for LinearStep {
         let grad = matrix(&grad);
         let [x_node, weight_node, bias_node] = ops.parents;
         if let (Some(node), Some(weight)) = (x_node, ops.state.weight) {
-            let d_x = product(grad, matrix(&weight).transpose());
+            let weight = matrix(&weight).transpose();
+            let _call = note("linear backward, inputs", grad, weight);
+            let d_x = product(grad, weight);
             grads.register::<Flex>(node.id, d_x);
         }
         if let (Some(node), Some(x)) = (weight_node, ops.state.x) {
-            let d_weight = product(matrix(&x).transpose(), grad);
+            let x = matrix(&x).transpose();
+            let _call = note("linear backward, weights", x, grad);
+            let d_weight = product(x, grad);
             grads.register::<Flex>(node.id, d_weight);
         }
         if let Some(node) = bias_node {

@@ -131,6 +131,8 @@ struct Forward<'a> {
 }
 
 impl Kernel for Forward<'_> {
+    const NAME: &'static str = "rms norm";
+
     #[inline(always)]
     fn run<S: Simd>(&self, _start: usize, chunk: &mut [f32]) {
         for row in chunk.chunks_exact_mut(self.gamma.len()) {
@@ -150,6 +152,9 @@ struct Derivative<'a> {
 }
 
 impl Kernel for Derivative<'_> {
+    const NAME: &'static str = "rms norm backward";
+    const STREAMS: usize = 3;
+
     #[inline(always)]
     fn run<S: Simd>(&self, start: usize, chunk: &mut [f32]) {
         let d = self.gamma.len();

@@ -120,6 +120,8 @@ struct Turn<'a> {
 }
 
 impl Kernel for Turn<'_> {
+    const NAME: &'static str = "rotary";
+
     #[inline(always)]
     fn run<S: Simd>(&self, start: usize, chunk: &mut [f32]) {
         let half = self.d / 2;

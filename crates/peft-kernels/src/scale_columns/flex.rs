@@ -16,6 +16,7 @@ use rayon::prelude::*;
 
 use crate::flex::{Kernel, contiguous, fused, transform, values};
 use crate::math::mul_add;
+use crate::profile;
 use crate::scale_columns::Keep;
 
 /// Rows whose gradients one task adds up: fixed, so that the order of the sum is.
@@ -163,6 +164,8 @@ pub(crate) struct Columns<'a> {
 }
 
 impl Kernel for Columns<'_> {
+    const NAME: &'static str = "scale columns";
+
     #[inline(always)]
     fn run<S: Simd>(&self, _start: usize, chunk: &mut [f32]) {
         for row in chunk.chunks_exact_mut(self.scales.len()) {
@@ -182,6 +185,7 @@ pub(crate) fn both_gradients(
     offset: Option<&FlexTensor>,
 ) -> (FlexTensor, Vec<f32>) {
     let (rows, scales) = (values(rows), values(scales));
+    let _call = profile::call("scale columns backward", &[], 3 * rows.len());
     let zeros = vec![0.0; scales.len()];
     let start = offset.map_or(zeros.as_slice(), values);
     let mut sums = zeros.clone();

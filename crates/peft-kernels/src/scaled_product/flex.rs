@@ -188,6 +188,8 @@ struct Rows<'a> {
 }
 
 impl Kernel for Rows<'_> {
+    const NAME: &'static str = "scale rows";
+
     #[inline(always)]
     fn run<S: Simd>(&self, start: usize, chunk: &mut [f32]) {
         let scales = &self.scales[start / self.width..];

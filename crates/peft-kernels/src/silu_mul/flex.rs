@@ -16,6 +16,7 @@ use rayon::prelude::*;
 
 use crate::flex::{CHUNK, Kernel, contiguous, fused, transform, values};
 use crate::math::{mul_add, sigmoid};
+use crate::profile;
 
 type Inputs<const D: usize> = (Tensor<D>, Tensor<D>);
 
@@ -83,6 +84,9 @@ impl Backward<Flex, 2> for SiluMulStep {
 struct Forward<'a>(&'a [f32]);
 
 impl Kernel for Forward<'_> {
+    const NAME: &'static str = "silu mul";
+    const STREAMS: usize = 3;
+
     #[inline(always)]
     fn run<S: Simd>(&self, start: usize, chunk: &mut [f32]) {
         let up = &self.0[start..start + chunk.len()];
@@ -98,6 +102,7 @@ fn derivatives(mut grad: FlexTensor, gate: &[f32], up: &[f32]) -> [FlexTensor; 2
     let tensor =
         |values: Vec<f32>, dtype| FlexTensor::new(Bytes::from_elems(values), shape.clone(), dtype);
     let dtype = burn::backend::DType::F32;
+    let _call = profile::call("silu mul backward", &[], 5 * gate.len());
     let mut d_up = vec![0.0_f32; gate.len()];
     let d_gate = if let Some(own) = grad.try_storage_mut::<f32>() {
         fill(own, &mut d_up, gate, up);

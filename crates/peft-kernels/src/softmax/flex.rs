@@ -187,6 +187,8 @@ struct Forward<'a> {
 }
 
 impl Kernel for Forward<'_> {
+    const NAME: &'static str = "softmax";
+
     #[inline(always)]
     fn run<S: Simd>(&self, start: usize, chunk: &mut [f32]) {
         let first = start / self.row;
@@ -213,6 +215,9 @@ struct Derivative<'a> {
 }
 
 impl Kernel for Derivative<'_> {
+    const NAME: &'static str = "softmax backward";
+    const STREAMS: usize = 3;
+
     #[inline(always)]
     fn run<S: Simd>(&self, start: usize, chunk: &mut [f32]) {
         let outputs = &self.outputs[start..start + chunk.len()];

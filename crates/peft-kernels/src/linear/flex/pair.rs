@@ -18,6 +18,7 @@ use super::all_fused;
 use crate::flex::{contiguous, fused, values};
 use crate::linear::LowRankPair;
 use crate::matrix::{dense, made, matrix, product};
+use crate::profile;
 
 type Inputs = (Tensor<2>, Tensor<2>, Option<Tensor<1>>, LowRankPair);
 
@@ -96,6 +97,7 @@ fn forward(
 ) -> FlexTensor {
     let bias = contiguous(bias);
     let [x, weight, hidden, b] = [x, weight, hidden, b].map(matrix);
+    let _call = note("linear with pair", [x, weight], [hidden, b]);
     made(x.nrows(), weight.ncols(), x.ncols(), |mut block| {
         block.multiply(Accum::Replace, x, weight, 1.0);
         block.multiply(Accum::Add, hidden, b, pair.scale);
@@ -103,6 +105,18 @@ fn forward(
             block.add_to_columns(values(&bias));
         }
     })
+}
+
+/// Notes a product and a narrow one that is added to it.
+fn note(
+    name: &'static str,
+    [a, b]: [MatRef<'_, f32>; 2],
+    [c, d]: [MatRef<'_, f32>; 2],
+) -> Option<profile::Call> {
+    let [rows, columns] = [a.nrows(), b.ncols()];
+    let products = [[rows, a.ncols(), columns], [rows, c.ncols(), columns]];
+    let read = [a, b, c, d].map(|x| x.nrows() * x.ncols());
+    profile::call(name, &products, read.iter().sum::<usize>() + rows * columns)
 }
 
 impl<C: CheckpointStrategy> PairOps for Autodiff<Flex, C> {
@@ -173,10 +187,15 @@ impl Backward<Flex, 4> for PairStep {
                 true => None,
                 false => through.as_ref().zip(saved.a.as_ref()),
             };
+            let pair = shared.map(|(through, a)| [matrix(through), matrix(a).transpose()]);
+            let _call = match pair {
+                Some(pair) => note("linear with pair backward, inputs", [grad, weight], pair),
+                None => super::note("linear backward, inputs", grad, weight),
+            };
             let d_x = made(grad.nrows(), weight.ncols(), grad.ncols(), |mut block| {
                 block.multiply(Accum::Replace, grad, weight, 1.0);
-                if let Some((through, a)) = shared {
-                    block.multiply(Accum::Add, matrix(through), matrix(a).transpose(), 1.0);
+                if let Some([through, a]) = pair {
+                    block.multiply(Accum::Add, through, a, 1.0);
                 }
             });
             grads.register::<Flex>(node.id, d_x);

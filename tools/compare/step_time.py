@@ -1,0 +1,92 @@
+"""Time of a training step and of a forward pass in Hugging Face PEFT, on made-up tokens. Prints one JSON line.
+
+The same work as `peft bench`: a model folder, a method, rows of tokens, forward, backward, clipping and AdamW; no dropout.
+"""
+
+import argparse
+import json
+import resource
+import time
+
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
+
+WARM_UP = 2
+DROPOUTS = ["hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "attention_dropout", "dropout"]
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--task", choices=["seq-cls", "causal-lm"], required=True)
+    parser.add_argument("--method", choices=["lora", "dora"], required=True)
+    parser.add_argument("--targets", required=True, help="names separated by commas, or all-linear")
+    parser.add_argument("--rank", type=int, required=True)
+    parser.add_argument("--rows", type=int, required=True)
+    parser.add_argument("--tokens", type=int, required=True)
+    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--threads", type=int, required=True)
+    return parser.parse_args()
+
+
+def load(args):
+    config = AutoConfig.from_pretrained(args.model)
+    for name in DROPOUTS:
+        if getattr(config, name, None) is not None:
+            setattr(config, name, 0.0)
+    if args.task == "seq-cls":
+        config.num_labels = 2
+    family = AutoModelForSequenceClassification if args.task == "seq-cls" else AutoModelForCausalLM
+    model = family.from_pretrained(args.model, config=config, dtype=torch.float32)
+    targets = args.targets if args.targets == "all-linear" else args.targets.split(",")
+    adapter = LoraConfig(
+        r=args.rank,
+        lora_alpha=2 * args.rank,
+        target_modules=targets,
+        use_dora=args.method == "dora",
+        task_type="SEQ_CLS" if args.task == "seq-cls" else "CAUSAL_LM",
+    )
+    return get_peft_model(model, adapter)
+
+
+def seconds(work, steps):
+    times = []
+    for _ in range(WARM_UP + steps):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return sorted(times[WARM_UP:])[steps // 2]
+
+
+def main():
+    args = arguments()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    model = load(args)
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    optimizer = torch.optim.AdamW(weights, lr=1e-3)
+    ids = torch.randint(1, 250, (args.rows, args.tokens))
+    batch = {"input_ids": ids, "labels": ids if args.task == "causal-lm" else torch.arange(args.rows) % 2}
+    if args.task == "seq-cls":
+        batch["attention_mask"] = torch.ones_like(ids)
+
+    def step():
+        model(**batch).loss.backward()
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+
+    def forward():
+        with torch.no_grad():
+            model(**batch)
+
+    model.train()
+    of_step = seconds(step, args.steps)
+    model.eval()
+    of_forward = seconds(forward, args.steps)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"step": of_step, "forward": of_forward, "memory": memory}))
+
+
+main()

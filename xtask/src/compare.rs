@@ -1,0 +1,306 @@
+//! `cargo xtask compare`: the time of a training step beside Hugging Face PEFT's, on the same model, batch and processor cores.
+//!
+//! The two take turns, so that what else the machine does falls on both; every ratio is of one turn.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Args;
+use serde_json::Value;
+
+use crate::shell::Step;
+
+/// Arguments of `cargo xtask compare`.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// A Python with torch, transformers and peft.
+    #[arg(long)]
+    python: PathBuf,
+    /// Folder of an encoder: all-MiniLM-L6-v2.
+    #[arg(long)]
+    encoder: PathBuf,
+    /// Folder of a decoder.
+    #[arg(long)]
+    decoder: PathBuf,
+    /// Only cases whose name has this in it.
+    #[arg(long)]
+    only: Option<String>,
+    /// Turns of each case.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Steps and forward passes of a turn; the median counts.
+    #[arg(long, default_value_t = 7)]
+    steps: usize,
+    /// Processor cores that both are bound to.
+    #[arg(long, default_value = "0,1")]
+    cores: String,
+    /// Where the model of RoBERTa-base's shape goes.
+    #[arg(long, default_value = "target/compare")]
+    out: PathBuf,
+}
+
+/// Whose weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Model {
+    Encoder,
+    /// 12 layers of width 768, random: what RoBERTa-base weighs.
+    Large,
+    Decoder,
+}
+
+/// One comparison: 16 rows of 128 tokens, rank 8, f32.
+#[derive(Debug)]
+struct Case {
+    name: &'static str,
+    model: Model,
+    method: &'static str,
+    targets: &'static str,
+}
+
+const fn case(
+    name: &'static str,
+    model: Model,
+    method: &'static str,
+    targets: &'static str,
+) -> Case {
+    Case {
+        name,
+        model,
+        method,
+        targets,
+    }
+}
+
+const CASES: [Case; 5] = [
+    case(
+        "MiniLM, LoRA, query and value",
+        Model::Encoder,
+        "lora",
+        "query,value",
+    ),
+    case(
+        "MiniLM, LoRA, all linear",
+        Model::Encoder,
+        "lora",
+        "all-linear",
+    ),
+    case(
+        "MiniLM, DoRA, all linear",
+        Model::Encoder,
+        "dora",
+        "all-linear",
+    ),
+    case(
+        "RoBERTa-base's shape, LoRA, query and value",
+        Model::Large,
+        "lora",
+        "query,value",
+    ),
+    case(
+        "decoder, LoRA, all linear",
+        Model::Decoder,
+        "lora",
+        "all-linear",
+    ),
+];
+
+const ROWS: &str = "16";
+const TOKENS: &str = "128";
+const RANK: &str = "8";
+
+/// Seconds of a step, seconds of a forward pass, MiB.
+type Figures = [f64; 3];
+
+/// Measures and prints a table.
+///
+/// # Errors
+/// A program does not start or does not finish.
+pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
+    Step::new("cargo build --bin peft").run(root)?;
+    let wanted = |case: &&Case| {
+        let only = arguments.only.as_deref();
+        only.is_none_or(|only| case.name.contains(only))
+    };
+    let mut table = "| 16 x 128 tokens, rank 8 | step, ours over theirs | forward | peak memory | step | theirs |\n|---|---|---|---|---|---|\n".to_owned();
+    for case in CASES.iter().filter(wanted) {
+        let model = model(root, arguments, case.model)?;
+        let turns = (0..arguments.rounds)
+            .map(|_| {
+                let ours = figures(&ours(arguments, case, &model).output(root)?, true)?;
+                let theirs = figures(&theirs(arguments, case, &model).output(root)?, false)?;
+                Ok((ours, theirs))
+            })
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        table.push_str(&row(case.name, &turns));
+    }
+    println!("{table}");
+    Ok(())
+}
+
+/// The folder of a model; the random one is made when it is not there.
+fn model(root: &Path, arguments: &Arguments, model: Model) -> anyhow::Result<PathBuf> {
+    Ok(match model {
+        Model::Encoder => arguments.encoder.clone(),
+        Model::Decoder => arguments.decoder.clone(),
+        Model::Large => {
+            let folder = root.join(&arguments.out).join("roberta-base-shape");
+            if !folder.join("model.safetensors").exists() {
+                let config = "xtask/assets/roberta-base-shape/config.json".to_owned();
+                Step::new("cargo run --example fresh_model --")
+                    .with_arguments(&[config, folder.display().to_string()])
+                    .run(root)?;
+            }
+            folder
+        }
+    })
+}
+
+const fn task(model: Model) -> &'static str {
+    match model {
+        Model::Encoder | Model::Large => "seq-cls",
+        Model::Decoder => "causal-lm",
+    }
+}
+
+fn ours(arguments: &Arguments, case: &Case, model: &Path) -> Step {
+    let length = format!("data.max_length={TOKENS}");
+    words(
+        arguments,
+        &[
+            "target/debug/peft",
+            "bench",
+            "--json",
+            "--model",
+            &model.display().to_string(),
+            "--task",
+            task(case.model),
+            "--method",
+            case.method,
+            "--targets",
+            case.targets,
+            "--rank",
+            RANK,
+            "--batch-size",
+            ROWS,
+            "--set",
+            &length,
+            "--set",
+            "base_dropout=0.0",
+            "--steps",
+            &arguments.steps.to_string(),
+        ],
+    )
+    .with_variable("RAYON_NUM_THREADS", &threads(arguments).to_string())
+}
+
+fn theirs(arguments: &Arguments, case: &Case, model: &Path) -> Step {
+    words(
+        arguments,
+        &[
+            &arguments.python.display().to_string(),
+            "tools/compare/step_time.py",
+            "--model",
+            &model.display().to_string(),
+            "--task",
+            task(case.model),
+            "--method",
+            case.method,
+            "--targets",
+            case.targets,
+            "--rank",
+            RANK,
+            "--rows",
+            ROWS,
+            "--tokens",
+            TOKENS,
+            "--steps",
+            &arguments.steps.to_string(),
+            "--threads",
+            &threads(arguments).to_string(),
+        ],
+    )
+}
+
+/// A command on the chosen cores.
+fn words(arguments: &Arguments, words: &[&str]) -> Step {
+    let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+    Step::new("taskset -c")
+        .with_arguments(std::slice::from_ref(&arguments.cores))
+        .with_arguments(&words)
+}
+
+fn threads(arguments: &Arguments) -> usize {
+    arguments.cores.split(',').count()
+}
+
+/// Reads what a program printed: ours has the times as objects, theirs as numbers.
+fn figures(printed: &str, ours: bool) -> anyhow::Result<Figures> {
+    let value: Value = serde_json::from_str(printed)
+        .with_context(|| format!("expected one JSON value, found {printed:?}"))?;
+    let names = match ours {
+        true => ["/step/median", "/forward/median", "/peak_memory_mib"],
+        false => ["/step", "/forward", "/memory"],
+    };
+    let mut figures = [0.0; 3];
+    for (figure, name) in figures.iter_mut().zip(names) {
+        let number = value.pointer(name).and_then(Value::as_f64);
+        *figure = number.with_context(|| format!("no {name} in {printed}"))?;
+    }
+    Ok(figures)
+}
+
+/// A row of the table: ratios in the middle of the turns with the smallest and the largest, and the fastest step of each.
+fn row(name: &str, turns: &[(Figures, Figures)]) -> String {
+    let ratio = |at: usize| {
+        let mut ratios: Vec<f64> = turns
+            .iter()
+            .map(|(ours, theirs)| ours[at] / theirs[at])
+            .collect();
+        ratios.sort_by(f64::total_cmp);
+        let of = |place: usize| ratios.get(place).copied().unwrap_or(f64::NAN);
+        format!(
+            "{:.2} ({:.2} to {:.2})",
+            of(ratios.len() / 2),
+            of(0),
+            of(ratios.len().saturating_sub(1))
+        )
+    };
+    let fastest = |steps: &mut dyn Iterator<Item = f64>| steps.fold(f64::INFINITY, f64::min) * 1e3;
+    format!(
+        "| {name} | {} | {} | {} | {:.0} ms | {:.0} ms |\n",
+        ratio(0),
+        ratio(1),
+        ratio(2),
+        fastest(&mut turns.iter().map(|(ours, _)| ours[0])),
+        fastest(&mut turns.iter().map(|(_, theirs)| theirs[0])),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_has_the_ratio_in_the_middle_and_its_ends() {
+        let turns = [
+            ([0.2, 0.1, 50.0], [0.4, 0.1, 100.0]),
+            ([0.3, 0.1, 50.0], [0.4, 0.1, 100.0]),
+            ([0.1, 0.1, 50.0], [0.4, 0.1, 100.0]),
+        ];
+        assert_eq!(
+            row("x", &turns),
+            "| x | 0.50 (0.25 to 0.75) | 1.00 (1.00 to 1.00) | 0.50 (0.50 to 0.50) | 100 ms | 400 ms |\n"
+        );
+    }
+
+    #[test]
+    fn both_programs_are_understood() {
+        let ours =
+            r#"{"step": {"median": 0.5}, "forward": {"median": 0.2}, "peak_memory_mib": 300}"#;
+        assert_eq!(figures(ours, true).unwrap(), [0.5, 0.2, 300.0]);
+        let theirs = r#"{"step": 0.6, "forward": 0.3, "memory": 900.5}"#;
+        assert_eq!(figures(theirs, false).unwrap(), [0.6, 0.3, 900.5]);
+        let error = figures(r#"{"step": 0.6}"#, false).unwrap_err();
+        assert!(error.to_string().contains("/forward"), "{error}");
+    }
+}
