@@ -57,6 +57,8 @@ mod math;
 mod matrix;
 
 #[cfg(test)]
+mod finite_differences;
+#[cfg(test)]
 mod testing;
 
 pub use attention::{Attention, attention};
