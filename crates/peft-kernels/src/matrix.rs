@@ -118,15 +118,20 @@ pub(crate) fn made(
             row: 0,
             column: 0,
         };
-        let threads = rayon::current_num_threads();
-        let most = if threads == 1 {
-            1
-        } else {
-            2 * threads.next_power_of_two()
-        };
-        in_blocks(block, most.min(work.div_ceil(WORK_PER_TASK)), &fill);
+        in_blocks(block, parts(work.div_ceil(WORK_PER_TASK)), &fill);
     }
     tensor(values, rows, columns)
+}
+
+/// Into how many blocks an output of so many tasks is cut; small ones do not even start the threads.
+fn parts(tasks: usize) -> usize {
+    if tasks <= 1 {
+        return 1;
+    }
+    match rayon::current_num_threads() {
+        1 => 1,
+        threads => tasks.min(2 * threads.next_power_of_two()),
+    }
 }
 
 /// Cuts a block into about `parts` and hands them to the thread pool.
