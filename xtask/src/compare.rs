@@ -164,66 +164,63 @@ const fn task(model: Model) -> &'static str {
 
 fn ours(arguments: &Arguments, case: &Case, model: &Path) -> Step {
     let length = format!("data.max_length={TOKENS}");
-    words(
+    let own = [
+        "--json",
+        "--batch-size",
+        ROWS,
+        "--set",
+        &length,
+        "--set",
+        "base_dropout=0.0",
+    ];
+    command(
         arguments,
-        &[
-            "target/debug/peft",
-            "bench",
-            "--json",
-            "--model",
-            &model.display().to_string(),
-            "--task",
-            task(case.model),
-            "--method",
-            case.method,
-            "--targets",
-            case.targets,
-            "--rank",
-            RANK,
-            "--batch-size",
-            ROWS,
-            "--set",
-            &length,
-            "--set",
-            "base_dropout=0.0",
-            "--steps",
-            &arguments.steps.to_string(),
-        ],
+        case,
+        model,
+        &["target/debug/peft", "bench"],
+        &own,
     )
     .with_variable("RAYON_NUM_THREADS", &threads(arguments).to_string())
 }
 
 fn theirs(arguments: &Arguments, case: &Case, model: &Path) -> Step {
-    words(
+    let python = arguments.python.display().to_string();
+    let threads = threads(arguments).to_string();
+    let own = ["--rows", ROWS, "--tokens", TOKENS, "--threads", &threads];
+    command(
         arguments,
-        &[
-            &arguments.python.display().to_string(),
-            "tools/compare/step_time.py",
-            "--model",
-            &model.display().to_string(),
-            "--task",
-            task(case.model),
-            "--method",
-            case.method,
-            "--targets",
-            case.targets,
-            "--rank",
-            RANK,
-            "--rows",
-            ROWS,
-            "--tokens",
-            TOKENS,
-            "--steps",
-            &arguments.steps.to_string(),
-            "--threads",
-            &threads(arguments).to_string(),
-        ],
+        case,
+        model,
+        &[&python, "tools/compare/step_time.py"],
+        &own,
     )
 }
 
-/// A command on the chosen cores.
-fn words(arguments: &Arguments, words: &[&str]) -> Step {
-    let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+/// A program on the chosen cores, with the arguments that both understand and its own.
+fn command(
+    arguments: &Arguments,
+    case: &Case,
+    model: &Path,
+    program: &[&str],
+    own: &[&str],
+) -> Step {
+    let (model, steps) = (model.display().to_string(), arguments.steps.to_string());
+    let both = [
+        "--model",
+        &model,
+        "--task",
+        task(case.model),
+        "--method",
+        case.method,
+        "--targets",
+        case.targets,
+        "--rank",
+        RANK,
+        "--steps",
+        &steps,
+    ];
+    let words = [program, &both, own].concat();
+    let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
     Step::new("taskset -c")
         .with_arguments(std::slice::from_ref(&arguments.cores))
         .with_arguments(&words)

@@ -46,9 +46,9 @@ use args::{Cli, Verb};
 pub struct Usage(pub String);
 
 fn main() -> ExitCode {
-    allocator::keep_memory();
     end_quietly_on_a_closed_pipe();
     let mut cli = Cli::parse();
+    allocator::keep_memory();
     match cli.verb.fetch().and_then(|()| run(&cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -77,6 +77,24 @@ enum Part {
     Weights(TrainedWeights),
 }
 
+impl Part {
+    /// How it is saved and restored.
+    fn trained<M: Adaptable>(&self) -> &dyn Trained<M> {
+        match self {
+            Self::Adapter(adapter) => adapter.as_ref(),
+            Self::Weights(weights) => weights,
+        }
+    }
+
+    /// Parameters of it that are one.
+    fn ties<M: Adaptable>(&self, model: &M) -> Result<TieGroups> {
+        Ok(match self {
+            Self::Adapter(adapter) => TieGroups::of(model, ADAPTER, adapter.spec.method.as_ref())?,
+            Self::Weights(_) => TieGroups::default(),
+        })
+    }
+}
+
 /// Runs the training that `config` describes.
 ///
 /// # Errors
@@ -147,21 +165,14 @@ fn execute<T: Task>(
     }
     let (model, part) =
         make_trainable(config, loaded.model, &loaded.names, &prepared.head_modules)?;
-    let ties = match &part {
-        Part::Adapter(adapter) => TieGroups::of(&model, ADAPTER, adapter.spec.method.as_ref())?,
-        Part::Weights(_) => TieGroups::default(),
-    };
+    let ties = part.ties(&model)?;
     let parameters = count(&model, &ties.followers());
     eprintln!("{parameters}");
     write_atomic(&config.out.join(RUN_FILE), config.to_toml()?.as_bytes())?;
-    let trained: &dyn Trained<T::Model> = match &part {
-        Part::Adapter(adapter) => adapter.as_ref(),
-        Part::Weights(weights) => weights,
-    };
     let mut trainer = Trainer {
         task,
         options: &config.train,
-        trained,
+        trained: part.trained(),
         names: &loaded.names,
         ties,
         transforms: Chain::default(),

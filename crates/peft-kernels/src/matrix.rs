@@ -98,8 +98,13 @@ pub(crate) fn zeros(count: usize) -> Vec<f32> {
 
 /// `a b` of shape `[rows of a, columns of b]`.
 pub(crate) fn product(a: MatRef<'_, f32>, b: MatRef<'_, f32>) -> FlexTensor {
+    scaled_product(a, b, 1.0)
+}
+
+/// `factor a b` of shape `[rows of a, columns of b]`.
+pub(crate) fn scaled_product(a: MatRef<'_, f32>, b: MatRef<'_, f32>, factor: f32) -> FlexTensor {
     made(a.nrows(), b.ncols(), a.ncols(), |mut block| {
-        block.multiply(Accum::Replace, a, b, 1.0);
+        block.multiply(Accum::Replace, a, b, factor);
     })
 }
 

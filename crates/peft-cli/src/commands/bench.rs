@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use profile::{Peaks, Profile};
 
-use super::train::{self, SettingArgs};
+use super::train::RunArgs;
 
 use crate::open::OpenClassifier;
 use crate::run::timing::{self, Times};
@@ -26,13 +26,8 @@ use crate::{device, memory, open};
 /// `data.max_length` tokens.
 #[derive(Debug, Args)]
 pub struct BenchArgs {
-    /// Run file (TOML); `peft init` prints one.
-    run: Option<PathBuf>,
     #[command(flatten)]
-    settings: SettingArgs,
-    /// Any setting by its dotted name, for example data.max_length=64; may be repeated.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    set: Vec<String>,
+    run: RunArgs,
     /// Steps and forward passes to time, after two to warm up.
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..))]
     steps: u16,
@@ -75,18 +70,14 @@ struct BenchResult {
 
 /// Runs the verb.
 pub fn run(args: &BenchArgs, json: bool) -> Result<()> {
-    let config = train::config(args.run.as_ref(), &args.settings, &args.set)?;
-    if config.model.as_os_str().is_empty() {
-        return Err(
-            crate::Usage("missing setting: model; give --model or a run file".into()).into(),
-        );
-    }
+    let config = args.run.config_with_model()?;
     let times = measure(&config, usize::from(args.steps))?;
     let peak_memory_mib = memory::peak_mib();
+    let device = device::open(&config.device)?;
     let profile = args.profile.then(|| {
         let count = times.steps.len();
         let mean = times.steps.iter().sum::<f64>() / count as f64;
-        let peaks = Peaks::measure(&times.device);
+        let peaks = Peaks::measure(&device);
         Profile::new(times.profile, count, mean, peaks)
     });
     let (step, forward) = (Seconds::of(times.steps), Seconds::of(times.forwards));
@@ -149,7 +140,7 @@ fn classifier<M: OpenClassifier<Set = TextSet>>(
     let device = device::open(&config.device)?.autodiff();
     let (dropout, seed) = (config.base_dropout, config.train.seed);
     let loaded = open::classifier::<M>(config.model_dir(), Some(2), dropout, seed, &device)?;
-    let rows = made_up(config, examples)?.into_iter();
+    let rows = made_up(&loaded.config, config.data.max_length, examples);
     let task = ClassifierTask::<M> {
         train: TextSet {
             targets: (0..examples).map(|row| Target::Class(row % 2)).collect(),
@@ -173,7 +164,7 @@ fn classifier<M: OpenClassifier<Set = TextSet>>(
 fn language_model(config: &RunConfig, examples: usize) -> Result<Times> {
     let device = device::open(&config.device)?.autodiff();
     let loaded = open::causal(config.model_dir(), config.base_dropout, &device)?;
-    let rows = made_up(config, examples)?.into_iter();
+    let rows = made_up(&loaded.config, config.data.max_length, examples);
     let task = CausalTask {
         train: rows
             .map(|ids| TokenRow {
@@ -190,17 +181,11 @@ fn language_model(config: &RunConfig, examples: usize) -> Result<Times> {
 }
 
 /// Rows of the first words of the model's vocabulary.
-fn made_up(config: &RunConfig, rows: usize) -> Result<Vec<Vec<u32>>> {
-    let model = ModelConfig::read(config.model_dir())?;
+fn made_up(model: &ModelConfig, tokens: usize, rows: usize) -> impl Iterator<Item = Vec<u32>> {
     let words = model.raw().get("vocab_size").and_then(Value::as_u64);
     let words = words.map_or(WORDS, |words| WORDS.min(words as usize).max(1));
-    let token = |row: usize, column: usize| ((row * 131 + column * 29) % words) as u32;
-    let row = |row| {
-        (0..config.data.max_length)
-            .map(|column| token(row, column))
-            .collect()
-    };
-    Ok((0..rows).map(row).collect())
+    let token = move |row: usize, column: usize| ((row * 131 + column * 29) % words) as u32;
+    (0..rows).map(move |row| (0..tokens).map(|column| token(row, column)).collect())
 }
 
 impl Seconds {

@@ -5,24 +5,19 @@ mod plan;
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use peft_core::{AttachedSite, ParameterCount, Site};
 use serde::Serialize;
 
-use super::train::{self, SettingArgs};
+use super::train::RunArgs;
 use memory_estimate::MemoryEstimate;
 
 /// A run file, flags, or a run file with flags laid over it: the same as for `peft train`.
 #[derive(Debug, Args)]
 pub struct TargetsArgs {
-    /// Run file (TOML); `peft init` prints one.
-    run: Option<PathBuf>,
     #[command(flatten)]
-    settings: SettingArgs,
-    /// Any setting by its dotted name, for example adapter.rank=4; may be repeated.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    set: Vec<String>,
+    run: RunArgs,
 }
 
 /// Sites that differ in nothing but their layer.
@@ -64,12 +59,7 @@ struct TargetsResult {
 
 /// Runs the verb.
 pub fn run(args: &TargetsArgs, json: bool) -> Result<()> {
-    let config = train::config(args.run.as_ref(), &args.settings, &args.set)?;
-    if config.model.as_os_str().is_empty() {
-        bail!(crate::Usage(
-            "missing setting: model; give --model or a run file".into()
-        ));
-    }
+    let config = args.run.config_with_model()?;
     let plan = plan::make(&config)?;
     let result = TargetsResult {
         method: config.adapter.method.clone(),

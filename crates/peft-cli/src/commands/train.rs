@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use peft_prune::Plan;
 
@@ -13,14 +13,21 @@ use crate::run_config::{Names, RunConfig, parse_setting};
 
 /// Settings of a run; flags win over the run file, and `--set` over both.
 #[derive(Debug, Args)]
-pub struct TrainArgs {
+pub struct RunArgs {
     /// Run file (TOML); `peft init` prints one.
-    pub run: Option<PathBuf>,
+    run: Option<PathBuf>,
     #[command(flatten)]
     settings: SettingArgs,
     /// Any setting by its dotted name, for example train.warmup=0.1; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
+}
+
+/// A run, and what becomes of its folder.
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    #[command(flatten)]
+    run: RunArgs,
     /// Write into a directory that is not empty.
     #[arg(long)]
     overwrite: bool,
@@ -213,27 +220,46 @@ fn array<T: AsRef<str>>(items: &[T]) -> toml::Value {
     )
 }
 
-/// The settings of a run from its file, its flags and `--set`.
-pub fn config(run: Option<&PathBuf>, flags: &SettingArgs, set: &[String]) -> Result<RunConfig> {
-    let mut settings = match &flags.plan {
-        Some(plan) => lora_drop::settings(&Plan::read(plan)?),
-        None => vec![],
-    };
-    settings.extend(flags.settings());
-    for text in set {
-        settings.push(parse_setting(text)?);
+impl RunArgs {
+    /// The settings of a run from its file, its flags and `--set`.
+    ///
+    /// # Errors
+    /// When one of them cannot be read, or a repository cannot be had.
+    pub fn config(&self) -> Result<RunConfig> {
+        let mut settings = match &self.settings.plan {
+            Some(plan) => lora_drop::settings(&Plan::read(plan)?),
+            None => vec![],
+        };
+        settings.extend(self.settings.settings());
+        for text in &self.set {
+            settings.push(parse_setting(text)?);
+        }
+        let mut config = RunConfig::load(self.run.as_deref(), &settings)?;
+        let folder = hub::folder(&config.model)?;
+        config.fetched = (folder != config.model).then_some(folder);
+        let adapter = &mut config.adapter;
+        hub::resolve(adapter.start.iter_mut().chain(&mut adapter.experts_from))?;
+        Ok(config)
     }
-    let mut config = RunConfig::load(run.map(PathBuf::as_path), &settings)?;
-    let folder = hub::folder(&config.model)?;
-    config.fetched = (folder != config.model).then_some(folder);
-    let adapter = &mut config.adapter;
-    hub::resolve(adapter.start.iter_mut().chain(&mut adapter.experts_from))?;
-    Ok(config)
+
+    /// The settings of something that needs no more of a run than its model.
+    ///
+    /// # Errors
+    /// As [`Self::config`], and when no model is named.
+    pub fn config_with_model(&self) -> Result<RunConfig> {
+        let config = self.config()?;
+        if config.model.as_os_str().is_empty() {
+            bail!(crate::Usage(
+                "missing setting: model; give --model or a run file".into()
+            ));
+        }
+        Ok(config)
+    }
 }
 
 /// Runs the verb.
 pub fn run(args: &TrainArgs, json: bool) -> Result<()> {
-    let config = config(args.run.as_ref(), &args.settings, &args.set)?;
+    let config = args.run.config()?;
     let options = RunOptions {
         overwrite: args.overwrite,
         resume: args.resume,

@@ -5,16 +5,14 @@ use std::time::Instant;
 
 use anyhow::Result;
 use burn::module::Module;
-use burn::tensor::Device;
 use peft_core::gradient::Chain;
-use peft_core::tie::TieGroups;
 use peft_core::{ParameterCount, Pass, count};
 use peft_kernels::profile::{self, Entry};
 use peft_models::Loaded;
 use peft_train::task::Task;
-use peft_train::{Callback, Step, TrainError, Trained, Trainer};
+use peft_train::{Callback, Step, TrainError, Trainer};
 
-use super::{ADAPTER, Part, make_trainable};
+use super::make_trainable;
 use crate::run_config::RunConfig;
 
 /// Steps before the first that is timed: they fill caches and the allocator.
@@ -31,8 +29,6 @@ pub struct Times {
     pub forwards: Vec<f64>,
     /// What the fused operations took of all the steps.
     pub profile: BTreeMap<&'static str, Entry>,
-    /// Where the model is.
-    pub device: Device,
 }
 
 /// Notes when a step begins and ends.
@@ -72,14 +68,7 @@ pub fn steps<T: Task>(
     head_modules: &[String],
 ) -> Result<Times> {
     let (model, part) = make_trainable(config, loaded.model, &loaded.names, head_modules)?;
-    let ties = match &part {
-        Part::Adapter(adapter) => TieGroups::of(&model, ADAPTER, adapter.spec.method.as_ref())?,
-        Part::Weights(_) => TieGroups::default(),
-    };
-    let trained: &dyn Trained<T::Model> = match &part {
-        Part::Adapter(adapter) => adapter.as_ref(),
-        Part::Weights(weights) => weights,
-    };
+    let ties = part.ties(&model)?;
     let parameters = count(&model, &ties.followers());
     let dir = tempfile::tempdir()?;
     let mut options = config.train.clone();
@@ -92,7 +81,7 @@ pub fn steps<T: Task>(
     let mut trainer = Trainer {
         task,
         options: &options,
-        trained,
+        trained: part.trained(),
         names: &loaded.names,
         ties,
         transforms: Chain::default(),
@@ -110,12 +99,7 @@ pub fn steps<T: Task>(
         steps: seconds,
         forwards,
         profile,
-        device: device_of(&model.valid()),
     })
-}
-
-fn device_of(model: &impl Module) -> Device {
-    model.devices().into_iter().next().unwrap_or_default()
 }
 
 /// Seconds of forward passes over one batch.
@@ -126,7 +110,7 @@ fn forwards<T: Task>(
     passes: usize,
 ) -> Result<Vec<f64>, TrainError> {
     let model = model.valid();
-    let device = device_of(&model);
+    let device = model.devices().into_iter().next().unwrap_or_default();
     let batch: Vec<usize> = (0..batch_size).collect();
     (0..WARM_UP + passes)
         .map(|_| {

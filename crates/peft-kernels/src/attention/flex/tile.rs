@@ -87,17 +87,7 @@ impl Head<'_> {
         for tile in self.tiles() {
             let keys = self.seen(&tile);
             let (key, value) = (of_rows(key, &keys), of_rows(value, &keys));
-            let weights = matrix(&mut scratch.weights, tile.len(), keys.len());
-            let scale = self.weights.scale;
-            let query = of_rows(query, &tile);
-            matmul(
-                weights,
-                Accum::Replace,
-                query,
-                key.transpose(),
-                scale,
-                Par::Seq,
-            );
+            self.scores([of_rows(query, &tile), key], scratch);
             Arch::new().dispatch(Softmax {
                 head: self,
                 first: tile.start,
@@ -154,6 +144,20 @@ impl Head<'_> {
         }
     }
 
+    /// `scale Q K^T` of some queries and keys, into the scratch.
+    fn scores(&self, [query, key]: [MatRef<'_, f32>; 2], scratch: &mut Scratch) {
+        let scores = matrix(&mut scratch.weights, query.nrows(), key.nrows());
+        let scale = self.weights.scale;
+        matmul(
+            scores,
+            Accum::Replace,
+            query,
+            key.transpose(),
+            scale,
+            Par::Seq,
+        );
+    }
+
     /// The weights as the forward had them before dropout, into the scratch.
     fn weights_again(
         &self,
@@ -163,16 +167,7 @@ impl Head<'_> {
         keys: &Range<usize>,
         rows: &[[f32; 2]],
     ) {
-        let weights = matrix(&mut scratch.weights, tile.len(), keys.len());
-        let scale = self.weights.scale;
-        matmul(
-            weights,
-            Accum::Replace,
-            query,
-            key.transpose(),
-            scale,
-            Par::Seq,
-        );
+        self.scores([query, key], scratch);
         Arch::new().dispatch(Again {
             head: self,
             first: tile.start,

@@ -17,7 +17,7 @@ use faer::{Accum, MatRef};
 use super::all_fused;
 use crate::flex::{contiguous, fused, values};
 use crate::linear::LowRankPair;
-use crate::matrix::{dense, made, matrix, product};
+use crate::matrix::{dense, made, matrix, product, scaled_product};
 use crate::profile;
 
 type Inputs = (Tensor<2>, Tensor<2>, Option<Tensor<1>>, LowRankPair);
@@ -180,7 +180,9 @@ impl Backward<Flex, 4> for PairStep {
         let grad = matrix(&grad);
         let saved = ops.state;
         let [x_node, input_node, a_node, b_node] = ops.parents;
-        let through = saved.b.map(|b| scaled(grad, matrix(&b).transpose(), scale));
+        let through = saved
+            .b
+            .map(|b| scaled_product(grad, matrix(&b).transpose(), scale));
         if let (Some(node), Some(weight)) = (x_node, &saved.weight) {
             let weight = matrix(weight).transpose();
             let shared = match own {
@@ -209,15 +211,8 @@ impl Backward<Flex, 4> for PairStep {
             grads.register::<Flex>(node.id, d_a);
         }
         if let (Some(node), Some(hidden)) = (b_node, &saved.hidden) {
-            let d_b = scaled(matrix(hidden).transpose(), grad, scale);
+            let d_b = scaled_product(matrix(hidden).transpose(), grad, scale);
             grads.register::<Flex>(node.id, d_b);
         }
     }
-}
-
-/// `factor a b`.
-fn scaled(a: MatRef<'_, f32>, b: MatRef<'_, f32>, factor: f32) -> FlexTensor {
-    made(a.nrows(), b.ncols(), a.ncols(), |mut block| {
-        block.multiply(Accum::Replace, a, b, factor);
-    })
 }
