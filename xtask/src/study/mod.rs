@@ -23,7 +23,7 @@ use clap::{Args, ValueEnum};
 enum Name {
     /// Head only, LoRA, DoRA, BoRA, SVFit and full fine-tuning on SST-2 and CoLA.
     Decompose,
-    /// LoRA-drop, random layers and layers by parameter norm at half of LoRA's parameters, on SST-2, CoLA and Banking77.
+    /// LoRA-drop, random layers and layers by parameter norm at half of LoRA's parameters, on SST-2, CoLA and TREC.
     Prune,
     /// LoRA and mixtures of experts with SGD and AdamW, plain, preconditioned and with rescaled gates, on SST-2 and a mixture of four tasks.
     Moe,

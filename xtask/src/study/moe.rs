@@ -41,7 +41,7 @@ const fn contender(
 pub(super) const STUDY: Study = Study {
     name: "moe",
     prepare,
-    evaluations: 10,
+    evaluations: 6,
     contenders: &[
         contender(
             "LoRA, AdamW",
@@ -117,7 +117,7 @@ pub(super) const STUDY: Study = Study {
             dev: "mixture-dev.tsv",
             columns: "text,label",
             metric: "accuracy",
-            rounds: 2,
+            rounds: 1,
         },
     ],
 };
@@ -128,8 +128,7 @@ const ROWS: usize = 4000;
 /// Four tasks in one label space: whose sentence it is, and what that task says of it.
 fn prepare(_root: &Path, arguments: &Arguments, out: &Path) -> anyhow::Result<Arguments> {
     let data = out.join("data");
-    let folder = data.join("sst2");
-    std::fs::create_dir_all(&folder)?;
+    tasks::copy(&arguments.data, &data, &SST2)?;
     for part in Part::ALL {
         let name = format!("{}.tsv", part.name());
         let most = match part {
@@ -148,7 +147,6 @@ fn prepare(_root: &Path, arguments: &Arguments, out: &Path) -> anyhow::Result<Ar
         mixed.sort_by_key(|(row, _)| *row);
         let text = tasks::lines(mixed.iter().map(|(_, example)| example));
         std::fs::write(data.join(format!("mixture-{name}")), text)?;
-        std::fs::copy(arguments.data.join("sst2").join(&name), folder.join(&name))?;
     }
     Ok(Arguments {
         data,

@@ -1,7 +1,11 @@
 //! LoRA-drop at half of LoRA's parameters, beside LoRA and beside the same budget given to other layers, all at LoRA's best rate.
 
+use std::path::Path;
+
+use super::Arguments;
 use super::comparison::{Contender, DataSet, Study};
 use super::data::{COLA, SST2};
+use super::tasks::{self, Part};
 
 /// Rank 8 and alpha 16 on every linear layer.
 const ALL_LINEAR: &[&str] = &[
@@ -28,7 +32,7 @@ const fn dropping(
 
 pub(super) const STUDY: Study = Study {
     name: "prune",
-    prepare: |_, arguments, _| Ok(arguments.clone()),
+    prepare,
     evaluations: 1,
     contenders: &[
         Contender {
@@ -54,13 +58,33 @@ pub(super) const STUDY: Study = Study {
         SST2,
         COLA,
         DataSet {
-            name: "Banking77",
+            name: "TREC",
             task: "seq-cls",
-            train: "banking77/train.csv",
-            dev: "banking77/test.csv",
+            train: "trec-train.tsv",
+            dev: "trec-dev.tsv",
             columns: "text,label",
             metric: "accuracy",
-            rounds: 3,
+            rounds: 1,
         },
     ],
 };
+
+/// TREC's questions with their coarse labels, beside the other two data sets as they are.
+fn prepare(_root: &Path, arguments: &Arguments, out: &Path) -> anyhow::Result<Arguments> {
+    let data = out.join("data");
+    for set in [SST2, COLA] {
+        tasks::copy(&arguments.data, &data, &set)?;
+    }
+    for part in Part::ALL {
+        for (task, examples) in tasks::four(&arguments.data, part)? {
+            if task == "trec" {
+                let file = data.join(format!("trec-{}.tsv", part.name()));
+                std::fs::write(file, tasks::lines(&examples))?;
+            }
+        }
+    }
+    Ok(Arguments {
+        data,
+        ..arguments.clone()
+    })
+}

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 
+use super::comparison::DataSet;
+
 /// A label and what it is of. Two sentences are one text, the second after a slash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Example {
@@ -101,6 +103,16 @@ pub(super) fn lines<'a>(examples: impl IntoIterator<Item = &'a Example>) -> Stri
         let _ = writeln!(lines, "{text}\t{label}");
     }
     lines
+}
+
+/// Copies the files of a data set to the same places below another folder.
+pub(super) fn copy(from: &Path, to: &Path, set: &DataSet) -> anyhow::Result<()> {
+    for file in [set.train, set.dev] {
+        let (from, to) = (from.join(file), to.join(file));
+        std::fs::create_dir_all(to.parent().context("a file is in a folder")?)?;
+        std::fs::copy(&from, to).with_context(|| format!("cannot copy {}", from.display()))?;
+    }
+    Ok(())
 }
 
 /// Whole text of a file: UTF-8 without a byte order mark, or else Latin-1, which TREC is in.
