@@ -8,6 +8,7 @@
 )]
 
 pub mod methods;
+pub mod pool;
 
 use std::path::Path;
 

@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::Value;
 
+use crate::ratio::ratio;
 use crate::shell::Step;
 
 /// Arguments of `cargo xtask compare`.
@@ -248,20 +249,7 @@ fn figures(printed: &str, ours: bool) -> anyhow::Result<Figures> {
 
 /// A row of the table: ratios in the middle of the turns with the smallest and the largest, and the fastest step of each.
 fn row(name: &str, turns: &[(Figures, Figures)]) -> String {
-    let ratio = |at: usize| {
-        let mut ratios: Vec<f64> = turns
-            .iter()
-            .map(|(ours, theirs)| ours[at] / theirs[at])
-            .collect();
-        ratios.sort_by(f64::total_cmp);
-        let of = |place: usize| ratios.get(place).copied().unwrap_or(f64::NAN);
-        format!(
-            "{:.2} ({:.2} to {:.2})",
-            of(ratios.len() / 2),
-            of(0),
-            of(ratios.len().saturating_sub(1))
-        )
-    };
+    let ratio = |at: usize| ratio(turns.iter().map(|(ours, theirs)| (ours[at], theirs[at])));
     let fastest = |steps: &mut dyn Iterator<Item = f64>| steps.fold(f64::INFINITY, f64::min) * 1e3;
     format!(
         "| {name} | {} | {} | {} | {:.0} ms | {:.0} ms |\n",

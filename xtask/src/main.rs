@@ -1,4 +1,4 @@
-//! Chores of this workspace: `cargo xtask validate | tidy | bench | compare | test | study | new-method`.
+//! Chores of this workspace: `cargo xtask validate | tidy | bench | compare | compare-basis | test | study | new-method`.
 
 #![allow(
     clippy::print_stdout,
@@ -8,10 +8,12 @@
 
 mod bench;
 mod compare;
+mod compare_basis;
 mod device_test;
 mod edit;
 mod new_method;
 mod pretrain;
+mod ratio;
 mod shell;
 mod study;
 mod tidy;
@@ -40,6 +42,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Time a training step beside Hugging Face PEFT's.
     Compare(compare::Arguments),
+    /// Time a basis of 500 adapters beside numpy's.
+    CompareBasis(compare_basis::Arguments),
     /// Run the contract tests of the method crates on one device.
     Test(device_test::Arguments),
     /// Make the bundled model of `peft quickstart` again, from its seed.
@@ -68,6 +72,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(&root),
         Command::Bench(arguments) => bench::run(&root, arguments),
         Command::Compare(arguments) => compare::run(&root, arguments),
+        Command::CompareBasis(arguments) => compare_basis::run(&root, arguments),
         Command::Test(arguments) => device_test::run(&root, arguments),
         Command::Pretrain(arguments) => pretrain::run(&root, arguments),
         Command::Study(arguments) => study::run(&root, arguments),

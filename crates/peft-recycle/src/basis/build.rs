@@ -24,6 +24,8 @@ use crate::subspace::Subspace;
 
 /// Files that are written before they get their names together.
 const BATCH: usize = 64;
+/// Factors of a site that are held between the two passes, in numbers (64 MiB); those of a larger site are read again.
+const HELD: usize = 8 << 20;
 
 /// One site of the new basis.
 struct Built {
@@ -114,18 +116,25 @@ fn build_site(
         Variant::Columns => None,
         Variant::Flat => Some(one_rank(pool, path, site)?),
     };
-    let (a, b) = subspaces(pool, path, site, rank, options)?;
+    let mut held = (size(pool, path, site) <= HELD).then(Vec::new);
+    let (a, b) = subspaces(pool, path, site, rank, options, held.as_mut())?;
     let directions = [&a, &b].map(|subspace| Directions {
         components: single(&subspace.components().to_owned()),
         mean: subspace.mean().map(|mean| single(&mean.to_owned())),
     });
     let mut members = Vec::with_capacity(site.members.len());
-    each(pool, path, site, |member, factors| {
+    let mut describe = |member, factors: &Factors| {
         let [a, b] = &directions;
         let coordinates = Coordinates::of(factors, options.variant, [a, b]);
         members.push((member, coordinates));
         Ok(())
-    })?;
+    };
+    match held {
+        Some(held) => (held.iter()).try_for_each(|(member, factors)| describe(*member, factors))?,
+        None => each(pool, path, site, |member, factors| {
+            describe(member, &factors)
+        })?,
+    }
     let entry = SiteEntry {
         d_in: site.d_in,
         d_out: site.d_out,
@@ -140,13 +149,23 @@ fn build_site(
     })
 }
 
-/// The subspaces of both factors of all members at a site.
+/// Numbers in the factors of all members at a site.
+fn size(pool: &Pool, path: &str, site: &PoolSite) -> usize {
+    let ranks = site.members.iter();
+    let ranks: usize = ranks
+        .map(|member| pool.members()[*member].sites()[path].rank)
+        .sum();
+    ranks * (site.d_in + site.d_out)
+}
+
+/// The subspaces of both factors of all members at a site, which are kept in `held`.
 fn subspaces(
     pool: &Pool,
     path: &str,
     site: &PoolSite,
     rank: Option<usize>,
     options: &BasisOptions,
+    mut held: Option<&mut Vec<(usize, Factors)>>,
 ) -> Result<(Subspace, Subspace), RecycleError> {
     let ranks = |member: &usize| pool.members()[*member].sites()[path].rank;
     let columns = match options.variant {
@@ -163,12 +182,16 @@ fn subspaces(
             source,
         }
     };
-    each(pool, path, site, |_, factors| {
+    each(pool, path, site, |member, factors| {
         let vectors = |factor| Directions::vectors(options.variant, factor);
-        a.push(vectors(&factors.a).as_ref())
+        a.push(Mat::as_ref(&vectors(&factors.a)))
             .map_err(failed(Side::A))?;
-        b.push(vectors(&factors.b).as_ref())
-            .map_err(failed(Side::B))
+        b.push(Mat::as_ref(&vectors(&factors.b)))
+            .map_err(failed(Side::B))?;
+        if let Some(held) = &mut held {
+            held.push((member, factors));
+        }
+        Ok(())
     })?;
     let subspace = |stack: Stack, side: Side| {
         let seed = param_id(&component_key(path, side)).val();
@@ -182,13 +205,13 @@ fn each(
     pool: &Pool,
     path: &str,
     site: &PoolSite,
-    mut take: impl FnMut(usize, &Factors) -> Result<(), RecycleError>,
+    mut take: impl FnMut(usize, Factors) -> Result<(), RecycleError>,
 ) -> Result<(), RecycleError> {
     let mut problems = Vec::new();
     for &member in &site.members {
         match pool.factors(member, path) {
             Ok(None) => {}
-            Ok(Some(factors)) => take(member, &factors)?,
+            Ok(Some(factors)) => take(member, factors)?,
             Err(problem) => problems.push(problem),
         }
     }

@@ -1,5 +1,6 @@
 //! Coordinates of an adapter: `L_A = C_A^T A^T`, `L_B = C_B^T B`, and how far the adapter is from what they give back.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use faer::Mat;
@@ -27,10 +28,10 @@ pub(super) struct Directions {
 
 impl Directions {
     /// What a factor is as columns.
-    pub(super) fn vectors(variant: Variant, factor: &Mat<f64>) -> Mat<f64> {
+    pub(super) fn vectors(variant: Variant, factor: &Mat<f64>) -> Cow<'_, Mat<f64>> {
         match variant {
-            Variant::Columns => factor.clone(),
-            Variant::Flat => flatten(factor.as_ref()),
+            Variant::Columns => Cow::Borrowed(factor),
+            Variant::Flat => Cow::Owned(flatten(factor.as_ref())),
         }
     }
 

@@ -5,11 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use faer::Mat;
+use faer::{Mat, MatRef};
 use peft_core::file::{
     CONFIG_FILE, FileError, HostTensor, PICKLE_FILE, PeftConfig, TENSOR_FILE, TensorFile,
     TensorKey, index_keys, key, read_config, read_pickle, write_tensors,
 };
+use peft_core::low_rank::LowRank;
 use peft_core::target::pattern_value;
 use tempfile::TempPath;
 
@@ -43,6 +44,15 @@ pub struct Factors {
     pub a: Mat<f64>,
     /// `B [d_out, r]`.
     pub b: Mat<f64>,
+}
+
+impl From<&LowRank> for Factors {
+    fn from(update: &LowRank) -> Self {
+        Self {
+            a: update.a().to_owned(),
+            b: update.b().transpose().to_owned(),
+        }
+    }
 }
 
 /// An adapter folder of which the headers are in memory.
@@ -178,14 +188,14 @@ impl Member {
             Folding::IntoB => site.scale,
             Folding::None => 1.0,
         };
-        let (d_in, rank) = (site.d_in, site.rank);
+        let values = |tensor: &HostTensor, scale: f64| -> Vec<f64> {
+            let values = tensor.data.iter();
+            values.map(|value| f64::from(*value) * scale).collect()
+        };
+        let (a, b) = (values(&a, 1.0), values(&b, scale));
         Ok(Some(Factors {
-            a: Mat::from_fn(d_in, rank, |row, column| {
-                f64::from(a.data[column * d_in + row])
-            }),
-            b: Mat::from_fn(site.d_out, rank, |row, column| {
-                f64::from(b.data[row * rank + column]) * scale
-            }),
+            a: MatRef::from_column_major_slice(&a, site.d_in, site.rank).to_owned(),
+            b: MatRef::from_row_major_slice(&b, site.d_out, site.rank).to_owned(),
         }))
     }
 }

@@ -1,10 +1,12 @@
-"""The basis of crates/peft-recycle/examples/pool_of_500.rs with numpy: seconds, to compare on the same machine.
+"""Time of the basis of benches/examples/pool_of_500.rs with numpy. Prints one JSON line.
 
-    python3 tools/golden/recycle_speed.py FOLDER      # the folder that the example made
+    python3 tools/compare/basis_time.py FOLDER      # the folder that the example made
 
 Per site and side: X X^T in float64 added up in blocks of adapters, its eigenvectors, the loadings of every adapter, one file each.
 """
 
+import json
+import resource
 import sys
 import tempfile
 import time
@@ -40,7 +42,9 @@ def main(root):
         save_file(components, f"{out}/components.safetensors")
         for number, own in enumerate(loadings):
             save_file(own, f"{out}/{number}.safetensors")
-        print(f"{len(files)} adapters, numpy {np.__version__}: {time.perf_counter() - started:.2f} s")
+        seconds = time.perf_counter() - started
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    print(json.dumps({"seconds": seconds, "peak_mb": memory, "adapters": len(files), "numpy": np.__version__}))
 
 
 if __name__ == "__main__":

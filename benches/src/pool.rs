@@ -1,29 +1,16 @@
-//! A basis of 500 synthetic adapters of the size of RoBERTa-base (24 sites of 768 x 768, rank 8): seconds and peak memory.
-//!
-//! ```text
-//! cargo run --release -p peft-recycle --example pool_of_500 [FOLDER [ADAPTERS]]
-//! ```
-//!
-//! With a folder, the adapters are made there (unless they are there already) and stay, for `tools/golden/recycle_speed.py`.
-#![allow(clippy::print_stdout, reason = "it prints what it measures")]
+//! Synthetic adapters of the size of RoBERTa-base: query and value of 12 layers of 768 x 768, rank 8, that share directions.
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use faer::Mat;
-use peak_alloc::PeakAlloc;
 use peft_core::file::{HostTensor, PeftConfig, key, write_folder};
 use peft_core::target::Target;
-use peft_recycle::{Basis, BasisOptions, Pool};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
-
-#[global_allocator]
-static HEAP: PeakAlloc = PeakAlloc;
 
 const LAYERS: usize = 12;
 const D: usize = 768;
@@ -31,40 +18,11 @@ const RANK: usize = 8;
 /// Directions that the adapters share at each site and side.
 const SHARED: usize = 24;
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let temporary = tempfile::tempdir()?;
-    let root = arguments
-        .next()
-        .map_or_else(|| temporary.path().to_owned(), PathBuf::from);
-    let count: usize = arguments.next().map_or(Ok(500), |count| count.parse())?;
-    let started = Instant::now();
-    let folders = synthesise(&root, count)?;
-    println!("{count} adapters made in {:.1?}", started.elapsed());
-
-    let out = tempfile::tempdir()?;
-    HEAP.reset_peak_usage();
-    let started = Instant::now();
-    let pool = Pool::open(&folders)?;
-    println!("opened in {:.2?}", started.elapsed());
-    let basis = Basis::build(&pool, &BasisOptions::default(), out.path())?;
-    let seconds = started.elapsed().as_secs_f64();
-    let info = basis.info()?;
-    println!(
-        "built in {seconds:.2} s, peak {:.0} MB",
-        HEAP.peak_usage_as_mb()
-    );
-    println!(
-        "{} -> {} bytes ({:.1} times less), relative error of the products {:.4}",
-        info.source_bytes(),
-        info.shared_bytes + info.loadings_bytes(),
-        info.compression(),
-        info.errors.product.relative()
-    );
-    Ok(())
-}
-
-fn synthesise(root: &Path, count: usize) -> Result<Vec<PathBuf>, Box<dyn Error>> {
+/// Makes `count` adapter folders below `root`, those that are not there yet, and gives all of them.
+///
+/// # Errors
+/// When a folder cannot be written.
+pub fn synthesise(root: &Path, count: usize) -> Result<Vec<PathBuf>, Box<dyn Error>> {
     let sites: Vec<String> = (0..LAYERS)
         .flat_map(|layer| {
             ["query", "value"].map(|role| format!("encoder.layer.{layer}.attention.self.{role}"))
