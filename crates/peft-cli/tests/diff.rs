@@ -64,6 +64,16 @@ fn the_pickled_and_the_safetensors_twin_are_equal() {
     let others = json(&["diff", &path("gpt2-02"), &path("gpt2-07")]);
     assert_eq!(others["equal"], false);
     assert!(others["largest"].as_f64().unwrap() > 0.1, "{others}");
+    let angles = |report: &serde_json::Value, side: &str| -> Vec<f64> {
+        let angles = report["sites"][0][side].as_array().unwrap();
+        angles.iter().map(|angle| angle.as_f64().unwrap()).collect()
+    };
+    for side in ["angles_a", "angles_b"] {
+        let (same, apart) = (angles(&twins, side), angles(&others, side));
+        assert!(same.iter().all(|angle| *angle < 1e-6), "{same:?}");
+        assert!(apart.iter().all(|angle| *angle > 1.0), "{apart:?}");
+        assert_eq!(apart.len(), 8);
+    }
 }
 
 #[test]

@@ -1,9 +1,9 @@
-//! Low-rank updates `scale * A B` on the host: norms, products, singular values, without ever forming the product.
+//! Low-rank updates `scale * A B` on the host: norms and singular values, without ever forming the product.
 //!
 //! With the thin factorisations `A = Q R` and `B^T = P S`, the update is `scale * Q (R S^T) P^T`: everything that does
 //! not depend on the basis is that of the small core `R S^T [rank, rank]`. All arithmetic is in `f64`.
 
-use faer::Mat;
+use faer::{Mat, MatRef};
 
 use crate::file::HostTensor;
 use crate::names::Layout;
@@ -24,6 +24,18 @@ impl LowRank {
     pub fn new(a: (&HostTensor, Layout), b: (&HostTensor, Layout), scale: f64) -> Option<Self> {
         let (a, b) = (matrix(a.0, a.1, scale)?, matrix(b.0, b.1, 1.0)?);
         (a.ncols() == b.nrows()).then_some(Self { a, b })
+    }
+
+    /// `scale * A [d_in, rank]`.
+    #[must_use]
+    pub fn a(&self) -> MatRef<'_, f64> {
+        self.a.as_ref()
+    }
+
+    /// `B [rank, d_out]`.
+    #[must_use]
+    pub fn b(&self) -> MatRef<'_, f64> {
+        self.b.as_ref()
     }
 
     /// Rows of the update.
@@ -59,43 +71,6 @@ impl LowRank {
             return None;
         }
         core.singular_values().ok()
-    }
-
-    /// `<A B, other>`, the sum of the products of their entries; `None` when their shapes differ.
-    #[must_use]
-    pub fn inner(&self, other: &Self) -> Option<f64> {
-        self.same_shape(other).then(|| {
-            let left = self.a.transpose() * &other.a;
-            let right = &self.b * other.b.transpose();
-            (0..left.nrows())
-                .flat_map(|row| (0..left.ncols()).map(move |column| (row, column)))
-                .map(|at| left[at] * right[at])
-                .sum()
-        })
-    }
-
-    /// The difference, of the rank of both together; `None` when their shapes differ.
-    #[must_use]
-    pub fn minus(&self, other: &Self) -> Option<Self> {
-        let rank = self.rank();
-        self.same_shape(other).then(|| Self {
-            a: Mat::from_fn(self.d_in(), rank + other.rank(), |row, column| match column
-                .checked_sub(rank)
-            {
-                None => self.a[(row, column)],
-                Some(column) => -other.a[(row, column)],
-            }),
-            b: Mat::from_fn(rank + other.rank(), self.d_out(), |row, column| {
-                match row.checked_sub(rank) {
-                    None => self.b[(row, column)],
-                    Some(row) => other.b[(row, column)],
-                }
-            }),
-        })
-    }
-
-    fn same_shape(&self, other: &Self) -> bool {
-        (self.d_in(), self.d_out()) == (other.d_in(), other.d_out())
     }
 
     /// `R S^T`: what is left of the update without its orthogonal bases.

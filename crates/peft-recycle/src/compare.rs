@@ -79,6 +79,31 @@ pub struct ComparedSite {
     pub angles_b: Vec<f64>,
 }
 
+impl ComparedSite {
+    /// Compares the factors of two adapters at the site `path`.
+    ///
+    /// # Errors
+    /// [`RecycleError::Subspace`] for values that are not finite.
+    ///
+    /// # Panics
+    /// When their dimensions disagree.
+    pub fn between(path: &str, one: &Factors, other: &Factors) -> Result<Self, RecycleError> {
+        let angles = |side: &'static str, one: &Mat<f64>, other: &Mat<f64>| {
+            angles(one, other).map_err(|source| RecycleError::Subspace {
+                site: path.to_owned(),
+                side,
+                source,
+            })
+        };
+        Ok(Self {
+            ranks: [one.a.ncols(), other.a.ncols()],
+            alike: alike(one, other),
+            angles_a: angles("A", &one.a, &other.a)?,
+            angles_b: angles("B", &one.b, &other.b)?,
+        })
+    }
+}
+
 /// A site that both adapters have in different dimensions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OtherWidth {
@@ -129,7 +154,7 @@ pub fn compare(one: &Path, other: &Path) -> Result<Comparison, RecycleError> {
                 });
             }
             Some(_) => {
-                let site = compared(path, &left, &read(&pools[1], path)?)?;
+                let site = ComparedSite::between(path, &left, &read(&pools[1], path)?)?;
                 comparison.overall.add(&site.alike);
                 comparison.sites.insert(path.clone(), site);
             }
@@ -173,22 +198,6 @@ fn read(pool: &Pool, path: &str) -> Result<Factors, RecycleError> {
     factors.ok_or_else(|| RecycleError::NoSite {
         site: path.to_owned(),
         place: "adapter",
-    })
-}
-
-fn compared(path: &str, one: &Factors, other: &Factors) -> Result<ComparedSite, RecycleError> {
-    let angles = |side: &'static str, one: &Mat<f64>, other: &Mat<f64>| {
-        angles(one, other).map_err(|source| RecycleError::Subspace {
-            site: path.to_owned(),
-            side,
-            source,
-        })
-    };
-    Ok(ComparedSite {
-        ranks: [one.a.ncols(), other.a.ncols()],
-        alike: alike(one, other),
-        angles_a: angles("A", &one.a, &other.a)?,
-        angles_b: angles("B", &one.b, &other.b)?,
     })
 }
 

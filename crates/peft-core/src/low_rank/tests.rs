@@ -49,22 +49,6 @@ fn norm_and_singular_values_are_those_of_the_dense_product() {
 }
 
 #[test]
-fn difference_and_inner_product_are_those_of_the_dense_products() {
-    let (left, right) = (update(3, 5, 7, 0.3, 2.0), update(2, 5, 7, 1.1, -1.0));
-    let difference = dense(&left) - dense(&right);
-    close(left.minus(&right).unwrap().norm(), difference.norm_l2());
-    let product: f64 = (0..5)
-        .flat_map(|row| (0..7).map(move |column| (row, column)))
-        .map(|at| dense(&left)[at] * dense(&right)[at])
-        .sum();
-    assert!(product.abs() > 1e-3);
-    close(left.inner(&right).unwrap(), product);
-    close(left.minus(&left).unwrap().norm(), 0.0);
-    let other = update(2, 5, 6, 1.1, 1.0);
-    assert!(left.minus(&other).is_none() && left.inner(&other).is_none());
-}
-
-#[test]
 fn both_layouts_of_a_file_mean_the_same_update() {
     let turned = tensor([3, 5], 0.3);
     let data = (0..15)

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use peft_core::file::{AdapterFolder, HostTensor, PeftConfig, TensorKey, index_keys};
 use peft_core::low_rank::LowRank;
+use peft_recycle::ComparedSite;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -52,6 +53,10 @@ pub(super) struct SiteDifference {
     pub(super) relative_difference: Option<f64>,
     /// `<a, b> / (||a|| ||b||)`: 1 for the same direction, null for a zero update or another shape.
     pub(super) cosine: Option<f64>,
+    /// Principal angles in radians between the spaces of the input that the two read, in rising order; none for another shape.
+    pub(super) angles_a: Vec<f64>,
+    /// The same between the spaces of the output that they write; none where an update is zero.
+    pub(super) angles_b: Vec<f64>,
 }
 
 /// A tensor outside the pairs.
@@ -212,23 +217,30 @@ fn site(path: &str, left: &[LowRank], right: &[LowRank]) -> Option<SiteDifferenc
     };
     let (norm_a, norm_b) = (left.norm(), right.norm());
     let largest = norm_a.max(norm_b);
-    // Equal factors leave no rounding either.
-    let difference = match left == right {
-        true => Some(0.0),
-        false => left.minus(right).map(|difference| difference.norm()),
-    };
+    let shape = |update: &LowRank| (update.d_in(), update.d_out());
+    let compared = (shape(left) == shape(right))
+        .then(|| ComparedSite::between(path, &left.into(), &right.into()).ok())
+        .flatten();
+    let distance = compared.as_ref().map(|site| {
+        // Equal factors leave no rounding either.
+        match left == right {
+            true => 0.0,
+            false => site.alike.difference.squared_error.sqrt(),
+        }
+    });
     Some(SiteDifference {
         path: path.to_owned(),
         rank_a: left.rank(),
         rank_b: right.rank(),
         norm_a,
         norm_b,
-        relative_difference: difference
-            .map(|norm| if largest > 0.0 { norm / largest } else { norm }),
-        cosine: left
-            .inner(right)
+        relative_difference: distance.map(|norm| if largest > 0.0 { norm / largest } else { norm }),
+        cosine: compared
+            .as_ref()
             .filter(|_| norm_a > 0.0 && norm_b > 0.0)
-            .map(|inner| inner / (norm_a * norm_b)),
+            .map(|site| site.alike.cosine()),
+        angles_a: (compared.as_ref()).map_or_else(Vec::new, |site| site.angles_a.clone()),
+        angles_b: compared.map_or_else(Vec::new, |site| site.angles_b),
     })
 }
 

@@ -42,23 +42,36 @@ fn sites(sites: &[SiteDifference]) {
         return;
     };
     println!(
-        "{:<width$}  rank a/b   ||update a||  ||update b||  rel. difference     cosine",
+        "{:<width$}  rank a/b   ||update a||  ||update b||  rel. difference     cosine  input angles  output angles",
         "site"
     );
     for site in sites {
         println!(
-            "{:<width$}  {:>8}  {:>13.4e} {:>13.4e}  {:>15}  {:>9}",
+            "{:<width$}  {:>8}  {:>13.4e} {:>13.4e}  {:>15}  {:>9}  {:>12}  {:>13}",
             site.path,
             format!("{}/{}", site.rank_a, site.rank_b),
             site.norm_a,
             site.norm_b,
             number(site.relative_difference),
             site.cosine
-                .map_or_else(|| "-".to_owned(), |cosine| format!("{cosine:.5}"))
+                .map_or_else(|| "-".to_owned(), |cosine| format!("{cosine:.5}")),
+            degrees(&site.angles_a),
+            degrees(&site.angles_b)
         );
     }
 }
 
 fn number(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3e}"))
+}
+
+/// The smallest and the largest of angles in rising order.
+fn degrees(angles: &[f64]) -> String {
+    match angles {
+        [] => "-".to_owned(),
+        [smallest, .., largest] => {
+            format!("{:.1}-{:.1}°", smallest.to_degrees(), largest.to_degrees())
+        }
+        [angle] => format!("{:.1}°", angle.to_degrees()),
+    }
 }
