@@ -55,6 +55,8 @@ mod flex;
 mod math;
 #[cfg(feature = "flex")]
 mod matrix;
+#[cfg(feature = "flex")]
+mod row_sums;
 
 #[cfg(test)]
 mod finite_differences;

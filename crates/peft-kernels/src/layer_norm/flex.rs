@@ -1,27 +1,29 @@
-//! Layer normalisation fused on flex; the backward computes the mean and the deviation of a row again.
+//! Layer normalisation fused on flex.
 //!
 //! ```text
 //! r = 1 / sqrt(var + eps),  n = (x - mean) r
 //! dx = r (g gamma - mean(g gamma) - n mean(g gamma n)),  dgamma = sum_rows g n,  dbeta = sum_rows g
 //! ```
+//!
+//! The backward needs `n` and `r`. Of a norm that is trained, the input is kept and both are computed again. Of a frozen one, the output and
+//! `r` are kept, and `n = (y - beta) / gamma`: a layer that reads the output and is adapted keeps it anyway, so that the norm keeps nothing of
+//! its own. A column that `beta` shifts far beyond what `gamma` scales would lose digits by that; then the input is kept here too.
+
+mod output;
 
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{
-    Autodiff, Backend, Dispatch, Flex, TensorData, TensorMetadata, backend_extension,
-};
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
-use pulp::{Arch, Simd, WithSimd};
-use rayon::prelude::*;
+use pulp::Simd;
 
 use crate::flex::{Kernel, contiguous, fused, transform, values};
 use crate::math::{mul_add, sum, sum_pairs};
-
-/// Rows whose parameter gradients one task adds up: fixed, so that the order of the sum is.
-const ROWS_PER_TASK: usize = 64;
+use crate::row_sums::{Row, row_sums};
+use output::{Output, recoverable};
 
 type Inputs<const D: usize> = (Tensor<D>, Tensor<1>, Tensor<1>);
 
@@ -83,29 +85,41 @@ impl<C: CheckpointStrategy> LayerNormOps for Autodiff<Flex, C> {
         beta: FloatTensor<Self>,
         eps: f32,
     ) -> FloatTensor<Self> {
+        let is_frozen = !gamma.is_tracked() && !beta.is_tracked();
         let (x, x_node) = x.into_parts();
         let (gamma, gamma_node) = gamma.into_parts();
         let (beta, beta_node) = beta.into_parts();
         let step = LayerNormStep.prepare::<C>([x_node, gamma_node, beta_node]);
         match step.compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                let state = Saved {
-                    x: contiguous(x),
-                    gamma: contiguous(gamma),
-                    eps,
-                };
-                let y = Flex::fused_layer_norm(state.x.clone(), state.gamma.clone(), beta, eps);
-                prep.finish(state, y)
+                let (gamma, beta) = (contiguous(gamma), contiguous(beta));
+                if is_frozen && recoverable(values(&gamma), values(&beta)) {
+                    let (y, output) = Output::new(x, &gamma, beta, eps);
+                    let kept = Kept::Output(output);
+                    return prep.finish(Saved { kept, gamma, eps }, y);
+                }
+                let x = contiguous(x);
+                let y = Flex::fused_layer_norm(x.clone(), gamma.clone(), beta, eps);
+                let kept = Kept::Input(x);
+                prep.finish(Saved { kept, gamma, eps }, y)
             }
             OpsKind::UnTracked(prep) => prep.finish(Flex::fused_layer_norm(x, gamma, beta, eps)),
         }
     }
 }
 
+/// What the normalised values come from.
+#[derive(Clone, Debug)]
+enum Kept {
+    Input(FlexTensor),
+    /// Of a frozen norm.
+    Output(Output),
+}
+
 /// What the backward needs.
 #[derive(Clone, Debug)]
 struct Saved {
-    x: FlexTensor,
+    kept: Kept,
     gamma: FlexTensor,
     eps: f32,
 }
@@ -117,11 +131,21 @@ impl Backward<Flex, 3> for LayerNormStep {
     type State = Saved;
 
     fn backward(self, ops: Ops<Saved, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let Saved { x, gamma, eps } = &ops.state;
+        let Saved { kept, gamma, eps } = &ops.state;
         let grad = contiguous(grads.consume::<Flex>(&ops.node));
         let [x_node, gamma_node, beta_node] = ops.parents;
+        let x = match kept {
+            Kept::Input(x) => x,
+            Kept::Output(output) => {
+                if let Some(node) = x_node {
+                    grads.register::<Flex>(node.id, output.backward(grad, gamma));
+                }
+                return;
+            }
+        };
         if gamma_node.is_some() || beta_node.is_some() {
-            let [d_gamma, d_beta] = parameter_gradients(values(x), values(&grad), gamma, *eps);
+            let sums = &ParameterSums { eps: *eps };
+            let [d_gamma, d_beta] = row_sums(values(x), values(&grad), gamma, sums);
             if let Some(node) = gamma_node {
                 grads.register::<Flex>(node.id, d_gamma);
             }
@@ -150,6 +174,28 @@ fn moments(row: &[f32], eps: f32) -> (f32, f32) {
     (mean, 1.0 / (variance + eps).sqrt())
 }
 
+/// A row to `gamma (x - mean) r + beta`.
+#[inline(always)]
+fn normalise<S: Simd>(row: &mut [f32], mean: f32, inverse: f32, gamma: &[f32], beta: &[f32]) {
+    for ((x, gamma), beta) in row.iter_mut().zip(gamma).zip(beta) {
+        *x = mul_add::<S>((*x - mean) * inverse, *gamma, *beta);
+    }
+}
+
+/// The gradient of a row of the output to that of the input, by the normalised row.
+#[inline(always)]
+fn input_gradient(grad: &mut [f32], normal: &[f32], gamma: &[f32], inverse: f32) {
+    for (g, gamma) in grad.iter_mut().zip(gamma) {
+        *g *= gamma;
+    }
+    let share = 1.0 / grad.len() as f32;
+    let level = share * sum(grad, |g| g);
+    let along = share * sum_pairs(grad, normal, |g, normal| g * normal);
+    for (g, normal) in grad.iter_mut().zip(normal) {
+        *g = inverse * (*g - level - normal * along);
+    }
+}
+
 struct Forward<'a> {
     gamma: &'a [f32],
     beta: &'a [f32],
@@ -163,9 +209,7 @@ impl Kernel for Forward<'_> {
     fn run<S: Simd>(&self, _start: usize, chunk: &mut [f32]) {
         for row in chunk.chunks_exact_mut(self.gamma.len()) {
             let (mean, inverse) = moments(row, self.eps);
-            for ((x, gamma), beta) in row.iter_mut().zip(self.gamma).zip(self.beta) {
-                *x = mul_add::<S>((*x - mean) * inverse, *gamma, *beta);
-            }
+            normalise::<S>(row, mean, inverse, self.gamma, self.beta);
         }
     }
 }
@@ -185,66 +229,30 @@ impl Kernel for Derivative<'_> {
     fn run<S: Simd>(&self, start: usize, chunk: &mut [f32]) {
         let d = self.gamma.len();
         let inputs = &self.inputs[start..start + chunk.len()];
+        let mut normal = vec![0.0; d];
         for (grad, x) in chunk.chunks_exact_mut(d).zip(inputs.chunks_exact(d)) {
             let (mean, inverse) = moments(x, self.eps);
-            for (g, gamma) in grad.iter_mut().zip(self.gamma) {
-                *g *= gamma;
+            for (normal, x) in normal.iter_mut().zip(x) {
+                *normal = (x - mean) * inverse;
             }
-            let share = 1.0 / d as f32;
-            let level = share * sum(grad, |g| g);
-            let along = share * inverse * sum_pairs(grad, x, |g, x| g * (x - mean));
-            for (g, x) in grad.iter_mut().zip(x) {
-                let normal = (x - mean) * inverse;
-                *g = inverse * (*g - level - normal * along);
-            }
+            input_gradient(grad, &normal, self.gamma, inverse);
         }
     }
 }
 
-/// `[dgamma, dbeta]`, added up over blocks of rows in their order.
-fn parameter_gradients(x: &[f32], grad: &[f32], gamma: &FlexTensor, eps: f32) -> [FlexTensor; 2] {
-    let d = values(gamma).len();
-    let block = ROWS_PER_TASK * d.max(1);
-    let parts: Vec<[Vec<f32>; 2]> = x
-        .par_chunks(block)
-        .zip(grad.par_chunks(block))
-        .map(|(x, grad)| Arch::new().dispatch(ParameterBlock { x, grad, d, eps }))
-        .collect();
-    let mut totals = [vec![0.0_f32; d], vec![0.0_f32; d]];
-    for part in parts {
-        for (total, values) in totals.iter_mut().zip(part) {
-            total.iter_mut().zip(values).for_each(|(t, v)| *t += v);
-        }
-    }
-    totals.map(|values| FlexTensor::from_data(TensorData::new(values, gamma.shape())))
-}
-
-/// The parameter gradients of a few rows.
-struct ParameterBlock<'a> {
-    x: &'a [f32],
-    grad: &'a [f32],
-    d: usize,
+/// `dgamma` and `dbeta`.
+struct ParameterSums {
     eps: f32,
 }
 
-impl WithSimd for ParameterBlock<'_> {
-    type Output = [Vec<f32>; 2];
-
+impl Row<2> for ParameterSums {
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _simd: S) -> Self::Output {
-        let (mut d_gamma, mut d_beta) = (vec![0.0; self.d], vec![0.0; self.d]);
-        for (x, grad) in self
-            .x
-            .chunks_exact(self.d)
-            .zip(self.grad.chunks_exact(self.d))
-        {
-            let (mean, inverse) = moments(x, self.eps);
-            let totals = d_gamma.iter_mut().zip(&mut d_beta);
-            for ((x, g), (d_gamma, d_beta)) in x.iter().zip(grad).zip(totals) {
-                *d_gamma += g * ((x - mean) * inverse);
-                *d_beta += g;
-            }
+    fn add<S: Simd>(&self, x: &[f32], grad: &[f32], [d_gamma, d_beta]: &mut [Vec<f32>; 2]) {
+        let (mean, inverse) = moments(x, self.eps);
+        let totals = d_gamma.iter_mut().zip(d_beta);
+        for ((x, g), (d_gamma, d_beta)) in x.iter().zip(grad).zip(totals) {
+            *d_gamma += g * ((x - mean) * inverse);
+            *d_beta += g;
         }
-        [d_gamma, d_beta]
     }
 }

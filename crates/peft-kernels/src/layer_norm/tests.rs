@@ -195,6 +195,53 @@ fn frozen_parameters_and_frozen_inputs_get_no_gradient() {
     assert!(x.grad(&grads).is_none() && beta.grad(&grads).is_none());
 }
 
+/// The gradient of the input with parameters that are frozen.
+fn frozen(case: &Case) -> Vec<f32> {
+    let d = case.gamma.len();
+    let shape = [case.x.len() / d, d];
+    let x = tensor(&case.x, shape, &device()).require_grad();
+    let parameter = |values: &[f32]| tensor(values, [d], &device());
+    let y = layer_norm(
+        x.clone(),
+        parameter(&case.gamma),
+        parameter(&case.beta),
+        EPS,
+    );
+    let grads = (y * tensor(&case.weight, shape, &device()))
+        .sum()
+        .backward();
+    values(x.grad(&grads).unwrap())
+}
+
+#[track_caller]
+fn assert_frozen_equals_f64(case: &Case, times: f64) {
+    let [_, dx, ..] = case.reference();
+    for (at, found) in frozen(case).iter().enumerate() {
+        let error = (f64::from(*found) - dx.values[at]).abs();
+        assert!(
+            error <= times * LAYER_NORM * dx.scales[at],
+            "{at}: {found} is not {} (scale {})",
+            dx.values[at],
+            dx.scales[at]
+        );
+    }
+}
+
+proptest! {
+    #[test]
+    fn gradients_through_frozen_norms_equal_f64((rows, d) in rows_and_width(), seed: u64) {
+        for range in [1.0, 300.0] {
+            let mut case = Case::new(rows, d, range, seed);
+            assert_frozen_equals_f64(&case, 1.0);
+            // Columns that are shifted far, and then some that are not scaled at all: their output says nothing of the input.
+            case.beta[0] = 15.0 * case.gamma[0];
+            assert_frozen_equals_f64(&case, 16.0);
+            case.gamma[0] = 0.0;
+            assert_frozen_equals_f64(&case, 1.0);
+        }
+    }
+}
+
 #[cfg(feature = "flex")]
 #[test]
 fn nothing_is_recorded_when_nothing_requires_gradients() {

@@ -10,18 +10,13 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{
-    Autodiff, Backend, Dispatch, Flex, TensorData, TensorMetadata, backend_extension,
-};
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
-use pulp::{Arch, Simd, WithSimd};
-use rayon::prelude::*;
+use pulp::Simd;
 
 use crate::flex::{Kernel, contiguous, fused, transform, values};
 use crate::math::{sum, sum_pairs};
-
-/// Rows whose parameter gradients one task adds up: fixed, so that the order of the sum is.
-const ROWS_PER_TASK: usize = 64;
+use crate::row_sums::{Row, row_sums};
 
 type Inputs<const D: usize> = (Tensor<D>, Tensor<1>);
 
@@ -104,7 +99,12 @@ impl Backward<Flex, 2> for RmsNormStep {
         let grad = contiguous(grads.consume::<Flex>(&ops.node));
         let [x_node, gamma_node] = ops.parents;
         if let Some(node) = gamma_node {
-            let d_gamma = parameter_gradient(values(x), values(&grad), gamma, *eps);
+            let [d_gamma] = row_sums(
+                values(x),
+                values(&grad),
+                gamma,
+                &ParameterSums { eps: *eps },
+            );
             grads.register::<Flex>(node.id, d_gamma);
         }
         if let Some(node) = x_node {
@@ -172,43 +172,17 @@ impl Kernel for Derivative<'_> {
     }
 }
 
-/// `dgamma`, added up over blocks of rows in their order.
-fn parameter_gradient(x: &[f32], grad: &[f32], gamma: &FlexTensor, eps: f32) -> FlexTensor {
-    let d = values(gamma).len();
-    let block = ROWS_PER_TASK * d.max(1);
-    let parts: Vec<Vec<f32>> = x
-        .par_chunks(block)
-        .zip(grad.par_chunks(block))
-        .map(|(x, grad)| Arch::new().dispatch(ParameterBlock { x, grad, d, eps }))
-        .collect();
-    let mut total = vec![0.0_f32; d];
-    for part in parts {
-        total.iter_mut().zip(part).for_each(|(t, v)| *t += v);
-    }
-    FlexTensor::from_data(TensorData::new(total, gamma.shape()))
-}
-
-/// The parameter gradient of a few rows.
-struct ParameterBlock<'a> {
-    x: &'a [f32],
-    grad: &'a [f32],
-    d: usize,
+/// `dgamma`.
+struct ParameterSums {
     eps: f32,
 }
 
-impl WithSimd for ParameterBlock<'_> {
-    type Output = Vec<f32>;
-
+impl Row<1> for ParameterSums {
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _simd: S) -> Vec<f32> {
-        let mut total = vec![0.0; self.d];
-        let rows = self.x.chunks_exact(self.d);
-        for (x, grad) in rows.zip(self.grad.chunks_exact(self.d)) {
-            let r = inverse(x, self.eps);
-            for ((total, x), g) in total.iter_mut().zip(x).zip(grad) {
-                *total += g * x * r;
-            }
+    fn add<S: Simd>(&self, x: &[f32], grad: &[f32], [total]: &mut [Vec<f32>; 1]) {
+        let r = inverse(x, self.eps);
+        for ((total, x), g) in total.iter_mut().zip(x).zip(grad) {
+            *total += g * x * r;
         }
-        total
     }
 }

@@ -16,6 +16,8 @@ use crate::error::{ModelError, WeightProblems};
 
 /// Longest header accepted, as in the safetensors library.
 const MAX_HEADER: u64 = 100_000_000;
+/// Bytes that are decoded at a time, a multiple of every element's size.
+const PIECE: usize = 1 << 20;
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
@@ -126,6 +128,27 @@ impl TensorArchive {
             .and_then(|_| file.read_exact(&mut bytes))
             .map_err(ModelError::io(path, "reading a tensor"))?;
         Ok(bytes)
+    }
+
+    /// Reads one tensor as `f32`, a piece at a time: its bytes and its values are never in memory together.
+    ///
+    /// # Errors
+    /// [`ModelError::Io`].
+    pub fn read_f32(&self, entry: &TensorEntry, dtype: FloatDtype) -> Result<Vec<f32>, ModelError> {
+        let (path, file) = &self.files[entry.file];
+        let mut file: &File = file;
+        let failed = || ModelError::io(path, "reading a tensor");
+        file.seek(SeekFrom::Start(entry.offset)).map_err(failed())?;
+        let mut values = Vec::with_capacity(entry.bytes / dtype.size());
+        let mut piece = vec![0; PIECE.min(entry.bytes)];
+        let mut left = entry.bytes;
+        while left > 0 {
+            let bytes = &mut piece[..PIECE.min(left)];
+            file.read_exact(bytes).map_err(failed())?;
+            values.extend(dtype.decode(bytes));
+            left -= bytes.len();
+        }
+        Ok(values)
     }
 
     fn add_shards(&mut self, index: &Path) -> Result<(), ModelError> {
@@ -269,5 +292,37 @@ fn hint_for(dir: &Path) -> &'static str {
         "; it has pytorch_model.bin: convert it with `save_pretrained(.., safe_serialization=True)`"
     } else {
         ""
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hf::stream::{Planned, write_safetensors};
+
+    #[test]
+    fn values_that_are_read_in_pieces_are_those_of_the_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        // Of every type more than one piece, and not whole pieces.
+        let values: Vec<f32> = (0..PIECE as u32 / 2 + 3)
+            .map(|at| (at % 251) as f32)
+            .collect();
+        let types = [FloatDtype::Bf16, FloatDtype::F32, FloatDtype::F64];
+        let planned = types.map(|dtype| Planned {
+            name: dtype.config_name().to_owned(),
+            dtype: dtype.in_file(),
+            shape: vec![values.len()],
+        });
+        write_safetensors(&dir.path().join(SINGLE), planned.to_vec(), |planned| {
+            let dtype = FloatDtype::from_file(planned.dtype).unwrap();
+            Ok(dtype.encode(&values))
+        })
+        .unwrap();
+        let archive = TensorArchive::open(dir.path()).unwrap();
+        for dtype in types {
+            let entry = archive.entry(dtype.config_name()).unwrap();
+            assert!(entry.bytes() > PIECE && !entry.bytes().is_multiple_of(PIECE));
+            assert_eq!(archive.read_f32(entry, dtype).unwrap(), values);
+        }
     }
 }

@@ -127,16 +127,13 @@ fn content(
     let decoded;
     let values = match source {
         Source::Given(values) => *values,
-        Source::Base(entry) => {
-            let bytes = archive.read(entry)?;
-            match FloatDtype::from_file(entry.dtype()) {
-                Some(own) if Some(own) != target => {
-                    decoded = own.decode(&bytes);
-                    &decoded
-                }
-                _ => return Ok(bytes),
+        Source::Base(entry) => match FloatDtype::from_file(entry.dtype()) {
+            Some(own) if Some(own) != target => {
+                decoded = archive.read_f32(entry, own)?;
+                &decoded
             }
-        }
+            _ => return archive.read(entry),
+        },
     };
     let target = target.unwrap_or(FloatDtype::F32);
     match target.first_overflow(values) {

@@ -263,8 +263,8 @@ impl WeightReader {
             });
             return None;
         };
-        match archive.read(&entry) {
-            Ok(bytes) => Some(dtype.decode(&bytes)),
+        match archive.read_f32(&entry, dtype) {
+            Ok(values) => Some(values),
             Err(error) => {
                 self.failure.get_or_insert(error);
                 None
