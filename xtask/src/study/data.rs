@@ -22,3 +22,14 @@ pub(super) const COLA: DataSet = DataSet {
     // The rarer class is not predicted at all in the first few hundred steps.
     rounds: 3,
 };
+
+/// TREC's questions with their coarse labels, as [`super::tasks::write`] leaves them.
+pub(super) const TREC: DataSet = DataSet {
+    name: "TREC",
+    task: "seq-cls",
+    train: "trec-train.tsv",
+    dev: "trec-dev.tsv",
+    columns: "text,label",
+    metric: "accuracy",
+    rounds: 1,
+};

@@ -25,7 +25,7 @@ enum Name {
     Decompose,
     /// LoRA-drop, random layers and layers by parameter norm at half of LoRA's parameters, on SST-2, CoLA and TREC.
     Prune,
-    /// LoRA and mixtures of experts with SGD and AdamW, plain, preconditioned and with rescaled gates, on SST-2 and a mixture of four tasks.
+    /// LoRA and mixtures of experts with SGD and AdamW, plain, preconditioned and with rescaled gates, on TREC and a mixture of four tasks.
     Moe,
     /// Loadings in a basis of other tasks' adapters beside LoRA, random directions and the head alone, with one task left out at a time.
     Recycle,

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::Arguments;
-use super::comparison::{Contender, DataSet, Study};
-use super::data::{COLA, SST2};
-use super::tasks::{self, Part};
+use super::comparison::{Contender, Study};
+use super::data::{COLA, SST2, TREC};
+use super::tasks;
 
 /// Rank 8 and alpha 16 on every linear layer.
 const ALL_LINEAR: &[&str] = &[
@@ -54,35 +54,16 @@ pub(super) const STUDY: Study = Study {
             &[ALL_LINEAR, HALF, &["prune.score=\"parameters\""]],
         ),
     ],
-    data: &[
-        SST2,
-        COLA,
-        DataSet {
-            name: "TREC",
-            task: "seq-cls",
-            train: "trec-train.tsv",
-            dev: "trec-dev.tsv",
-            columns: "text,label",
-            metric: "accuracy",
-            rounds: 1,
-        },
-    ],
+    data: &[SST2, COLA, TREC],
 };
 
-/// TREC's questions with their coarse labels, beside the other two data sets as they are.
+/// TREC beside the other two data sets as they are.
 fn prepare(_root: &Path, arguments: &Arguments, out: &Path) -> anyhow::Result<Arguments> {
     let data = out.join("data");
     for set in [SST2, COLA] {
         tasks::copy(&arguments.data, &data, &set)?;
     }
-    for part in Part::ALL {
-        for (task, examples) in tasks::four(&arguments.data, part)? {
-            if task == "trec" {
-                let file = data.join(format!("trec-{}.tsv", part.name()));
-                std::fs::write(file, tasks::lines(&examples))?;
-            }
-        }
-    }
+    tasks::write(&arguments.data, &data, "trec")?;
     Ok(Arguments {
         data,
         ..arguments.clone()

@@ -113,7 +113,7 @@ pub(super) const STUDY: Study = Study {
     data: &[
         // One whose relatives are in the pool, and one without.
         task("banking-3", "banking-3-train.tsv", "banking-3-dev.tsv"),
-        task("sst2", "sst2-train.tsv", "sst2-dev.tsv"),
+        task("trec", "trec-train.tsv", "trec-dev.tsv"),
     ],
 };
 

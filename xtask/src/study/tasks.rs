@@ -105,6 +105,19 @@ pub(super) fn lines<'a>(examples: impl IntoIterator<Item = &'a Example>) -> Stri
     lines
 }
 
+/// Writes one of the four to `NAME-train.tsv` and `NAME-dev.tsv`.
+pub(super) fn write(from: &Path, to: &Path, name: &str) -> anyhow::Result<()> {
+    for part in Part::ALL {
+        let tasks = four(from, part)?;
+        let task = tasks.iter().find(|(task, _)| *task == name);
+        let (_, examples) = task.with_context(|| format!("no task {name}"))?;
+        let file = to.join(format!("{name}-{}.tsv", part.name()));
+        std::fs::write(&file, lines(examples))
+            .with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(())
+}
+
 /// Copies the files of a data set to the same places below another folder.
 pub(super) fn copy(from: &Path, to: &Path, set: &DataSet) -> anyhow::Result<()> {
     for file in [set.train, set.dev] {
