@@ -1,14 +1,15 @@
 //! ViT against the numbers of `transformers` and PEFT (tools/golden/vit.py).
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "common/adapted.rs"]
+mod adapted;
 mod common;
 
-use burn::nn::loss::CrossEntropyLossConfig;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use adapted::assert_gradients_of_peft;
+use burn::tensor::{Device, Tensor, TensorData};
 use common::{Expected, assert_close, floats, golden};
-use peft_core::file::key;
-use peft_core::lora::{LORA, LoraAdapter};
-use peft_core::{Adaptable, Pass, TrainedCopy, folder};
+use peft_core::lora::LORA;
+use peft_core::{Adaptable, Pass, folder};
 use peft_models::{ModelConfig, VitConfig, load_image_classifier};
 use serde_json::json;
 
@@ -46,42 +47,7 @@ fn an_adapter_of_peft_has_its_logits_and_gradients() {
         .unwrap()
         .model;
     let logits = model.logits(pixels(&expected, &device), &mut Pass::eval());
-    assert_close(
-        &floats(logits.clone()),
-        &expected.floats("adapted.logits"),
-        TOLERANCE,
-    );
-    let labels = TensorData::new(vec![2_i64, 0, 1, 2], [4]);
-    let labels = Tensor::<1, Int>::from_data(labels, &device);
-    let loss = CrossEntropyLossConfig::new()
-        .init(&device)
-        .forward(logits, labels);
-    assert_close(&floats(loss.clone()), &expected.floats("loss"), 1e-5);
-    let grads = loss.backward();
-    let mut compared = 0;
-    let mut compare = |path: &str, tensor: &str, grad: Vec<f32>| {
-        let wanted = expected.floats(&format!("grad.{}", key(path, tensor)));
-        let size = wanted.iter().fold(0.1_f32, |m, v| m.max(v.abs()));
-        assert_close(&grad, &wanted, 1e-4 * size);
-        compared += 1;
-    };
-    model.visit_linears(&mut |linear| {
-        let path = &linear.site().path;
-        let Some(adapter) = linear.adapter("a") else {
-            return;
-        };
-        let grad = |tensor: Tensor<2>| floats(tensor.grad(&grads).unwrap().transpose());
-        if let Some(lora) = adapter.downcast_ref::<LoraAdapter>() {
-            compare(path, "lora_A.weight", grad(lora.a.val()));
-            compare(path, "lora_B.weight", grad(lora.b.val()));
-        } else {
-            let head: &TrainedCopy = adapter.downcast_ref().unwrap();
-            compare(path, "weight", grad(head.weight.val()));
-            let bias = head.bias.as_ref().unwrap().val().grad(&grads).unwrap();
-            compare(path, "bias", floats(bias));
-        }
-    });
-    assert_eq!(compared, 10);
+    assert_eq!(assert_gradients_of_peft(&expected, &model, logits), 10);
 }
 
 #[test]
