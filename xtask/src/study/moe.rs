@@ -1,4 +1,4 @@
-//! Mixtures of experts beside LoRA, each with SGD and AdamW, plain, preconditioned, and with rescaled gates at the rate that is best without.
+//! Mixtures of experts beside LoRA, each with SGD and AdamW, plain, preconditioned, and with rescaled gates, at the rate that is best for LoRA.
 
 use std::path::Path;
 
@@ -13,14 +13,17 @@ const LOW_RANK: &[&str] = &[
     "adapter.alpha=16.0",
     "adapter.targets=[\"query\",\"value\"]",
 ];
-const SGD: &[&str] = &["train.optimizer=\"sgd\""];
+/// Without clipping, as published: the norm of conditioned gradients says nothing of their length.
+const SGD: &[&str] = &["train.optimizer=\"sgd\"", "train.clip_norm=0.0"];
 const RIEMANNIAN: &[&str] = &["precondition.kind=\"riemannian\""];
 const RESCALED: &[&str] = &["adapter.options.gate_rescale=\"sqrt-detach\""];
 
-const ADAMW_RATES: &[f64] = &[1e-3, 4e-3, 1.6e-2];
-const SGD_RATES: &[f64] = &[2e-2, 8e-2, 3.2e-1];
-/// What is small in one factor is large in the gradient of the other: lower rates too.
+const ADAMW_RATES: &[f64] = &[4e-3, 1.6e-2];
+const SGD_RATES: &[f64] = &[3.2e-1, 1.28, 5.12];
+/// What is small in one factor is large in the gradient of the other.
 const CONDITIONED_SGD_RATES: &[f64] = &[5e-3, 2e-2, 8e-2, 3.2e-1];
+/// Those of LoRA with the same optimizer, the row before.
+const SAME_RATE: &[f64] = &[];
 
 const fn contender(
     name: &'static str,
@@ -51,13 +54,41 @@ pub(super) const STUDY: Study = Study {
             ADAMW_RATES,
         ),
         contender(
+            "MoE, AdamW",
+            "moe-adamw",
+            "moe-lora",
+            &[LOW_RANK],
+            SAME_RATE,
+        ),
+        contender(
             "LoRA, AdamW, Riemannian",
             "lora-adamw-r",
             "lora",
             &[LOW_RANK, RIEMANNIAN],
             ADAMW_RATES,
         ),
+        contender(
+            "MoE, AdamW, Riemannian",
+            "moe-adamw-r",
+            "moe-lora",
+            &[LOW_RANK, RIEMANNIAN],
+            SAME_RATE,
+        ),
+        contender(
+            "MoE, AdamW, Riemannian, rescaled",
+            "moe-adamw-rg",
+            "moe-lora",
+            &[LOW_RANK, RIEMANNIAN, RESCALED],
+            SAME_RATE,
+        ),
         contender("LoRA, SGD", "lora-sgd", "lora", &[LOW_RANK, SGD], SGD_RATES),
+        contender(
+            "MoE, SGD",
+            "moe-sgd",
+            "moe-lora",
+            &[LOW_RANK, SGD],
+            SAME_RATE,
+        ),
         contender(
             "LoRA, SGD, Riemannian",
             "lora-sgd-r",
@@ -66,46 +97,18 @@ pub(super) const STUDY: Study = Study {
             CONDITIONED_SGD_RATES,
         ),
         contender(
-            "MoE, AdamW",
-            "moe-adamw",
-            "moe-lora",
-            &[LOW_RANK],
-            ADAMW_RATES,
-        ),
-        contender(
-            "MoE, AdamW, Riemannian",
-            "moe-adamw-r",
-            "moe-lora",
-            &[LOW_RANK, RIEMANNIAN],
-            ADAMW_RATES,
-        ),
-        contender(
-            "MoE, AdamW, Riemannian, rescaled",
-            "moe-adamw-rg",
-            "moe-lora",
-            &[LOW_RANK, RIEMANNIAN, RESCALED],
-            &[],
-        ),
-        contender(
-            "MoE, SGD",
-            "moe-sgd",
-            "moe-lora",
-            &[LOW_RANK, SGD],
-            SGD_RATES,
-        ),
-        contender(
             "MoE, SGD, Riemannian",
             "moe-sgd-r",
             "moe-lora",
             &[LOW_RANK, SGD, RIEMANNIAN],
-            CONDITIONED_SGD_RATES,
+            SAME_RATE,
         ),
         contender(
             "MoE, SGD, Riemannian, rescaled",
             "moe-sgd-rg",
             "moe-lora",
             &[LOW_RANK, SGD, RIEMANNIAN, RESCALED],
-            &[],
+            SAME_RATE,
         ),
     ],
     data: &[
