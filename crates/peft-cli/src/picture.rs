@@ -9,7 +9,8 @@ use std::{ops::Range, path::Path, sync::LazyLock};
 
 use anyhow::{Context, anyhow, ensure};
 use plotters::{
-    coord::Shift,
+    coord::{Shift, types::RangedCoordf64},
+    element::DashedPathElement,
     prelude::*,
     style::{FontStyle, register_font},
 };
@@ -18,6 +19,9 @@ use plotters::{
 const FONT: &[u8] = include_bytes!("../assets/dejavu-sans-subset.ttf");
 /// The family that the bundled font is registered as; SVG viewers put their own in its place.
 const FAMILY: &str = "sans-serif";
+/// Length of a dash, and what is free between two.
+const DASH: u32 = 7;
+const GAP: u32 = 4;
 /// Okabe and Ito's colours, which most colour-blind readers can tell apart.
 const COLOURS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
@@ -136,21 +140,7 @@ where
         .bold_line_style(BLACK.mix(0.12))
         .draw()?;
     for (index, curve) in series.iter().enumerate() {
-        let colour = COLOURS[index % COLOURS.len()];
-        let style = colour.stroke_width(2);
-        let mut pieces = pieces(&curve.points).into_iter();
-        let first = pieces.next().unwrap_or_default();
-        chart
-            .draw_series(LineSeries::new(first, style))?
-            .label(&curve.name)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 22, y)], style));
-        for piece in pieces {
-            chart.draw_series(LineSeries::new(piece, style))?;
-        }
-        if curve.points.len() <= FEW_POINTS {
-            let dots = curve.points.iter().filter(|point| is_finite(point));
-            chart.draw_series(dots.map(|point| Circle::new(*point, 3, colour.filled())))?;
-        }
+        draw_curve(&mut chart, curve, index)?;
     }
     chart
         .configure_series_labels()
@@ -162,6 +152,45 @@ where
         .border_style(BLACK.mix(0.3))
         .draw()?;
     area.present()?;
+    Ok(())
+}
+
+/// A chart of numbers over numbers.
+type Chart<'a, B> = ChartContext<'a, B, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
+/// Draws the curve with this number among all. With the colours used up, the same ones come again in dashes.
+fn draw_curve<'a, B>(chart: &mut Chart<'a, B>, curve: &Series, index: usize) -> anyhow::Result<()>
+where
+    B: DrawingBackend + 'a,
+    B::ErrorType: 'static,
+{
+    let colour = COLOURS[index % COLOURS.len()];
+    let style = colour.stroke_width(2);
+    let is_dashed = index >= COLOURS.len();
+    let mut pieces = pieces(&curve.points);
+    if pieces.is_empty() {
+        pieces.push(Vec::new());
+    }
+    for (at, piece) in pieces.into_iter().enumerate() {
+        let drawn = if is_dashed {
+            let series = DashedLineSeries::new(piece, DASH, GAP, style);
+            let drawn = chart.draw_series(series)?;
+            drawn.legend(move |(x, y)| {
+                DashedPathElement::new([(x, y), (x + 22, y)], DASH, GAP, style)
+            })
+        } else {
+            let series = LineSeries::new(piece, style);
+            let drawn = chart.draw_series(series)?;
+            drawn.legend(move |(x, y)| PathElement::new([(x, y), (x + 22, y)], style))
+        };
+        if at == 0 {
+            drawn.label(&curve.name);
+        }
+    }
+    if curve.points.len() <= FEW_POINTS {
+        let dots = curve.points.iter().filter(|point| is_finite(point));
+        chart.draw_series(dots.map(|point| Circle::new(*point, 3, colour.filled())))?;
+    }
     Ok(())
 }
 

@@ -53,6 +53,18 @@ fn the_svg_holds_a_line_per_curve_and_every_word() {
 }
 
 #[test]
+fn a_colour_that_comes_again_is_dashed() {
+    let series: Vec<Series> = (0..=COLOURS.len())
+        .map(|at| curve(&at.to_string(), &[at as f64, at as f64 + 1.0]))
+        .collect();
+    let lines = |svg: &str| svg.matches("<polyline").count();
+    let (before, _) = drawn(&series[..COLOURS.len()], &options()).unwrap();
+    let (after, _) = drawn(&series, &options()).unwrap();
+    // One line and one in the legend for every curve before, and many short ones for the last.
+    assert!(lines(&after) > lines(&before) + 20, "{}", lines(&after));
+}
+
+#[test]
 fn the_png_has_the_size_and_text_in_pixels() {
     let series = [curve("train", &[2.0, 1.0, 0.5])];
     let (_, with) = drawn(&series, &options()).unwrap();
