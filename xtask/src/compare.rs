@@ -220,11 +220,7 @@ fn command(
         "--steps",
         &steps,
     ];
-    let words = [program, &both, own].concat();
-    let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
-    Step::new("taskset -c")
-        .with_arguments(std::slice::from_ref(&arguments.cores))
-        .with_arguments(&words)
+    Step::on_cores(&arguments.cores, &[program, &both, own].concat())
 }
 
 fn threads(arguments: &Arguments) -> usize {

@@ -58,10 +58,8 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
 
 fn measure(root: &Path, arguments: &Arguments, program: &[&str]) -> anyhow::Result<Figures> {
     let pool = arguments.pool.display().to_string();
-    let words = [&[arguments.cores.as_str()], program, &[pool.as_str()]].concat();
-    let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
-    let printed = (Step::new("taskset -c").with_arguments(&words)).output(root)?;
-    figures(&printed)
+    let words = [program, &[pool.as_str()]].concat();
+    figures(&Step::on_cores(&arguments.cores, &words).output(root)?)
 }
 
 fn figures(printed: &str) -> anyhow::Result<Figures> {

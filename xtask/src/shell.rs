@@ -34,6 +34,14 @@ impl Step {
         }
     }
 
+    /// A program with its arguments, bound to some processor cores, as in `0,1`.
+    pub(crate) fn on_cores(cores: &str, words: &[&str]) -> Self {
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        Self::new("taskset -c")
+            .with_arguments(&[cores.to_owned()])
+            .with_arguments(&words)
+    }
+
     /// Sets a variable for this command.
     pub(crate) fn with_variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));

@@ -19,6 +19,9 @@ fn a_step_and_a_forward_pass_are_timed() {
         "7",
         "--steps",
         "2",
+        // A run's own limit says nothing of how many steps are timed.
+        "--max-steps",
+        "1",
     ];
     let found = json(&arguments);
     for what in ["step", "forward"] {

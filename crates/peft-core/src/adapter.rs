@@ -55,8 +55,7 @@ impl BaseLinear<'_> {
         if self.plain_bias(&x).is_some() {
             return linear_with_pair(x, self.weight.val(), None, pair);
         }
-        let hidden = product(pair.input.unwrap_or_else(|| x.clone()), pair.a);
-        self.product(x) + product(hidden.mul_scalar(pair.scale), pair.b)
+        self.product(x.clone()) + pair.output(x)
     }
 
     /// The bias, or none, where weight and bias are of the type of `x` and need no cast.

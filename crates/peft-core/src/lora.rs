@@ -11,7 +11,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor, TensorData};
-use peft_kernels::{LowRankPair, product};
+use peft_kernels::LowRankPair;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -242,6 +242,18 @@ static EMBEDDING: [TensorName; 2] = [
     TensorName::trained("b", "lora_embedding_B", Layout::Transposed),
 ];
 
+impl LoraAdapter {
+    /// The pair beside the product with `x`, or with what dropout leaves of it.
+    fn pair(&self, x: &Tensor<2>, pass: &mut Pass<'_>) -> LowRankPair {
+        LowRankPair {
+            a: self.a.val(),
+            b: self.b.val(),
+            scale: self.scale,
+            input: pass.dropped(x, self.dropout),
+        }
+    }
+}
+
 impl Adapter for LoraAdapter {
     fn tensors(&self) -> &'static [TensorName] {
         match self.kind {
@@ -257,18 +269,11 @@ impl Adapter for LoraAdapter {
         _base: &BaseLinear<'_>,
         pass: &mut Pass<'_>,
     ) -> Tensor<2> {
-        let hidden = product(pass.dropout(x, self.dropout), self.a.val());
-        // The scale multiplies the narrow [rows, rank] tensor, not the wide output.
-        product(hidden.mul_scalar(self.scale), self.b.val())
+        self.pair(&x, pass).output(x)
     }
 
     fn forward(&self, x: Tensor<2>, base: &BaseLinear<'_>, pass: &mut Pass<'_>) -> Tensor<2> {
-        let pair = LowRankPair {
-            a: self.a.val(),
-            b: self.b.val(),
-            scale: self.scale,
-            input: pass.dropped(&x, self.dropout),
-        };
+        let pair = self.pair(&x, pass);
         base.output_with(x, pair)
     }
 

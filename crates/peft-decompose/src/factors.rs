@@ -55,8 +55,11 @@ impl Factors {
 
     /// `scale * ((c (.) x) A) B` for `c [d_in, 1]`: the narrow `A` is scaled instead of the wide `x`, which layers share.
     pub(crate) fn scaled_product(&self, x: Tensor<2>, c: Tensor<2>) -> Tensor<2> {
-        let hidden = product(x, self.a.val() * c).mul_scalar(self.scale);
-        product(hidden, self.b.val())
+        let pair = LowRankPair {
+            a: self.a.val() * c,
+            ..self.beside_product()
+        };
+        pair.output(x)
     }
 
     /// `W + scale A B` in parts.

@@ -14,7 +14,6 @@ use peft_core::{
     Adapter, AnyAdapter, BaseLinear, FactorPair, Layout, LowRankPair, MethodEntry, Pass, PeftError,
     SiteKind, Slot, StoredMethod, TensorName,
 };
-use peft_kernels::product;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -166,6 +165,16 @@ impl RelativeAdapter {
     fn both_b(&self) -> Tensor<2> {
         Tensor::cat(vec![self.b.val(), self.b_start.clone()], 0)
     }
+
+    /// The pair beside the product with `x`, or with what dropout leaves of it.
+    fn pair(&self, x: &Tensor<2>, pass: &mut Pass<'_>) -> LowRankPair {
+        LowRankPair {
+            a: self.both_a(),
+            b: self.both_b(),
+            scale: self.scale,
+            input: pass.dropped(x, self.dropout),
+        }
+    }
 }
 
 impl Adapter for RelativeAdapter {
@@ -193,17 +202,11 @@ impl Adapter for RelativeAdapter {
         _base: &BaseLinear<'_>,
         pass: &mut Pass<'_>,
     ) -> Tensor<2> {
-        let hidden = product(pass.dropout(x, self.dropout), self.both_a());
-        product(hidden.mul_scalar(self.scale), self.both_b())
+        self.pair(&x, pass).output(x)
     }
 
     fn forward(&self, x: Tensor<2>, base: &BaseLinear<'_>, pass: &mut Pass<'_>) -> Tensor<2> {
-        let pair = LowRankPair {
-            a: self.both_a(),
-            b: self.both_b(),
-            scale: self.scale,
-            input: pass.dropped(&x, self.dropout),
-        };
+        let pair = self.pair(&x, pass);
         base.output_with(x, pair)
     }
 

@@ -1,8 +1,7 @@
-//! What the fused kernels share: where they apply, and how a kernel runs over a flex tensor.
+//! What the fused kernels share: how a kernel runs over a flex tensor.
 
 use burn::backend::flex::FlexTensor;
-use burn::backend::{DType, DispatchTensor, DispatchTensorKind, TensorMetadata};
-use burn::tensor::{Bytes, Tensor};
+use burn::tensor::Bytes;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -30,20 +29,6 @@ impl<K: Kernel> WithSimd for Call<'_, K> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _simd: S) {
         self.0.run::<S>(self.1, self.2);
-    }
-}
-
-/// The tensor's dispatch form when the fused path applies to it (f32, on flex, tracked or not); else the tensor.
-pub(crate) fn fused<const D: usize>(x: Tensor<D>) -> Result<DispatchTensor, Tensor<D>> {
-    let dispatch = x.into_dispatch();
-    let kind = match &dispatch.kind {
-        DispatchTensorKind::Autodiff(inner) => inner.as_ref(),
-        kind => kind,
-    };
-    if matches!(kind, DispatchTensorKind::Flex(_)) && dispatch.dtype() == DType::F32 {
-        Ok(dispatch)
-    } else {
-        Err(Tensor::from_dispatch(dispatch))
     }
 }
 

@@ -52,6 +52,8 @@ mod softmax;
 #[cfg(feature = "flex")]
 mod flex;
 #[cfg(feature = "flex")]
+mod fused;
+#[cfg(feature = "flex")]
 mod math;
 #[cfg(feature = "flex")]
 mod matrix;

@@ -24,6 +24,16 @@ pub struct LowRankPair {
     pub input: Option<Tensor<2>>,
 }
 
+impl LowRankPair {
+    /// `scale (z A) B` alone, where `z` is the pair's own input, or else `x`; shape `[rows, d_out]`.
+    #[must_use]
+    pub fn output(self, x: Tensor<2>) -> Tensor<2> {
+        let hidden = product(self.input.unwrap_or(x), self.a);
+        // The scale multiplies the narrow [rows, rank] tensor, not the wide output.
+        product(hidden.mul_scalar(self.scale), self.b)
+    }
+}
+
 /// The product of two matrices; keeps for the backward what a gradient needs, and no more.
 ///
 /// # Shapes
@@ -92,10 +102,7 @@ pub fn linear_with_pair(
         Ok(y) => return y,
         Err(inputs) => inputs,
     };
-    let input = pair.input.unwrap_or_else(|| x.clone());
-    // The scale multiplies the narrow [rows, rank] tensor, not the wide output.
-    let hidden = product(input, pair.a).mul_scalar(pair.scale);
-    linear(x, weight, bias) + product(hidden, pair.b)
+    linear(x.clone(), weight, bias) + pair.output(x)
 }
 
 fn with_bias(y: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {

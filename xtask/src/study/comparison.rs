@@ -35,7 +35,8 @@ pub(super) struct DataSet {
     pub(super) task: &'static str,
     pub(super) train: &'static str,
     pub(super) dev: &'static str,
-    pub(super) columns: &'static str,
+    /// How it is read and trained on, as `--set` takes it.
+    pub(super) settings: &'static [&'static str],
     /// What methods are compared by.
     pub(super) metric: &'static str,
     /// How many times the steps of the arguments a run takes here.

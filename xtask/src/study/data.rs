@@ -2,12 +2,15 @@
 
 use super::comparison::DataSet;
 
+/// Two columns, as [`super::tasks::lines`] writes them.
+pub(super) const TEXT_AND_LABEL: &[&str] = &["data.columns=[\"text\",\"label\"]"];
+
 pub(super) const SST2: DataSet = DataSet {
     name: "SST-2",
     task: "seq-cls",
     train: "sst2/train.tsv",
     dev: "sst2/dev.tsv",
-    columns: "text,label",
+    settings: TEXT_AND_LABEL,
     metric: "accuracy",
     rounds: 1,
 };
@@ -17,7 +20,7 @@ pub(super) const COLA: DataSet = DataSet {
     task: "seq-cls",
     train: "cola/in_domain_train.tsv",
     dev: "cola/in_domain_dev.tsv",
-    columns: "_,label,_,text",
+    settings: &["data.columns=[\"_\",\"label\",\"_\",\"text\"]"],
     metric: "matthews",
     // The rarer class is not predicted at all in the first few hundred steps.
     rounds: 3,
@@ -29,7 +32,7 @@ pub(super) const TREC: DataSet = DataSet {
     task: "seq-cls",
     train: "trec-train.tsv",
     dev: "trec-dev.tsv",
-    columns: "text,label",
+    settings: TEXT_AND_LABEL,
     metric: "accuracy",
     rounds: 1,
 };

@@ -3,6 +3,7 @@
 mod comparison;
 mod data;
 mod decompose;
+mod language;
 mod moe;
 mod outcome;
 mod prune;
@@ -29,6 +30,8 @@ enum Name {
     Moe,
     /// Loadings in a basis of other tasks' adapters beside LoRA, random directions and the head alone, with one task left out at a time.
     Recycle,
+    /// Every method on a small language model.
+    Language,
     /// Every method on a tiny vision transformer.
     Vision,
 }
@@ -42,13 +45,14 @@ pub(crate) struct Arguments {
     #[arg(
         long,
         required_if_eq("name", "decompose"),
+        required_if_eq("name", "language"),
         required_if_eq("name", "moe"),
         required_if_eq("name", "prune"),
         required_if_eq("name", "recycle"),
         default_value_if("name", "vision", ".")
     )]
     model: PathBuf,
-    /// Folder with the data sets `sst2`, `cola`, `banking77`, `trec`, `mrpc` and `stsb`, or `sklearn`.
+    /// Folder with the data sets `sst2`, `cola`, `banking77`, `trec`, `mrpc` and `stsb`, or `tinyshakespeare`, or `sklearn`.
     #[arg(long)]
     data: PathBuf,
     /// Where runs and tables go; runs that are finished there are not repeated.
@@ -72,6 +76,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     let study = match arguments.name {
         Name::Decompose => decompose::STUDY,
+        Name::Language => language::STUDY,
         Name::Moe => moe::STUDY,
         Name::Prune => prune::STUDY,
         Name::Recycle => recycle::STUDY,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::Arguments;
 use super::comparison::{Contender, DataSet, Study};
-use super::data::TREC;
+use super::data::{TEXT_AND_LABEL, TREC};
 use super::tasks::{self, Example, Part};
 
 /// Rank 4 and alpha 16 on query and value; the mixture has eight experts of that rank, two for each token.
@@ -118,7 +118,7 @@ pub(super) const STUDY: Study = Study {
             task: "seq-cls",
             train: "mixture-train.tsv",
             dev: "mixture-dev.tsv",
-            columns: "text,label",
+            settings: TEXT_AND_LABEL,
             metric: "accuracy",
             rounds: 1,
         },

@@ -8,10 +8,15 @@ use anyhow::{Context, bail};
 /// seed and ruins the run with another.
 pub(super) const CHOOSING: [u64; 2] = [1000, 1001];
 
+/// The one metric of which less is better.
+const PERPLEXITY: &str = "perplexity";
+
 /// What is kept of a finished run.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Outcome {
     pub(super) metric: f64,
+    /// The metric, or its opposite where less is better.
+    pub(super) score: f64,
     pub(super) loss: f64,
     pub(super) trainable: u64,
     pub(super) seconds: f64,
@@ -21,9 +26,9 @@ pub(super) struct Outcome {
 impl Outcome {
     /// Reads `results.json` of a run.
     pub(super) fn read(text: &str, metric: &str) -> anyhow::Result<Self> {
-        let value: serde_json::Value = serde_json::from_str(text)?;
-        let number = |path: &str| value.pointer(path).and_then(serde_json::Value::as_f64);
-        let whole = |path: &str| value.pointer(path).and_then(serde_json::Value::as_u64);
+        let results: serde_json::Value = serde_json::from_str(text)?;
+        let number = |path: &str| results.pointer(path).and_then(serde_json::Value::as_f64);
+        let whole = |path: &str| results.pointer(path).and_then(serde_json::Value::as_u64);
         let found = (
             number(&format!("/scores/metrics/{metric}")),
             number("/scores/loss"),
@@ -32,22 +37,23 @@ impl Outcome {
             whole("/peak_memory_mib"),
         );
         match found {
-            (Some(metric), Some(loss), Some(trainable), Some(seconds), Some(memory_mib)) => {
+            (Some(value), Some(loss), Some(trainable), Some(seconds), Some(memory_mib)) => {
                 Ok(Self {
-                    metric,
+                    metric: value,
+                    score: if metric == PERPLEXITY { -value } else { value },
                     loss,
                     trainable,
                     seconds,
                     memory_mib,
                 })
             }
-            _ => bail!("expected {metric}, parameters, seconds and memory, found {value}"),
+            _ => bail!("expected {metric}, parameters, seconds and memory, found {results}"),
         }
     }
 
-    /// By the metric, and where that is equal by the loss: a metric such as Matthews' is 0 until the rarer class is seen.
+    /// By the score, and where that is equal by the loss: a metric such as Matthews' is 0 until the rarer class is seen.
     fn is_better_than(&self, other: &Self) -> bool {
-        self.metric > other.metric || (self.metric >= other.metric && self.loss < other.loss)
+        self.score > other.score || (self.score >= other.score && self.loss < other.loss)
     }
 }
 
@@ -102,6 +108,7 @@ mod tests {
     fn a_rate_that_fails_with_one_seed_is_not_chosen() {
         let outcome = |metric| Outcome {
             metric,
+            score: metric,
             loss: 0.3,
             trainable: 1,
             seconds: 1.0,
@@ -129,13 +136,21 @@ mod tests {
                 .to_string()
                 .contains("matthews")
         );
-        let of = |metric, loss| Outcome {
-            metric,
+        let of = |score, loss| Outcome {
+            score,
             loss,
             ..found
         };
         assert!(of(0.6, 0.9).is_better_than(&of(0.5, 0.1)));
         assert!(of(0.5, 0.1).is_better_than(&of(0.5, 0.2)));
         assert!(!of(0.5, 0.2).is_better_than(&of(0.5, 0.2)));
+        let of = |perplexity: f64| {
+            let text = text.replace(
+                "\"accuracy\": 0.5",
+                &format!("\"perplexity\": {perplexity}"),
+            );
+            Outcome::read(&text, "perplexity").unwrap()
+        };
+        assert!(of(90.0).is_better_than(&of(100.0)) && !of(100.0).is_better_than(&of(90.0)));
     }
 }

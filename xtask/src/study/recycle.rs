@@ -6,6 +6,7 @@ use anyhow::ensure;
 
 use super::Arguments;
 use super::comparison::{Contender, DataSet, Study};
+use super::data::TEXT_AND_LABEL;
 use super::queue::side_by_side;
 use super::run::Run;
 use super::tasks::{self, Part};
@@ -42,7 +43,7 @@ const fn task(name: &'static str, train: &'static str, dev: &'static str) -> Dat
         task: "seq-cls",
         train,
         dev,
-        columns: "text,label",
+        settings: TEXT_AND_LABEL,
         metric: "accuracy",
         rounds: 1,
     }
@@ -219,7 +220,7 @@ fn pool(
 }
 
 /// Makes a basis of adapters.
-fn build(adapters: &[&PathBuf], components: usize, out: &Path) -> Step {
+pub(super) fn build(adapters: &[&PathBuf], components: usize, out: &Path) -> Step {
     let mut words: Vec<String> = adapters
         .iter()
         .map(|adapter| adapter.display().to_string())

@@ -71,14 +71,10 @@ impl Run<'_> {
             &path(self.train),
             "--valid",
             &path(self.valid),
-            "--columns",
-            self.data.columns,
             "--method",
             self.contender.method,
             "--lr",
             &self.rate.to_string(),
-            "--batch-size",
-            "32",
             "--schedule",
             "linear",
             "--seed",
@@ -89,6 +85,7 @@ impl Run<'_> {
         .map(str::to_owned)
         .to_vec();
         let steps = [
+            "train.batch_size=32".to_owned(),
             "train.epochs=1000".to_owned(),
             format!("train.max_steps={}", self.steps),
             format!(
@@ -96,14 +93,12 @@ impl Run<'_> {
                 (self.steps / self.evaluations).max(1)
             ),
         ];
-        let own = self
-            .contender
-            .settings
-            .iter()
+        let groups = std::iter::once(&self.data.settings).chain(self.contender.settings);
+        let own = groups
             .flat_map(|group| group.iter())
             .map(|setting| setting.replace("{data}", self.data.name))
             .map(|setting| setting.replace("{study}", &path(study)));
-        for setting in own.chain(steps) {
+        for setting in steps.into_iter().chain(own) {
             words.extend(["--set".to_owned(), setting]);
         }
         let step = Step::new("target/debug/peft").with_arguments(&words);

@@ -4,18 +4,24 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 
-/// Every fifth line of the training data is held out to choose the learning rate by.
+/// Every fifth line of the training data is held out to choose the learning rate by; of plain text, whose lines belong together, the last
+/// fifth.
 pub(super) fn split(file: &Path, folder: &Path) -> anyhow::Result<[PathBuf; 2]> {
     std::fs::create_dir_all(folder)?;
     let text =
         std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let kind = file.extension().unwrap_or_default();
     let places = ["part", "held-out"].map(|name| folder.join(name).with_extension(kind));
+    let records = records(&text, kind == "csv");
+    let is_held_out = |at: usize| match kind == "txt" {
+        true => 5 * at >= 4 * records.len(),
+        false => at % 5 == 4,
+    };
     for (held_out, place) in places.iter().enumerate() {
-        let lines: String = records(&text, kind == "csv")
+        let lines: String = records
             .iter()
             .enumerate()
-            .filter(|(at, _)| (at % 5 == 4) == (held_out == 1))
+            .filter(|(at, _)| is_held_out(*at) == (held_out == 1))
             .map(|(_, line)| format!("{line}\n"))
             .collect();
         ensure!(!lines.is_empty(), "{} has too few lines", file.display());
@@ -64,6 +70,11 @@ mod tests {
             text.lines().map(str::to_owned).collect()
         };
         assert_eq!(lines(&held_out), ["line 4", "line 9", "line 14", "line 19"]);
+        let text = dir.path().join("all.txt");
+        std::fs::copy(&file, &text).unwrap();
+        let [start, end] = split(&text, dir.path()).unwrap();
+        assert_eq!(lines(&start), all[..19]);
+        assert_eq!(lines(&end), all[19..]);
         let mut joined = [lines(&part), lines(&held_out)].concat();
         joined.sort();
         let mut expected = all;

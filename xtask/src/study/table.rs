@@ -55,7 +55,7 @@ pub(super) fn table(data: &DataSet, steps: usize, rows: &[Row]) -> String {
         ("", "")
     };
     let mut text = format!(
-        "### {}: {} after {steps} steps of 32\n\n| method | {} | each seed | loss | rate | trained | seconds | peak memory |{head}\n|---|---|---|---|---|---|---|---|{line}\n",
+        "### {}: {} after {steps} steps\n\n| method | {} | each seed | loss | rate | trained | seconds | peak memory |{head}\n|---|---|---|---|---|---|---|---|{line}\n",
         data.name, data.metric, data.metric
     );
     for row in rows {
@@ -130,6 +130,7 @@ mod tests {
     fn every_seed_is_in_the_table() {
         let outcome = |metric| Outcome {
             metric,
+            score: metric,
             loss: 0.5,
             trainable: 42,
             seconds: 2.0,
@@ -140,7 +141,7 @@ mod tests {
             task: "",
             train: "",
             dev: "",
-            columns: "",
+            settings: &[],
             metric: "accuracy",
             rounds: 1,
         };

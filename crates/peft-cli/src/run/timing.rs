@@ -72,7 +72,9 @@ pub fn steps<T: Task>(
     let parameters = count(&model, &ties.followers());
     let dir = tempfile::tempdir()?;
     let mut options = config.train.clone();
+    // The examples decide how many steps there are.
     options.epochs = 1;
+    options.max_steps = None;
     let mut seconds = Vec::new();
     let clock = Clock {
         began: None,

@@ -13,7 +13,8 @@ use burn::tensor::Tensor;
 
 use super::Attention;
 use crate::dropout::flex::Mask;
-use crate::flex::{contiguous, fused};
+use crate::flex::contiguous;
+use crate::fused::fused;
 use crate::profile;
 use heads::{Shape, with_unit_rows};
 use tile::Weights;
@@ -33,20 +34,15 @@ pub(super) fn attention(
     {
         return Err((query, key, value, how));
     }
-    let back = (query.clone(), key.clone(), value.clone(), how.clone());
-    let has_bias = how.bias.is_some();
-    let bias = how
-        .bias
-        .unwrap_or_else(|| Tensor::empty([1, 1, 1, 0], &query.device()));
-    let (Ok(query), Ok(key), Ok(value), Ok(bias)) =
-        (fused(query), fused(key), fused(value), fused(bias))
-    else {
-        return Err(back);
+    let no_bias = || Tensor::empty([1, 1, 1, 0], &query.device());
+    let bias = how.bias.clone().unwrap_or_else(no_bias);
+    let ((query, key), (value, bias)) = match fused(((query, key), (value, bias))) {
+        Ok(inputs) => inputs,
+        Err(((query, key), (value, _))) => return Err((query, key, value, how)),
     };
-    drop(back);
     let how = How {
         scale: how.scale as f32,
-        has_bias,
+        has_bias: how.bias.is_some(),
         mask: how
             .dropout
             .filter(|(probability, _)| *probability > 0.0)

@@ -18,7 +18,8 @@ use burn::tensor::Tensor;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::flex::{Kernel, contiguous, fused, transform, values};
+use crate::flex::{Kernel, contiguous, transform, values};
+use crate::fused::fused;
 use crate::math::{exp, max, sum};
 use crate::profile;
 use crate::softmax::flex::probabilities;

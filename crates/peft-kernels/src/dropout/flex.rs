@@ -14,7 +14,8 @@ use burn::tensor::Tensor;
 use pulp::{Simd, WithSimd};
 
 use super::derive_seed;
-use crate::flex::{Kernel, fused, transform};
+use crate::flex::{Kernel, transform};
+use crate::fused::fused;
 
 /// Random words made together.
 const WORDS: usize = 16;

@@ -21,7 +21,8 @@ use super::masks::Masks;
 use super::products::{Mixture, Rows, Scaled};
 use super::routes::Routes;
 use super::{Experts, Routing};
-use crate::flex::{contiguous, fused, values};
+use crate::flex::{contiguous, values};
+use crate::fused::fused;
 use crate::profile;
 
 /// The fused mixture, unless the fused path does not apply to all of its tensors.

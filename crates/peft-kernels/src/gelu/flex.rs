@@ -14,7 +14,8 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 use pulp::Simd;
 
-use crate::flex::{Kernel, contiguous, fused, transform, values};
+use crate::flex::{Kernel, contiguous, transform, values};
+use crate::fused::fused;
 use crate::math::{mul_add, normal, sigmoid};
 
 /// `1 / sqrt(2 pi)`.

@@ -20,7 +20,8 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 use pulp::Simd;
 
-use crate::flex::{Kernel, contiguous, fused, transform, values};
+use crate::flex::{Kernel, contiguous, transform, values};
+use crate::fused::fused;
 use crate::math::{mul_add, sum, sum_pairs};
 use crate::row_sums::{Row, row_sums};
 use output::{Output, recoverable};
@@ -34,21 +35,9 @@ pub(super) fn layer_norm<const D: usize>(
     beta: Tensor<1>,
     eps: f64,
 ) -> Result<Tensor<D>, Inputs<D>> {
-    let x = match fused(x) {
-        Ok(x) => x,
-        Err(x) => return Err((x, gamma, beta)),
-    };
-    let gamma = match fused(gamma) {
-        Ok(gamma) => gamma,
-        Err(gamma) => return Err((Tensor::from_dispatch(x), gamma, beta)),
-    };
-    match fused(beta) {
-        Ok(beta) => {
-            let y = Dispatch::fused_layer_norm(x, gamma, beta, eps as f32);
-            Ok(Tensor::from_dispatch(y))
-        }
-        Err(beta) => Err((Tensor::from_dispatch(x), Tensor::from_dispatch(gamma), beta)),
-    }
+    let (x, gamma, beta) = fused((x, gamma, beta))?;
+    let y = Dispatch::fused_layer_norm(x, gamma, beta, eps as f32);
+    Ok(Tensor::from_dispatch(y))
 }
 
 #[backend_extension(Autodiff, Flex)]

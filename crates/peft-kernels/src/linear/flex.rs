@@ -11,15 +11,14 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{
-    Autodiff, Backend, Dispatch, DispatchTensor, Flex, TensorData, backend_extension,
-};
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorData, backend_extension};
 use burn::tensor::Tensor;
 use faer::{Accum, MatRef};
 
 pub(super) use pair::linear_with_pair;
 
-use crate::flex::{contiguous, fused, values};
+use crate::flex::{contiguous, values};
+use crate::fused::fused;
 use crate::matrix::{column_sums, dense, made, matrix, product};
 use crate::profile;
 
@@ -31,37 +30,19 @@ pub(super) fn linear(
     weight: Tensor<2>,
     bias: Option<Tensor<1>>,
 ) -> Result<Tensor<2>, Inputs> {
-    let (x, weight, bias) = all_fused(x, weight, bias)?;
-    Ok(Tensor::from_dispatch(Dispatch::fused_linear(
-        x, weight, bias,
-    )))
+    let stand_in = or_empty(bias.as_ref(), &x);
+    match fused((x, weight, stand_in)) {
+        Ok((x, weight, bias)) => {
+            let y = Dispatch::fused_linear(x, weight, bias);
+            Ok(Tensor::from_dispatch(y))
+        }
+        Err((x, weight, _)) => Err((x, weight, bias)),
+    }
 }
 
-/// The dispatch forms of a layer's tensors, an absent bias as an empty one; or the tensors back.
-fn all_fused(
-    x: Tensor<2>,
-    weight: Tensor<2>,
-    bias: Option<Tensor<1>>,
-) -> Result<(DispatchTensor, DispatchTensor, DispatchTensor), Inputs> {
-    let x = match fused(x) {
-        Ok(x) => x,
-        Err(x) => return Err((x, weight, bias)),
-    };
-    let weight = match fused(weight) {
-        Ok(weight) => weight,
-        Err(weight) => return Err((Tensor::from_dispatch(x), weight, bias)),
-    };
-    let given = bias.clone();
-    let bias =
-        bias.unwrap_or_else(|| Tensor::empty([0], &Tensor::<2>::from_dispatch(x.clone()).device()));
-    match fused(bias) {
-        Ok(bias) => Ok((x, weight, bias)),
-        Err(_) => Err((
-            Tensor::from_dispatch(x),
-            Tensor::from_dispatch(weight),
-            given,
-        )),
-    }
+/// The bias of a layer with input `x`, an absent one as an empty tensor.
+fn or_empty(bias: Option<&Tensor<1>>, x: &Tensor<2>) -> Tensor<1> {
+    bias.map_or_else(|| Tensor::empty([0], &x.device()), Clone::clone)
 }
 
 #[backend_extension(Autodiff, Flex)]

@@ -14,7 +14,8 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 use pulp::Simd;
 
-use crate::flex::{Kernel, contiguous, fused, transform, values};
+use crate::flex::{Kernel, contiguous, transform, values};
+use crate::fused::fused;
 use crate::math::{sum, sum_pairs};
 use crate::row_sums::{Row, row_sums};
 
@@ -26,17 +27,9 @@ pub(super) fn rms_norm<const D: usize>(
     gamma: Tensor<1>,
     eps: f64,
 ) -> Result<Tensor<D>, Inputs<D>> {
-    let x = match fused(x) {
-        Ok(x) => x,
-        Err(x) => return Err((x, gamma)),
-    };
-    match fused(gamma) {
-        Ok(gamma) => {
-            let y = Dispatch::fused_rms_norm(x, gamma, eps as f32);
-            Ok(Tensor::from_dispatch(y))
-        }
-        Err(gamma) => Err((Tensor::from_dispatch(x), gamma)),
-    }
+    let (x, gamma) = fused((x, gamma))?;
+    let y = Dispatch::fused_rms_norm(x, gamma, eps as f32);
+    Ok(Tensor::from_dispatch(y))
 }
 
 #[backend_extension(Autodiff, Flex)]

@@ -9,25 +9,16 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_e
 use burn::tensor::Tensor;
 use pulp::Simd;
 
-use crate::flex::{Kernel, contiguous, fused, transform, values};
+use crate::flex::{Kernel, contiguous, transform, values};
+use crate::fused::fused;
 use crate::math::mul_add;
 
 type Inputs = (Tensor<4>, Tensor<4>, Tensor<4>);
 
 /// The fused rotation, or the tensors back when the fused path does not apply to all of them.
 pub(super) fn rotary(x: Tensor<4>, cos: Tensor<4>, sin: Tensor<4>) -> Result<Tensor<4>, Inputs> {
-    let x = match fused(x) {
-        Ok(x) => x,
-        Err(x) => return Err((x, cos, sin)),
-    };
-    let cos = match fused(cos) {
-        Ok(cos) => cos,
-        Err(cos) => return Err((Tensor::from_dispatch(x), cos, sin)),
-    };
-    match fused(sin) {
-        Ok(sin) => Ok(Tensor::from_dispatch(Dispatch::fused_rotary(x, cos, sin))),
-        Err(sin) => Err((Tensor::from_dispatch(x), Tensor::from_dispatch(cos), sin)),
-    }
+    let (x, cos, sin) = fused((x, cos, sin))?;
+    Ok(Tensor::from_dispatch(Dispatch::fused_rotary(x, cos, sin)))
 }
 
 #[backend_extension(Autodiff, Flex)]

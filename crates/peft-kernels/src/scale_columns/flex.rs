@@ -14,7 +14,8 @@ use burn::tensor::{Bytes, Tensor};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::flex::{Kernel, contiguous, fused, transform, values};
+use crate::flex::{Kernel, contiguous, transform, values};
+use crate::fused::fused;
 use crate::math::mul_add;
 use crate::profile;
 use crate::scale_columns::Keep;
@@ -33,26 +34,13 @@ pub(super) fn scale_columns(
     bias: Option<Tensor<1>>,
     keep: Keep,
 ) -> Result<Tensor<2>, Inputs> {
-    let x = match fused(x) {
-        Ok(x) => x,
-        Err(x) => return Err((x, scales, bias)),
-    };
-    let zeros = || scales.zeros_like();
-    let addend = bias.clone().unwrap_or_else(zeros);
-    let scales = match fused(scales) {
-        Ok(scales) => scales,
-        Err(scales) => return Err((Tensor::from_dispatch(x), scales, bias)),
-    };
-    match fused(addend) {
-        Ok(addend) => {
+    let addend = bias.clone().unwrap_or_else(|| scales.zeros_like());
+    match fused((x, scales, addend)) {
+        Ok((x, scales, addend)) => {
             let y = Dispatch::fused_scale_columns(x, scales, addend, keep);
             Ok(Tensor::from_dispatch(y))
         }
-        Err(_) => Err((
-            Tensor::from_dispatch(x),
-            Tensor::from_dispatch(scales),
-            bias,
-        )),
+        Err((x, scales, _)) => Err((x, scales, bias)),
     }
 }
 

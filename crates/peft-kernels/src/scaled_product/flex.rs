@@ -16,7 +16,8 @@ use burn::backend::{
 use burn::tensor::{Slice, Tensor};
 use pulp::Simd;
 
-use crate::flex::{Kernel, contiguous, fused, transform, values};
+use crate::flex::{Kernel, contiguous, transform, values};
+use crate::fused::fused;
 use crate::scale_columns::flex::{Columns, ROWS_PER_TASK, add_gradients, both_gradients};
 
 /// Rows of the gradient in one product when it replaces the input: whole tasks, so that sums have the same order either way.
@@ -33,25 +34,9 @@ pub(super) fn scaled_product(
     if weight.is_require_grad() {
         return Err((x, scales, weight));
     }
-    let x = match fused(x) {
-        Ok(x) => x,
-        Err(x) => return Err((x, scales, weight)),
-    };
-    let scales = match fused(scales) {
-        Ok(scales) => scales,
-        Err(scales) => return Err((Tensor::from_dispatch(x), scales, weight)),
-    };
-    match fused(weight) {
-        Ok(weight) => {
-            let y = Dispatch::fused_scaled_product(x, scales, weight);
-            Ok(Tensor::from_dispatch(y))
-        }
-        Err(weight) => Err((
-            Tensor::from_dispatch(x),
-            Tensor::from_dispatch(scales),
-            weight,
-        )),
-    }
+    let (x, scales, weight) = fused((x, scales, weight))?;
+    let y = Dispatch::fused_scaled_product(x, scales, weight);
+    Ok(Tensor::from_dispatch(y))
 }
 
 #[backend_extension(Autodiff, Flex)]

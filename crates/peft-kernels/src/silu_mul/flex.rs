@@ -14,7 +14,8 @@ use burn::tensor::{Bytes, Tensor};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::flex::{CHUNK, Kernel, contiguous, fused, transform, values};
+use crate::flex::{CHUNK, Kernel, contiguous, transform, values};
+use crate::fused::fused;
 use crate::math::{mul_add, sigmoid};
 use crate::profile;
 
@@ -25,14 +26,8 @@ pub(super) fn silu_mul<const D: usize>(
     gate: Tensor<D>,
     up: Tensor<D>,
 ) -> Result<Tensor<D>, Inputs<D>> {
-    let gate = match fused(gate) {
-        Ok(gate) => gate,
-        Err(gate) => return Err((gate, up)),
-    };
-    match fused(up) {
-        Ok(up) => Ok(Tensor::from_dispatch(Dispatch::fused_silu_mul(gate, up))),
-        Err(up) => Err((Tensor::from_dispatch(gate), up)),
-    }
+    let (gate, up) = fused((gate, up))?;
+    Ok(Tensor::from_dispatch(Dispatch::fused_silu_mul(gate, up)))
 }
 
 #[backend_extension(Autodiff, Flex)]

@@ -13,7 +13,8 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_e
 use burn::tensor::Tensor;
 use pulp::Simd;
 
-use crate::flex::{Kernel, contiguous, fused, transform, values};
+use crate::flex::{Kernel, contiguous, transform, values};
+use crate::fused::fused;
 use crate::math::{exp, max, mul_add, sum, sum_pairs};
 
 /// `softmax(scale x)`, or the tensor back when it does not live where the fused path applies.
@@ -36,18 +37,9 @@ pub(super) fn biased_softmax(
     if !broadcasts || given[3] != full[3] {
         return Err((scores, bias));
     }
-    let scores = match fused(scores) {
-        Ok(scores) => scores,
-        Err(scores) => return Err((scores, bias)),
-    };
-    match fused(bias) {
-        Ok(bias) => Ok(Tensor::from_dispatch(Dispatch::fused_biased_softmax(
-            scores,
-            bias,
-            scale as f32,
-        ))),
-        Err(bias) => Err((Tensor::from_dispatch(scores), bias)),
-    }
+    let (scores, bias) = fused((scores, bias))?;
+    let y = Dispatch::fused_biased_softmax(scores, bias, scale as f32);
+    Ok(Tensor::from_dispatch(y))
 }
 
 #[backend_extension(Autodiff, Flex)]

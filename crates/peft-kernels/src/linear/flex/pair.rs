@@ -14,8 +14,9 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 use faer::{Accum, MatRef};
 
-use super::all_fused;
-use crate::flex::{contiguous, fused, values};
+use super::or_empty;
+use crate::flex::{contiguous, values};
+use crate::fused::fused;
 use crate::linear::LowRankPair;
 use crate::matrix::{dense, made, matrix, product, scaled_product};
 use crate::profile;
@@ -29,24 +30,22 @@ pub(in crate::linear) fn linear_with_pair(
     bias: Option<Tensor<1>>,
     pair: LowRankPair,
 ) -> Result<Tensor<2>, Inputs> {
-    let given = pair.clone();
     let trains = weight.is_require_grad() || bias.as_ref().is_some_and(Tensor::is_require_grad);
-    let own = pair.input.is_some();
-    let input = pair.input.unwrap_or_else(|| x.clone());
-    let (Ok(a), Ok(b), Ok(input), false) = (fused(pair.a), fused(pair.b), fused(input), trains)
-    else {
-        return Err((x, weight, bias, given));
+    if trains {
+        return Err((x, weight, bias, pair));
+    }
+    let how = Pair {
+        scale: pair.scale as f32,
+        own: pair.input.is_some(),
     };
-    match all_fused(x, weight, bias) {
-        Ok((x, weight, bias)) => {
-            let how = Pair {
-                scale: given.scale as f32,
-                own,
-            };
+    let input = pair.input.clone().unwrap_or_else(|| x.clone());
+    let stand_in = or_empty(bias.as_ref(), &x);
+    match fused(((x, weight, stand_in), (input, pair.a, pair.b))) {
+        Ok(((x, weight, bias), (input, a, b))) => {
             let y = Dispatch::fused_linear_with_pair(x, input, weight, bias, a, b, how);
             Ok(Tensor::from_dispatch(y))
         }
-        Err((x, weight, bias)) => Err((x, weight, bias, given)),
+        Err(((x, weight, _), (_, a, b))) => Err((x, weight, bias, LowRankPair { a, b, ..pair })),
     }
 }
 

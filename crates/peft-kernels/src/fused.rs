@@ -1,0 +1,108 @@
+//! Where the fused kernels apply, and the way there and back for the tensors of an operation.
+
+use burn::backend::{DType, DispatchTensor, DispatchTensorKind, TensorMetadata};
+use burn::tensor::Tensor;
+
+/// A tensor, or several that one operation takes.
+pub(crate) trait Fuse: Sized {
+    /// The same in dispatch form.
+    type Dispatch;
+
+    /// See [`fused`].
+    fn try_fuse(self) -> Result<Self::Dispatch, Self>;
+
+    /// The tensors again.
+    fn unfuse(dispatch: Self::Dispatch) -> Self;
+}
+
+/// The dispatch form of tensors when the fused path applies to all of them (f32, on flex, tracked or not); else the tensors.
+pub(crate) fn fused<T: Fuse>(tensors: T) -> Result<T::Dispatch, T> {
+    tensors.try_fuse()
+}
+
+impl<const D: usize> Fuse for Tensor<D> {
+    type Dispatch = DispatchTensor;
+
+    fn try_fuse(self) -> Result<DispatchTensor, Self> {
+        let dispatch = self.into_dispatch();
+        let kind = match &dispatch.kind {
+            DispatchTensorKind::Autodiff(inner) => inner.as_ref(),
+            kind => kind,
+        };
+        if matches!(kind, DispatchTensorKind::Flex(_)) && dispatch.dtype() == DType::F32 {
+            Ok(dispatch)
+        } else {
+            Err(Self::from_dispatch(dispatch))
+        }
+    }
+
+    fn unfuse(dispatch: DispatchTensor) -> Self {
+        Self::from_dispatch(dispatch)
+    }
+}
+
+impl<A: Fuse, B: Fuse> Fuse for (A, B) {
+    type Dispatch = (A::Dispatch, B::Dispatch);
+
+    fn try_fuse(self) -> Result<Self::Dispatch, Self> {
+        let (a, b) = self;
+        let a = match a.try_fuse() {
+            Ok(a) => a,
+            Err(a) => return Err((a, b)),
+        };
+        match b.try_fuse() {
+            Ok(b) => Ok((a, b)),
+            Err(b) => Err((A::unfuse(a), b)),
+        }
+    }
+
+    fn unfuse((a, b): Self::Dispatch) -> Self {
+        (A::unfuse(a), B::unfuse(b))
+    }
+}
+
+impl<A: Fuse, B: Fuse, C: Fuse> Fuse for (A, B, C) {
+    type Dispatch = (A::Dispatch, B::Dispatch, C::Dispatch);
+
+    fn try_fuse(self) -> Result<Self::Dispatch, Self> {
+        let (a, b, c) = self;
+        match (a, (b, c)).try_fuse() {
+            Ok((a, (b, c))) => Ok((a, b, c)),
+            Err((a, (b, c))) => Err((a, b, c)),
+        }
+    }
+
+    fn unfuse((a, b, c): Self::Dispatch) -> Self {
+        (A::unfuse(a), B::unfuse(b), C::unfuse(c))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, FloatDType, TensorData};
+
+    use super::*;
+
+    #[test]
+    fn one_tensor_of_another_type_brings_all_of_them_back() {
+        let device = Device::flex();
+        let tensor =
+            |value: f32| Tensor::<1>::from_data(TensorData::from([value, 2.0 * value]), &device);
+        for odd in 0..3 {
+            let given = [1.0, 2.0, 3.0].map(tensor);
+            let mut inputs = given.clone();
+            inputs[odd] = inputs[odd].clone().cast(FloatDType::F64);
+            let [a, b, c] = inputs;
+            let (a, b, c) = fused((a, b, c)).expect_err("one tensor is f64");
+            for (at, (found, given)) in [a, b, c].into_iter().zip(given).enumerate() {
+                assert_eq!(found.dtype() == DType::F64, at == odd);
+                let found = found.cast(FloatDType::F32).into_data();
+                assert_eq!(found, given.into_data());
+            }
+        }
+        let [a, b, c] = [1.0, 2.0, 3.0].map(tensor);
+        let fused = fused((a.clone(), b, c)).expect("all are f32");
+        let (found, _, _) = <(Tensor<1>, Tensor<1>, Tensor<1>)>::unfuse(fused);
+        assert_eq!(found.into_data(), a.into_data());
+    }
+}
