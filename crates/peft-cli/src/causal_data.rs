@@ -28,14 +28,19 @@ impl Files {
     /// # Errors
     /// When the folder has no usable tokenizer, or a template that cannot be read.
     pub fn new(model: &Path, data: &DataConfig) -> Result<Self> {
+        let config = ModelConfig::read(model)?;
+        let data = DataConfig {
+            max_length: data::fitting(&config, data.max_length)?,
+            ..data.clone()
+        };
         Ok(Self {
-            data: data.clone(),
             tokenizer: data::tokenizer(model, data.max_length)?.unlimited()?,
             chat: match (ChatTemplate::load(model)?, &data.today) {
                 (Some(template), Some(today)) => Some(template.on(today)?),
                 (template, _) => template,
             },
-            ends: end_tokens(&ModelConfig::read(model)?),
+            ends: end_tokens(&config),
+            data,
         })
     }
 

@@ -216,14 +216,30 @@ impl<M: Classifier<Set = TextSet>> Input for TextInput<M> {
     }
 }
 
-/// The tokenizer of a model folder.
+/// As many tokens as are asked for, or as the model takes where those are fewer; that is said on stderr.
+///
+/// # Errors
+/// When the configuration is unusable.
+pub fn fitting(config: &ModelConfig, max_length: usize) -> Result<usize> {
+    match peft_models::max_length(config)? {
+        Some(limit) if limit < max_length => {
+            eprintln!(
+                "warning: the model takes texts of at most {limit} tokens, data.max_length is {max_length}: {limit} is used"
+            );
+            Ok(limit)
+        }
+        _ => Ok(max_length),
+    }
+}
+
+/// The tokenizer of a model folder, for texts of so many tokens, or of as many as the model takes.
 ///
 /// # Errors
 /// When it is missing or broken.
 pub fn tokenizer(model: &std::path::Path, max_length: usize) -> Result<TextTokenizer> {
     let config = ModelConfig::read(model)?;
     let options = TokenizeOptions {
-        max_length,
+        max_length: fitting(&config, max_length)?,
         pad_id: None,
         vocab_size: Some(config.positive("vocab_size")?),
     };

@@ -292,6 +292,50 @@ fn mistakes_are_wrong_usage_with_the_way_out() {
         "{error}"
     );
     assert_eq!(ask(&["--top-p", "0"]).0, 2);
-    let (code, error) = ask(&["--max-new-tokens", "100"]);
-    assert!(code == 1 && error.contains("at most 64"), "{error}");
+    let long = "the film was ".repeat(64);
+    let (code, error) = failure(&["generate", "--model", &model, "--prompt", &long]);
+    assert!(
+        code == 2 && error.contains("no room") && error.contains("64 in all"),
+        "{error}"
+    );
+}
+
+#[test]
+fn texts_longer_than_the_model_takes_are_cut_to_it_with_a_warning() {
+    let place = Place::new();
+    let (model, train, out) = (
+        place.path("model"),
+        place.path("train.jsonl"),
+        place.path("out"),
+    );
+    let arguments = ["generate", "--model", &model, "--prompt", "the film"];
+    let output = binary::peft(&[&arguments[..], &["--max-new-tokens", "100", "--json"]].concat());
+    let warning = String::from_utf8(output.stderr).unwrap();
+    assert!(warning.contains("takes 64 tokens in all"), "{warning}");
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let tokens = result["answers"][0]["tokens"].as_u64().unwrap();
+    assert!((1..64).contains(&tokens), "{result}");
+
+    let arguments = [
+        "train",
+        "--task",
+        "causal-lm",
+        "--model",
+        &model,
+        "--train",
+        &train,
+        "--out",
+        &out,
+        "--max-length",
+        "100",
+        "--max-steps",
+        "1",
+    ];
+    let output = binary::peft(&arguments);
+    let warning = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{warning}");
+    assert!(
+        warning.contains("at most 64 tokens, data.max_length is 100"),
+        "{warning}"
+    );
 }

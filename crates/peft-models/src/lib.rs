@@ -25,6 +25,7 @@ mod heads;
 pub mod hf;
 mod kind;
 pub mod layers;
+mod length;
 mod llama;
 mod pooling;
 mod roberta;
@@ -52,6 +53,7 @@ pub use error::{Misshaped, ModelError, UnreadableDtype, WeightProblems};
 pub use heads::ClassificationHead;
 pub use hf::ModelConfig;
 pub use kind::ModelKind;
+pub use length::max_length;
 pub use pooling::{Pooling, l2_normalized};
 pub use sites::{causal_lm_sites, classifier_sites, encoder_sites};
 pub use vit::{

@@ -80,8 +80,9 @@ pub fn run(args: &GenerateArgs, json: bool) -> Result<()> {
     let device = device::open(&args.model.device)?;
     let opened = open::answering_causal(&args.model.model, &args.model.adapter, &device)?;
     let limit = opened.model.decoder.config().max_positions;
-    let tokenizer = data::tokenizer(&args.model.model, limit.max(3))?.unlimited()?;
+    let tokenizer = data::tokenizer(&args.model.model, limit)?.unlimited()?;
     let prompts = prompts(args, &tokenizer)?;
+    let options = options(args, &opened, room(args, &prompts, limit)?);
     let rows = rows(args, &opened, &device)?;
     let streams = !json && args.prompt.len() == 1;
     let mut texts = Texts::new(&tokenizer, args, streams);
@@ -89,7 +90,7 @@ pub fn run(args: &GenerateArgs, json: bool) -> Result<()> {
     let answers = generate(
         &opened.model,
         &prompts,
-        &options(args, &opened),
+        &options,
         rows.as_ref(),
         |row, token| texts.add(row, token),
     )?;
@@ -141,9 +142,26 @@ fn prompts(args: &GenerateArgs, tokenizer: &TextTokenizer) -> Result<Vec<Vec<u32
     ids.collect()
 }
 
-fn options(args: &GenerateArgs, opened: &OpenedCausal) -> Generation {
+/// How many tokens are added at most: no more than the model has places for behind the longest prompt, which is said on stderr.
+fn room(args: &GenerateArgs, prompts: &[Vec<u32>], limit: usize) -> Result<usize> {
+    let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
+    if longest >= limit {
+        anyhow::bail!(crate::Usage(format!(
+            "--prompt: {longest} tokens leave no room for an answer: the model takes {limit} in all; shorten the prompt"
+        )));
+    }
+    let room = limit - longest;
+    if room < args.max_new_tokens {
+        eprintln!(
+            "warning: the model takes {limit} tokens in all and the prompt has {longest}: at most {room} are added"
+        );
+    }
+    Ok(args.max_new_tokens.min(room))
+}
+
+fn options(args: &GenerateArgs, opened: &OpenedCausal, max_new_tokens: usize) -> Generation {
     Generation {
-        max_new_tokens: args.max_new_tokens,
+        max_new_tokens,
         sampling: Sampling {
             temperature: args.temperature,
             top_k: args.top_k,
