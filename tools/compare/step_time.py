@@ -1,6 +1,6 @@
-"""Time of a training step and of a forward pass in Hugging Face PEFT, on made-up tokens. Prints one JSON line.
+"""Time of a training step and of a forward pass in Hugging Face PEFT, on made-up tokens or images. Prints one JSON line.
 
-The same work as `peft bench`: a model folder, a method, rows of tokens, forward, backward, clipping and AdamW; no dropout.
+The same work as `peft bench`: a model folder, a method, rows of tokens or images, forward, backward, clipping and AdamW; no dropout.
 """
 
 import argparse
@@ -10,16 +10,23 @@ import time
 
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageClassification, AutoModelForSequenceClassification
 
 WARM_UP = 2
+FAMILIES = {
+    "seq-cls": (AutoModelForSequenceClassification, "SEQ_CLS"),
+    "causal-lm": (AutoModelForCausalLM, "CAUSAL_LM"),
+    "image-cls": (AutoModelForImageClassification, None),
+}
+# transformers 5 calls the layers of a vision transformer otherwise than files do.
+IN_MEMORY = {"query": "q_proj", "key": "k_proj", "value": "v_proj"}
 DROPOUTS = ["hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "attention_dropout", "dropout"]
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True)
-    parser.add_argument("--task", choices=["seq-cls", "causal-lm"], required=True)
+    parser.add_argument("--task", choices=FAMILIES, required=True)
     parser.add_argument("--method", choices=["lora", "dora"], required=True)
     parser.add_argument("--targets", required=True, help="names separated by commas, or all-linear")
     parser.add_argument("--rank", type=int, required=True)
@@ -35,19 +42,32 @@ def load(args):
     for name in DROPOUTS:
         if getattr(config, name, None) is not None:
             setattr(config, name, 0.0)
-    if args.task == "seq-cls":
+    family, task_type = FAMILIES[args.task]
+    if args.task != "causal-lm":
         config.num_labels = 2
-    family = AutoModelForSequenceClassification if args.task == "seq-cls" else AutoModelForCausalLM
     model = family.from_pretrained(args.model, config=config, dtype=torch.float32)
     targets = args.targets if args.targets == "all-linear" else args.targets.split(",")
+    if args.task == "image-cls" and targets != "all-linear":
+        targets = [IN_MEMORY[name] for name in targets]
     adapter = LoraConfig(
         r=args.rank,
         lora_alpha=2 * args.rank,
         target_modules=targets,
         use_dora=args.method == "dora",
-        task_type="SEQ_CLS" if args.task == "seq-cls" else "CAUSAL_LM",
+        task_type=task_type,
+        modules_to_save=["classifier"] if args.task == "image-cls" else None,
     )
     return get_peft_model(model, adapter)
+
+
+def made_up(args, config):
+    classes = torch.arange(args.rows) % 2
+    if args.task == "image-cls":
+        return {"pixel_values": torch.rand(args.rows, config.num_channels, config.image_size, config.image_size), "labels": classes}
+    ids = torch.randint(1, 250, (args.rows, args.tokens))
+    if args.task == "causal-lm":
+        return {"input_ids": ids, "labels": ids}
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": classes}
 
 
 def seconds(work, steps):
@@ -66,10 +86,7 @@ def main():
     model = load(args)
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=1e-3)
-    ids = torch.randint(1, 250, (args.rows, args.tokens))
-    batch = {"input_ids": ids, "labels": ids if args.task == "causal-lm" else torch.arange(args.rows) % 2}
-    if args.task == "seq-cls":
-        batch["attention_mask"] = torch.ones_like(ids)
+    batch = made_up(args, model.config)
 
     def step():
         model(**batch).loss.backward()

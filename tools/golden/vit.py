@@ -3,10 +3,13 @@
 config.json + model.safetensors (3-label image classification), adapter/ (a PEFT LoRA adapter with a trained head), expected.safetensors +
 expected.json (eval mode, float32, eager attention): pixels, hidden states, logits, logits with the adapter, loss and gradients.
 
-transformers 5 calls the layers otherwise in memory than in files; the adapter has the names of the files, as all published ones have.
+transformers 5 calls the layers otherwise in memory than in files; adapter/ has the names of the files, as published ones have,
+adapter-transformers-5/ is the same as it is saved today.
 
 Regenerate from the repository root:  python3 tools/golden/vit.py
 """
+
+import shutil
 
 from common import MODELS, fresh, randomise_b, versions, write_json, write_tensors
 
@@ -73,6 +76,7 @@ def main():
                 p.add_(0.2 * torch.randn_like(p))
     adapted.save_pretrained(folder / "adapter")
     (folder / "adapter/README.md").unlink()
+    shutil.copytree(folder / "adapter", folder / "adapter-transformers-5")
     rename(folder / "adapter")
     with torch.no_grad():
         out["adapted.logits"] = adapted(pixel_values=pixels).logits

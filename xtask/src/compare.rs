@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
     /// Processor cores that both are bound to.
     #[arg(long, default_value = "0,1")]
     cores: String,
-    /// Where the model of RoBERTa-base's shape goes.
+    /// Where models of random weights go.
     #[arg(long, default_value = "target/compare")]
     out: PathBuf,
 }
@@ -44,12 +44,19 @@ pub(crate) struct Arguments {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Model {
     Encoder,
-    /// 12 layers of width 768, random: what RoBERTa-base weighs.
-    Large,
     Decoder,
+    /// Random weights of the shape that a folder of `xtask/assets` describes.
+    Random {
+        shape: &'static str,
+        task: &'static str,
+    },
 }
 
-/// One comparison: 16 rows of 128 tokens, rank 8, f32.
+const fn random(shape: &'static str, task: &'static str) -> Model {
+    Model::Random { shape, task }
+}
+
+/// One comparison: 16 rows of 128 tokens, or 16 images, rank 8, f32.
 #[derive(Debug)]
 struct Case {
     name: &'static str,
@@ -72,7 +79,7 @@ const fn case(
     }
 }
 
-const CASES: [Case; 5] = [
+const CASES: [Case; 7] = [
     case(
         "MiniLM, LoRA, query and value",
         Model::Encoder,
@@ -93,13 +100,28 @@ const CASES: [Case; 5] = [
     ),
     case(
         "RoBERTa-base's shape, LoRA, query and value",
-        Model::Large,
+        // 12 layers of width 768.
+        random("roberta-base-shape", "seq-cls"),
+        "lora",
+        "query,value",
+    ),
+    case(
+        "ViT-base's shape, LoRA, query and value",
+        // The same for images of 224 x 224 pixels: 197 tokens.
+        random("vit-base-shape", "image-cls"),
         "lora",
         "query,value",
     ),
     case(
         "decoder, LoRA, all linear",
         Model::Decoder,
+        "lora",
+        "all-linear",
+    ),
+    case(
+        "SmolLM-135M's shape, LoRA, all linear",
+        // 30 layers of width 576, a vocabulary of 49,152.
+        random("smollm-135m-shape", "causal-lm"),
         "lora",
         "all-linear",
     ),
@@ -122,7 +144,7 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
         let only = arguments.only.as_deref();
         only.is_none_or(|only| case.name.contains(only))
     };
-    let mut table = "| 16 x 128 tokens, rank 8 | step, ours over theirs | forward | peak memory | step | theirs |\n|---|---|---|---|---|---|\n".to_owned();
+    let mut table = "| 16 rows of 128 tokens or images, rank 8 | step, ours over theirs | forward | peak memory | step | theirs |\n|---|---|---|---|---|---|\n".to_owned();
     for case in CASES.iter().filter(wanted) {
         let model = model(root, arguments, case.model)?;
         let turns = (0..arguments.rounds)
@@ -138,15 +160,15 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The folder of a model; the random one is made when it is not there.
+/// The folder of a model; a random one is made when it is not there.
 fn model(root: &Path, arguments: &Arguments, model: Model) -> anyhow::Result<PathBuf> {
     Ok(match model {
         Model::Encoder => arguments.encoder.clone(),
         Model::Decoder => arguments.decoder.clone(),
-        Model::Large => {
-            let folder = root.join(&arguments.out).join("roberta-base-shape");
+        Model::Random { shape, .. } => {
+            let folder = root.join(&arguments.out).join(shape);
             if !folder.join("model.safetensors").exists() {
-                let config = "xtask/assets/roberta-base-shape/config.json".to_owned();
+                let config = format!("xtask/assets/{shape}/config.json");
                 Step::new("cargo run --example fresh_model --")
                     .with_arguments(&[config, folder.display().to_string()])
                     .run(root)?;
@@ -158,8 +180,9 @@ fn model(root: &Path, arguments: &Arguments, model: Model) -> anyhow::Result<Pat
 
 const fn task(model: Model) -> &'static str {
     match model {
-        Model::Encoder | Model::Large => "seq-cls",
+        Model::Encoder => "seq-cls",
         Model::Decoder => "causal-lm",
+        Model::Random { task, .. } => task,
     }
 }
 

@@ -89,6 +89,43 @@ fn a_profile_names_the_operations_of_a_step() {
 }
 
 #[test]
+fn images_are_timed_too() {
+    let dir = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(model("vit")).unwrap() {
+        let file = entry.unwrap().path();
+        if file.is_file() {
+            std::fs::copy(&file, dir.path().join(file.file_name().unwrap())).unwrap();
+        }
+    }
+    let folder = dir.path().display().to_string();
+    let arguments = [
+        "bench",
+        "--model",
+        &folder,
+        "--task",
+        "image-cls",
+        "--targets",
+        "query,value",
+        "--batch-size",
+        "2",
+        "--steps",
+        "1",
+    ];
+    let (code, error) = failure(&arguments);
+    assert!(
+        code == 1 && error.contains("preprocessor_config.json"),
+        "{error}"
+    );
+    let processor =
+        r#"{"do_resize": false, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}"#;
+    std::fs::write(dir.path().join("preprocessor_config.json"), processor).unwrap();
+    let found = json(&arguments);
+    assert!(found["step"]["median"].as_f64().unwrap() > 0.0);
+    // 12 x 12 pixels in patches of 4 x 4, and the class token.
+    assert_eq!(found["tokens"], 10, "{found}");
+}
+
+#[test]
 fn what_cannot_be_timed_is_refused() {
     let (code, error) = failure(&["bench", "--model", &model("bert"), "--task", "causal-lm"]);
     assert!(code == 2 && error.contains("cannot be timed"), "{error}");

@@ -99,3 +99,36 @@ fn folders_of_mlx_lm_go_both_ways_without_a_model() {
     let (code, error) = failure(&["convert", &peft, "--to", "peft", "--out", &out]);
     assert!(code == 2 && error.contains("--model"), "{error}");
 }
+
+#[test]
+fn a_vision_adapter_has_the_names_of_files_or_those_of_transformers_5() {
+    let vit = binary::model("vit");
+    let dir = tempfile::tempdir().unwrap();
+    let out = |name: &str| dir.path().join(name).display().to_string();
+    let (published, todays) = (
+        format!("{vit}/adapter"),
+        format!("{vit}/adapter-transformers-5"),
+    );
+    for (from, to, name) in [
+        (&published, "peft-transformers5", "new"),
+        (&todays, "peft", "old"),
+    ] {
+        json(&[
+            "convert",
+            from,
+            "--model",
+            &vit,
+            "--to",
+            to,
+            "--out",
+            &out(name),
+        ]);
+    }
+    for (left, right) in [(&todays, "new"), (&published, "old")] {
+        assert_eq!(json(&["diff", left, &out(right)])["equal"], true);
+    }
+    for adapter in [&published, &todays, &out("new")] {
+        let verdict = binary::verdict(&[adapter, "--model", &vit]);
+        assert_eq!(verdict["valid"], true, "{verdict}");
+    }
+}

@@ -1,5 +1,6 @@
 //! Adapters of a model to and from adapter folders that Hugging Face PEFT also reads.
 
+mod other_names;
 mod places;
 mod start;
 
@@ -53,9 +54,53 @@ pub fn save<M: Adaptable>(
 ) -> Result<(), PeftError> {
     let spec = &spec.stored();
     let tensors = places::tensors(model, names, name, spec)?;
+    write(model, spec, &tensors, dir)
+}
+
+/// As [`save`], with the other names of the layers ([`ParamNames::also_called`]).
+///
+/// # Errors
+/// As [`save`].
+pub fn save_with_other_names<M: Adaptable>(
+    model: &M,
+    names: &ParamNames,
+    name: &str,
+    spec: &AdapterSpec,
+    dir: &Path,
+) -> Result<(), PeftError> {
+    let spec = &spec.stored();
+    let tensors = places::tensors(model, names, name, spec)?;
+    let tensors = other_names::other_keys(tensors, names);
+    let spec = other_names::other_spec(spec, names, &model.sites(), &model.output_heads())?;
+    write(model, &spec, &tensors, dir)
+}
+
+fn write<M: Adaptable>(
+    model: &M,
+    spec: &AdapterSpec,
+    tensors: &BTreeMap<String, HostTensor>,
+    dir: &Path,
+) -> Result<(), PeftError> {
     let config = config_of(model, spec)?;
     let fields = spec.method.config_fields();
-    Ok(file::write_folder(dir, &config.to_map(&fields), &tensors)?)
+    Ok(file::write_folder(dir, &config.to_map(&fields), tensors)?)
+}
+
+/// What a folder says, by the model's own names.
+fn read<M: Adaptable>(
+    model: &M,
+    names: &ParamNames,
+    entries: &[&'static MethodEntry],
+    dir: &Path,
+) -> Result<(AdapterSpec, AdapterFolder), PeftError> {
+    let mut folder = file::read_folder(dir)?;
+    file::check_finite(&folder.tensors)?;
+    let mut spec = spec_of(entries, &folder.config)?;
+    if other_names::has_other_names(&folder.tensors, names) {
+        spec = other_names::own_spec(&spec, names, &model.sites(), &model.output_heads())?;
+        folder.tensors = other_names::own_keys(folder.tensors, names);
+    }
+    Ok((spec, folder))
 }
 
 /// Reads an adapter folder and attaches it as `name`, with the values of the file.
@@ -69,9 +114,7 @@ pub fn load<M: Adaptable>(
     entries: &[&'static MethodEntry],
     dir: &Path,
 ) -> Result<Loaded<M>, PeftError> {
-    let folder = file::read_folder(dir)?;
-    file::check_finite(&folder.tensors)?;
-    let mut spec = spec_of(entries, &folder.config)?;
+    let (mut spec, folder) = read(&model, names, entries, dir)?;
     spec.cache = Some(dir.join(CACHE_FOLDER)).filter(|cache| cache.is_dir());
     check_size(&model, name, &spec, &folder)?;
     let (model, report) = attach(model, names, name, &spec, 0)?;

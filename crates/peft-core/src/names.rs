@@ -33,6 +33,7 @@ pub enum Layout {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ParamNames {
     entries: BTreeMap<u64, (String, Layout)>,
+    others: BTreeMap<String, String>,
 }
 
 impl ParamNames {
@@ -57,6 +58,18 @@ impl ParamNames {
             );
         }
         id
+    }
+
+    /// Records that folders of adapters may call the layer at `path` by another path.
+    pub fn also_called(&mut self, path: &str, other: &str) {
+        self.others.insert(path.to_owned(), other.to_owned());
+    }
+
+    /// Paths of layers with the other path of each.
+    pub fn other_paths(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.others
+            .iter()
+            .map(|(path, other)| (path.as_str(), other.as_str()))
     }
 
     /// The name and layout of a parameter.

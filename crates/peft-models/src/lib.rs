@@ -32,6 +32,7 @@ mod roberta;
 mod sites;
 mod vit;
 mod vit_config;
+mod vit_names;
 
 pub use batch::TokenBatch;
 pub use causal_batch::CausalBatch;
@@ -57,7 +58,8 @@ pub use length::max_length;
 pub use pooling::{Pooling, l2_normalized};
 pub use sites::{causal_lm_sites, classifier_sites, encoder_sites};
 pub use vit::{
-    ImageClassifier, VitBlock, image_classifier_sites, init_image_classifier,
-    load_image_classifier, load_image_classifier_with,
+    ImageClassifier, VitBlock, init_image_classifier, load_image_classifier,
+    load_image_classifier_with,
 };
 pub use vit_config::VitConfig;
+pub use vit_names::{image_classifier_sites, image_classifier_sites_in_transformers_5};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
-use peft_core::{Adaptable, AdaptedLinear, Pass, Site, SiteKind};
+use peft_core::{Adaptable, AdaptedLinear, Pass, SiteKind};
 use peft_kernels::linear;
 
 use crate::classifier::Loaded;
@@ -13,13 +13,7 @@ use crate::hf::{HeadPolicy, ModelConfig, WeightReader};
 use crate::layers::{Attention, LayerNorm, Mlp};
 use crate::pooling::first_token;
 use crate::vit_config::VitConfig;
-
-const QUERY: &str = "attention.attention.query";
-const KEY: &str = "attention.attention.key";
-const VALUE: &str = "attention.attention.value";
-const OUTPUT: &str = "attention.output.dense";
-const UP: &str = "intermediate.dense";
-const DOWN: &str = "output.dense";
+use crate::vit_names::{FILES, TRANSFORMERS_5, paths};
 
 /// `h = x + dropout(attention(norm(x)))`, `y = h + dropout(mlp(norm(h)))`.
 #[derive(Module, Debug)]
@@ -39,14 +33,14 @@ impl VitBlock {
     fn load(reader: &mut WeightReader, path: &str, config: &VitConfig) -> Self {
         let (d, d_ff, eps) = (config.d_model, config.d_ff, config.eps);
         let attention_norm = reader.layer_norm(&format!("{path}.layernorm_before"), d, eps);
-        let [query, key, value] = [QUERY, KEY, VALUE].map(|name| {
-            let path = format!("{path}.{name}");
-            reader.linear_of(&path, [d, d], SiteKind::Linear, config.projection_bias)
-        });
-        let output = reader.linear(&format!("{path}.{OUTPUT}"), d, d);
+        let [query, key, value, output, up, down] =
+            FILES.layers.map(|layer| format!("{path}.{layer}"));
+        let [query, key, value] = [query, key, value]
+            .map(|path| reader.linear_of(&path, [d, d], SiteKind::Linear, config.projection_bias));
+        let output = reader.linear(&output, d, d);
         let mlp_norm = reader.layer_norm(&format!("{path}.layernorm_after"), d, eps);
-        let up = reader.linear(&format!("{path}.{UP}"), d, d_ff);
-        let down = reader.linear(&format!("{path}.{DOWN}"), d_ff, d);
+        let up = reader.linear(&up, d, d_ff);
+        let down = reader.linear(&down, d_ff, d);
         let layers = [query, key, value, output];
         Self {
             attention_norm,
@@ -119,7 +113,7 @@ impl ImageClassifier {
         let patch_weight = reader.tensor(&format!("{projection}.weight"), shape);
         let patch_bias = reader.tensor(&format!("{projection}.bias"), [d]);
         let blocks = (0..config.layers)
-            .map(|index| VitBlock::load(reader, &block_path(index), config))
+            .map(|index| VitBlock::load(reader, &FILES.block(index), config))
             .collect();
         Self {
             patch_weight,
@@ -208,35 +202,6 @@ impl Adaptable for ImageClassifier {
     }
 }
 
-/// Every site of the image classifier that the configuration describes, in the order of the model.
-///
-/// # Errors
-/// An unsupported family or a field that cannot be read.
-pub fn image_classifier_sites(config: &ModelConfig) -> Result<Vec<Site>, ModelError> {
-    let sizes = VitConfig::read(config)?;
-    let (d, d_ff) = (sizes.d_model, sizes.d_ff);
-    let layers = [
-        (QUERY, d, d),
-        (KEY, d, d),
-        (VALUE, d, d),
-        (OUTPUT, d, d),
-        (UP, d, d_ff),
-        (DOWN, d_ff, d),
-    ];
-    let mut sites = Vec::with_capacity(layers.len() * sizes.layers + 1);
-    for index in 0..sizes.layers {
-        let block = block_path(index);
-        let site = |(name, d_in, d_out)| Site::new(format!("{block}.{name}"), d_in, d_out);
-        sites.extend(layers.map(site));
-    }
-    sites.push(Site::new(ImageClassifier::HEAD, d, config.num_labels()));
-    Ok(sites)
-}
-
-fn block_path(index: usize) -> String {
-    format!("{}.encoder.layer.{index}", ImageClassifier::PREFIX)
-}
-
 /// Loads a folder as an image classifier; with `num_labels` its head gets that many outputs and starts afresh where the file has
 /// another number.
 ///
@@ -304,5 +269,9 @@ fn build(
     let config = config
         .with_num_labels(num_labels)
         .with_architecture("ViTForImageClassification");
-    Ok(Loaded::new(model, config, reader.finish()?))
+    let mut report = reader.finish()?;
+    for (path, other) in paths(&FILES, sizes.layers).zip(paths(&TRANSFORMERS_5, sizes.layers)) {
+        report.names.also_called(&path, &other);
+    }
+    Ok(Loaded::new(model, config, report))
 }

@@ -8,7 +8,9 @@ mod common;
 use adapted::assert_gradients_of_peft;
 use burn::tensor::{Device, Tensor, TensorData};
 use common::{Expected, assert_close, floats, golden};
+use peft_core::file::read_folder;
 use peft_core::lora::LORA;
+use peft_core::target::Target;
 use peft_core::{Adaptable, Pass, folder};
 use peft_models::{ModelConfig, VitConfig, load_image_classifier};
 use serde_json::json;
@@ -48,6 +50,38 @@ fn an_adapter_of_peft_has_its_logits_and_gradients() {
         .model;
     let logits = model.logits(pixels(&expected, &device), &mut Pass::eval());
     assert_eq!(assert_gradients_of_peft(&expected, &model, logits), 10);
+}
+
+#[test]
+fn names_of_transformers_5_are_read_and_written() {
+    let device = Device::flex();
+    let expected = Expected::of("vit");
+    let loaded = load_image_classifier(&golden("vit"), None, 0, &device).unwrap();
+    let names = loaded.names;
+    let dir = golden("vit").join("adapter-transformers-5");
+    let read = folder::load(loaded.model, &names, "a", &[&LORA], &dir).unwrap();
+    let logits = read
+        .model
+        .logits(pixels(&expected, &device), &mut Pass::eval());
+    assert_close(
+        &floats(logits),
+        &expected.floats("adapted.logits"),
+        TOLERANCE,
+    );
+    let out = tempfile::tempdir().unwrap();
+    folder::save_with_other_names(&read.model, &names, "a", &read.spec, out.path()).unwrap();
+    let (theirs, ours) = (read_folder(&dir).unwrap(), read_folder(out.path()).unwrap());
+    assert_eq!(ours.tensors, theirs.tensors);
+    let Some(Target::List(targets)) = ours.config.target else {
+        panic!("expected a list of paths");
+    };
+    let expected = [0, 1].map(|layer| {
+        ["q_proj", "v_proj"].map(|name| format!("vit.layers.{layer}.attention.{name}"))
+    });
+    assert_eq!(targets, expected.concat());
+    folder::save(&read.model, &names, "a", &read.spec, out.path()).unwrap();
+    let published = read_folder(&golden("vit").join("adapter")).unwrap();
+    assert_eq!(read_folder(out.path()).unwrap().tensors, published.tensors);
 }
 
 #[test]

@@ -11,8 +11,8 @@ use super::tasks::{self, Part};
 
 const ALL_LINEAR: &[&str] = &["adapter.targets=\"all-linear\""];
 const RANK_8: &[&str] = &["adapter.rank=8", "adapter.alpha=16.0"];
-const RATES: &[f64] = &[2e-3, 4e-3, 8e-3, 1.6e-2];
-const LOADINGS_RATES: &[f64] = &[1.6e-2, 3.2e-2, 6.4e-2];
+const RATES: &[f64] = &[4e-3, 8e-3, 1.6e-2, 3.2e-2, 6.4e-2];
+const LOADINGS_RATES: &[f64] = &[3.2e-2, 6.4e-2, 1.28e-1, 2.56e-1];
 
 const fn contender(
     name: &'static str,
@@ -77,7 +77,7 @@ pub(super) const STUDY: Study = Study {
             "SVFit, every value",
             "svfit",
             &[ALL_LINEAR],
-            &[1.6e-2, 3.2e-2, 6.4e-2, 1.28e-1],
+            &[6.4e-2, 1.28e-1, 2.56e-1, 5.12e-1],
         ),
         Contender {
             name: "EigenLoRAx r8, 32 directions of other texts' adapters",
@@ -96,7 +96,7 @@ pub(super) const STUDY: Study = Study {
             &[ALL_LINEAR, RANK_8, &["adapter.options.components=32"]],
             LOADINGS_RATES,
         ),
-        contender("full", "full", &[], &[1e-3, 2e-3, 4e-3]),
+        contender("full", "full", &[], &[2e-3, 4e-3, 8e-3, 1.6e-2]),
     ],
     data: &[text(
         "tinyshakespeare",

@@ -17,7 +17,7 @@ const LOW_RANK: &[&str] = &[
     "adapter.alpha=8.0",
     "adapter.targets=\"all-linear\"",
 ];
-const RATES: &[f64] = &[1e-3, 2e-3, 4e-3, 8e-3];
+const RATES: &[f64] = &[2e-3, 4e-3, 8e-3, 1.6e-2, 3.2e-2];
 
 const fn low_rank(name: &'static str, method: &'static str) -> Contender {
     Contender {
@@ -39,7 +39,7 @@ pub(super) const STUDY: Study = Study {
             folder: "head",
             method: "head",
             settings: &[],
-            rates: RATES,
+            rates: &[8e-3, 3.2e-2, 1.28e-1, 5.12e-1],
         },
         low_rank("LoRA r4", "lora"),
         low_rank("rsLoRA r4", "rslora"),
@@ -66,21 +66,21 @@ pub(super) const STUDY: Study = Study {
             folder: "eigenlorax",
             method: "eigenlorax",
             settings: &[LOW_RANK, &["adapter.options.components=16"]],
-            rates: &[1.6e-2, 3.2e-2, 6.4e-2, 1.28e-1],
+            rates: &[3.2e-2, 6.4e-2, 1.28e-1, 2.56e-1],
         },
         Contender {
             name: "SVFit, all values",
             folder: "svfit",
             method: "svfit",
             settings: &[&["adapter.targets=\"all-linear\""]],
-            rates: &[1.6e-2, 3.2e-2, 6.4e-2, 1.28e-1],
+            rates: &[3.2e-2, 6.4e-2, 1.28e-1, 2.56e-1],
         },
         Contender {
             name: "full",
             folder: "full",
             method: "full",
             settings: &[],
-            rates: &[2.5e-4, 5e-4, 1e-3, 2e-3, 4e-3],
+            rates: &[5e-4, 1e-3, 2e-3, 4e-3, 8e-3],
         },
     ],
     data: &[DataSet {

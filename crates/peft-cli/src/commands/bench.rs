@@ -1,5 +1,6 @@
 //! `peft bench`: how long a training step and a forward pass of a method take, and how much memory.
 
+mod made_up;
 mod profile;
 
 use std::path::PathBuf;
@@ -7,20 +8,13 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use peft_core::ParameterCount;
-use peft_models::{DecoderClassifier, ModelConfig, ModelKind, SequenceClassifier};
-use peft_train::data::{Encoded, Target, TokenRow};
-use peft_train::task::{CausalTask, ClassifierTask, Objective, TextSet};
 use serde::Serialize;
-use serde_json::Value;
 
 use profile::{Peaks, Profile};
 
 use super::train::RunArgs;
 
-use crate::open::OpenClassifier;
-use crate::run::timing::{self, Times};
-use crate::run_config::{RunConfig, TaskKind};
-use crate::{device, memory, open};
+use crate::{device, memory};
 
 /// A run file, flags, or a run file with flags laid over it, as for `peft train`; data is made up: `train.batch_size` rows of
 /// `data.max_length` tokens.
@@ -35,9 +29,6 @@ pub struct BenchArgs {
     #[arg(long)]
     profile: bool,
 }
-
-/// Most words that made-up rows have.
-const WORDS: usize = 250;
 
 /// Seconds of several repetitions.
 #[derive(Debug, Serialize)]
@@ -71,7 +62,7 @@ struct BenchResult {
 /// Runs the verb.
 pub fn run(args: &BenchArgs, json: bool) -> Result<()> {
     let config = args.run.config_with_model()?;
-    let times = measure(&config, usize::from(args.steps))?;
+    let (times, tokens) = made_up::measure(&config, usize::from(args.steps))?;
     let peak_memory_mib = memory::peak_mib();
     let device = device::open(&config.device)?;
     let profile = args.profile.then(|| {
@@ -82,7 +73,6 @@ pub fn run(args: &BenchArgs, json: bool) -> Result<()> {
     });
     let (step, forward) = (Seconds::of(times.steps), Seconds::of(times.forwards));
     let rows = config.train.batch_size * config.train.accumulation;
-    let tokens = config.data.max_length;
     let result = BenchResult {
         method: config.adapter.method,
         model: config.model,
@@ -113,79 +103,6 @@ pub fn run(args: &BenchArgs, json: bool) -> Result<()> {
         profile.print();
     }
     Ok(())
-}
-
-fn measure(config: &RunConfig, steps: usize) -> Result<Times> {
-    let examples = timing::examples(config, steps);
-    let model = ModelConfig::read(config.model_dir())?;
-    match (ModelKind::of(&model), config.task) {
-        (ModelKind::Texts, TaskKind::SeqCls) => classifier::<SequenceClassifier>(config, examples),
-        (ModelKind::Causal | ModelKind::DecoderTexts, TaskKind::SeqCls) => {
-            classifier::<DecoderClassifier>(config, examples)
-        }
-        (ModelKind::Causal, TaskKind::CausalLm) => language_model(config, examples),
-        _ => Err(crate::Usage(format!(
-            "{} with this task cannot be timed; expected --task seq-cls or causal-lm and a model of texts for it",
-            config.model.display()
-        ))
-        .into()),
-    }
-}
-
-/// Two classes, by turns.
-fn classifier<M: OpenClassifier<Set = TextSet>>(
-    config: &RunConfig,
-    examples: usize,
-) -> Result<Times> {
-    let device = device::open(&config.device)?.autodiff();
-    let (dropout, seed) = (config.base_dropout, config.train.seed);
-    let loaded = open::classifier::<M>(config.model_dir(), Some(2), dropout, seed, &device)?;
-    let rows = made_up(&loaded.config, config.data.max_length, examples);
-    let task = ClassifierTask::<M> {
-        train: TextSet {
-            targets: (0..examples).map(|row| Target::Class(row % 2)).collect(),
-            encoded: rows
-                .map(|ids| Encoded {
-                    type_ids: vec![0; ids.len()],
-                    ids,
-                })
-                .collect(),
-            pad_id: 0,
-        },
-        valid: None,
-        objective: Objective::Classes(2),
-        metrics: vec![],
-        eval_batch_size: config.train.eval_batch_size,
-    };
-    let head_modules = M::head_modules(&loaded);
-    timing::steps(config, &task, loaded, &head_modules)
-}
-
-fn language_model(config: &RunConfig, examples: usize) -> Result<Times> {
-    let device = device::open(&config.device)?.autodiff();
-    let loaded = open::causal(config.model_dir(), config.base_dropout, &device)?;
-    let rows = made_up(&loaded.config, config.data.max_length, examples);
-    let task = CausalTask {
-        train: rows
-            .map(|ids| TokenRow {
-                segments: vec![1; ids.len()],
-                learnt: (0..ids.len()).map(|at| at > 0).collect(),
-                ids,
-            })
-            .collect(),
-        valid: None,
-        eval_batch_size: config.train.eval_batch_size,
-        prompts: None,
-    };
-    timing::steps(config, &task, loaded, &[])
-}
-
-/// Rows of the first words of the model's vocabulary.
-fn made_up(model: &ModelConfig, tokens: usize, rows: usize) -> impl Iterator<Item = Vec<u32>> {
-    let words = model.raw().get("vocab_size").and_then(Value::as_u64);
-    let words = words.map_or(WORDS, |words| WORDS.min(words as usize).max(1));
-    let token = move |row: usize, column: usize| ((row * 131 + column * 29) % words) as u32;
-    (0..rows).map(move |row| (0..tokens).map(|column| token(row, column)).collect())
 }
 
 impl Seconds {

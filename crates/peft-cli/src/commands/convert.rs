@@ -28,6 +28,9 @@ const LORA: &str = "LORA";
 pub enum FormatArg {
     /// Hugging Face PEFT: methods it knows as they are, others as a plain LoRA; from a folder of mlx-lm, what that says.
     Peft,
+    /// The same with the names that `transformers` 5 gives to layers: those of a vision transformer are not the names in its file, and
+    /// Hugging Face PEFT goes by names. Other models have the same names in both.
+    PeftTransformers5,
     /// mlx-lm: LoRA and DoRA of Hugging Face PEFT.
     Mlx,
 }
@@ -88,8 +91,7 @@ pub fn run(args: &ConvertArgs, json: bool) -> Result<()> {
     };
     let _claim = out_folder::claim(&args.out, args.overwrite, OVERWRITE)?;
     let device = device::open(&args.device)?;
-    let rank = args.rank.map(|rank| rank as usize);
-    let result = to_peft(model, &args.adapter, &args.out, rank, &device)?;
+    let result = to_peft(model, args, &device)?;
     if json {
         return super::print_json(&result);
     }
@@ -114,15 +116,10 @@ pub fn run(args: &ConvertArgs, json: bool) -> Result<()> {
     Ok(())
 }
 
-/// Writes the adapter folder `adapter` of `model` as a folder of PEFT.
-fn to_peft(
-    model: &Path,
-    adapter: &Path,
-    out: &Path,
-    rank: Option<usize>,
-    device: &Device,
-) -> Result<ConvertResult> {
-    let adapter = AdapterArg::only(adapter);
+/// Writes an adapter folder of `model` as a folder of PEFT.
+fn to_peft(model: &Path, args: &ConvertArgs, device: &Device) -> Result<ConvertResult> {
+    let (adapter, out) = (AdapterArg::only(&args.adapter), args.out.as_path());
+    let rank = args.rank.map(|rank| rank as usize);
     let head = open::labels_in_adapter(model, &adapter.dir)?;
     let loaded = any_model::open(model, head, None, 0, device)?.loaded;
     let names = loaded.names;
@@ -144,7 +141,11 @@ fn to_peft(
     } else {
         to_lora(read.model, &adapter.name, &read.spec, rank)?
     };
-    folder::save(&exported.model, &names, &adapter.name, &exported.spec, out)?;
+    let save = match args.to {
+        FormatArg::PeftTransformers5 => folder::save_with_other_names,
+        FormatArg::Peft | FormatArg::Mlx => folder::save,
+    };
+    save(&exported.model, &names, &adapter.name, &exported.spec, out)?;
     let labels = adapter.dir.join(LABELS_FILE);
     if labels.exists() {
         let text =

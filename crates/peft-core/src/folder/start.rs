@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::spec_of;
+use super::read;
 use crate::attach::{Adaptable, AdapterSpec};
 use crate::error::PeftError;
 use crate::file;
@@ -26,9 +26,7 @@ pub fn start<M: Adaptable>(
     spec: &AdapterSpec,
     dir: &Path,
 ) -> Result<M, PeftError> {
-    let mut folder = file::read_folder(dir)?;
-    file::check_finite(&folder.tensors)?;
-    let theirs = spec_of(entries, &folder.config)?;
+    let (theirs, mut folder) = read(&model, names, entries, dir)?;
     let problems = other_scales(&model, spec, &theirs)?;
     if !problems.is_empty() {
         return Err(PeftError::Mismatch {

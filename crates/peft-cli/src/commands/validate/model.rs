@@ -7,7 +7,7 @@ use peft_core::{AdapterSpec, Site};
 use peft_models::{
     CausalLm, DecoderClassifier, Family, ImageClassifier, ModelConfig, ModelError, ModelKind,
     causal_lm_sites, classifier_sites, decoder_classifier_sites, encoder_sites,
-    image_classifier_sites,
+    image_classifier_sites, image_classifier_sites_in_transformers_5,
 };
 
 use crate::commands::inspect::report::Report;
@@ -18,7 +18,7 @@ pub(super) struct ModelSites {
     known: Result<Vec<Form>, ModelError>,
 }
 
-/// A model with one head, or bare.
+/// A model with one head, or bare; or with the other names of its layers.
 #[derive(Debug)]
 struct Form {
     sites: Vec<Site>,
@@ -109,10 +109,13 @@ fn forms(config: &ModelConfig) -> Result<Vec<Form>, ModelError> {
             Form::new(decoder_classifier_sites(config)?, DecoderClassifier::HEAD),
             Form::new(causal_lm_sites(config)?, CausalLm::HEAD),
         ],
-        ModelKind::Images => vec![Form::new(
-            image_classifier_sites(config)?,
-            ImageClassifier::HEAD,
-        )],
+        ModelKind::Images => vec![
+            Form::new(
+                image_classifier_sites_in_transformers_5(config)?,
+                ImageClassifier::HEAD,
+            ),
+            Form::new(image_classifier_sites(config)?, ImageClassifier::HEAD),
+        ],
         ModelKind::Texts => {
             let bare = Form {
                 sites: encoder_sites(config)?,
