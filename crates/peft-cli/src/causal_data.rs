@@ -10,6 +10,7 @@ use peft_train::data::{
 use peft_train::task::Prompts;
 
 use crate::data;
+use crate::end_tokens::EndTokens;
 use crate::run_config::DataConfig;
 
 /// How the files of a run become rows.
@@ -18,8 +19,7 @@ pub struct Files {
     data: DataConfig,
     tokenizer: TextTokenizer,
     chat: Option<ChatTemplate>,
-    /// The tokens that end a text; the first one is what texts to learn from end with.
-    ends: Vec<u32>,
+    ends: EndTokens,
 }
 
 impl Files {
@@ -33,13 +33,14 @@ impl Files {
             max_length: data::fitting(&config, data.max_length)?,
             ..data.clone()
         };
+        let tokenizer = data::tokenizer(model, data.max_length)?.unlimited()?;
         Ok(Self {
-            tokenizer: data::tokenizer(model, data.max_length)?.unlimited()?,
             chat: match (ChatTemplate::load(model)?, &data.today) {
                 (Some(template), Some(today)) => Some(template.on(today)?),
                 (template, _) => template,
             },
-            ends: end_tokens(&config),
+            ends: EndTokens::read(model, &config, &tokenizer)?,
+            tokenizer,
             data,
         })
     }
@@ -49,7 +50,7 @@ impl Files {
     /// # Errors
     /// When a prompt becomes no tokens.
     pub fn prompts(&self, texts: Vec<String>, max_new_tokens: usize) -> Result<Prompts> {
-        let (tokenizer, stop) = (self.tokenizer.clone(), self.ends.clone());
+        let (tokenizer, stop) = (self.tokenizer.clone(), self.ends.stops.clone());
         Ok(Prompts::new(texts, tokenizer, max_new_tokens, stop)?)
     }
 
@@ -71,7 +72,7 @@ impl Files {
         table.rows.truncate(limit.unwrap_or(usize::MAX));
         let options = RowOptions {
             max_length: self.data.max_length,
-            end: self.ends.first().copied(),
+            end: self.ends.learnt,
             packing: self.data.packing,
             train_on_prompt: self.data.train_on_prompt,
         };
@@ -81,16 +82,5 @@ impl Files {
             self.chat.as_ref(),
             options,
         )?)
-    }
-}
-
-/// The tokens that end a text, from `eos_token_id`: one number or a list.
-#[must_use]
-pub fn end_tokens(config: &ModelConfig) -> Vec<u32> {
-    let one = |value: &serde_json::Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
-    match config.raw().get("eos_token_id") {
-        Some(serde_json::Value::Array(ids)) => ids.iter().filter_map(one).collect(),
-        Some(id) => one(id).into_iter().collect(),
-        None => vec![],
     }
 }

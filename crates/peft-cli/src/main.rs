@@ -21,6 +21,7 @@ mod causal_data;
 mod commands;
 mod data;
 mod device;
+mod end_tokens;
 mod hub;
 mod image_data;
 mod importance;

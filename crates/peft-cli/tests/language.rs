@@ -161,6 +161,42 @@ fn a_prompt_goes_through_the_chat_template_of_the_model() {
 }
 
 #[test]
+fn answers_end_where_generation_config_says_and_texts_end_as_the_tokenizer_does() {
+    let place = Place::new();
+    let file = |name: &str| Path::new(&place.path("model")).join(name);
+    let tokens = || {
+        let arguments = ["generate", "--model", &place.path("model"), "--prompt", "a"];
+        let result = json(&[&arguments[..], &["--max-new-tokens", "4"]].concat());
+        result["answers"][0]["tokens"].as_u64().unwrap()
+    };
+    assert_eq!(tokens(), 4);
+    let every: Vec<u32> = (0..270).collect();
+    let generation = serde_json::json!({"eos_token_id": every}).to_string();
+    std::fs::write(file("generation_config.json"), generation).unwrap();
+    assert_eq!(tokens(), 0);
+    std::fs::write(file("generation_config.json"), "{").unwrap();
+    let (code, error) = failure(&["generate", "--model", &place.path("model"), "--prompt", "a"]);
+    assert!(
+        code == 1 && error.contains("generation_config.json"),
+        "{error}"
+    );
+    std::fs::remove_file(file("generation_config.json")).unwrap();
+
+    // Another end to learn gives other rows and so another adapter.
+    let short = ["--targets", "q_proj", "--rank", "2", "--max-steps", "2"];
+    place.train("by-config", "lora", &short);
+    let tokenizer = r#"{"eos_token": {"content": "film"}}"#;
+    std::fs::write(file("tokenizer_config.json"), tokenizer).unwrap();
+    place.train("by-tokenizer", "lora", &short);
+    let adapter =
+        |run: &str| std::fs::read(Path::new(&place.path(run)).join("adapter_model.safetensors"));
+    assert_ne!(
+        adapter("by-config").unwrap(),
+        adapter("by-tokenizer").unwrap()
+    );
+}
+
+#[test]
 fn an_answer_ends_before_a_stop_text_and_is_printed_as_it_comes() {
     let place = Place::new();
     let model = place.path("model");

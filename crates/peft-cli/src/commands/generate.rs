@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::adapter_arg::BASE;
 use crate::args::ModelArgs;
-use crate::causal_data::end_tokens;
+use crate::end_tokens::EndTokens;
 use crate::open::{self, OpenedCausal};
 use crate::{data, device};
 
@@ -82,7 +82,8 @@ pub fn run(args: &GenerateArgs, json: bool) -> Result<()> {
     let limit = opened.model.decoder.config().max_positions;
     let tokenizer = data::tokenizer(&args.model.model, limit)?.unlimited()?;
     let prompts = prompts(args, &tokenizer)?;
-    let options = options(args, &opened, room(args, &prompts, limit)?);
+    let ends = EndTokens::read(&args.model.model, &opened.config, &tokenizer)?;
+    let options = options(args, ends, room(args, &prompts, limit)?);
     let rows = rows(args, &opened, &device)?;
     let streams = !json && args.prompt.len() == 1;
     let mut texts = Texts::new(&tokenizer, args, streams);
@@ -159,7 +160,7 @@ fn room(args: &GenerateArgs, prompts: &[Vec<u32>], limit: usize) -> Result<usize
     Ok(args.max_new_tokens.min(room))
 }
 
-fn options(args: &GenerateArgs, opened: &OpenedCausal, max_new_tokens: usize) -> Generation {
+fn options(args: &GenerateArgs, ends: EndTokens, max_new_tokens: usize) -> Generation {
     Generation {
         max_new_tokens,
         sampling: Sampling {
@@ -168,7 +169,7 @@ fn options(args: &GenerateArgs, opened: &OpenedCausal, max_new_tokens: usize) ->
             top_p: args.top_p,
             repetition_penalty: args.repetition_penalty,
         },
-        stop_tokens: end_tokens(&opened.config),
+        stop_tokens: ends.stops,
         seed: args.seed,
     }
 }
