@@ -77,7 +77,7 @@ pub(super) const STUDY: Study = Study {
             "SVFit, every value",
             "svfit",
             &[ALL_LINEAR],
-            &[6.4e-2, 1.28e-1, 2.56e-1, 5.12e-1],
+            &[2.56e-1, 5.12e-1, 1.024, 2.048],
         ),
         Contender {
             name: "EigenLoRAx r8, 32 directions of other texts' adapters",
@@ -96,7 +96,7 @@ pub(super) const STUDY: Study = Study {
             &[ALL_LINEAR, RANK_8, &["adapter.options.components=32"]],
             LOADINGS_RATES,
         ),
-        contender("full", "full", &[], &[2e-3, 4e-3, 8e-3, 1.6e-2]),
+        contender("full", "full", &[], &[8e-3, 1.6e-2, 3.2e-2, 6.4e-2]),
     ],
     data: &[text(
         "tinyshakespeare",
