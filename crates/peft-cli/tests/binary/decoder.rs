@@ -5,6 +5,9 @@ use std::path::Path;
 use burn::tensor::Device;
 use peft_models::hf::{export, write_model};
 use peft_models::{ModelConfig, init_causal_lm};
+use serde_json::Value;
+
+use super::json;
 
 /// A tiny Llama with the tokenizer of the bundled model, and texts of its language.
 pub(crate) struct Place(tempfile::TempDir);
@@ -33,5 +36,56 @@ impl Place {
 
     pub(crate) fn path(&self, name: &str) -> String {
         self.0.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    /// Trains the adapter or model folder `name`; gives what was reported.
+    pub(crate) fn train(&self, name: &str, method: &str, more: &[&str]) -> Value {
+        let (model, train, valid, out) = (
+            self.path("model"),
+            self.path("train.jsonl"),
+            self.path("valid.jsonl"),
+            self.path(name),
+        );
+        let fixed = [
+            "train",
+            "--task",
+            "causal-lm",
+            "--model",
+            &model,
+            "--train",
+            &train,
+        ];
+        let settings = [
+            "--valid", &valid, "--method", method, "--out", &out, "--lr", "1e-2",
+        ];
+        let sizes = ["--max-length", "32", "--batch-size", "4", "--epochs", "2"];
+        json(&[&fixed[..], &settings, &sizes, more].concat())
+    }
+
+    pub(crate) fn loss(&self, model: &str, more: &[&str]) -> f64 {
+        let (model, valid) = (self.path(model), self.path("valid.jsonl"));
+        let fixed = [
+            "eval",
+            "--task",
+            "causal-lm",
+            "--model",
+            &model,
+            "--data",
+            &valid,
+        ];
+        let score = json(&[&fixed[..], &["--max-length", "32"], more].concat());
+        score["loss"].as_f64().unwrap()
+    }
+
+    /// The answers to prompts.
+    pub(crate) fn answers(&self, model: &str, prompts: &[&str], more: &[&str]) -> Vec<String> {
+        let model = self.path(model);
+        let mut args = vec!["generate", "--model", &model, "--max-new-tokens", "12"];
+        args.extend(prompts.iter().flat_map(|prompt| ["--prompt", prompt]));
+        let result = json(&[&args[..], more].concat());
+        let answers = result["answers"].as_array().unwrap().iter();
+        answers
+            .map(|answer| answer["answer"].as_str().unwrap().to_owned())
+            .collect()
     }
 }
