@@ -41,6 +41,23 @@ impl<const D: usize> Fuse for Tensor<D> {
     }
 }
 
+/// An absent tensor fits everywhere.
+impl<T: Fuse> Fuse for Option<T> {
+    type Dispatch = Option<T::Dispatch>;
+
+    fn try_fuse(self) -> Result<Self::Dispatch, Self> {
+        match self.map(T::try_fuse) {
+            None => Ok(None),
+            Some(Ok(tensors)) => Ok(Some(tensors)),
+            Some(Err(tensors)) => Err(Some(tensors)),
+        }
+    }
+
+    fn unfuse(dispatch: Self::Dispatch) -> Self {
+        dispatch.map(T::unfuse)
+    }
+}
+
 impl<A: Fuse, B: Fuse> Fuse for (A, B) {
     type Dispatch = (A::Dispatch, B::Dispatch);
 

@@ -34,20 +34,22 @@ pub(super) fn attention(
     {
         return Err((query, key, value, how));
     }
-    let no_bias = || Tensor::empty([1, 1, 1, 0], &query.device());
-    let bias = how.bias.clone().unwrap_or_else(no_bias);
-    let ((query, key), (value, bias)) = match fused(((query, key), (value, bias))) {
+    let device = query.device();
+    let ((query, key), (value, bias)) = match fused(((query, key), (value, how.bias))) {
         Ok(inputs) => inputs,
-        Err(((query, key), (value, _))) => return Err((query, key, value, how)),
+        Err(((query, key), (value, bias))) => {
+            return Err((query, key, value, Attention { bias, ..how }));
+        }
     };
     let how = How {
         scale: how.scale as f32,
-        has_bias: how.bias.is_some(),
+        has_bias: bias.is_some(),
         mask: how
             .dropout
             .filter(|(probability, _)| *probability > 0.0)
             .map(|(probability, seed)| Mask::new(probability, seed)),
     };
+    let bias = bias.unwrap_or_else(|| Tensor::<4>::empty([1, 1, 1, 0], &device).into_dispatch());
     let y = Dispatch::fused_attention(query, key, value, bias, how);
     Ok(Tensor::from_dispatch(y))
 }

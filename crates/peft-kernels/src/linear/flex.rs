@@ -11,8 +11,10 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorData, backend_extension};
-use burn::tensor::Tensor;
+use burn::backend::{
+    Autodiff, Backend, Dispatch, DispatchTensor, Flex, TensorData, backend_extension,
+};
+use burn::tensor::{Device, Tensor};
 use faer::{Accum, MatRef};
 
 pub(super) use pair::linear_with_pair;
@@ -30,19 +32,15 @@ pub(super) fn linear(
     weight: Tensor<2>,
     bias: Option<Tensor<1>>,
 ) -> Result<Tensor<2>, Inputs> {
-    let stand_in = or_empty(bias.as_ref(), &x);
-    match fused((x, weight, stand_in)) {
-        Ok((x, weight, bias)) => {
-            let y = Dispatch::fused_linear(x, weight, bias);
-            Ok(Tensor::from_dispatch(y))
-        }
-        Err((x, weight, _)) => Err((x, weight, bias)),
-    }
+    let device = x.device();
+    let (x, weight, bias) = fused((x, weight, bias))?;
+    let y = Dispatch::fused_linear(x, weight, or_empty(bias, &device));
+    Ok(Tensor::from_dispatch(y))
 }
 
-/// The bias of a layer with input `x`, an absent one as an empty tensor.
-fn or_empty(bias: Option<&Tensor<1>>, x: &Tensor<2>) -> Tensor<1> {
-    bias.map_or_else(|| Tensor::empty([0], &x.device()), Clone::clone)
+/// The bias of a layer, an absent one as an empty tensor.
+fn or_empty(bias: Option<DispatchTensor>, device: &Device) -> DispatchTensor {
+    bias.unwrap_or_else(|| Tensor::<1>::empty([0], device).into_dispatch())
 }
 
 #[backend_extension(Autodiff, Flex)]

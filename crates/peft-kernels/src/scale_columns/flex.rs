@@ -34,14 +34,11 @@ pub(super) fn scale_columns(
     bias: Option<Tensor<1>>,
     keep: Keep,
 ) -> Result<Tensor<2>, Inputs> {
-    let addend = bias.clone().unwrap_or_else(|| scales.zeros_like());
-    match fused((x, scales, addend)) {
-        Ok((x, scales, addend)) => {
-            let y = Dispatch::fused_scale_columns(x, scales, addend, keep);
-            Ok(Tensor::from_dispatch(y))
-        }
-        Err((x, scales, _)) => Err((x, scales, bias)),
-    }
+    let (columns, device) = (scales.dims(), scales.device());
+    let (x, scales, bias) = fused((x, scales, bias))?;
+    let addend = bias.unwrap_or_else(|| Tensor::<1>::zeros(columns, &device).into_dispatch());
+    let y = Dispatch::fused_scale_columns(x, scales, addend, keep);
+    Ok(Tensor::from_dispatch(y))
 }
 
 #[backend_extension(Autodiff, Flex)]

@@ -38,14 +38,18 @@ pub(in crate::linear) fn linear_with_pair(
         scale: pair.scale as f32,
         own: pair.input.is_some(),
     };
-    let input = pair.input.clone().unwrap_or_else(|| x.clone());
-    let stand_in = or_empty(bias.as_ref(), &x);
-    match fused(((x, weight, stand_in), (input, pair.a, pair.b))) {
-        Ok(((x, weight, bias), (input, a, b))) => {
+    let (device, scale) = (x.device(), pair.scale);
+    match fused(((x, weight, bias), (pair.a, pair.b, pair.input))) {
+        Ok(((x, weight, bias), (a, b, input))) => {
+            let input = input.unwrap_or_else(|| x.clone());
+            let bias = or_empty(bias, &device);
             let y = Dispatch::fused_linear_with_pair(x, input, weight, bias, a, b, how);
             Ok(Tensor::from_dispatch(y))
         }
-        Err(((x, weight, _), (_, a, b))) => Err((x, weight, bias, LowRankPair { a, b, ..pair })),
+        Err(((x, weight, bias), (a, b, input))) => {
+            let pair = LowRankPair { a, b, scale, input };
+            Err((x, weight, bias, pair))
+        }
     }
 }
 
