@@ -70,7 +70,7 @@ pub fn save_with_other_names<M: Adaptable>(
 ) -> Result<(), PeftError> {
     let spec = &spec.stored();
     let tensors = places::tensors(model, names, name, spec)?;
-    let tensors = other_names::other_keys(tensors, names);
+    let tensors = other_names::other_keys(tensors, names)?;
     let spec = other_names::other_spec(spec, names, &model.sites(), &model.output_heads())?;
     write(model, &spec, &tensors, dir)
 }
@@ -98,7 +98,7 @@ fn read<M: Adaptable>(
     let mut spec = spec_of(entries, &folder.config)?;
     if other_names::has_other_names(&folder.tensors, names) {
         spec = other_names::own_spec(&spec, names, &model.sites(), &model.output_heads())?;
-        folder.tensors = other_names::own_keys(folder.tensors, names);
+        folder.tensors = other_names::own_keys(folder.tensors, names)?;
     }
     Ok((spec, folder))
 }

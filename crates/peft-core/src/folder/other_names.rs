@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 
 use crate::attach::{AdapterSpec, AttachedSite};
 use crate::error::PeftError;
-use crate::file::{self, HostTensor};
+use crate::file::{self, FileError, HostTensor};
 use crate::names::ParamNames;
 use crate::site::Site;
 use crate::target::{Target, TargetRules};
@@ -60,37 +60,47 @@ pub(super) fn other_spec(
 }
 
 /// The tensors with keys by the model's own names.
+///
+/// # Errors
+/// [`FileError::BadKeys`] with every tensor that is there under both names.
 pub(super) fn own_keys(
     tensors: BTreeMap<String, HostTensor>,
     names: &ParamNames,
-) -> BTreeMap<String, HostTensor> {
-    let pairs: Vec<_> = names
-        .other_paths()
-        .map(|(own, other)| (other, own))
-        .collect();
-    with_keys(tensors, &pairs)
+) -> Result<BTreeMap<String, HostTensor>, FileError> {
+    let pairs = names.other_paths().map(|(own, other)| (other, own));
+    with_keys(tensors, &pairs.collect::<Vec<_>>())
 }
 
 /// The tensors with keys by the other names.
+///
+/// # Errors
+/// As [`own_keys`].
 pub(super) fn other_keys(
     tensors: BTreeMap<String, HostTensor>,
     names: &ParamNames,
-) -> BTreeMap<String, HostTensor> {
+) -> Result<BTreeMap<String, HostTensor>, FileError> {
     with_keys(tensors, &names.other_paths().collect::<Vec<_>>())
 }
 
 fn with_keys(
     tensors: BTreeMap<String, HostTensor>,
     pairs: &[(&str, &str)],
-) -> BTreeMap<String, HostTensor> {
-    let key = |raw: String| {
+) -> Result<BTreeMap<String, HostTensor>, FileError> {
+    let mut keyed = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (raw, tensor) in tensors {
         let found = pairs.iter().find_map(|(from, to)| replaced(&raw, from, to));
-        found.unwrap_or(raw)
-    };
-    tensors
-        .into_iter()
-        .map(|(raw, tensor)| (key(raw), tensor))
-        .collect()
+        let key = found.unwrap_or_else(|| raw.clone());
+        if keyed.insert(key.clone(), tensor).is_some() {
+            problems.push(format!(
+                "`{raw}` and `{key}`, two names of one layer, are both there"
+            ));
+        }
+    }
+    match problems.is_empty() {
+        true => Ok(keyed),
+        false => Err(FileError::BadKeys { problems }),
+    }
 }
 
 /// A key below the module `from` as the key of the same tensor below `to`.
@@ -205,7 +215,7 @@ mod tests {
             .map(|key| ((*key).to_owned(), tensor.clone()))
             .collect();
         assert!(has_other_names(&tensors, &names));
-        let own = own_keys(tensors.clone(), &names);
+        let own = own_keys(tensors.clone(), &names).unwrap();
         let found: Vec<&str> = own.keys().map(String::as_str).collect();
         let expected = [
             "base_model.model.classifier.weight",
@@ -214,6 +224,11 @@ mod tests {
         ];
         assert_eq!(found, expected);
         assert!(!has_other_names(&own, &names));
-        assert_eq!(other_keys(own, &names), tensors);
+        assert_eq!(other_keys(own.clone(), &names).unwrap(), tensors);
+
+        let both = tensors.into_iter().chain(own).collect();
+        let error = own_keys(both, &names).unwrap_err().to_string();
+        assert!(error.contains("two names of one layer"), "{error}");
+        assert!(error.contains("layers.11.fc1.lora_B"), "{error}");
     }
 }
