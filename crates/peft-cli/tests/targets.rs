@@ -114,3 +114,16 @@ fn full_fine_tuning_costs_more_than_a_head_and_no_model_is_wrong_usage() {
     assert_eq!(code, 2, "{error}");
     assert!(error.contains("--model"), "{error}");
 }
+
+#[test]
+fn sizes_beyond_all_reason_are_refused_or_estimated() {
+    let bert = model("bert");
+    let dry_run = ["targets", "--model", &bert, "--method", "lora"];
+    let rank = i64::MAX.to_string();
+    let (code, error) = failure(&[&dry_run[..], &["--rank", &rank]].concat());
+    assert!(code == 2 && error.contains(&rank), "{error}");
+    let batch = format!("train.batch_size={}", i64::MAX);
+    let estimate = json(&[&dry_run[..], &["--set", &batch]].concat());
+    let total = estimate["memory"]["total"].as_u64().unwrap();
+    assert!(total > 1 << 60, "{estimate}");
+}

@@ -141,6 +141,9 @@ pub struct AttachReport {
     pub changed: Vec<String>,
 }
 
+/// More than any rank in use, and little enough that what it trains can be counted.
+const LARGEST_RANK: usize = 1 << 24;
+
 impl AdapterSpec {
     /// A dry run over a model's sites: what would be adapted, with which rank, at which cost.
     ///
@@ -160,7 +163,7 @@ impl AdapterSpec {
                     kind: site.kind,
                 });
             }
-            if rank == 0 {
+            if !(1..=LARGEST_RANK).contains(&rank) {
                 return Err(PeftError::Rank {
                     site: site.path.clone(),
                     rank,

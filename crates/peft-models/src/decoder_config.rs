@@ -3,7 +3,7 @@
 use peft_core::SiteKind;
 
 use crate::error::ModelError;
-use crate::hf::ModelConfig;
+use crate::hf::{LARGEST, ModelConfig};
 use crate::layers::{Activation, Rope};
 use crate::{gpt2, llama};
 
@@ -63,9 +63,6 @@ pub struct Biases {
     pub mlp: bool,
 }
 
-/// Wider heads than any model has.
-const MAX_HEAD: usize = 1 << 16;
-
 impl DecoderConfig {
     /// Refuses sizes that contradict each other.
     ///
@@ -99,13 +96,13 @@ pub(crate) fn d_head(
         None if d_model.is_multiple_of(heads) => d_model / heads,
         None => 0,
     };
-    if (1..=MAX_HEAD).contains(&width) && heads <= MAX_HEAD {
+    if width > 0 && heads.saturating_mul(width) <= LARGEST {
         return Ok(width);
     }
     Err(ModelError::Field {
         path: config.path().to_path_buf(),
         field: heads_field.to_owned(),
-        expected: "a divisor of the hidden size, with heads of at most 65536",
+        expected: "a divisor of the hidden size, with heads of at most 12000000 values in all",
         found: format!("{heads} heads for a hidden size of {d_model}"),
     })
 }

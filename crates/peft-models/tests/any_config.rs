@@ -7,7 +7,10 @@ use std::fs;
 use std::path::Path;
 
 use common::golden;
-use peft_models::{ModelConfig, causal_lm_sites, classifier_sites, encoder_sites};
+use peft_core::{AdapterSpec, Site};
+use peft_models::{
+    ModelConfig, causal_lm_sites, classifier_sites, encoder_sites, image_classifier_sites,
+};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -35,12 +38,19 @@ fn value() -> impl Strategy<Value = Value> {
     ]
 }
 
+/// Adds up what every layer has and what LoRA would train there: no size that is read may be too large for it.
+fn counted(sites: &[Site]) {
+    let all: usize = sites.iter().map(|site| site.d_in * site.d_out).sum();
+    assert!(all > 0);
+    AdapterSpec::default().plan(sites, &[]).unwrap();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn any_values_in_a_real_configuration_are_read_or_refused(
-        family in prop::sample::select(vec!["bert", "roberta", "distilbert", "llama3", "qwen2", "gpt2"]),
+        family in prop::sample::select(vec!["bert", "roberta", "distilbert", "llama3", "qwen2", "gpt2", "vit"]),
         changes in prop::collection::vec((any::<prop::sample::Index>(), value()), 1..4),
     ) {
         let text = fs::read_to_string(golden(family).join("config.json")).unwrap();
@@ -52,8 +62,10 @@ proptest! {
         let path = Path::new("config.json");
         let config = ModelConfig::parse(path, &Value::Object(raw).to_string());
         if let Ok(config) = &config {
-            let sites = causal_lm_sites(config);
-            prop_assert!(sites.is_err() || !sites.unwrap().is_empty());
+            for sites in [causal_lm_sites(config), image_classifier_sites(config)].into_iter().flatten() {
+                prop_assert!(!sites.is_empty());
+                counted(&sites);
+            }
         }
         if let Ok(config) = config
             && let (Ok(classifier), Ok(encoder)) = (classifier_sites(&config), encoder_sites(&config))

@@ -86,6 +86,8 @@ fn sizes_and_options_that_cannot_be_are_refused_by_their_field() {
         ("llama", "num_key_value_heads", json!(3)),
         ("qwen2", "num_attention_heads", json!(3)),
         ("llama", "num_hidden_layers", json!(u64::MAX)),
+        ("llama", "intermediate_size", json!(u64::MAX)),
+        ("llama", "vocab_size", json!(12_000_001)),
         ("llama", "hidden_act", json!("mish")),
         ("llama", "partial_rotary_factor", json!(0.5)),
         ("llama", "quantization_config", json!({"bits": 4})),

@@ -145,7 +145,8 @@ impl ModelConfig {
         self.present(field)
             .and_then(Value::as_u64)
             .and_then(|value| usize::try_from(value).ok())
-            .ok_or_else(|| self.field_error(field, "a whole number, 0 or larger"))
+            .filter(|value| *value <= LARGEST)
+            .ok_or_else(|| self.field_error(field, "a whole number from 0 to 12000000"))
     }
 
     /// A whole number larger than zero that must be there.
@@ -155,7 +156,7 @@ impl ModelConfig {
     pub fn positive(&self, field: &str) -> Result<usize, ModelError> {
         match self.usize(field) {
             Ok(value) if value > 0 => Ok(value),
-            _ => Err(self.field_error(field, "a whole number larger than 0")),
+            _ => Err(self.field_error(field, "a whole number from 1 to 12000000")),
         }
     }
 
@@ -312,6 +313,9 @@ impl ModelConfig {
         Ok(unnamed(count))
     }
 }
+
+/// More than any size or length of a model; what ten thousand layers of such sizes count up to is still a number.
+pub(crate) const LARGEST: usize = 12_000_000;
 
 /// More labels than any classifier has; keeps a hostile `num_labels` from filling the memory.
 const MAX_LABELS: usize = 1_000_000;

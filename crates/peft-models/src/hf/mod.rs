@@ -14,6 +14,7 @@ mod stream;
 mod weights;
 
 pub use archive::{TensorArchive, TensorEntry};
+pub(crate) use config::LARGEST;
 pub use config::ModelConfig;
 pub use dtype::FloatDtype;
 #[cfg(feature = "hub")]

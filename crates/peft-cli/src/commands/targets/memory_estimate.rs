@@ -106,25 +106,29 @@ impl Activations {
         }
     }
 
+    /// In floating point, where no setting is too large.
     fn bytes(&self) -> u64 {
-        let [blocks, batch, length, d, f, heads] = [
+        let [blocks, batch, length, d, f, heads, vocabulary] = [
             self.blocks,
             self.batch,
             self.length,
             self.d_model,
             self.d_ff,
             self.heads,
+            self.vocabulary,
         ]
-        .map(|size| size as u64);
-        let rows = batch * length * (ROW_D * d + ROW_F * f);
-        let scores = SCORES * batch * heads * length * length;
-        let logits = LOGITS * batch * length * self.vocabulary as u64;
+        .map(|size| size as f64);
+        let [row_d, row_f, per_score, per_logit, bytes] =
+            [ROW_D, ROW_F, SCORES, LOGITS, BYTES].map(|count| count as f64);
+        let rows = batch * length * (row_d * d + row_f * f);
+        let scores = per_score * batch * heads * length * length;
+        let logits = per_logit * batch * length * vocabulary;
         let block = rows + scores;
-        let blocks = match self.recomputed && blocks > 0 {
+        let blocks = match self.recomputed && self.blocks > 0 {
             true => blocks * batch * length * d + block,
             false => blocks * block,
         };
-        BYTES * (blocks + logits)
+        (bytes * (blocks + logits)) as u64
     }
 }
 
@@ -174,7 +178,7 @@ impl MemoryEstimate {
             gradients,
             moments,
             activations: kept,
-            total: parts.iter().sum(),
+            total: parts.into_iter().fold(0, u64::saturating_add),
             batch_size: activations.batch,
             length: activations.length,
             estimate: true,
