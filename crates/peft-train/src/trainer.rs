@@ -104,8 +104,7 @@ impl<T: Task> Trainer<'_, T> {
     ) -> Result<(T::Model, TrainReport), TrainError> {
         self.options.check()?;
         let lengths = self.task.lengths();
-        let plans = self.plans(&lengths)?;
-        let total = self.total_steps(&plans);
+        let (plans, total) = self.plans(&lengths)?;
         if total == 0 {
             return Err(TrainError::NothingToTrain);
         }
@@ -118,29 +117,23 @@ impl<T: Task> Trainer<'_, T> {
         self.finish(progress, stopped_early)
     }
 
-    fn plans(&self, lengths: &[usize]) -> Result<Vec<BatchPlan>, TrainError> {
-        (0..self.options.epochs)
-            .map(|epoch| {
-                let options = BatchOptions {
-                    batch_size: self.options.batch_size,
-                    max_tokens: self.options.max_tokens,
-                    group_by_length: self.options.group_by_length,
-                    seed: self.options.seed,
-                    epoch: epoch as u64,
-                };
-                BatchPlan::new(lengths, &options)
-            })
-            .collect()
-    }
-
-    fn total_steps(&self, plans: &[BatchPlan]) -> usize {
-        let steps = plans
-            .iter()
-            .map(|plan| plan.len().div_ceil(self.options.accumulation))
-            .sum();
-        self.options
-            .max_steps
-            .map_or(steps, |limit| limit.min(steps))
+    /// The batches of every epoch that is begun, and the steps of the run.
+    fn plans(&self, lengths: &[usize]) -> Result<(Vec<BatchPlan>, usize), TrainError> {
+        let limit = self.options.max_steps.unwrap_or(usize::MAX);
+        let (mut plans, mut steps) = (Vec::new(), 0);
+        while plans.len() < self.options.epochs && steps < limit && !lengths.is_empty() {
+            let options = BatchOptions {
+                batch_size: self.options.batch_size,
+                max_tokens: self.options.max_tokens,
+                group_by_length: self.options.group_by_length,
+                seed: self.options.seed,
+                epoch: plans.len() as u64,
+            };
+            let plan = BatchPlan::new(lengths, &options)?;
+            steps += plan.len().div_ceil(self.options.accumulation);
+            plans.push(plan);
+        }
+        Ok((plans, steps.min(limit)))
     }
 
     fn begin(
