@@ -33,7 +33,7 @@ impl Files {
             max_length: data::fitting(&config, data.max_length)?,
             ..data.clone()
         };
-        let tokenizer = data::tokenizer(model, data.max_length)?.unlimited()?;
+        let tokenizer = data::tokenizer(model, &config, data.max_length)?.unlimited()?;
         Ok(Self {
             chat: match (ChatTemplate::load(model)?, &data.today) {
                 (Some(template), Some(today)) => Some(template.on(today)?),

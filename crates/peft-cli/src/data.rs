@@ -1,7 +1,7 @@
 //! Data files of a run to a task that can be trained.
 
 use std::marker::PhantomData;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use peft_models::hf::ModelConfig;
@@ -69,7 +69,7 @@ pub fn prepare<M: Classifier<Set = TextSet>>(config: &RunConfig) -> Result<Prepa
     if let Some(limit) = config.data.limit {
         table.rows.truncate(limit);
     }
-    let tokenizer = tokenizer(config.model_dir(), config.data.max_length)?;
+    let tokenizer = fitting_tokenizer(config.model_dir(), config.data.max_length)?;
     let targets = targets(labels.as_ref());
     let (mut train, mut truncated) =
         text_set(&tokenizer, &examples(&table, &config.data.roles, targets)?)?;
@@ -108,7 +108,7 @@ pub fn prepare<M: Classifier<Set = TextSet>>(config: &RunConfig) -> Result<Prepa
 ///
 /// # Errors
 /// When it cannot be read, with the place.
-pub fn table(config: &DataConfig, path: &std::path::Path) -> Result<Table> {
+pub fn table(config: &DataConfig, path: &Path) -> Result<Table> {
     table_with(config, path, config.roles.names())
 }
 
@@ -116,11 +116,7 @@ pub fn table(config: &DataConfig, path: &std::path::Path) -> Result<Table> {
 ///
 /// # Errors
 /// As [`table`].
-pub fn table_with(
-    config: &DataConfig,
-    path: &std::path::Path,
-    wanted: Vec<String>,
-) -> Result<Table> {
+pub fn table_with(config: &DataConfig, path: &Path, wanted: Vec<String>) -> Result<Table> {
     let options = ReadOptions {
         format: config.format,
         quoting: config.quoting,
@@ -147,16 +143,12 @@ impl<M> TextInput<M> {
     ///
     /// # Errors
     /// When either cannot be read.
-    pub fn read(
-        config: &DataConfig,
-        file: &std::path::Path,
-        model: &std::path::Path,
-    ) -> Result<Self> {
+    pub fn read(config: &DataConfig, file: &Path, model: &Path) -> Result<Self> {
         Ok(Self {
             table: table(config, file)?,
             roles: config.roles.clone(),
             limit: config.limit,
-            tokenizer: tokenizer(model, config.max_length)?,
+            tokenizer: fitting_tokenizer(model, config.max_length)?,
             model: PhantomData,
         })
     }
@@ -235,11 +227,19 @@ pub fn fitting(config: &ModelConfig, max_length: usize) -> Result<usize> {
 /// The tokenizer of a model folder, for texts of so many tokens, or of as many as the model takes.
 ///
 /// # Errors
-/// When it is missing or broken.
-pub fn tokenizer(model: &std::path::Path, max_length: usize) -> Result<TextTokenizer> {
+/// When it is missing or broken, or the configuration is.
+fn fitting_tokenizer(model: &Path, max_length: usize) -> Result<TextTokenizer> {
     let config = ModelConfig::read(model)?;
+    tokenizer(model, &config, fitting(&config, max_length)?)
+}
+
+/// The tokenizer of a model folder, for texts of so many tokens.
+///
+/// # Errors
+/// When it is missing or broken.
+pub fn tokenizer(model: &Path, config: &ModelConfig, max_length: usize) -> Result<TextTokenizer> {
     let options = TokenizeOptions {
-        max_length: fitting(&config, max_length)?,
+        max_length,
         pad_id: None,
         vocab_size: Some(config.positive("vocab_size")?),
     };

@@ -97,24 +97,10 @@ fn prompts_are_continued_after_every_evaluation_and_logged() {
     for (sample, answer) in last.iter().zip(answers["answers"].as_array().unwrap()) {
         assert_eq!(sample["answer"], answer["answer"], "greedy, as in the log");
     }
-    let (train, valid, out) = (
-        place.path("train.jsonl"),
-        place.path("valid.jsonl"),
-        place.path("b"),
-    );
+    let (valid, out) = (place.path("valid.jsonl"), place.path("b"));
     let run = |more: &[&str]| {
-        let fixed = [
-            "train",
-            "--task",
-            "causal-lm",
-            "--model",
-            &model,
-            "--train",
-            &train,
-            "--out",
-            &out,
-        ];
-        failure(&[&fixed[..], &["--set", prompts], more].concat())
+        let fixed = ["--out", &out, "--set", prompts];
+        place.training(&[&fixed[..], more].concat(), failure)
     };
     let long = ["--valid", &valid, "--set", "data.sample_tokens=64"];
     let (code, error) = run(&long);
@@ -126,18 +112,8 @@ fn prompts_are_continued_after_every_evaluation_and_logged() {
 #[test]
 fn mistakes_are_wrong_usage_with_the_way_out() {
     let place = Place::new();
-    let (model, train) = (place.path("model"), place.path("train.jsonl"));
-    let out = place.path("out");
-    let fixed = [
-        "train",
-        "--task",
-        "causal-lm",
-        "--model",
-        &model,
-        "--train",
-        &train,
-    ];
-    let (code, error) = failure(&[&fixed[..], &["--out", &out, "--method", "head"]].concat());
+    let (model, out) = (place.path("model"), place.path("out"));
+    let (code, error) = place.training(&["--out", &out, "--method", "head"], failure);
     assert!(
         code == 2 && error.contains("take an adapter or full"),
         "{error}"
@@ -163,11 +139,7 @@ fn mistakes_are_wrong_usage_with_the_way_out() {
 #[test]
 fn texts_longer_than_the_model_takes_are_cut_to_it_with_a_warning() {
     let place = Place::new();
-    let (model, train, out) = (
-        place.path("model"),
-        place.path("train.jsonl"),
-        place.path("out"),
-    );
+    let (model, out) = (place.path("model"), place.path("out"));
     let arguments = ["generate", "--model", &model, "--prompt", "the film"];
     let output = binary::peft(&[&arguments[..], &["--max-new-tokens", "100", "--json"]].concat());
     let warning = String::from_utf8(output.stderr).unwrap();
@@ -176,22 +148,8 @@ fn texts_longer_than_the_model_takes_are_cut_to_it_with_a_warning() {
     let tokens = result["answers"][0]["tokens"].as_u64().unwrap();
     assert!((1..64).contains(&tokens), "{result}");
 
-    let arguments = [
-        "train",
-        "--task",
-        "causal-lm",
-        "--model",
-        &model,
-        "--train",
-        &train,
-        "--out",
-        &out,
-        "--max-length",
-        "100",
-        "--max-steps",
-        "1",
-    ];
-    let output = binary::peft(&arguments);
+    let arguments = ["--out", &out, "--max-length", "100", "--max-steps", "1"];
+    let output = place.training(&arguments, binary::peft);
     let warning = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{warning}");
     assert!(

@@ -27,6 +27,24 @@ pub(super) struct Contender {
     pub(super) rates: &'static [f64],
 }
 
+impl Contender {
+    pub(super) const fn new(
+        name: &'static str,
+        folder: &'static str,
+        method: &'static str,
+        settings: &'static [&'static [&'static str]],
+        rates: &'static [f64],
+    ) -> Self {
+        Self {
+            name,
+            folder,
+            method,
+            settings,
+            rates,
+        }
+    }
+}
+
 /// A data set as the program reads it.
 #[derive(Debug)]
 pub(super) struct DataSet {

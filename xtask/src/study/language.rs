@@ -4,9 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Arguments;
 use super::comparison::{Contender, DataSet, Study};
-use super::queue::side_by_side;
-use super::recycle::build;
-use super::run::Run;
+use super::pool;
 use super::tasks::{self, Part};
 
 const ALL_LINEAR: &[&str] = &["adapter.targets=\"all-linear\""];
@@ -20,13 +18,7 @@ const fn contender(
     settings: &'static [&'static [&'static str]],
     rates: &'static [f64],
 ) -> Contender {
-    Contender {
-        name,
-        folder: method,
-        method,
-        settings,
-        rates,
-    }
+    Contender::new(name, method, method, settings, rates)
 }
 
 const fn low_rank(name: &'static str, method: &'static str) -> Contender {
@@ -79,17 +71,17 @@ pub(super) const STUDY: Study = Study {
             &[ALL_LINEAR],
             &[2.56e-1, 5.12e-1, 1.024, 2.048],
         ),
-        Contender {
-            name: "EigenLoRAx r8, 32 directions of other texts' adapters",
-            folder: "basis",
-            method: "eigenlorax",
-            settings: &[
+        Contender::new(
+            "EigenLoRAx r8, 32 directions of other texts' adapters",
+            "basis",
+            "eigenlorax",
+            &[
                 ALL_LINEAR,
                 RANK_8,
                 &["adapter.options.basis=\"{study}/basis\""],
             ],
-            rates: LOADINGS_RATES,
-        },
+            LOADINGS_RATES,
+        ),
         contender(
             "EigenLoRAx r8, 32 random directions",
             "eigenlorax",
@@ -128,28 +120,11 @@ fn prepare(root: &Path, arguments: &Arguments, out: &Path) -> anyhow::Result<Arg
             (text(name, "", ""), files)
         })
         .collect();
-    let runs: Vec<Run<'_>> = places
-        .iter()
-        .map(|(data, [train, valid])| Run {
-            contender: &POOL,
-            data,
-            folder: out.join("pool").join(data.name),
-            kind: "seed",
-            train,
-            valid,
-            rate: POOL.rates[0],
-            seed: 0,
-            steps: arguments.steps,
-            evaluations: 1,
-        })
-        .collect();
-    let pool = side_by_side(arguments.jobs, &runs, |run| {
-        run.make(root, out, arguments).map(|_| run.out())
-    })?;
+    let sets: Vec<_> = places.iter().map(|set| (0, set)).collect();
+    let adapters = pool::train(root, arguments, out, &POOL, &out.join("pool"), &sets)?;
     let basis = out.join("basis");
     if !basis.exists() {
-        let pool: Vec<&PathBuf> = pool.iter().collect();
-        build(&pool, 32, &basis).run(root)?;
+        pool::build(&adapters.iter().collect::<Vec<_>>(), 32, &basis).run(root)?;
     }
     Ok(arguments.clone())
 }

@@ -6,6 +6,7 @@ mod decompose;
 mod language;
 mod moe;
 mod outcome;
+mod pool;
 mod prune;
 mod queue;
 mod recycle;

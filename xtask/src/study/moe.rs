@@ -25,85 +25,69 @@ const CONDITIONED_SGD_RATES: &[f64] = &[5e-3, 2e-2, 8e-2, 3.2e-1];
 /// Those of LoRA with the same optimizer, the row before.
 const SAME_RATE: &[f64] = &[];
 
-const fn contender(
-    name: &'static str,
-    folder: &'static str,
-    method: &'static str,
-    settings: &'static [&'static [&'static str]],
-    rates: &'static [f64],
-) -> Contender {
-    Contender {
-        name,
-        folder,
-        method,
-        settings,
-        rates,
-    }
-}
-
 pub(super) const STUDY: Study = Study {
     name: "moe",
     prepare,
     evaluations: 5,
     contenders: &[
-        contender(
+        Contender::new(
             "LoRA, AdamW",
             "lora-adamw",
             "lora",
             &[LOW_RANK],
             ADAMW_RATES,
         ),
-        contender(
+        Contender::new(
             "MoE, AdamW",
             "moe-adamw",
             "moe-lora",
             &[LOW_RANK],
             SAME_RATE,
         ),
-        contender(
+        Contender::new(
             "LoRA, AdamW, Riemannian",
             "lora-adamw-r",
             "lora",
             &[LOW_RANK, RIEMANNIAN],
             ADAMW_RATES,
         ),
-        contender(
+        Contender::new(
             "MoE, AdamW, Riemannian",
             "moe-adamw-r",
             "moe-lora",
             &[LOW_RANK, RIEMANNIAN],
             SAME_RATE,
         ),
-        contender(
+        Contender::new(
             "MoE, AdamW, Riemannian, rescaled",
             "moe-adamw-rg",
             "moe-lora",
             &[LOW_RANK, RIEMANNIAN, RESCALED],
             SAME_RATE,
         ),
-        contender("LoRA, SGD", "lora-sgd", "lora", &[LOW_RANK, SGD], SGD_RATES),
-        contender(
+        Contender::new("LoRA, SGD", "lora-sgd", "lora", &[LOW_RANK, SGD], SGD_RATES),
+        Contender::new(
             "MoE, SGD",
             "moe-sgd",
             "moe-lora",
             &[LOW_RANK, SGD],
             SAME_RATE,
         ),
-        contender(
+        Contender::new(
             "LoRA, SGD, Riemannian",
             "lora-sgd-r",
             "lora",
             &[LOW_RANK, SGD, RIEMANNIAN],
             CONDITIONED_SGD_RATES,
         ),
-        contender(
+        Contender::new(
             "MoE, SGD, Riemannian",
             "moe-sgd-r",
             "moe-lora",
             &[LOW_RANK, SGD, RIEMANNIAN],
             SAME_RATE,
         ),
-        contender(
+        Contender::new(
             "MoE, SGD, Riemannian, rescaled",
             "moe-sgd-rg",
             "moe-lora",

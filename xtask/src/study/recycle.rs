@@ -7,10 +7,8 @@ use anyhow::ensure;
 use super::Arguments;
 use super::comparison::{Contender, DataSet, Study};
 use super::data::TEXT_AND_LABEL;
-use super::queue::side_by_side;
-use super::run::Run;
+use super::pool;
 use super::tasks::{self, Part};
-use crate::shell::Step;
 
 /// Of every adapter here.
 const TARGETS: &[&str] = &["adapter.targets=[\"query\",\"value\"]"];
@@ -27,13 +25,7 @@ const fn loadings(
     settings: &'static [&'static [&'static str]],
     rates: &'static [f64],
 ) -> Contender {
-    Contender {
-        name,
-        folder,
-        method: "eigenlorax",
-        settings,
-        rates,
-    }
+    Contender::new(name, folder, "eigenlorax", settings, rates)
 }
 
 /// A task as the study writes it.
@@ -161,7 +153,7 @@ fn prepare(root: &Path, arguments: &Arguments, out: &Path) -> anyhow::Result<Arg
         ..arguments.clone()
     };
     let pools = [Seeds::One, Seeds::Own]
-        .map(|seeds| pool(root, arguments, out, &names, seeds).map(|pool| (seeds, pool)));
+        .map(|seeds| adapters(root, arguments, out, &names, seeds).map(|pool| (seeds, pool)));
     for pool in pools {
         let (seeds, pool) = pool?;
         for left_out in STUDY.data {
@@ -173,7 +165,7 @@ fn prepare(root: &Path, arguments: &Arguments, out: &Path) -> anyhow::Result<Arg
                 let name = format!("{}-{}-{components}", left_out.name, seeds.name());
                 let basis = out.join("bases").join(name);
                 if !basis.exists() {
-                    build(&others, components, &basis).run(root)?;
+                    pool::build(&others, components, &basis).run(root)?;
                 }
             }
         }
@@ -182,7 +174,7 @@ fn prepare(root: &Path, arguments: &Arguments, out: &Path) -> anyhow::Result<Arg
 }
 
 /// Trains an adapter for each task and gives their folders.
-fn pool(
+fn adapters(
     root: &Path,
     arguments: &Arguments,
     out: &Path,
@@ -199,33 +191,8 @@ fn pool(
             (task(name, "", ""), files)
         })
         .collect();
-    let runs: Vec<Run<'_>> = (1..)
-        .zip(&places)
-        .map(|(at, (data, [train, valid]))| Run {
-            contender: &POOL,
-            data,
-            folder: out.join(POOL.folder).join(seeds.name()).join(data.name),
-            kind: "seed",
-            train,
-            valid,
-            rate: POOL.rates[0],
-            seed: if seeds == Seeds::One { 0 } else { at },
-            steps: arguments.steps,
-            evaluations: 1,
-        })
-        .collect();
-    side_by_side(arguments.jobs, &runs, |run| {
-        run.make(root, out, arguments).map(|_| run.out())
-    })
-}
-
-/// Makes a basis of adapters.
-pub(super) fn build(adapters: &[&PathBuf], components: usize, out: &Path) -> Step {
-    let mut words: Vec<String> = adapters
-        .iter()
-        .map(|adapter| adapter.display().to_string())
-        .collect();
-    words.extend(["--out".to_owned(), out.display().to_string()]);
-    words.extend(["--components".to_owned(), components.to_string()]);
-    Step::new("target/debug/peft recycle build").with_arguments(&words)
+    let own = |at: u64| if seeds == Seeds::One { 0 } else { at };
+    let folder = out.join(POOL.folder).join(seeds.name());
+    let sets: Vec<_> = (1..).map(own).zip(&places).collect();
+    pool::train(root, arguments, out, &POOL, &folder, &sets)
 }

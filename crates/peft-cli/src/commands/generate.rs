@@ -80,7 +80,7 @@ pub fn run(args: &GenerateArgs, json: bool) -> Result<()> {
     let device = device::open(&args.model.device)?;
     let opened = open::answering_causal(&args.model.model, &args.model.adapter, &device)?;
     let limit = opened.model.decoder.config().max_positions;
-    let tokenizer = data::tokenizer(&args.model.model, limit)?.unlimited()?;
+    let tokenizer = data::tokenizer(&args.model.model, &opened.config, limit)?.unlimited()?;
     let prompts = prompts(args, &tokenizer)?;
     let ends = EndTokens::read(&args.model.model, &opened.config, &tokenizer)?;
     let options = options(args, ends, room(args, &prompts, limit)?);

@@ -38,14 +38,9 @@ impl Place {
         self.0.path().join(name).to_str().unwrap().to_owned()
     }
 
-    /// Trains the adapter or model folder `name`; gives what was reported.
-    pub(crate) fn train(&self, name: &str, method: &str, more: &[&str]) -> Value {
-        let (model, train, valid, out) = (
-            self.path("model"),
-            self.path("train.jsonl"),
-            self.path("valid.jsonl"),
-            self.path(name),
-        );
+    /// Runs `peft train` on the place's model and texts, by a way of running it: [`json`], `failure`, ..
+    pub(crate) fn training<T>(&self, more: &[&str], run: impl FnOnce(&[&str]) -> T) -> T {
+        let (model, train) = (self.path("model"), self.path("train.jsonl"));
         let fixed = [
             "train",
             "--task",
@@ -55,11 +50,17 @@ impl Place {
             "--train",
             &train,
         ];
+        run(&[&fixed[..], more].concat())
+    }
+
+    /// Trains the adapter or model folder `name`; gives what was reported.
+    pub(crate) fn train(&self, name: &str, method: &str, more: &[&str]) -> Value {
+        let (valid, out) = (self.path("valid.jsonl"), self.path(name));
         let settings = [
             "--valid", &valid, "--method", method, "--out", &out, "--lr", "1e-2",
         ];
         let sizes = ["--max-length", "32", "--batch-size", "4", "--epochs", "2"];
-        json(&[&fixed[..], &settings, &sizes, more].concat())
+        self.training(&[&settings[..], &sizes, more].concat(), json)
     }
 
     pub(crate) fn loss(&self, model: &str, more: &[&str]) -> f64 {
