@@ -1,9 +1,9 @@
 //! From the settings of a run to what is attached.
 
 use anyhow::{Context, Result, bail};
-use peft_core::AdapterSpec;
 use peft_core::folder::CACHE_FOLDER;
 use peft_core::target::{Selector, Target, TargetRules};
+use peft_core::{AdapterSpec, Naming};
 use peft_models::{ModelConfig, default_targets};
 
 use crate::registry::{self, METHODS};
@@ -36,6 +36,8 @@ pub fn build(config: &RunConfig, head_modules: &[String]) -> Result<AdapterSpec>
             .modules_to_save
             .clone()
             .unwrap_or_else(|| head_modules.to_vec()),
+        copied_modules: Vec::new(),
+        naming: Naming::default(),
         bias: adapter.bias,
         task_type: task_type(config.task).map(str::to_owned),
         base_model: Some(config.base_name()),

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use burn::module::Module;
 use burn::tensor::Device;
-use peft_core::{Adaptable, AdaptedLinear};
+use peft_core::{Adaptable, AdaptedLinear, Site, TiedOutput};
 use peft_models::{
     CausalLm, DecoderClassifier, ImageClassifier, Loaded, ModelConfig, ModelKind,
     SequenceClassifier,
@@ -55,6 +55,46 @@ impl Adaptable for AnyModel {
             Self::Causal(model) => model.output_heads(),
             Self::DecoderTexts(model) => model.output_heads(),
             Self::Images(model) => model.output_heads(),
+        }
+    }
+
+    fn sites(&self) -> Vec<Site> {
+        match self {
+            Self::Classifier(model) => model.sites(),
+            Self::Causal(model) => model.sites(),
+            Self::DecoderTexts(model) => model.sites(),
+            Self::Images(model) => model.sites(),
+        }
+    }
+
+    fn tied(&self) -> Option<TiedOutput> {
+        match self {
+            Self::Causal(model) => model.tied(),
+            Self::Classifier(_) | Self::DecoderTexts(_) | Self::Images(_) => None,
+        }
+    }
+
+    fn untie(&mut self) {
+        if let Self::Causal(model) = self {
+            model.untie();
+        }
+    }
+
+    fn vocabulary_layers(&self) -> Vec<String> {
+        match self {
+            Self::Classifier(model) => model.vocabulary_layers(),
+            Self::Causal(model) => model.vocabulary_layers(),
+            Self::DecoderTexts(model) => model.vocabulary_layers(),
+            Self::Images(_) => Vec::new(),
+        }
+    }
+
+    fn resize_vocabulary(&mut self, tokens: usize) {
+        match self {
+            Self::Classifier(model) => model.resize_vocabulary(tokens),
+            Self::Causal(model) => model.resize_vocabulary(tokens),
+            Self::DecoderTexts(model) => model.resize_vocabulary(tokens),
+            Self::Images(_) => {}
         }
     }
 }

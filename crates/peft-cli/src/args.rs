@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::adapter_arg::AdapterArg;
 use crate::commands::{
     bench, combine, convert, diff, eval, extract, generate, init, inspect, merge, plot, predict,
-    prune, quickstart, recycle, targets, train, validate,
+    prune, quickstart, recycle, resize, targets, train, validate,
 };
 use crate::hub;
 
@@ -48,6 +48,8 @@ pub enum Verb {
     Generate(generate::GenerateArgs),
     /// Fold an adapter into the weights of its model.
     Merge(merge::MergeArgs),
+    /// Write a model with another number of tokens.
+    Resize(resize::ResizeArgs),
     /// Write an adapter folder anew as one that Hugging Face PEFT reads, or mlx-lm.
     Convert(convert::ConvertArgs),
     /// Describe an adapter folder: rank, scale, norms, effective ranks, parameters.
@@ -103,6 +105,7 @@ impl Verb {
             Self::Predict(args) => hub::resolve(args.model.folders()),
             Self::Generate(args) => hub::resolve(args.model.folders()),
             Self::Merge(args) => hub::resolve([&mut args.model, &mut args.adapter]),
+            Self::Resize(args) => hub::resolve([&mut args.model]),
             Self::Prune(args) => hub::resolve([&mut args.model, &mut args.adapter]),
             Self::Convert(args) => hub::resolve(args.model.iter_mut().chain([&mut args.adapter])),
             Self::Extract(args) => hub::resolve([&mut args.base, &mut args.tuned]),

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use indexmap::IndexMap;
 use peft_core::lora::{LORA, RSLORA, Scaling};
-use peft_core::{Adaptable, AdapterSpec, AttachedSite, ParamNames, Pass, Trainable, folder};
+use peft_core::{Adaptable, AdapterSpec, AttachedSite, ParamNames, Pass, Trainable};
 use peft_models::{DecoderClassifier, ModelConfig, ModelKind, SequenceClassifier};
 use peft_prune::{
     OutputImportance, OutputNorm, ScoreKind, parameter_norms, random_scores, stratified,
@@ -17,12 +17,12 @@ use peft_prune::{
 use peft_train::data::{BatchPlan, LabelSet, Targets};
 use peft_train::task::{CausalTask, Classifier, ClassifierTask, ExampleSet, Task, observe};
 
+use crate::adapter_arg::AdapterArg;
 use crate::causal_data::Files;
 use crate::data::{self, Input, TextInput};
 use crate::device;
 use crate::image_data::ImageInput;
 use crate::open::{self, OpenClassifier};
-use crate::registry::METHODS;
 use crate::run::ADAPTER;
 use crate::run_config::DataConfig;
 
@@ -114,13 +114,12 @@ struct Adapted<M> {
 
 impl<M: Adaptable> Adapted<M> {
     fn new(args: &Measuring, loaded: peft_models::Loaded<M>, device: Device) -> Result<Self> {
-        let adapted = folder::load(loaded.model, &loaded.names, ADAPTER, METHODS, &args.adapter)
-            .with_context(|| format!("adapter {}", args.adapter.display()))?;
+        let (loaded, added) = open::add(loaded, &AdapterArg::only(&args.adapter))?;
         Ok(Self {
-            scaling: scaling(args, &adapted.spec)?,
-            model: adapted.model,
+            scaling: scaling(args, &added.spec)?,
+            model: loaded.model,
             names: loaded.names,
-            sites: adapted.report.sites,
+            sites: added.report.sites,
             device,
         })
     }

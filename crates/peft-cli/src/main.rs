@@ -29,6 +29,7 @@ mod memory;
 mod open;
 mod out_folder;
 mod picture;
+mod probe;
 mod progress;
 mod quickstart;
 mod registry;
@@ -85,6 +86,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Verb::Predict(args) => commands::predict::run(args, json),
         Verb::Generate(args) => commands::generate::run(args, json),
         Verb::Merge(args) => commands::merge::run(args, json),
+        Verb::Resize(args) => commands::resize::run(args, json),
         Verb::Convert(args) => commands::convert::run(args, json),
         Verb::Inspect(args) => commands::inspect::run(args, json),
         Verb::Validate(args) => commands::validate::run(args, json),
@@ -113,6 +115,7 @@ fn is_usage(error: &anyhow::Error) -> bool {
                         | PeftError::Target(_)
                         | PeftError::Rank { .. }
                         | PeftError::NoLowRankForm { .. }
+                        | PeftError::SavedModules { .. }
                 )
             )
     })

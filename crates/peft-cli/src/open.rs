@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
-use peft_core::{Adaptable, AttachReport, ParamNames, PeftError, folder, select_adapters};
+use peft_core::{Adaptable, AdapterSpec, AttachReport, PeftError, folder, select_adapters};
 use peft_models::{Loaded, ModelConfig};
 use peft_train::data::LabelSet;
 use peft_train::task::Classifier;
@@ -21,6 +21,9 @@ pub use classifiers::OpenClassifier;
 use labels::named_labels;
 pub use labels::{is_decoder, labels_in_adapter, labels_in_folder, read_labels};
 pub use language::{OpenedCausal, answering_causal, causal};
+
+/// Field of config.json that holds the number of tokens.
+pub const VOCABULARY: &str = "vocab_size";
 
 /// Fields of config.json that hold dropout probabilities of the base model.
 const DROPOUTS: &[&str] = &[
@@ -96,7 +99,7 @@ pub fn answering<M: OpenClassifier>(
     let first = adapters.first();
     let outputs = first.map(|adapter| labels_in_adapter(model, &adapter.dir));
     let outputs = outputs.transpose()?.flatten();
-    let mut loaded = classifier::<M>(model, outputs, None, 0, device)?;
+    let loaded = classifier::<M>(model, outputs, None, 0, device)?;
     if adapters.is_empty() && !loaded.fresh.is_empty() {
         bail!(
             "{} has no trained head ({} missing) and no --adapter brings one",
@@ -106,7 +109,7 @@ pub fn answering<M: OpenClassifier>(
     }
     let labels = named_labels(&loaded.config)?;
     let labels = labels.filter(|labels| labels.len() == loaded.model.outputs());
-    loaded.model = add_all(loaded.model, &loaded.names, &loaded.fresh, adapters)?;
+    let loaded = add_all(loaded, adapters)?;
     let opened = adapters.iter().map(|adapter| {
         let labels = read_labels(&adapter.dir)?;
         Ok(OpenedAdapter {
@@ -123,12 +126,7 @@ pub fn answering<M: OpenClassifier>(
 }
 
 /// Loads adapter folders into a model, one after the other; none may follow one that changes the base.
-fn add_all<M: Adaptable>(
-    mut model: M,
-    names: &ParamNames,
-    fresh: &[String],
-    adapters: &[AdapterArg],
-) -> Result<M> {
+fn add_all<M: Adaptable>(mut loaded: Loaded<M>, adapters: &[AdapterArg]) -> Result<Loaded<M>> {
     let mut reports: Vec<AttachReport> = Vec::with_capacity(adapters.len());
     for adapter in adapters {
         let earlier = adapters.iter().zip(&reports);
@@ -140,25 +138,36 @@ fn add_all<M: Adaptable>(
                 });
             }
         }
-        let (with, report) = add(model, names, fresh, adapter)?;
-        model = with;
-        reports.push(report);
+        let (with, added) = add(loaded, adapter)?;
+        loaded = with;
+        reports.push(added.report);
     }
-    Ok(model)
+    Ok(loaded)
 }
 
-/// Loads one adapter folder into a model; `fresh` are parameters that the model's files lack.
+/// What an adapter folder said, and what became of it.
+#[derive(Debug)]
+pub struct Added {
+    /// What the folder asks for.
+    pub spec: AdapterSpec,
+    /// Where it was attached.
+    pub report: AttachReport,
+}
+
+/// Loads one adapter folder into a model. Where the adapter brings a vocabulary of another size, the model and its configuration get it.
 ///
 /// # Errors
 /// When the folder does not load, or does not fit.
-pub fn add<M: Adaptable>(
-    model: M,
-    names: &ParamNames,
-    fresh: &[String],
-    adapter: &AdapterArg,
-) -> Result<(M, AttachReport)> {
+pub fn add<M: Adaptable>(loaded: Loaded<M>, adapter: &AdapterArg) -> Result<(Loaded<M>, Added)> {
     let dir = adapter.dir.display();
-    let adapted = folder::load(model, names, &adapter.name, METHODS, &adapter.dir)
+    let Loaded {
+        model,
+        names,
+        mut config,
+        fresh,
+        ignored,
+    } = loaded;
+    let adapted = folder::load(model, &names, &adapter.name, METHODS, &adapter.dir)
         .with_context(|| format!("adapter {dir}"))?;
     for field in &adapted.unknown_fields {
         eprintln!("warning: {dir}: unknown field `{field}` passed over");
@@ -172,7 +181,23 @@ pub fn add<M: Adaptable>(
             "warning: {dir}: neither the model nor the adapter has {still_fresh:?}; these weights are random"
         );
     }
-    Ok((adapted.model, adapted.report))
+    if let Some(tokens) = adapted.vocabulary {
+        let before = config.usize(VOCABULARY)?;
+        eprintln!("{dir}: a vocabulary of {tokens} tokens in place of the model's {before}");
+        config = config.with_field(VOCABULARY, tokens.into());
+    }
+    let loaded = Loaded {
+        model: adapted.model,
+        names,
+        config,
+        fresh,
+        ignored,
+    };
+    let added = Added {
+        spec: adapted.spec,
+        report: adapted.report,
+    };
+    Ok((loaded, added))
 }
 
 impl<M: Classifier> Answering<M> {

@@ -171,7 +171,7 @@ fn eval_predict_and_merge_agree_with_the_run_that_trained_the_adapter() {
         &merged,
     ]);
     assert!(
-        report["largest_output_error"].as_f64().unwrap() < 1e-4,
+        report["largest_output_difference"].as_f64().unwrap() < 1e-4,
         "{report}"
     );
     assert!(report["largest_change"].as_f64().unwrap() > 0.0);

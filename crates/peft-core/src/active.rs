@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::attach::Adaptable;
+use crate::adaptable::Adaptable;
 use crate::error::PeftError;
 use crate::fields;
 

@@ -1,45 +1,25 @@
 //! Attaching adapters to a model: which sites, which rank, what trains.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 
-use burn::module::{Module, ParamId};
+use burn::module::ParamId;
 use indexmap::IndexMap;
 use serde::Serialize;
 
-use crate::base_params::{BiasTraining, saved_modules, trained_biases};
+use crate::adaptable::Adaptable;
+use crate::base_params::{BiasTraining, saved_modules, saved_parameters, trained_biases};
 use crate::copy::TrainedCopy;
 use crate::error::PeftError;
 use crate::fields;
 use crate::linear::AdaptedLinear;
 use crate::lora::Lora;
 use crate::method::{Method, Slot};
-use crate::names::ParamNames;
+use crate::names::{Naming, ParamNames};
 use crate::site::Site;
 use crate::target::{Target, TargetRules, UnmatchedTarget, pattern_value};
 use crate::tie::TieGroups;
 use crate::trainable::mark_trainable;
-
-/// A model whose linear layers can carry adapters.
-pub trait Adaptable: Module {
-    /// Calls `visit` with every linear layer, always in the same order.
-    fn visit_linears(&self, visit: &mut dyn FnMut(&AdaptedLinear));
-
-    /// Calls `visit` with every linear layer, in the order of [`Self::visit_linears`].
-    fn visit_linears_mut(&mut self, visit: &mut dyn FnMut(&mut AdaptedLinear));
-
-    /// Every site of the model.
-    fn sites(&self) -> Vec<Site> {
-        let mut sites = Vec::new();
-        self.visit_linears(&mut |linear| sites.push(linear.site().clone()));
-        sites
-    }
-
-    /// Paths that `all-linear` leaves out: output heads, as in PEFT.
-    fn output_heads(&self) -> Vec<String> {
-        Vec::new()
-    }
-}
 
 /// What to attach: a method, its size and where.
 #[derive(Debug)]
@@ -58,6 +38,11 @@ pub struct AdapterSpec {
     pub alpha_pattern: IndexMap<String, f64>,
     /// Modules trained and saved as a whole, such as a classification head.
     pub modules_to_save: Vec<String>,
+    /// Paths of other modules that are saved as a whole: what a folder holds though its `modules_to_save` does not name it, such as the
+    /// tables of a resized vocabulary.
+    pub copied_modules: Vec<String>,
+    /// How the adapter's folder calls the layers.
+    pub naming: Naming,
     /// Biases of the base that train along.
     pub bias: BiasTraining,
     /// PEFT's task type, for example `SEQ_CLS`.
@@ -82,6 +67,8 @@ impl Default for AdapterSpec {
             rank_pattern: IndexMap::new(),
             alpha_pattern: IndexMap::new(),
             modules_to_save: vec![],
+            copied_modules: vec![],
+            naming: Naming::default(),
             bias: BiasTraining::None,
             task_type: None,
             base_model: None,
@@ -101,6 +88,8 @@ impl Clone for AdapterSpec {
             rank_pattern: self.rank_pattern.clone(),
             alpha_pattern: self.alpha_pattern.clone(),
             modules_to_save: self.modules_to_save.clone(),
+            copied_modules: self.copied_modules.clone(),
+            naming: self.naming,
             bias: self.bias,
             task_type: self.task_type.clone(),
             base_model: self.base_model.clone(),
@@ -195,7 +184,7 @@ impl AdapterSpec {
 /// such as layer norms, and trained biases are changed in the base itself.
 ///
 /// # Errors
-/// [`PeftError::NameTaken`], anything [`AdapterSpec::plan`] reports, what the method reports for a site, and
+/// [`PeftError::NameTaken`], [`PeftError::SavedModules`], anything [`AdapterSpec::plan`] reports, what the method reports for a site, and
 /// [`PeftError::ChangesBase`] when the base itself would change under another adapter.
 pub fn attach<M: Adaptable>(
     mut model: M,
@@ -205,7 +194,14 @@ pub fn attach<M: Adaptable>(
     seed: u64,
 ) -> Result<(M, AttachReport), PeftError> {
     let mut report = spec.plan(&model.sites(), &model.output_heads())?;
-    let (saved_ids, saved) = saved_modules(names, &spec.modules_to_save);
+    check_saved(names, spec)?;
+    let (saved_ids, saved) = saved_parameters(names, spec);
+    if let Some(tied) = model.tied()
+        && (report.sites.iter().any(|site| site.path == tied.output)
+            || saved.contains(&format!("{}.weight", tied.output)))
+    {
+        model.untie();
+    }
     let mut attaching = Attaching {
         name,
         spec,
@@ -251,6 +247,33 @@ pub fn attach<M: Adaptable>(
     let ties = TieGroups::of(&model, name, spec.method.as_ref())?;
     let model = mark_trainable(ties.broadcast(model), &trains);
     Ok((model, report))
+}
+
+/// Refuses names in `modules_to_save` that no module of the model has.
+fn check_saved(names: &ParamNames, spec: &AdapterSpec) -> Result<(), PeftError> {
+    let is_nothing = |name: &&String| {
+        saved_modules(names, std::slice::from_ref(*name))
+            .0
+            .is_empty()
+    };
+    let unknown: Vec<String> = spec
+        .modules_to_save
+        .iter()
+        .filter(is_nothing)
+        .cloned()
+        .collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let modules: BTreeSet<&str> = names
+        .iter()
+        .filter_map(|(_, name, _)| name.rsplit('.').nth(1))
+        .filter(|role| role.parse::<usize>().is_err())
+        .collect();
+    Err(PeftError::SavedModules {
+        unknown,
+        known: modules.into_iter().map(str::to_owned).collect(),
+    })
 }
 
 /// What the layers of a model get, and what of it trains.

@@ -3,6 +3,7 @@
 use burn::module::ParamId;
 use serde::{Deserialize, Serialize};
 
+use crate::attach::AdapterSpec;
 use crate::names::{ParamNames, param_id};
 use crate::target::is_saved_module;
 
@@ -39,6 +40,23 @@ pub(crate) fn trained_biases(
             .filter(|id| names.get(*id).is_some())
             .collect(),
     }
+}
+
+/// Base parameters that an adapter saves whole: those of `modules_to_save` and of copied modules; ids and names, sorted by name.
+pub(crate) fn saved_parameters(
+    names: &ParamNames,
+    spec: &AdapterSpec,
+) -> (Vec<ParamId>, Vec<String>) {
+    let (mut ids, mut saved) = saved_modules(names, &spec.modules_to_save);
+    for (id, name, _) in names.iter() {
+        let module = name.rsplit_once('.').map_or(name, |(module, _)| module);
+        if spec.copied_modules.iter().any(|copied| copied == module) && !ids.contains(&id) {
+            ids.push(id);
+            saved.push(name.to_owned());
+        }
+    }
+    saved.sort();
+    (ids, saved)
 }
 
 /// Base parameters that belong to the modules in `modules_to_save`, by PEFT's rule: ids and names, sorted by name.

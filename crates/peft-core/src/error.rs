@@ -60,6 +60,44 @@ pub enum PeftError {
         /// One line per tensor: name, expected, found.
         problems: Vec<String>,
     },
+    /// Names in `modules_to_save` that mean nothing in this model.
+    #[error(
+        "modules_to_save: the model has no module {}; it has: {}",
+        quoted(unknown),
+        known.join(", ")
+    )]
+    SavedModules {
+        /// The names that match nothing.
+        unknown: Vec<String>,
+        /// What the model's modules are called.
+        known: Vec<String>,
+    },
+    /// The adapter was trained with another number of tokens, and not every layer that has a row for each came with it.
+    #[error(
+        "adapter `{adapter}` was trained with {tokens} tokens, the model has {base}{}; give the model as many tokens first \
+         (`peft resize --model BASE --tokens {tokens} --out RESIZED`), then use the adapter with that",
+        if absent.is_empty() { String::new() } else { format!(", and the adapter does not bring {} whole", quoted(absent)) }
+    )]
+    Vocabulary {
+        /// Name of the adapter.
+        adapter: String,
+        /// Tokens of the adapter's tables.
+        tokens: usize,
+        /// Tokens of the model.
+        base: usize,
+        /// Layers with a row for each token that the adapter does not have.
+        absent: Vec<String>,
+    },
+    /// An adapter with a vocabulary of another size than that of the adapters before it.
+    #[error(
+        "adapter `{adapter}` brings a vocabulary of {tokens} tokens, the adapters before it have another; load them in models of their own"
+    )]
+    OtherVocabulary {
+        /// Name of the adapter.
+        adapter: String,
+        /// Tokens of its tables.
+        tokens: usize,
+    },
     /// An adapter name is already used by the model.
     #[error(
         "the model already has an adapter named `{name}`; choose another name or remove that one first"
@@ -168,4 +206,10 @@ pub enum PeftError {
         /// What does not fit.
         problem: String,
     },
+}
+
+/// Names in backticks, with commas.
+fn quoted(names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
 }

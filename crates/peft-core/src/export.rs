@@ -10,7 +10,8 @@ use faer::Mat;
 use indexmap::IndexMap;
 use serde::Serialize;
 
-use crate::attach::{Adaptable, AdapterSpec};
+use crate::adaptable::Adaptable;
+use crate::attach::AdapterSpec;
 use crate::copy::TrainedCopy;
 use crate::erased::AnyAdapter;
 use crate::error::PeftError;

@@ -1,7 +1,9 @@
 //! Adapters of a model to and from adapter folders that Hugging Face PEFT also reads.
 
-mod other_names;
+mod copies;
+mod naming;
 mod places;
+mod reading;
 mod start;
 
 use std::collections::{BTreeMap, HashSet};
@@ -9,24 +11,30 @@ use std::path::Path;
 
 use burn::module::ParamId;
 
-use crate::attach::{Adaptable, AdapterSpec, AttachReport, attach};
+use crate::active::adapter_names;
+use crate::adaptable::Adaptable;
+use crate::attach::{AdapterSpec, AttachReport, attach};
 use crate::base_params::BiasTraining;
 use crate::error::PeftError;
 use crate::fields;
 use crate::file::{self, AdapterFolder, HostTensor, PeftConfig};
 use crate::method::MethodEntry;
-use crate::names::ParamNames;
+use crate::names::{Naming, ParamNames};
 use crate::site::SiteKind;
 use crate::stored;
 use crate::target::{Target, expand_all_linear};
 use crate::values::to_file;
 
 pub(crate) use places::{Place, adapter_places, fill};
+use reading::Reading;
 pub use start::start;
 
 /// Folder inside an adapter folder with what was computed from the base's frozen weights ([`AdapterSpec::cache`]). Only used where it is
 /// there already: a folder from elsewhere gets no such files.
 pub const CACHE_FOLDER: &str = "cache";
+
+/// What PEFT calls the frozen layer inside an adapted one; biases of adapted layers and tables are saved under it.
+const BASE_LAYER: &str = ".base_layer";
 
 /// A model with an adapter read from a folder.
 #[derive(Debug)]
@@ -37,8 +45,10 @@ pub struct Loaded<M> {
     pub spec: AdapterSpec,
     /// Where it was attached.
     pub report: AttachReport,
-    /// Configuration fields that nobody here knows; they were passed over.
+    /// Configuration fields that nobody here knows; they were ignored.
     pub unknown_fields: Vec<String>,
+    /// How many tokens the model has now, where the adapter brought tables of another size ([`Adaptable::resize_vocabulary`]).
+    pub vocabulary: Option<usize>,
 }
 
 /// Writes the adapter called `name`, with the modules saved beside it, as an adapter folder.
@@ -52,26 +62,13 @@ pub fn save<M: Adaptable>(
     spec: &AdapterSpec,
     dir: &Path,
 ) -> Result<(), PeftError> {
-    let spec = &spec.stored();
-    let tensors = places::tensors(model, names, name, spec)?;
-    write(model, spec, &tensors, dir)
-}
-
-/// As [`save`], with the other names of the layers ([`ParamNames::also_called`]).
-///
-/// # Errors
-/// As [`save`].
-pub fn save_with_other_names<M: Adaptable>(
-    model: &M,
-    names: &ParamNames,
-    name: &str,
-    spec: &AdapterSpec,
-    dir: &Path,
-) -> Result<(), PeftError> {
-    let spec = &spec.stored();
-    let tensors = places::tensors(model, names, name, spec)?;
-    let tensors = other_names::other_keys(tensors, names)?;
-    let spec = other_names::other_spec(spec, names, &model.sites(), &model.output_heads())?;
+    let spec = spec.stored();
+    let tensors = places::tensors(model, names, name, &spec)?;
+    if spec.naming == Naming::default() {
+        return write(model, &spec, &tensors, dir);
+    }
+    let tensors = naming::foreign_keys(tensors, names, spec.naming)?;
+    let spec = naming::foreign_spec(&spec, names, &model.sites(), &model.output_heads())?;
     write(model, &spec, &tensors, dir)
 }
 
@@ -86,35 +83,31 @@ fn write<M: Adaptable>(
     Ok(file::write_folder(dir, &config.to_map(&fields), tensors)?)
 }
 
-/// What a folder says, by the model's own names.
-fn read<M: Adaptable>(
-    model: &M,
-    names: &ParamNames,
-    entries: &[&'static MethodEntry],
-    dir: &Path,
-) -> Result<(AdapterSpec, AdapterFolder), PeftError> {
-    let mut folder = file::read_folder(dir)?;
-    file::check_finite(&folder.tensors)?;
-    let mut spec = spec_of(entries, &folder.config)?;
-    if other_names::has_other_names(&folder.tensors, names) {
-        spec = other_names::own_spec(&spec, names, &model.sites(), &model.output_heads())?;
-        folder.tensors = other_names::own_keys(folder.tensors, names)?;
-    }
-    Ok((spec, folder))
-}
-
 /// Reads an adapter folder and attaches it as `name`, with the values of the file.
 ///
 /// # Errors
 /// Everything that is wrong with the folder, or every tensor that does not fit the model, in one report.
 pub fn load<M: Adaptable>(
-    model: M,
+    mut model: M,
     names: &ParamNames,
     name: &str,
     entries: &[&'static MethodEntry],
     dir: &Path,
 ) -> Result<Loaded<M>, PeftError> {
-    let (mut spec, folder) = read(&model, names, entries, dir)?;
+    let Reading {
+        mut spec,
+        folder,
+        vocabulary,
+    } = reading::read(&model, names, name, entries, dir)?;
+    if let Some(tokens) = vocabulary {
+        if !adapter_names(&model).is_empty() {
+            return Err(PeftError::OtherVocabulary {
+                adapter: name.to_owned(),
+                tokens,
+            });
+        }
+        model.resize_vocabulary(tokens);
+    }
     spec.cache = Some(dir.join(CACHE_FOLDER)).filter(|cache| cache.is_dir());
     check_size(&model, name, &spec, &folder)?;
     let (model, report) = attach(model, names, name, &spec, 0)?;
@@ -124,7 +117,33 @@ pub fn load<M: Adaptable>(
         unknown_fields: unknown_fields(&folder.config, &spec),
         spec,
         report,
+        vocabulary,
     })
+}
+
+/// What a folder asks of a model.
+#[derive(Debug)]
+pub struct Wanted {
+    /// What to attach, copied modules and naming included.
+    pub spec: AdapterSpec,
+    /// How many tokens the model is to have first, where it has another number ([`Adaptable::resize_vocabulary`]).
+    pub vocabulary: Option<usize>,
+}
+
+/// What a folder asks of this model, for a run that starts from it.
+///
+/// # Errors
+/// As [`load`], of what can be known without attaching.
+pub fn wanted<M: Adaptable>(
+    model: &M,
+    names: &ParamNames,
+    entries: &[&'static MethodEntry],
+    dir: &Path,
+) -> Result<Wanted, PeftError> {
+    let Reading {
+        spec, vocabulary, ..
+    } = reading::read(model, names, "", entries, dir)?;
+    Ok(Wanted { spec, vocabulary })
 }
 
 /// Refuses a configuration that asks for far more parameters than the file has, before anything is allocated for them.
@@ -196,6 +215,8 @@ pub fn spec_of(
         rank_pattern: config.rank_pattern.clone(),
         alpha_pattern: config.alpha_pattern.clone(),
         modules_to_save: config.modules_to_save.clone(),
+        copied_modules: Vec::new(),
+        naming: Naming::default(),
         bias: match config.bias.as_str() {
             "all" => BiasTraining::All,
             "lora_only" => BiasTraining::LoraOnly,

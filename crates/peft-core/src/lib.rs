@@ -8,6 +8,7 @@
 //! linear weight is Burn's `[d_in, d_out]`.
 
 mod active;
+mod adaptable;
 mod adapter;
 mod attach;
 mod base_params;
@@ -48,8 +49,9 @@ pub use active::{
     AdapterStatus, LayerStatus, adapter_names, detach, layer_status, require_adapters,
     select_adapters,
 };
+pub use adaptable::{Adaptable, TiedOutput};
 pub use adapter::{Adapter, BaseLinear, Fact, FactorPair, TensorName};
-pub use attach::{Adaptable, AdapterSpec, AttachReport, AttachedSite, attach};
+pub use attach::{AdapterSpec, AttachReport, AttachedSite, attach};
 pub use base_params::{BiasTraining, saved_modules};
 pub use copy::TrainedCopy;
 pub use count::{ParameterCount, count};
@@ -58,7 +60,7 @@ pub use erased::AnyAdapter;
 pub use error::PeftError;
 pub use linear::AdaptedLinear;
 pub use method::{Method, MethodEntry, MethodResult, Slot};
-pub use names::{Layout, ParamNames, param_id};
+pub use names::{Layout, Naming, ParamNames, param_id};
 pub use observe::{DeltaEvent, Observer, Observers, RoutingEvent};
 pub use pass::Pass;
 pub use peft_kernels::LowRankPair;

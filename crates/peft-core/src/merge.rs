@@ -8,8 +8,8 @@ use burn::module::Param;
 use burn::tensor::{DType, FloatDType, Tensor, TensorData};
 use serde::Serialize;
 
+use crate::adaptable::Adaptable;
 use crate::adapter::cast;
-use crate::attach::Adaptable;
 use crate::erased::AnyAdapter;
 use crate::error::PeftError;
 use crate::linear::AdaptedLinear;
@@ -47,12 +47,18 @@ struct Kept {
     active: Vec<(String, f64)>,
 }
 
-/// Folds every active adapter into its layer's weight.
+/// Folds every active adapter into its layer's weight. An output layer that is tied to a table with adapters keeps the table's old weight, as
+/// its own ([`Adaptable::untie`]).
 ///
 /// # Errors
 /// [`PeftError::NotFinite`] when a weight is or becomes NaN or infinite, and [`PeftError::NoEffectiveWeight`] when a
 /// method's forward depends on the input. The model is then dropped unmerged; clone it first to keep it.
 pub fn merge<M: Adaptable>(mut model: M) -> Result<Merged<M>, PeftError> {
+    if let Some(tied) = model.tied()
+        && is_adapted(&model, &tied.table)
+    {
+        model.untie();
+    }
     let mut merged = Vec::new();
     let mut failure = None;
     model.visit_linears(&mut |linear| {
@@ -77,6 +83,15 @@ pub fn merge<M: Adaptable>(mut model: M) -> Result<Merged<M>, PeftError> {
         }
     });
     Ok(Merged { model, kept, sites })
+}
+
+/// Whether the layer at `path` has active adapters.
+fn is_adapted<M: Adaptable>(model: &M, path: &str) -> bool {
+    let mut found = false;
+    model.visit_linears(&mut |linear| {
+        found |= linear.site().path == path && linear.active_adapters().next().is_some();
+    });
+    found
 }
 
 impl<M: Adaptable> Merged<M> {

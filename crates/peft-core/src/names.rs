@@ -3,7 +3,7 @@
 //! The id is the 64-bit FNV-1a hash of the UTF-8 name. Optimizer states are keyed by it, so the function is
 //! part of the checkpoint format: changing it makes every saved optimizer state unreadable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use burn::module::ParamId;
 
@@ -29,11 +29,39 @@ pub enum Layout {
     Transposed,
 }
 
+/// How an adapter folder calls the layers of a model; by default as the model's own files do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Naming {
+    /// By the layers' other names ([`ParamNames::also_called`]).
+    pub other: bool,
+    /// Without the name of the model's body ([`ParamNames::set_body`]), as adapters of a model without a head have it.
+    pub bare: bool,
+}
+
+impl Naming {
+    /// Every naming but the model's own.
+    pub(crate) const FOREIGN: [Self; 3] = [
+        Self {
+            other: true,
+            bare: false,
+        },
+        Self {
+            other: false,
+            bare: true,
+        },
+        Self {
+            other: true,
+            bare: true,
+        },
+    ];
+}
+
 /// The Hugging Face name and layout of every parameter of a model, by Burn id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ParamNames {
     entries: BTreeMap<u64, (String, Layout)>,
     others: BTreeMap<String, String>,
+    body: Option<String>,
 }
 
 impl ParamNames {
@@ -65,11 +93,31 @@ impl ParamNames {
         self.others.insert(path.to_owned(), other.to_owned());
     }
 
-    /// Paths of layers with the other path of each.
-    pub fn other_paths(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.others
-            .iter()
-            .map(|(path, other)| (path.as_str(), other.as_str()))
+    /// Records what the model's body is called, for example `bert` or `model`: adapters of the body alone leave it out.
+    pub fn set_body(&mut self, body: &str) {
+        self.body = Some(body.to_owned());
+    }
+
+    /// Paths of modules with what a naming calls each, where that is another path.
+    pub(crate) fn modules_in(&self, naming: Naming) -> BTreeMap<String, String> {
+        let modules: BTreeSet<&str> = self
+            .entries
+            .values()
+            .filter_map(|(name, _)| name.rsplit_once('.').map(|(module, _)| module))
+            .chain(self.others.keys().map(String::as_str))
+            .collect();
+        let body = self.body.as_ref().map(|body| format!("{body}."));
+        let foreign = |own: &str| {
+            let other = self.others.get(own).filter(|_| naming.other);
+            let path = other.map_or(own, String::as_str);
+            let bare = body.as_ref().filter(|_| naming.bare);
+            let bare = bare.and_then(|body| path.strip_prefix(body.as_str()));
+            bare.unwrap_or(path).to_owned()
+        };
+        let pairs = modules
+            .into_iter()
+            .map(|own| (own.to_owned(), foreign(own)));
+        pairs.filter(|(own, foreign)| own != foreign).collect()
     }
 
     /// The name and layout of a parameter.

@@ -8,7 +8,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::attach::{Adaptable, AdapterSpec};
+use crate::adaptable::Adaptable;
+use crate::attach::AdapterSpec;
 use crate::erased::AnyAdapter;
 use crate::error::PeftError;
 use crate::file::{self, AdapterFolder, TensorKey};

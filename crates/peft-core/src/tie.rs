@@ -11,7 +11,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use indexmap::IndexMap;
 
-use crate::attach::Adaptable;
+use crate::adaptable::Adaptable;
 use crate::error::PeftError;
 use crate::fields;
 use crate::method::Method;

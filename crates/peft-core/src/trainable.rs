@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
 
+use crate::adaptable::Adaptable;
 use crate::adapter::FactorPair;
-use crate::attach::Adaptable;
 use crate::fields;
 use crate::names::ParamNames;
 

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
-use peft_core::{Adaptable, AdaptedLinear, Pass, SiteKind};
+use peft_core::{Adaptable, AdaptedLinear, Layout, Pass, Site, SiteKind, TiedOutput, param_id};
 use peft_kernels::product;
 
 use crate::causal_batch::CausalBatch;
@@ -13,20 +13,30 @@ use crate::decoder::{Decoder, KvCache};
 use crate::decoder_config::{DecoderConfig, DecoderFamily};
 use crate::error::ModelError;
 use crate::hf::{ModelConfig, WeightReader};
+use crate::layers::with_tokens;
+
+/// Name of the output layer's weight.
+const HEAD_WEIGHT: &str = "lm_head.weight";
 
 /// A causal language model.
 #[derive(Module, Debug)]
 pub struct CausalLm {
     /// Tokens to hidden states.
     pub decoder: Decoder,
-    /// Hidden states to logits; absent where the transposed word table serves (`tie_word_embeddings`), which is then no site of its
-    /// own.
+    /// Hidden states to logits; absent where the transposed word table serves (`tie_word_embeddings`), until an adapter makes the two
+    /// differ ([`Adaptable::untie`]).
     pub head: Option<AdaptedLinear>,
 }
 
 impl CausalLm {
     /// Path of the output layer.
     pub const HEAD: &'static str = "lm_head";
+
+    /// The output layer, whether it has a weight of its own or not.
+    fn head_site(&self) -> Site {
+        let config = self.decoder.config();
+        Site::new(Self::HEAD, config.d_model, config.vocab_size)
+    }
 
     /// Logits of the next token after each one, shape `[batch, seq, vocab]`.
     ///
@@ -70,11 +80,46 @@ impl Adaptable for CausalLm {
         self.head.iter_mut().for_each(visit);
     }
 
+    fn sites(&self) -> Vec<Site> {
+        let mut sites = Vec::new();
+        self.visit_linears(&mut |linear| sites.push(linear.site().clone()));
+        if self.head.is_none() {
+            sites.push(self.head_site());
+        }
+        sites
+    }
+
     fn output_heads(&self) -> Vec<String> {
-        self.head
-            .iter()
-            .map(|head| head.site().path.clone())
-            .collect()
+        vec![Self::HEAD.to_owned()]
+    }
+
+    fn tied(&self) -> Option<TiedOutput> {
+        self.head.is_none().then(|| TiedOutput {
+            table: self.decoder.words.table.site().path.clone(),
+            output: Self::HEAD.to_owned(),
+        })
+    }
+
+    fn untie(&mut self) {
+        if self.head.is_none() {
+            let table = self.decoder.words.table.weight.val();
+            let weight = Param::initialized(param_id(HEAD_WEIGHT), table.transpose());
+            let head = AdaptedLinear::new(self.head_site(), weight.set_require_grad(false), None);
+            self.head = Some(head);
+        }
+    }
+
+    fn vocabulary_layers(&self) -> Vec<String> {
+        let mut layers = self.decoder.vocabulary_layers();
+        layers.push(Self::HEAD.to_owned());
+        layers
+    }
+
+    fn resize_vocabulary(&mut self, tokens: usize) {
+        self.decoder.resize_vocabulary(tokens);
+        if let Some(head) = &mut self.head {
+            *head = with_tokens(head, tokens);
+        }
     }
 }
 
@@ -128,5 +173,8 @@ fn build(
     let head =
         (!sizes.tied).then(|| reader.linear_of(CausalLm::HEAD, shape, SiteKind::Linear, false));
     let model = CausalLm { decoder, head };
-    Ok(Loaded::new(model, config, reader.finish()?))
+    let mut report = reader.finish()?;
+    // A tied output layer has its name too: adapters may train or save it by that.
+    report.names.insert(HEAD_WEIGHT, Layout::Transposed);
+    Ok(Loaded::new(model, config, report))
 }

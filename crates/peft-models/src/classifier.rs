@@ -98,6 +98,14 @@ impl Adaptable for SequenceClassifier {
     fn output_heads(&self) -> Vec<String> {
         vec![self.head.output.site().path.clone()]
     }
+
+    fn vocabulary_layers(&self) -> Vec<String> {
+        self.encoder.vocabulary_layers()
+    }
+
+    fn resize_vocabulary(&mut self, tokens: usize) {
+        self.encoder.resize_vocabulary(tokens);
+    }
 }
 
 impl Loaded<SequenceClassifier> {

@@ -8,7 +8,7 @@ use crate::causal_batch::CausalBatch;
 use crate::decoder_config::{DecoderConfig, DecoderFamily};
 use crate::error::ModelError;
 use crate::hf::WeightReader;
-use crate::layers::{AttentionContext, DecoderBlock, LayerCache, Norm, decoder_norm};
+use crate::layers::{AttentionContext, DecoderBlock, LayerCache, Norm, decoder_norm, with_tokens};
 
 /// Keys and values of every layer so far, for generation: a forward with a cache reads only what is new.
 #[derive(Debug, Clone, Default)]
@@ -206,5 +206,14 @@ impl Adaptable for Decoder {
         let tables = tables.into_iter().flatten().map(|table| &mut table.table);
         let linears = self.blocks.iter_mut().flat_map(DecoderBlock::linears_mut);
         tables.chain(linears).for_each(visit);
+    }
+
+    fn vocabulary_layers(&self) -> Vec<String> {
+        vec![self.words.table.site().path.clone()]
+    }
+
+    fn resize_vocabulary(&mut self, tokens: usize) {
+        self.words.table = with_tokens(&self.words.table, tokens);
+        self.config.vocab_size = tokens;
     }
 }

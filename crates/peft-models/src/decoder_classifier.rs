@@ -62,6 +62,14 @@ impl Adaptable for DecoderClassifier {
     fn output_heads(&self) -> Vec<String> {
         vec![self.head.site().path.clone()]
     }
+
+    fn vocabulary_layers(&self) -> Vec<String> {
+        self.decoder.vocabulary_layers()
+    }
+
+    fn resize_vocabulary(&mut self, tokens: usize) {
+        self.decoder.resize_vocabulary(tokens);
+    }
 }
 
 /// Loads a folder as a classifier, every parameter frozen; with `num_labels` its head gets that many outputs and starts afresh where the

@@ -8,7 +8,7 @@ use crate::batch::TokenBatch;
 use crate::encoder_config::{EncoderConfig, Family};
 use crate::error::ModelError;
 use crate::hf::WeightReader;
-use crate::layers::{Block, TokenEmbeddings, attention_bias};
+use crate::layers::{Block, TokenEmbeddings, attention_bias, with_tokens};
 
 /// A bidirectional transformer encoder.
 #[derive(Module, Debug)]
@@ -107,5 +107,15 @@ impl Adaptable for Encoder {
         let tables = self.embeddings.tables_mut();
         let linears = self.blocks.iter_mut().flat_map(Block::linears_mut);
         tables.chain(linears).for_each(visit);
+    }
+
+    fn vocabulary_layers(&self) -> Vec<String> {
+        vec![self.embeddings.words.table.site().path.clone()]
+    }
+
+    fn resize_vocabulary(&mut self, tokens: usize) {
+        let words = &mut self.embeddings.words.table;
+        *words = with_tokens(words, tokens);
+        self.config.vocab_size = tokens;
     }
 }

@@ -39,9 +39,7 @@ pub fn encoder_sites(config: &ModelConfig) -> Result<Vec<Site>, ModelError> {
 /// An unsupported family or a field that cannot be read.
 pub fn causal_lm_sites(config: &ModelConfig) -> Result<Vec<Site>, ModelError> {
     let (mut sites, sizes) = decoder_sites(config)?;
-    if !sizes.tied {
-        sites.push(Site::new(CausalLm::HEAD, sizes.d_model, sizes.vocab_size));
-    }
+    sites.push(Site::new(CausalLm::HEAD, sizes.d_model, sizes.vocab_size));
     Ok(sites)
 }
 

@@ -11,7 +11,7 @@ use common::{Expected, assert_close, floats, golden};
 use peft_core::file::read_folder;
 use peft_core::lora::LORA;
 use peft_core::target::Target;
-use peft_core::{Adaptable, Pass, folder};
+use peft_core::{Adaptable, AdapterSpec, Naming, Pass, folder};
 use peft_models::{ModelConfig, VitConfig, load_image_classifier};
 use serde_json::json;
 
@@ -69,7 +69,7 @@ fn names_of_transformers_5_are_read_and_written() {
         TOLERANCE,
     );
     let out = tempfile::tempdir().unwrap();
-    folder::save_with_other_names(&read.model, &names, "a", &read.spec, out.path()).unwrap();
+    folder::save(&read.model, &names, "a", &read.spec, out.path()).unwrap();
     let (theirs, ours) = (read_folder(&dir).unwrap(), read_folder(out.path()).unwrap());
     assert_eq!(ours.tensors, theirs.tensors);
     let Some(Target::List(targets)) = ours.config.target else {
@@ -79,7 +79,11 @@ fn names_of_transformers_5_are_read_and_written() {
         ["q_proj", "v_proj"].map(|name| format!("vit.layers.{layer}.attention.{name}"))
     });
     assert_eq!(targets, expected.concat());
-    folder::save(&read.model, &names, "a", &read.spec, out.path()).unwrap();
+    let spec = AdapterSpec {
+        naming: Naming::default(),
+        ..read.spec.clone()
+    };
+    folder::save(&read.model, &names, "a", &spec, out.path()).unwrap();
     let published = read_folder(&golden("vit").join("adapter")).unwrap();
     assert_eq!(read_folder(out.path()).unwrap().tensors, published.tensors);
 }

@@ -13,7 +13,7 @@ use peft_core::folder;
 use serde::Serialize;
 
 use crate::adapter_arg::AdapterArg;
-use crate::registry::METHODS;
+use crate::open::Added;
 use crate::run::LABELS_FILE;
 use crate::{any_model, device, open, out_folder};
 
@@ -122,30 +122,25 @@ fn to_peft(model: &Path, args: &ConvertArgs, device: &Device) -> Result<ConvertR
     let rank = args.rank.map(|rank| rank as usize);
     let head = open::labels_in_adapter(model, &adapter.dir)?;
     let loaded = any_model::open(model, head, None, 0, device)?.loaded;
+    let (loaded, Added { spec, .. }) = open::add(loaded, &adapter)?;
     let names = loaded.names;
-    let read = folder::load(loaded.model, &names, &adapter.name, METHODS, &adapter.dir)
-        .with_context(|| format!("adapter {}", adapter.dir.display()))?;
-    let from = read.spec.method.entry().id;
-    let known = read
-        .spec
+    let from = spec.method.entry().id;
+    let known = spec
         .method
         .config_fields()
         .get("peft_type")
         .is_some_and(|kind| kind == LORA);
-    let exported = if known && rank.is_none() {
+    let mut exported = if known && rank.is_none() {
         Exported {
-            model: read.model,
-            spec: read.spec,
+            model: loaded.model,
+            spec,
             sites: Vec::new(),
         }
     } else {
-        to_lora(read.model, &adapter.name, &read.spec, rank)?
+        to_lora(loaded.model, &adapter.name, &spec, rank)?
     };
-    let save = match args.to {
-        FormatArg::PeftTransformers5 => folder::save_with_other_names,
-        FormatArg::Peft | FormatArg::Mlx => folder::save,
-    };
-    save(&exported.model, &names, &adapter.name, &exported.spec, out)?;
+    exported.spec.naming.other = matches!(args.to, FormatArg::PeftTransformers5);
+    folder::save(&exported.model, &names, &adapter.name, &exported.spec, out)?;
     let labels = adapter.dir.join(LABELS_FILE);
     if labels.exists() {
         let text =

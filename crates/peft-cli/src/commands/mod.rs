@@ -19,6 +19,7 @@ pub mod predict;
 pub mod prune;
 pub mod quickstart;
 pub mod recycle;
+pub mod resize;
 pub mod targets;
 pub mod train;
 pub mod validate;

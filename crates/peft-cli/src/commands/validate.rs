@@ -1,6 +1,7 @@
 //! `peft validate`: whether adapter folders are whole, and whether they suit a model, with every problem in one report.
 
 mod model;
+mod reading;
 mod verdict;
 
 use std::path::PathBuf;
@@ -10,7 +11,17 @@ use clap::Args;
 use peft_models::ModelConfig;
 
 use model::ModelSites;
+use reading::Base;
 use verdict::Verdict;
+
+/// What adapters are checked against.
+#[derive(Debug)]
+enum Model {
+    /// A model with its weights.
+    Folder(Base),
+    /// The layers that a configuration describes.
+    Config(ModelSites),
+}
 
 /// What to check.
 #[derive(Debug, Args)]
@@ -18,7 +29,8 @@ pub struct ValidateArgs {
     /// Adapter folders, or repositories of the hub.
     #[arg(required = true)]
     pub adapters: Vec<PathBuf>,
-    /// Folder of the base model, of which only config.json is read: also checks layers and their sizes.
+    /// Folder of the base model: the adapter is loaded into it, asked and merged, as the other verbs would. Where it holds config.json alone,
+    /// layers and their sizes are compared.
     #[arg(long, conflicts_with = "model_config")]
     pub model: Option<PathBuf>,
     /// The base model's config.json, wherever it lies.
@@ -28,7 +40,7 @@ pub struct ValidateArgs {
 
 /// Runs the verb.
 pub fn run(args: &ValidateArgs, json: bool) -> Result<()> {
-    let model = model_config(args)?.map(ModelSites::of).transpose()?;
+    let model = model(args)?;
     let verdicts: Vec<Verdict> = args
         .adapters
         .iter()
@@ -46,14 +58,19 @@ pub fn run(args: &ValidateArgs, json: bool) -> Result<()> {
     Ok(())
 }
 
-fn model_config(args: &ValidateArgs) -> Result<Option<ModelConfig>> {
+fn model(args: &ValidateArgs) -> Result<Option<Model>> {
     if let Some(dir) = &args.model {
-        return Ok(Some(ModelConfig::read(dir)?));
+        let config = ModelConfig::read(dir)?;
+        return Ok(Some(match Base::new(dir)? {
+            Some(base) => Model::Folder(base),
+            None => Model::Config(ModelSites::of(config)?),
+        }));
     }
     let Some(path) = &args.model_config else {
         return Ok(None);
     };
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the model configuration {}", path.display()))?;
-    Ok(Some(ModelConfig::parse(path, &text)?))
+    let config = ModelConfig::parse(path, &text)?;
+    Ok(Some(Model::Config(ModelSites::of(config)?)))
 }

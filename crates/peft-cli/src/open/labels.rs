@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use peft_core::file::{AdapterFolder, read_folder};
+use peft_core::file::{AdapterFolder, parse_key, read_folder};
 use peft_models::{DecoderClassifier, Family, ImageClassifier, ModelConfig, ModelKind};
 use peft_train::data::LabelSet;
 
@@ -29,11 +29,16 @@ pub fn labels_in_folder(model: &Path, folder: &AdapterFolder) -> Result<Option<u
         ModelKind::Images => ImageClassifier::HEAD,
         ModelKind::Texts => Family::of(&config)?.head.output,
     };
-    let wanted = format!("{head}.weight");
+    let below = format!(".{head}");
+    let is_head = |raw: &str| {
+        parse_key(raw, &[]).is_some_and(|key| {
+            key.tensor == "weight" && (key.module == head || key.module.ends_with(&below))
+        })
+    };
     Ok(folder
         .tensors
         .iter()
-        .find(|(key, _)| key.as_str() == wanted || key.ends_with(&format!(".{wanted}")))
+        .find(|(key, _)| is_head(key))
         .and_then(|(_, tensor)| tensor.shape.first().copied()))
 }
 

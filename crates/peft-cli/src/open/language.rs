@@ -39,9 +39,9 @@ pub fn answering_causal(
     device: &Device,
 ) -> Result<OpenedCausal> {
     let loaded = causal(model, None, device)?;
-    let model = add_all(loaded.model, &loaded.names, &loaded.fresh, adapters)?;
+    let loaded = add_all(loaded, adapters)?;
     Ok(OpenedCausal {
-        model,
+        model: loaded.model,
         config: loaded.config,
         adapters: adapters
             .iter()

@@ -15,7 +15,7 @@ use peft_train::TrainOptions;
 use peft_train::schedule::Warmup;
 use serde::Serialize;
 
-use crate::commands::merge::merge_folder;
+use crate::commands::merge::{Merging, merge_folder};
 use crate::device;
 use crate::run::{self, RunOptions};
 use crate::run_config::{AdapterConfig, DataConfig, Names, RunConfig};
@@ -103,7 +103,14 @@ pub fn run(out: &Path, overwrite: bool, device: &str) -> Result<Report> {
     }
     let adapter = places.run("lora");
     eprintln!("merging, reading everything back, comparing");
-    merge_folder(&places.model, &adapter, &places.merged, None, &plain)?;
+    merge_folder(&Merging {
+        model: &places.model,
+        adapter: &adapter,
+        out: &places.merged,
+        dtype: None,
+        tolerance: None,
+        device: &plain,
+    })?;
     let verification = Verification::new(&test, &trained, &places.model, &adapter, &places.merged)?;
     let pictures = curves::draw(&pictured, &places.picture())?;
     Ok(Report {

@@ -4,18 +4,16 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use burn::module::ParamId;
 
-use super::adapter_tensors;
-use crate::attach::{Adaptable, AdapterSpec};
-use crate::base_params::{saved_modules, trained_biases};
+use super::{BASE_LAYER, adapter_tensors};
+use crate::adaptable::Adaptable;
+use crate::attach::AdapterSpec;
+use crate::base_params::{saved_parameters, trained_biases};
 use crate::error::PeftError;
 use crate::fields;
 use crate::file::{self, AdapterFolder, HostTensor, TensorKey};
 use crate::names::{Layout, ParamNames, param_id};
 use crate::tie::TieGroups;
 use crate::values::{file_shape, from_file, named_tensors, set_values, shapes_of};
-
-/// What PEFT calls the frozen layer inside an adapted one; biases of adapted layers are saved under it.
-const BASE_LAYER: &str = ".base_layer";
 
 /// Where a tensor of the file goes: the parameter's id, its shape in memory and its layout.
 pub(crate) type Place = (ParamId, Vec<usize>, Layout);
@@ -67,8 +65,6 @@ pub(crate) fn fill<M: Adaptable>(
         take_old_spelling(&mut index, &key);
         places.insert(key, place);
     }
-    let copies = copies_of_base(&model, names, &index, &places);
-    places.extend(copies);
     let mut problems = Vec::new();
     let mut values = BTreeMap::new();
     for (key, (id, shape, layout)) in &places {
@@ -106,7 +102,7 @@ pub(crate) fn fill<M: Adaptable>(
     }
 }
 
-/// Renames the key of a bias that PEFT before 0.7 wrote, without `base_layer`, to the one that later versions write.
+/// Renames a key without `base_layer`, which PEFT before 0.7 wrote for biases, to the one that later versions write.
 fn take_old_spelling(index: &mut BTreeMap<TensorKey, String>, key: &TensorKey) {
     let Some(module) = key.module.strip_suffix(BASE_LAYER) else {
         return;
@@ -166,7 +162,7 @@ fn base_places<M: Adaptable>(
     let shapes = shapes_of(model);
     let mut adapted = Vec::new();
     let mut copied: HashSet<ParamId> = HashSet::new();
-    let saved = saved_modules(names, &spec.modules_to_save).0;
+    let saved = saved_parameters(names, spec).0;
     model.visit_linears(&mut |linear| {
         if linear.adapter(name).is_none() {
             return;
@@ -196,27 +192,6 @@ fn base_places<M: Adaptable>(
                 tensor: tensor.to_owned(),
             };
             Some((key, (id, shapes.get(&id)?.clone(), layout)))
-        })
-        .collect()
-}
-
-/// Tensors of the file that are copies of base parameters: PEFT saves embeddings and output heads whole when the
-/// vocabulary was resized or an embedding is adapted, and loads them over the base.
-fn copies_of_base<M: Adaptable>(
-    model: &M,
-    names: &ParamNames,
-    index: &BTreeMap<TensorKey, String>,
-    places: &BTreeMap<TensorKey, Place>,
-) -> BTreeMap<TensorKey, Place> {
-    let shapes = shapes_of(model);
-    index
-        .keys()
-        .filter(|key| !places.contains_key(*key) && key.tensor == "weight")
-        .filter_map(|key| {
-            let module = key.module.strip_suffix(BASE_LAYER).unwrap_or(&key.module);
-            let id = param_id(&format!("{module}.{}", key.tensor));
-            let (_, layout) = names.get(id)?;
-            Some((key.clone(), (id, shapes.get(&id)?.clone(), layout)))
         })
         .collect()
 }

@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::read;
-use crate::attach::{Adaptable, AdapterSpec};
+use super::reading::{self, Reading};
+use crate::adaptable::Adaptable;
+use crate::attach::AdapterSpec;
 use crate::error::PeftError;
 use crate::file;
 use crate::method::MethodEntry;
@@ -26,7 +27,11 @@ pub fn start<M: Adaptable>(
     spec: &AdapterSpec,
     dir: &Path,
 ) -> Result<M, PeftError> {
-    let (theirs, mut folder) = read(&model, names, entries, dir)?;
+    let Reading {
+        spec: theirs,
+        mut folder,
+        ..
+    } = reading::read(&model, names, name, entries, dir)?;
     let problems = other_scales(&model, spec, &theirs)?;
     if !problems.is_empty() {
         return Err(PeftError::Mismatch {

@@ -20,7 +20,7 @@ use serde_json::Value;
 use super::contract::adapter_tensors;
 use super::golden::Golden;
 use super::tolerance::{MATMUL, assert_close};
-use crate::attach::Adaptable;
+use crate::adaptable::Adaptable;
 use crate::file::HostTensor;
 use crate::folder;
 use crate::linear::AdaptedLinear;

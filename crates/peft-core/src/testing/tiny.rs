@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor, TensorData, activation};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::attach::Adaptable;
+use crate::adaptable::Adaptable;
 use crate::init;
 use crate::linear::AdaptedLinear;
 use crate::names::{Layout, ParamNames};

@@ -16,6 +16,8 @@ pub(super) struct FileNames {
     pub(super) prefix: &'static str,
     /// Paths of the head's layers.
     pub(super) head: Vec<&'static str>,
+    /// The word table, without prefix, where the model has one.
+    pub(super) words: Option<String>,
     /// The word table, without prefix, where the output layer is tied to it and files may hold it under either name.
     pub(super) tied: Option<String>,
 }
@@ -32,12 +34,14 @@ impl FileNames {
                 Self {
                     prefix: family.prefix,
                     head: vec![family.head.dense, family.head.output],
+                    words: Some(format!("{}.weight", family.embeddings.words)),
                     tied: None,
                 }
             }
             kind @ (ModelKind::Causal | ModelKind::DecoderTexts) => {
                 let family = DecoderFamily::of(config)?;
                 let tied = (family.read)(config)?.tied;
+                let words = format!("{}.weight", family.words);
                 let head = match kind {
                     ModelKind::Causal => CausalLm::HEAD,
                     _ => DecoderClassifier::HEAD,
@@ -45,12 +49,14 @@ impl FileNames {
                 Self {
                     prefix: family.prefix,
                     head: vec![head],
-                    tied: tied.then(|| format!("{}.weight", family.words)),
+                    tied: tied.then(|| words.clone()),
+                    words: Some(words),
                 }
             }
             ModelKind::Images => Self {
                 prefix: ImageClassifier::PREFIX,
                 head: vec![ImageClassifier::HEAD],
+                words: None,
                 tied: None,
             },
         })

@@ -108,10 +108,10 @@ impl<'a> Plan<'a> {
         let float = FloatDtype::from_file(entry.dtype());
         let tensor = match replacement {
             Some(tensor) => {
-                let expected = if head { &tensor.shape } else { entry.shape() };
+                let expected = self.expected(bare, head, entry, tensor);
                 self.problems
                     .misshaped
-                    .extend(misfit(&name, expected, tensor));
+                    .extend(misfit(&name, &expected, tensor));
                 let dtype = self.dtype.or(float).unwrap_or(self.added());
                 from_memory(&name, tensor, dtype)
             }
@@ -126,10 +126,34 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    /// A tensor that the input lacks: part of a head or of a pooler, anything else is a mistake.
+    /// The shape that a replacement must have: heads may have any, the word table any number of tokens, all else that of the input.
+    fn expected(
+        &self,
+        bare: &str,
+        head: bool,
+        entry: &TensorEntry,
+        tensor: &HostTensor,
+    ) -> Vec<usize> {
+        if head {
+            return tensor.shape.clone();
+        }
+        let mut expected = entry.shape().to_vec();
+        if self.is_table(bare)
+            && let (Some(rows), Some(given)) = (expected.first_mut(), tensor.shape.first())
+        {
+            *rows = *given;
+        }
+        expected
+    }
+
+    fn is_table(&self, bare: &str) -> bool {
+        self.names.words.as_deref() == Some(bare)
+    }
+
+    /// A tensor that the input lacks: part of a head or of a pooler, or the table that was tied to a head; anything else is a mistake.
     fn add(&mut self, bare: &str, tensor: &'a HostTensor) {
         let name = self.name(bare);
-        if is_task_head(bare) || bare.starts_with("pooler.") {
+        if is_task_head(bare) || bare.starts_with("pooler.") || self.is_table(bare) {
             let misfit = misfit(&name, &tensor.shape, tensor);
             self.problems.misshaped.extend(misfit);
             let tensor = from_memory(&name, tensor, self.added());

@@ -186,6 +186,7 @@ impl WeightReader {
             });
         }
         self.fresh.sort();
+        self.names.set_body(self.prefix);
         Ok(LoadReport {
             names: self.names,
             fresh: self.fresh,

@@ -10,6 +10,7 @@ mod gated_mlp;
 mod mlp;
 mod norm;
 mod rope;
+mod vocabulary;
 
 pub use activation::Activation;
 pub(crate) use attention::UNSEEN;
@@ -23,3 +24,4 @@ pub use gated_mlp::GatedMlp;
 pub use mlp::Mlp;
 pub use norm::{LayerNorm, Norm, RmsNorm};
 pub use rope::{Rope, Rotation};
+pub(crate) use vocabulary::with_tokens;

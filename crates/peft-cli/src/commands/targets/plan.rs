@@ -86,12 +86,13 @@ fn plan(config: &RunConfig, opened: &Opened) -> Result<Plan> {
     let mut saved = Vec::new();
     let mut saved_size = 0;
     for (id, name, _) in loaded.names.iter() {
-        if saved_modules
-            .as_ref()
-            .is_none_or(|modules| is_saved(name, modules))
-        {
+        let size = match &saved_modules {
+            None => sizes.0.get(&id).copied(),
+            Some(modules) => size_of(id, &loaded.model, &sizes).filter(|_| is_saved(name, modules)),
+        };
+        if let Some(size) = size {
             saved.push(name.to_owned());
-            saved_size += sizes.0.get(&id).copied().unwrap_or(0);
+            saved_size += size;
         }
     }
     saved.sort();
@@ -119,6 +120,15 @@ fn plan(config: &RunConfig, opened: &Opened) -> Result<Plan> {
     })
 }
 
+/// Values of a parameter; those of a tied output layer, which an adapter trains as a layer of its own, are the table's.
+fn size_of(id: ParamId, model: &AnyModel, sizes: &Sizes) -> Option<usize> {
+    let tied = model
+        .tied()
+        .filter(|tied| param_id(&format!("{}.weight", tied.output)) == id);
+    let id = tied.map_or(id, |tied| param_id(&format!("{}.weight", tied.table)));
+    sizes.0.get(&id).copied()
+}
+
 /// Parameters of saved layers, which an adapter trains as copies beside the base; `head` and `full` train the base.
 fn copied(loaded: &Loaded<AnyModel>, saved: &[String], sizes: &Sizes) -> usize {
     let sites = loaded.model.sites();
@@ -127,7 +137,7 @@ fn copied(loaded: &Loaded<AnyModel>, saved: &[String], sizes: &Sizes) -> usize {
         .flat_map(|site| ["weight", "bias"].map(|tensor| format!("{}.{tensor}", site.path)));
     names
         .filter(|name| saved.contains(name))
-        .filter_map(|name| sizes.0.get(&param_id(&name)))
+        .filter_map(|name| size_of(param_id(&name), &loaded.model, sizes))
         .sum()
 }
 

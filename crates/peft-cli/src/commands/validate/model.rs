@@ -10,6 +10,7 @@ use peft_models::{
     image_classifier_sites, image_classifier_sites_in_transformers_5,
 };
 
+use super::reading::Findings;
 use crate::commands::inspect::report::Report;
 
 /// The layers of a model in each of its forms; or why they are not known.
@@ -62,24 +63,21 @@ impl ModelSites {
         }
     }
 
-    /// Compares the layers of an adapter with those of the model: problems, and warnings.
-    pub(super) fn compare(
-        &self,
-        report: &Report,
-        spec: Option<&AdapterSpec>,
-    ) -> (Vec<String>, Vec<String>) {
+    /// Compares the layers of an adapter with those of the model.
+    pub(super) fn compare(&self, report: &Report, spec: Option<&AdapterSpec>) -> Findings {
+        let mut findings = Findings::default();
         let known = match &self.known {
             Ok(known) => known,
             Err(error) => {
-                return (
-                    vec![],
-                    vec![format!("not compared with the model: {error}")],
-                );
+                findings
+                    .problems
+                    .push(format!("the model cannot be used: {error}"));
+                return findings;
             }
         };
         let likest = known.iter().max_by_key(|form| form.likeness(report, spec));
         let Some(Form { sites, heads }) = likest else {
-            return (vec![], vec![]);
+            return findings;
         };
         let mut problems = sizes(report, sites);
         let mut warnings = Vec::new();
@@ -98,7 +96,11 @@ impl ModelSites {
                 warnings.extend(plan.unmatched.iter().map(ToString::to_string));
             }
         }
-        (problems, warnings)
+        Findings {
+            problems,
+            warnings,
+            notes: vec![],
+        }
     }
 }
 
@@ -106,6 +108,7 @@ impl ModelSites {
 fn forms(config: &ModelConfig) -> Result<Vec<Form>, ModelError> {
     Ok(match ModelKind::of(config) {
         ModelKind::Causal | ModelKind::DecoderTexts => vec![
+            bare(causal_lm_sites(config)?),
             Form::new(decoder_classifier_sites(config)?, DecoderClassifier::HEAD),
             Form::new(causal_lm_sites(config)?, CausalLm::HEAD),
         ],
@@ -125,6 +128,19 @@ fn forms(config: &ModelConfig) -> Result<Vec<Form>, ModelError> {
             vec![bare, Form::new(classifier_sites(config)?, output)]
         }
     })
+}
+
+/// The layers of a decoder's body, without its name.
+fn bare(sites: Vec<Site>) -> Form {
+    let body = sites.into_iter().filter(|site| site.path != CausalLm::HEAD);
+    let bare = body.map(|site| match site.path.split_once('.') {
+        Some((_, path)) => Site::new(path, site.d_in, site.d_out).with_kind(site.kind),
+        None => site,
+    });
+    Form {
+        sites: bare.collect(),
+        heads: vec![],
+    }
 }
 
 /// Layers that the model lacks or that have another size there.

@@ -8,7 +8,7 @@ use peft_core::target::is_saved_module;
 use peft_core::{AdapterSpec, PeftError, Site, folder};
 use serde::Serialize;
 
-use super::model::ModelSites;
+use super::Model;
 use crate::commands::folder_problems::{file_problems, with_causes};
 use crate::commands::inspect::report::{Report, SiteReport, TensorReport};
 use crate::registry::METHODS;
@@ -31,7 +31,7 @@ pub(super) struct Verdict {
 
 impl Verdict {
     /// Checks a folder, against a model where there is one.
-    pub(super) fn of(dir: &Path, model: Option<&ModelSites>) -> Self {
+    pub(super) fn of(dir: &Path, model: Option<&Model>) -> Self {
         let mut verdict = Self {
             folder: dir.to_owned(),
             valid: false,
@@ -51,7 +51,7 @@ impl Verdict {
         verdict
     }
 
-    fn judge(&mut self, folder: &AdapterFolder, report: Report, model: Option<&ModelSites>) {
+    fn judge(&mut self, folder: &AdapterFolder, report: Report, model: Option<&Model>) {
         let spec = self.spec(folder, &report);
         self.problems.extend(report.problems.iter().cloned());
         if let Err(FileError::NonFinite { tensors }) = check_finite(&folder.tensors) {
@@ -65,9 +65,15 @@ impl Verdict {
         self.warn(&report);
         self.place_others(folder, &report);
         if let Some(model) = model {
-            let (problems, warnings) = model.compare(&report, spec.as_ref());
-            self.problems.extend(problems);
-            self.warnings.extend(warnings);
+            let findings = match model {
+                Model::Folder(base) => base.judge(&self.folder, folder),
+                Model::Config(sites) => sites.compare(&report, spec.as_ref()),
+            };
+            let known = |problem: &String| !self.problems.contains(problem);
+            let new: Vec<String> = findings.problems.into_iter().filter(known).collect();
+            self.problems.extend(new);
+            self.warnings.extend(findings.warnings);
+            self.notes.extend(findings.notes);
         }
         self.notes.extend(report.notes.iter().cloned());
         let unknown = report.unknown_fields.iter();

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::{Contract, ROWS, host};
 use crate::active::{detach, select_adapters};
-use crate::attach::Adaptable;
+use crate::adaptable::Adaptable;
 use crate::erased::AnyAdapter;
 use crate::error::PeftError;
 use crate::pass::Pass;

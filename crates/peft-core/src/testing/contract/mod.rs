@@ -14,7 +14,8 @@ use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor};
 
 use super::tiny::{self, Tiny};
-use crate::attach::{Adaptable, AdapterSpec, attach};
+use crate::adaptable::Adaptable;
+use crate::attach::{AdapterSpec, attach};
 use crate::fields;
 use crate::file::HostTensor;
 use crate::folder;

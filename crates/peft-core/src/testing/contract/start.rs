@@ -7,7 +7,8 @@ use burn::optim::AdamWConfig;
 use burn::tensor::Device;
 
 use super::{Contract, ROWS, host, train, values};
-use crate::attach::{Adaptable, AdapterSpec, attach};
+use crate::adaptable::Adaptable;
+use crate::attach::{AdapterSpec, attach};
 use crate::count::count;
 use crate::names::ParamNames;
 use crate::pass::Pass;

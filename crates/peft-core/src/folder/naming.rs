@@ -1,8 +1,9 @@
 //! Adapter folders that call a model's layers by other names than the model's files do.
 //!
 //! A library may rename the layers of a family in memory and keep its files as they were; adapters that it trains then carry the names of
-//! its memory. A model says them with [`ParamNames::also_called`]. Ranks, alphas and targets of such a folder mean its own names, so they
-//! are looked up by them and then said of each layer by its path.
+//! its memory. A model says them with [`ParamNames::also_called`]. And an adapter of a model without a head lacks the name of the body
+//! ([`ParamNames::set_body`]): `encoder.layer.0` for `bert.encoder.layer.0`. Ranks, alphas and targets of such a folder mean its own names,
+//! so they are looked up by them and then said of each layer by its path.
 
 use std::collections::BTreeMap;
 
@@ -11,52 +12,54 @@ use indexmap::IndexMap;
 use crate::attach::{AdapterSpec, AttachedSite};
 use crate::error::PeftError;
 use crate::file::{self, FileError, HostTensor};
-use crate::names::ParamNames;
+use crate::names::{Naming, ParamNames};
 use crate::site::Site;
 use crate::target::{Target, TargetRules};
 
-/// Whether a key of the tensors is one of a layer's other name.
-pub(super) fn has_other_names(tensors: &BTreeMap<String, HostTensor>, names: &ParamNames) -> bool {
-    let is_other = |raw: &String| {
-        names
-            .other_paths()
-            .any(|(_, other)| replaced(raw, other, "").is_some())
+/// Paths of modules by another path.
+type Paths = BTreeMap<String, String>;
+
+/// The naming that the keys of the tensors have, where it is not the model's own.
+pub(super) fn of(tensors: &BTreeMap<String, HostTensor>, names: &ParamNames) -> Option<Naming> {
+    let is_in = |naming: &Naming| {
+        let foreign = inverted(&names.modules_in(*naming));
+        tensors.keys().any(|raw| replaced(raw, &foreign).is_some())
     };
-    tensors.keys().any(is_other)
+    Naming::FOREIGN.into_iter().find(is_in)
 }
 
-/// The specification of a folder with other names, by the model's own.
+/// The specification of a folder with a naming, by the model's own names.
 ///
 /// # Errors
-/// What [`AdapterSpec::plan`] says of the sites under their other names.
+/// What [`AdapterSpec::plan`] says of the sites under their names there.
 pub(super) fn own_spec(
     spec: &AdapterSpec,
     names: &ParamNames,
+    naming: Naming,
     sites: &[Site],
     heads: &[String],
 ) -> Result<AdapterSpec, PeftError> {
-    let own: BTreeMap<&str, &str> = names
-        .other_paths()
-        .map(|(own, other)| (other, own))
-        .collect();
-    let others: BTreeMap<&str, &str> = names.other_paths().collect();
-    let sites: Vec<Site> = sites.iter().map(|site| renamed(site, &others)).collect();
+    let foreign = names.modules_in(naming);
+    let sites: Vec<Site> = sites.iter().map(|site| renamed(site, &foreign)).collect();
     let plan = spec.plan(&sites, heads)?;
-    Ok(by_path(spec, &plan.sites, &own))
+    Ok(AdapterSpec {
+        naming,
+        ..by_path(spec, &plan.sites, &inverted(&foreign))
+    })
 }
 
-/// The specification of a folder by the other names, from the model's own.
+/// The specification of a folder with the naming that it has, from the model's own names.
 ///
 /// # Errors
 /// What [`AdapterSpec::plan`] says.
-pub(super) fn other_spec(
+pub(super) fn foreign_spec(
     spec: &AdapterSpec,
     names: &ParamNames,
     sites: &[Site],
     heads: &[String],
 ) -> Result<AdapterSpec, PeftError> {
     let plan = spec.plan(sites, heads)?;
-    Ok(by_path(spec, &plan.sites, &names.other_paths().collect()))
+    Ok(by_path(spec, &plan.sites, &names.modules_in(spec.naming)))
 }
 
 /// The tensors with keys by the model's own names.
@@ -66,31 +69,38 @@ pub(super) fn other_spec(
 pub(super) fn own_keys(
     tensors: BTreeMap<String, HostTensor>,
     names: &ParamNames,
+    naming: Naming,
 ) -> Result<BTreeMap<String, HostTensor>, FileError> {
-    let pairs = names.other_paths().map(|(own, other)| (other, own));
-    with_keys(tensors, &pairs.collect::<Vec<_>>())
+    with_keys(tensors, &inverted(&names.modules_in(naming)))
 }
 
-/// The tensors with keys by the other names.
+/// The tensors with keys by a naming.
 ///
 /// # Errors
 /// As [`own_keys`].
-pub(super) fn other_keys(
+pub(super) fn foreign_keys(
     tensors: BTreeMap<String, HostTensor>,
     names: &ParamNames,
+    naming: Naming,
 ) -> Result<BTreeMap<String, HostTensor>, FileError> {
-    with_keys(tensors, &names.other_paths().collect::<Vec<_>>())
+    with_keys(tensors, &names.modules_in(naming))
+}
+
+fn inverted(paths: &Paths) -> Paths {
+    let pairs = paths.iter();
+    pairs
+        .map(|(own, foreign)| (foreign.clone(), own.clone()))
+        .collect()
 }
 
 fn with_keys(
     tensors: BTreeMap<String, HostTensor>,
-    pairs: &[(&str, &str)],
+    paths: &Paths,
 ) -> Result<BTreeMap<String, HostTensor>, FileError> {
     let mut keyed = BTreeMap::new();
     let mut problems = Vec::new();
     for (raw, tensor) in tensors {
-        let found = pairs.iter().find_map(|(from, to)| replaced(&raw, from, to));
-        let key = found.unwrap_or_else(|| raw.clone());
+        let key = replaced(&raw, paths).unwrap_or_else(|| raw.clone());
         if keyed.insert(key.clone(), tensor).is_some() {
             problems.push(format!(
                 "`{raw}` and `{key}`, two names of one layer, are both there"
@@ -103,32 +113,32 @@ fn with_keys(
     }
 }
 
-/// A key below the module `from` as the key of the same tensor below `to`.
-fn replaced(raw: &str, from: &str, to: &str) -> Option<String> {
+/// A key at or below one of these modules as the key of the same tensor by the module's other path.
+fn replaced(raw: &str, paths: &Paths) -> Option<String> {
     let key = file::parse_key(raw, &[])?;
-    let rest = key.module.strip_prefix(from)?;
-    let is_below = rest.is_empty() || rest.starts_with('.');
-    is_below.then(|| file::key(&format!("{to}{rest}"), &key.tensor))
+    let mut above = Some(key.module.as_str());
+    while let Some(module) = above {
+        if let Some(to) = paths.get(module) {
+            let rest = &key.module[module.len()..];
+            return Some(file::key(&format!("{to}{rest}"), &key.tensor));
+        }
+        above = module.rsplit_once('.').map(|(above, _)| above);
+    }
+    None
 }
 
-fn renamed(site: &Site, paths: &BTreeMap<&str, &str>) -> Site {
+fn renamed(site: &Site, paths: &Paths) -> Site {
     let mut site = site.clone();
-    if let Some(other) = paths.get(site.path.as_str()) {
-        site.path = (*other).to_owned();
+    if let Some(other) = paths.get(&site.path) {
+        site.path.clone_from(other);
     }
     site
 }
 
 /// The same for each planned site, named by its path among `paths`.
-fn by_path(
-    spec: &AdapterSpec,
-    planned: &[AttachedSite],
-    paths: &BTreeMap<&str, &str>,
-) -> AdapterSpec {
-    let path = |site: &AttachedSite| {
-        let path = site.path.as_str();
-        (*paths.get(path).unwrap_or(&path)).to_owned()
-    };
+fn by_path(spec: &AdapterSpec, planned: &[AttachedSite], paths: &Paths) -> AdapterSpec {
+    let named = |path: &String| paths.get(path).unwrap_or(path).clone();
+    let path = |site: &AttachedSite| named(&site.path);
     let ranks = planned.iter().filter(|site| site.rank != spec.rank);
     let alphas = planned.iter().filter(|site| site.alpha != spec.alpha);
     AdapterSpec {
@@ -139,6 +149,7 @@ fn by_path(
         alpha_pattern: alphas
             .map(|site| (path(site), site.alpha))
             .collect::<IndexMap<_, _>>(),
+        modules_to_save: spec.modules_to_save.iter().map(named).collect(),
         ..spec.clone()
     }
 }
@@ -147,6 +158,11 @@ fn by_path(
 mod tests {
     use super::*;
     use crate::target::Selector;
+
+    const OTHER: Naming = Naming {
+        other: true,
+        bare: false,
+    };
 
     fn model() -> (ParamNames, Vec<Site>) {
         let mut names = ParamNames::new();
@@ -175,7 +191,8 @@ mod tests {
             alpha_pattern: IndexMap::from([("fc1".to_owned(), 1.0)]),
             ..AdapterSpec::default()
         };
-        let own = own_spec(&spec, &names, &sites, &heads).unwrap();
+        let own = own_spec(&spec, &names, OTHER, &sites, &heads).unwrap();
+        assert_eq!(own.naming, OTHER);
         let plan = own.plan(&sites, &heads).unwrap();
         let found: Vec<(&str, usize, f64)> = plan
             .sites
@@ -193,7 +210,7 @@ mod tests {
             .map(|(path, rank, alpha)| (path.as_str(), *rank, *alpha))
             .collect();
         assert_eq!(found, expected);
-        let back = other_spec(&own, &names, &sites, &heads).unwrap();
+        let back = foreign_spec(&own, &names, &sites, &heads).unwrap();
         let Target::List(paths) = &back.targets.target else {
             panic!("expected a list of paths");
         };
@@ -214,8 +231,8 @@ mod tests {
             .iter()
             .map(|key| ((*key).to_owned(), tensor.clone()))
             .collect();
-        assert!(has_other_names(&tensors, &names));
-        let own = own_keys(tensors.clone(), &names).unwrap();
+        assert_eq!(of(&tensors, &names), Some(OTHER));
+        let own = own_keys(tensors.clone(), &names, OTHER).unwrap();
         let found: Vec<&str> = own.keys().map(String::as_str).collect();
         let expected = [
             "base_model.model.classifier.weight",
@@ -223,12 +240,32 @@ mod tests {
             "base_model.model.vit.encoder.layer.11.dense.lora_B.weight",
         ];
         assert_eq!(found, expected);
-        assert!(!has_other_names(&own, &names));
-        assert_eq!(other_keys(own.clone(), &names).unwrap(), tensors);
+        assert_eq!(of(&own, &names), None);
+        assert_eq!(foreign_keys(own.clone(), &names, OTHER).unwrap(), tensors);
 
         let both = tensors.into_iter().chain(own).collect();
-        let error = own_keys(both, &names).unwrap_err().to_string();
+        let error = own_keys(both, &names, OTHER).unwrap_err().to_string();
         assert!(error.contains("two names of one layer"), "{error}");
         assert!(error.contains("layers.11.fc1.lora_B"), "{error}");
+    }
+
+    #[test]
+    fn adapters_of_the_body_alone_lack_its_name() {
+        let (mut names, _) = model();
+        names.set_body("vit");
+        let query = "vit.encoder.layer.0.query.weight";
+        names.insert(query, crate::names::Layout::Transposed);
+        for (key, naming) in [
+            ("encoder.layer.0.query.lora_A.weight", (false, true)),
+            ("layers.0.q_proj.lora_A.weight", (true, true)),
+        ] {
+            let tensors = BTreeMap::from([(key.to_owned(), HostTensor::default())]);
+            let (other, bare) = naming;
+            let naming = Naming { other, bare };
+            assert_eq!(of(&tensors, &names), Some(naming), "{key}");
+            let own = own_keys(tensors, &names, naming).unwrap();
+            let expected = "base_model.model.vit.encoder.layer.0.query.lora_A.weight";
+            assert_eq!(own.keys().collect::<Vec<_>>(), [expected]);
+        }
     }
 }

@@ -1,0 +1,136 @@
+//! Whether a base model takes an adapter: the folder is loaded, asked and merged as every other verb would do it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use anyhow::Result;
+use burn::tensor::Device;
+use peft_core::file::AdapterFolder;
+use peft_core::merge::merge;
+use peft_core::{PeftError, folder};
+use peft_models::Loaded;
+use peft_models::hf::FloatDtype;
+
+use crate::any_model::{self, AnyModel};
+use crate::commands::merge::tolerance;
+use crate::probe::Answers;
+use crate::registry::METHODS;
+use crate::run::ADAPTER;
+use crate::{device, open};
+
+/// What a model says of an adapter.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    /// Why it cannot be used.
+    pub(super) problems: Vec<String>,
+    /// What is probably not meant so.
+    pub(super) warnings: Vec<String>,
+    /// What can be done with it all the same, or not.
+    pub(super) notes: Vec<String>,
+}
+
+/// A base model with its weights.
+#[derive(Debug)]
+pub(super) struct Base {
+    dir: PathBuf,
+    device: Device,
+    /// The model that was opened last, and its number of outputs: most adapters of a report have one head.
+    opened: Mutex<Option<(Option<usize>, Loaded<AnyModel>)>>,
+}
+
+impl Base {
+    /// The model in a folder; `None` for one that holds a configuration alone.
+    ///
+    /// # Errors
+    /// When there is no device.
+    pub(super) fn new(dir: &Path) -> Result<Option<Self>> {
+        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        let has_weights = |entry: std::fs::DirEntry| {
+            let path = entry.path();
+            path.extension()
+                .is_some_and(|ending| ending == "safetensors")
+        };
+        if !entries.into_iter().any(has_weights) {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            dir: dir.to_owned(),
+            device: device::open("auto")?,
+            opened: Mutex::new(None),
+        }))
+    }
+
+    /// Tries the adapter in `dir`, whose files were read already.
+    pub(super) fn judge(&self, dir: &Path, contents: &AdapterFolder) -> Findings {
+        let mut findings = Findings::default();
+        let loaded = match self.open(contents) {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                findings
+                    .problems
+                    .push(format!("the model cannot be used: {error:#}"));
+                return findings;
+            }
+        };
+        let adapted = match folder::load(loaded.model, &loaded.names, ADAPTER, METHODS, dir) {
+            Ok(adapted) => adapted,
+            Err(PeftError::Mismatch { problems, .. } | PeftError::Unsupported { problems }) => {
+                findings.problems = problems;
+                return findings;
+            }
+            Err(error) => {
+                findings.problems.push(error.to_string());
+                return findings;
+            }
+        };
+        let unmatched = adapted.report.unmatched.iter();
+        findings.warnings.extend(unmatched.map(ToString::to_string));
+        if let Some(tokens) = adapted.vocabulary {
+            findings.notes.push(format!(
+                "it brings a vocabulary of {tokens} tokens, which takes the place of the model's"
+            ));
+        }
+        if let Err(problem) = self.use_and_merge(adapted.model, &mut findings.notes) {
+            findings.problems.push(format!("{problem:#}"));
+        }
+        findings
+    }
+
+    fn open(&self, contents: &AdapterFolder) -> Result<Loaded<AnyModel>> {
+        let outputs = open::labels_in_folder(&self.dir, contents)?;
+        let mut opened = self
+            .opened
+            .lock()
+            .unwrap_or_else(|broken| broken.into_inner());
+        if let Some((known, loaded)) = opened.as_ref()
+            && *known == outputs
+        {
+            return Ok(loaded.clone());
+        }
+        let loaded = any_model::open(&self.dir, outputs, None, 0, &self.device)?.loaded;
+        *opened = Some((outputs, loaded.clone()));
+        Ok(loaded)
+    }
+
+    fn use_and_merge(&self, model: AnyModel, notes: &mut Vec<String>) -> Result<()> {
+        let adapted = Answers::of(&model, &self.device)?;
+        if !adapted.are_finite() {
+            anyhow::bail!("with the adapter the model's outputs are not finite");
+        }
+        let merged = match merge(model) {
+            Ok(merged) => Answers::of(merged.model(), &self.device)?,
+            Err(error @ PeftError::NoEffectiveWeight { .. }) => {
+                notes.push(error.to_string());
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let (difference, allowed) = (adapted.difference(&merged), tolerance(FloatDtype::F32));
+        if !(difference <= allowed) {
+            anyhow::bail!(
+                "merged, the model's outputs differ by {difference:.3e} of the largest, more than {allowed:.0e}"
+            );
+        }
+        Ok(())
+    }
+}
