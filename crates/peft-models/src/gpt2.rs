@@ -37,7 +37,6 @@ fn read(config: &ModelConfig) -> Result<DecoderConfig, ModelError> {
         |value| value == false,
         "false",
     )?;
-    config.require("tie_word_embeddings", |value| value == true, "true")?;
     DecoderConfig {
         vocab_size: config.positive("vocab_size")?,
         d_model,
@@ -59,7 +58,7 @@ fn read(config: &ModelConfig) -> Result<DecoderConfig, ModelError> {
             mlp: true,
         },
         query_key_norm: false,
-        tied: true,
+        tied: config.bool_or("tie_word_embeddings", true)?,
         kind: SiteKind::Conv1d,
         embedding_dropout: config.probability_or("embd_pdrop", 0.1)?,
         attention_dropout: config.probability_or("attn_pdrop", 0.1)?,

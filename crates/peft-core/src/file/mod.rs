@@ -14,6 +14,7 @@ mod merged_linear;
 mod oddity;
 mod pickle;
 mod read;
+mod spelling;
 mod tensor;
 mod without_config;
 mod write;
@@ -30,6 +31,7 @@ pub use pickle::read_pickle;
 pub use read::{
     AdapterFolder, check_finite, read_config, read_folder, read_folder_tensors, read_tensors,
 };
+pub use spelling::superseded;
 pub use tensor::{HostTensor, StoredDtype};
 pub use without_config::Loralib;
 pub use write::{encode_tensors, write_folder, write_tensors};

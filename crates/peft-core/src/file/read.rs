@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use safetensors::SafeTensors;
 
 use super::merged_linear::merged_linear;
+use super::spelling::in_one_spelling;
 use super::without_config::explain;
 use super::{
     CONFIG_FILE, FileError, HostTensor, NonFinite, PICKLE_FILE, PeftConfig, TENSOR_FILE,
@@ -25,7 +26,7 @@ const MAX_CONFIG: u64 = 8 << 20;
 pub struct AdapterFolder {
     /// `adapter_config.json`.
     pub config: PeftConfig,
-    /// The tensors by raw key, as the file has them.
+    /// The tensors by raw key, as the file has them; a saved module that it has under several names is here once.
     pub tensors: BTreeMap<String, HostTensor>,
     /// The file that the tensors came from.
     pub tensor_file: PathBuf,
@@ -40,6 +41,7 @@ pub struct AdapterFolder {
 pub fn read_folder(folder: &Path) -> Result<AdapterFolder, FileError> {
     let mut config = read_config(folder)?;
     let (tensor_file, tensors) = read_folder_tensors(folder)?;
+    let tensors = in_one_spelling(tensors)?;
     config.add_implied_heads(tensors.keys().map(String::as_str));
     let problems = merged_linear(&tensors);
     if !problems.is_empty() {

@@ -8,6 +8,7 @@ use super::{BASE_LAYER, adapter_tensors};
 use crate::adaptable::Adaptable;
 use crate::attach::AdapterSpec;
 use crate::base_params::{saved_parameters, trained_biases};
+use crate::copy::TrainedCopy;
 use crate::error::PeftError;
 use crate::fields;
 use crate::file::{self, AdapterFolder, HostTensor, TensorKey};
@@ -164,10 +165,10 @@ fn base_places<M: Adaptable>(
     let mut copied: HashSet<ParamId> = HashSet::new();
     let saved = saved_parameters(names, spec).0;
     model.visit_linears(&mut |linear| {
-        if linear.adapter(name).is_none() {
+        let Some(adapter) = linear.adapter(name) else {
             return;
-        }
-        if saved.contains(&linear.weight.id) {
+        };
+        if adapter.downcast_ref::<TrainedCopy>().is_some() {
             copied.insert(linear.weight.id);
             copied.extend(linear.bias.as_ref().map(|bias| bias.id));
         } else {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use faer::{Mat, MatRef};
 use peft_core::file::{
     CONFIG_FILE, FileError, HostTensor, PICKLE_FILE, PeftConfig, TENSOR_FILE, TensorFile,
-    TensorKey, index_keys, key, read_config, read_pickle, write_tensors,
+    TensorKey, index_keys, key, read_config, read_pickle, superseded, write_tensors,
 };
 use peft_core::low_rank::LowRank;
 use peft_core::target::pattern_value;
@@ -83,7 +83,9 @@ impl Member {
         }
         let (file, copy, held) = open_tensors(folder)?;
         let names = file.names();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let again = superseded(names.iter().map(String::as_str));
+        let names = names.iter().map(String::as_str);
+        let names: Vec<&str> = names.filter(|name| !again.contains_key(name)).collect();
         config.add_implied_heads(names.iter().copied());
         let index = index_keys(names, &[A, B, MAGNITUDE, MAGNITUDE_WEIGHT])?;
         let carried = carried(&index, &config)?;
