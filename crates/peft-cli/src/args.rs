@@ -1,6 +1,6 @@
 //! The command line: verbs and their flags.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -9,6 +9,7 @@ use crate::commands::{
     bench, combine, convert, diff, eval, extract, generate, init, inspect, merge, plot, predict,
     prune, quickstart, recycle, resize, targets, train, validate,
 };
+use crate::companions::Companions;
 use crate::hub;
 
 /// Fine-tunes, inspects and merges adapters, without Python.
@@ -81,6 +82,10 @@ pub struct ModelArgs {
     /// Adapter folder (or repository), or NAME=FOLDER; once per adapter.
     #[arg(long)]
     pub adapter: Vec<AdapterArg>,
+    /// Folder whose tokenizer, chat template, generation settings and image processor are used; otherwise those beside the adapter, where
+    /// it has some, or else the model's.
+    #[arg(long, value_name = "FOLDER")]
+    pub tokenizer: Option<PathBuf>,
     /// auto, flex, ndarray, wgpu, vulkan, metal or cuda (cuda:1 for the second).
     #[arg(long, default_value = "auto")]
     pub device: String,
@@ -90,7 +95,18 @@ impl ModelArgs {
     /// Every path that may be a repository.
     fn folders(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let adapters = self.adapter.iter_mut().map(|adapter| &mut adapter.dir);
-        std::iter::once(&mut self.model).chain(adapters)
+        (std::iter::once(&mut self.model).chain(adapters)).chain(&mut self.tokenizer)
+    }
+
+    /// What stands beside the model and its adapters; what is not the model's is said on stderr.
+    ///
+    /// # Errors
+    /// As [`Companions::new`].
+    pub fn companions(&self) -> anyhow::Result<Companions> {
+        let adapters: Vec<&Path> = (self.adapter.iter())
+            .map(|adapter| adapter.dir.as_path())
+            .collect();
+        Ok(Companions::new(&self.model, &adapters, self.tokenizer.as_deref())?.announced())
     }
 }
 
@@ -104,7 +120,10 @@ impl Verb {
             Self::Eval(args) => hub::resolve(args.model.folders()),
             Self::Predict(args) => hub::resolve(args.model.folders()),
             Self::Generate(args) => hub::resolve(args.model.folders()),
-            Self::Merge(args) => hub::resolve([&mut args.model, &mut args.adapter]),
+            Self::Merge(args) => {
+                let own = [&mut args.model, &mut args.adapter].into_iter();
+                hub::resolve(own.chain(&mut args.tokenizer))
+            }
             Self::Resize(args) => hub::resolve([&mut args.model]),
             Self::Prune(args) => hub::resolve([&mut args.model, &mut args.adapter]),
             Self::Convert(args) => hub::resolve(args.model.iter_mut().chain([&mut args.adapter])),

@@ -9,6 +9,7 @@ use peft_train::data::{
 };
 use peft_train::task::Prompts;
 
+use crate::companions::Companions;
 use crate::data;
 use crate::end_tokens::EndTokens;
 use crate::run_config::DataConfig;
@@ -23,23 +24,23 @@ pub struct Files {
 }
 
 impl Files {
-    /// For the tokenizer and the chat template of a model folder.
+    /// For the tokenizer and the chat template that stand beside a model.
     ///
     /// # Errors
-    /// When the folder has no usable tokenizer, or a template that cannot be read.
-    pub fn new(model: &Path, data: &DataConfig) -> Result<Self> {
-        let config = ModelConfig::read(model)?;
+    /// When there is no usable tokenizer, or a template that cannot be read.
+    pub fn new(beside: &Companions, data: &DataConfig) -> Result<Self> {
+        let config = ModelConfig::read(beside.model())?;
         let data = DataConfig {
             max_length: data::fitting(&config, data.max_length)?,
             ..data.clone()
         };
-        let tokenizer = data::tokenizer(model, &config, data.max_length)?.unlimited()?;
+        let tokenizer = beside.tokenizer(&config, data.max_length)?.unlimited()?;
         Ok(Self {
-            chat: match (ChatTemplate::load(model)?, &data.today) {
+            chat: match (beside.template()?, &data.today) {
                 (Some(template), Some(today)) => Some(template.on(today)?),
                 (template, _) => template,
             },
-            ends: EndTokens::read(model, &config, &tokenizer)?,
+            ends: EndTokens::read(beside, &config, &tokenizer)?,
             tokenizer,
             data,
         })

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use peft_models::hf::ModelConfig;
 use peft_train::data::{
-    Example, LabelSet, ReadOptions, Roles, Table, Target, Targets, TextTokenizer, TokenizeOptions,
-    examples, read_table,
+    Example, LabelSet, ReadOptions, Roles, Table, Target, Targets, TextTokenizer, examples,
+    read_table,
 };
 use peft_train::metric::Metric;
 use peft_train::task::{Classifier, ClassifierTask, Objective, TextSet};
 
+use crate::companions::Companions;
 use crate::run_config::{DataConfig, RunConfig, TaskKind};
 
 /// The data of a run, ready for the model.
@@ -69,7 +70,8 @@ pub fn prepare<M: Classifier<Set = TextSet>>(config: &RunConfig) -> Result<Prepa
     if let Some(limit) = config.data.limit {
         table.rows.truncate(limit);
     }
-    let tokenizer = fitting_tokenizer(config.model_dir(), config.data.max_length)?;
+    let companions = Companions::of_run(config)?.announced();
+    let tokenizer = fitting_tokenizer(&companions, config.data.max_length)?;
     let targets = targets(labels.as_ref());
     let (mut train, mut truncated) =
         text_set(&tokenizer, &examples(&table, &config.data.roles, targets)?)?;
@@ -139,16 +141,16 @@ pub struct TextInput<M> {
 }
 
 impl<M> TextInput<M> {
-    /// Reads the data file with the tokenizer of the model folder `model`.
+    /// Reads the data file with the tokenizer that stands beside the model.
     ///
     /// # Errors
     /// When either cannot be read.
-    pub fn read(config: &DataConfig, file: &Path, model: &Path) -> Result<Self> {
+    pub fn read(config: &DataConfig, file: &Path, beside: &Companions) -> Result<Self> {
         Ok(Self {
             table: table(config, file)?,
             roles: config.roles.clone(),
             limit: config.limit,
-            tokenizer: fitting_tokenizer(model, config.max_length)?,
+            tokenizer: fitting_tokenizer(beside, config.max_length)?,
             model: PhantomData,
         })
     }
@@ -224,26 +226,13 @@ pub fn fitting(config: &ModelConfig, max_length: usize) -> Result<usize> {
     }
 }
 
-/// The tokenizer of a model folder, for texts of so many tokens, or of as many as the model takes.
+/// The tokenizer that stands beside a model, for texts of so many tokens, or of as many as the model takes.
 ///
 /// # Errors
 /// When it is missing or broken, or the configuration is.
-fn fitting_tokenizer(model: &Path, max_length: usize) -> Result<TextTokenizer> {
-    let config = ModelConfig::read(model)?;
-    tokenizer(model, &config, fitting(&config, max_length)?)
-}
-
-/// The tokenizer of a model folder, for texts of so many tokens.
-///
-/// # Errors
-/// When it is missing or broken.
-pub fn tokenizer(model: &Path, config: &ModelConfig, max_length: usize) -> Result<TextTokenizer> {
-    let options = TokenizeOptions {
-        max_length,
-        pad_id: None,
-        vocab_size: Some(config.positive("vocab_size")?),
-    };
-    Ok(TextTokenizer::load(model, &options)?)
+fn fitting_tokenizer(beside: &Companions, max_length: usize) -> Result<TextTokenizer> {
+    let config = ModelConfig::read(beside.model())?;
+    beside.tokenizer(&config, fitting(&config, max_length)?)
 }
 
 /// Tokenises examples; the second value says how many were cut.

@@ -1,16 +1,12 @@
 //! The tokens that end a text: those that a model stops at, and the one that texts to learn from end with.
 
-use std::path::Path;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use peft_models::ModelConfig;
 use peft_train::data::TextTokenizer;
 use serde_json::Value;
 
-/// How the maker of a model wants texts to be continued.
-const GENERATION: &str = "generation_config.json";
-/// What the tokenizer's special tokens are called.
-const TOKENIZER: &str = "tokenizer_config.json";
+use crate::companions::Companions;
+
 const ID: &str = "eos_token_id";
 
 /// The tokens of a model that end a text.
@@ -24,17 +20,21 @@ pub struct EndTokens {
 }
 
 impl EndTokens {
-    /// Those of a model folder.
+    /// Those of a model and of what stands beside it and its adapters.
     ///
     /// # Errors
     /// When one of the files is no JSON.
-    pub fn read(model: &Path, config: &ModelConfig, tokenizer: &TextTokenizer) -> Result<Self> {
+    pub fn read(
+        companions: &Companions,
+        config: &ModelConfig,
+        tokenizer: &TextTokenizer,
+    ) -> Result<Self> {
         let mut stops = ids(config.raw().get(ID));
-        if let Some(generation) = json(&model.join(GENERATION))? {
+        if let Some((_, generation)) = companions.generation()? {
             stops.extend(ids(generation.get(ID)));
         }
-        let fields = json(&model.join(TOKENIZER))?;
-        let named = fields.as_ref().and_then(|fields| fields.get("eos_token"));
+        let fields = companions.tokens()?;
+        let named = fields.get("eos_token");
         let text = named.and_then(|token| token.as_str().or_else(|| token["content"].as_str()));
         let learnt = text
             .and_then(|text| tokenizer.inner().token_to_id(text))
@@ -54,17 +54,4 @@ fn ids(field: Option<&Value>) -> Vec<u32> {
         Some(id) => one(id).into_iter().collect(),
         None => vec![],
     }
-}
-
-/// The content of a file, if it is there.
-fn json(path: &Path) -> Result<Option<Value>> {
-    if !path.exists() {
-        return Ok(None);
-    }
-    let text =
-        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let value = serde_json::from_str(&text);
-    Ok(Some(
-        value.with_context(|| format!("in {}", path.display()))?,
-    ))
 }

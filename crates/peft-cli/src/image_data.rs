@@ -10,6 +10,7 @@ use peft_train::data::{
 use peft_train::task::{ClassifierTask, ImageSet};
 use sha2::{Digest, Sha256};
 
+use crate::companions::Companions;
 use crate::data::{self, Input, PreparedData};
 use crate::run_config::{DataConfig, RunConfig};
 
@@ -23,12 +24,17 @@ pub struct ImageInput {
 }
 
 impl ImageInput {
-    /// Reads a folder or table of images with the processor of the model folder `model`.
+    /// Reads a folder or table of images with the processor that stands beside the model.
     ///
     /// # Errors
     /// When either cannot be read, or the model takes no images.
-    pub fn read(data: &DataConfig, images: &Path, model: &Path, labelled: bool) -> Result<Self> {
-        let sizes = VitConfig::read(&ModelConfig::read(model)?)?;
+    pub fn read(
+        data: &DataConfig,
+        images: &Path,
+        beside: &Companions,
+        labelled: bool,
+    ) -> Result<Self> {
+        let sizes = VitConfig::read(&ModelConfig::read(beside.model())?)?;
         let columns = data
             .columns
             .as_ref()
@@ -42,7 +48,7 @@ impl ImageInput {
         Ok(Self {
             images: read_pictures(images, &options)?,
             limit: data.limit.unwrap_or(usize::MAX),
-            processor: ImageProcessor::load(model, sizes.channels, sizes.image_size)?,
+            processor: ImageProcessor::load(beside.images()?, sizes.channels, sizes.image_size)?,
             tokens: sizes.tokens(),
         })
     }
@@ -91,7 +97,8 @@ impl Input for ImageInput {
 /// # Errors
 /// Everything that is wrong with a file, with the place.
 pub fn prepare(config: &RunConfig) -> Result<PreparedData<ImageClassifier>> {
-    let read = |path: &Path| ImageInput::read(&config.data, path, config.model_dir(), true);
+    let beside = Companions::of_run(config)?.announced();
+    let read = |path: &Path| ImageInput::read(&config.data, path, &beside, true);
     let train = read(&config.data.train)?;
     let labels = train.labels()?;
     if labels.len() < 2 {
@@ -112,7 +119,7 @@ pub fn prepare(config: &RunConfig) -> Result<PreparedData<ImageClassifier>> {
         };
         Ok(all.set(Targets::Classes(&labels))?.0)
     });
-    let mut rows = vec![ImageProcessor::source(config.model_dir())?];
+    let mut rows = vec![ImageProcessor::source(beside.images()?)?];
     for (picture, target) in set.pictures.iter().zip(&set.targets) {
         rows.push(format!("{} {target:?}\n", identity(picture)?));
     }

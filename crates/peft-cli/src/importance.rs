@@ -19,6 +19,7 @@ use peft_train::task::{CausalTask, Classifier, ClassifierTask, ExampleSet, Task,
 
 use crate::adapter_arg::AdapterArg;
 use crate::causal_data::Files;
+use crate::companions::Companions;
 use crate::data::{self, Input, TextInput};
 use crate::device;
 use crate::image_data::ImageInput;
@@ -72,17 +73,19 @@ impl Measured {
     pub fn of(args: &Measuring) -> Result<Self> {
         let kind = ModelKind::of(&ModelConfig::read(&args.model)?);
         let outputs = open::labels_in_adapter(&args.model, &args.adapter)?;
+        let named = args.read.tokenizer.as_deref();
+        let beside = Companions::new(&args.model, &[&args.adapter], named)?.announced();
         match kind {
-            ModelKind::Causal if outputs.is_none() => language(args),
+            ModelKind::Causal if outputs.is_none() => language(args, &beside),
             ModelKind::Images => {
-                let read = |data: &Path| ImageInput::read(&args.read, data, &args.model, true);
+                let read = |data: &Path| ImageInput::read(&args.read, data, &beside, true);
                 classifier(args, read)
             }
             ModelKind::Causal | ModelKind::DecoderTexts => classifier(args, |data: &Path| {
-                TextInput::<DecoderClassifier>::read(&args.read, data, &args.model)
+                TextInput::<DecoderClassifier>::read(&args.read, data, &beside)
             }),
             ModelKind::Texts => classifier(args, |data: &Path| {
-                TextInput::<SequenceClassifier>::read(&args.read, data, &args.model)
+                TextInput::<SequenceClassifier>::read(&args.read, data, &beside)
             }),
         }
     }
@@ -210,7 +213,7 @@ fn labels<I: Input>(args: &Measuring, input: &I, outputs: usize) -> Result<Label
     Ok(labels)
 }
 
-fn language(args: &Measuring) -> Result<Measured> {
+fn language(args: &Measuring, beside: &Companions) -> Result<Measured> {
     let start = Instant::now();
     let device = device_for(args)?;
     let adapted = Adapted::new(args, open::causal(&args.model, None, &device)?, device)?;
@@ -218,7 +221,7 @@ fn language(args: &Measuring) -> Result<Measured> {
         return Ok(Measured::new(&adapted, scores, 0, start));
     }
     let data = data_of(args)?;
-    let rows = Files::new(&args.model, &args.read)?
+    let rows = Files::new(beside, &args.read)?
         .rows(data, args.read.limit)?
         .rows;
     let sample = stratified(&vec![0; rows.len()], args.sample, args.seed);

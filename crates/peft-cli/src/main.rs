@@ -19,6 +19,7 @@ mod any_model;
 mod args;
 mod causal_data;
 mod commands;
+mod companions;
 mod data;
 mod device;
 mod end_tokens;
@@ -54,7 +55,7 @@ fn main() -> ExitCode {
     match cli.verb.fetch().and_then(|()| run(&cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", peft_core::causes(error.as_ref()));
             ExitCode::from(if is_usage(&error) { 2 } else { 1 })
         }
     }

@@ -4,6 +4,7 @@ mod causal;
 mod classification;
 pub mod expert_use;
 pub mod lora_drop;
+pub mod start;
 pub mod timing;
 
 use std::collections::HashSet;
@@ -27,6 +28,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::adapter_spec;
+use crate::companions::Companions;
 use crate::out_folder;
 use crate::registry::METHODS;
 use crate::run_config::{RunConfig, TaskKind};
@@ -185,6 +187,8 @@ fn execute<T: Task>(
     if let Part::Weights(weights) = &part {
         write_full_model(config, &model, weights, &loaded.config)?;
     }
+    // What was learnt belongs to the tokens and the template that it was learnt with.
+    Companions::of_run(config)?.carry(&config.out)?;
     let result = RunResult {
         method: config.adapter.method.clone(),
         out: config.out.clone(),

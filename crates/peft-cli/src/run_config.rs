@@ -16,8 +16,8 @@ use peft_train::metric::Metric;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use keys::parse_setting;
-use keys::{not_finite, set, unknown_keys};
+use keys::{not_finite, unknown_keys};
+pub use keys::{parse_setting, set};
 pub use precondition::PreconditionConfig;
 pub use prune::{PruneConfig, Start, When, check_sample};
 
@@ -118,6 +118,8 @@ pub struct DataConfig {
     pub sample_tokens: usize,
     /// For causal-lm: the date, `YYYY-MM-DD`, for chat templates that write one; today's when absent.
     pub today: Option<String>,
+    /// Folder whose tokenizer and chat template are used; when absent those beside the adapter that the run starts from, or the model's.
+    pub tokenizer: Option<PathBuf>,
 }
 
 impl Default for DataConfig {
@@ -137,6 +139,7 @@ impl Default for DataConfig {
             sample_prompts: vec![],
             sample_tokens: 50,
             today: None,
+            tokenizer: None,
         }
     }
 }
@@ -203,7 +206,7 @@ pub struct AdapterConfig {
     pub modules_to_save: Option<Vec<String>>,
     /// Biases of the base that train along: none, all, or those of adapted layers (lora_only).
     pub bias: BiasTraining,
-    /// Adapter folder whose values the adapter starts with.
+    /// Adapter folder whose values the adapter starts with, and whose settings it has where no other is given.
     pub start: Option<PathBuf>,
     /// For a mixture: LoRA folders that its experts start as, one each from the first.
     pub experts_from: Vec<PathBuf>,
@@ -236,6 +239,11 @@ impl Default for AdapterConfig {
 impl RunConfig {
     /// Reads a run file, if there is one, and lays `settings` (dotted key, value) over it, later ones winning.
     pub fn load(file: Option<&Path>, settings: &[(String, toml::Value)]) -> Result<Self> {
+        Self::of_table(Self::table(file, settings)?)
+    }
+
+    /// What is set by a run file, if there is one, and by `settings` over it, unchecked.
+    pub fn table(file: Option<&Path>, settings: &[(String, toml::Value)]) -> Result<toml::Table> {
         let mut table = match file {
             None => toml::Table::new(),
             Some(path) => {
@@ -248,6 +256,11 @@ impl RunConfig {
         for (key, value) in settings {
             set(&mut table, key, value.clone())?;
         }
+        Ok(table)
+    }
+
+    /// A run by what is set, everything else as usual.
+    pub fn of_table(table: toml::Table) -> Result<Self> {
         let known = serde_json::to_value(Self::default()).context("listing the known settings")?;
         let unknown = unknown_keys(&toml::Value::Table(table.clone()), &known, "");
         if !unknown.is_empty() {

@@ -80,3 +80,82 @@ fn modes_of_peft_run_and_what_is_missing_is_said() {
     let (code, error) = failure(&["combine", &wrong, "--out", &out]);
     assert!(code == 2 && error.contains("`much`"), "{error}");
 }
+
+/// Gives an adapter folder another field of its configuration.
+fn set(folder: &str, field: &str, value: &str) {
+    let path = std::path::Path::new(folder).join("adapter_config.json");
+    let mut config: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    config[field] = value.into();
+    std::fs::write(path, config.to_string()).unwrap();
+}
+
+fn said(args: &[&str]) -> String {
+    let output = binary::peft(args);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{args:?}: {text}");
+    text
+}
+
+#[test]
+fn one_base_under_two_names_is_taken_with_a_warning_and_other_layers_are_not() {
+    let place = Place::new();
+    place.train("a", &["--rank", "2"]);
+    place.train("b", &["--rank", "2", "--seed", "4"]);
+    place.train("c", &["--rank", "2", "--targets", "up_proj"]);
+    let [a, b, c] = ["a", "b", "c"].map(|name| place.path(name));
+    set(&a, "base_model_name_or_path", "some/base");
+    set(&b, "base_model_name_or_path", "other/base-bnb-4bit");
+    set(&c, "base_model_name_or_path", "another/model");
+    for (verb, more) in [
+        (&["combine"][..], &[][..]),
+        (&["recycle", "build"], &["--components", "2"]),
+    ] {
+        let out = place.path(verb[0]);
+        let warned = said(&[verb, &[&a, &b, "--out", &out], more].concat());
+        assert!(
+            warned.contains("some/base, other/base-bnb-4bit") && warned.contains("--any-base"),
+            "{warned}"
+        );
+        let out = place.path(&format!("{}-any", verb[0]));
+        let silent = said(&[verb, &[&a, &b, "--any-base", "--out", &out], more].concat());
+        assert!(!silent.contains("some/base"), "{silent}");
+    }
+    let named = place.path("named");
+    said(&["combine", &a, &b, "--base", "the/base", "--out", &named]);
+    let config = std::fs::read_to_string(format!("{named}/adapter_config.json")).unwrap();
+    assert!(config.contains("the/base"), "{config}");
+    let (_, error) = failure(&["combine", &a, &c, "--out", &place.path("none")]);
+    assert!(
+        error.contains("no layers in common") && !error.contains("recycle"),
+        "{error}"
+    );
+}
+
+#[test]
+fn heads_of_other_labels_are_not_averaged_and_what_is_alike_is_carried_on() {
+    let place = Place::new();
+    place.train("a", &["--rank", "2"]);
+    place.train("b", &["--rank", "2", "--seed", "4"]);
+    let [a, b] = ["a", "b"].map(|name| place.path(name));
+    let out = place.path("alike");
+    let text = stdout(&["combine", &a, &b, "--out", &out]);
+    assert!(
+        text.contains("averaged by the weights, not added: "),
+        "{text}"
+    );
+    let labels = |folder: &str| std::fs::read_to_string(format!("{folder}/labels.json")).unwrap();
+    assert_eq!(labels(&out), labels(&a));
+    let turned: Vec<String> = serde_json::from_str(&labels(&b)).unwrap();
+    let turned: Vec<&String> = turned.iter().rev().collect();
+    std::fs::write(
+        format!("{b}/labels.json"),
+        serde_json::to_string(&turned).unwrap(),
+    )
+    .unwrap();
+    let (code, error) = failure(&["combine", &a, &b, "--out", &place.path("none")]);
+    assert!(code == 2 && error.contains("--head a"), "{error}");
+    let of_b = place.path("of-b");
+    json(&["combine", &a, &b, "--head", "b", "--out", &of_b]);
+    assert_eq!(labels(&of_b), labels(&b));
+}

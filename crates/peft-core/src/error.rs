@@ -1,6 +1,7 @@
 //! What can go wrong in this crate.
 
 use crate::file::FileError;
+use crate::problems::grouped;
 use crate::site::SiteKind;
 use crate::target::TargetError;
 
@@ -53,11 +54,11 @@ pub enum PeftError {
         problems: Vec<String>,
     },
     /// Tensors of an adapter do not fit the model.
-    #[error("adapter `{adapter}` does not fit this model:\n{}", problems.join("\n"))]
+    #[error("adapter `{adapter}` does not fit this model:\n{}", grouped(problems).join("\n"))]
     Mismatch {
         /// Name of the adapter.
         adapter: String,
-        /// One line per tensor: name, expected, found.
+        /// One line per tensor: name in backquotes, expected, found; the message has one for each kind.
         problems: Vec<String>,
     },
     /// Names in `modules_to_save` that mean nothing in this model.

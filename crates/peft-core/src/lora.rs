@@ -212,6 +212,13 @@ impl Method for Lora {
         fields.as_object().cloned().unwrap_or_default()
     }
 
+    fn options(&self) -> Map<String, Value> {
+        as_map(&Options {
+            dropout: self.dropout,
+            init: self.init,
+        })
+    }
+
     fn boxed(&self) -> Box<dyn Method> {
         Box::new(self.clone())
     }

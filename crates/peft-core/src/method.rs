@@ -102,6 +102,9 @@ pub trait Method: Debug + Send + Sync {
     /// The method's own fields of `adapter_config.json`; rank, alpha, targets and patterns are written for it.
     fn config_fields(&self) -> Map<String, Value>;
 
+    /// The options that make this method again through [`MethodEntry::from_options`], all of them.
+    fn options(&self) -> Map<String, Value>;
+
     /// How folders describe this method, where its adapters are stored as those of another one.
     fn stored(&self) -> Option<StoredMethod> {
         None

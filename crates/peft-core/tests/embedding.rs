@@ -218,6 +218,9 @@ impl Method for LinearOnly {
     fn config_fields(&self) -> Map<String, Value> {
         self.0.config_fields()
     }
+    fn options(&self) -> Map<String, Value> {
+        self.0.options()
+    }
     fn boxed(&self) -> Box<dyn Method> {
         Box::new(Self(self.0.clone()))
     }

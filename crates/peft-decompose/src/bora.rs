@@ -157,6 +157,10 @@ impl Method for Bora {
         }))
     }
 
+    fn options(&self) -> Map<String, Value> {
+        as_map(self)
+    }
+
     fn boxed(&self) -> Box<dyn Method> {
         Box::new(self.clone())
     }

@@ -128,6 +128,10 @@ impl Method for Dora {
         }))
     }
 
+    fn options(&self) -> Map<String, Value> {
+        as_map(self)
+    }
+
     fn boxed(&self) -> Box<dyn Method> {
         Box::new(self.clone())
     }

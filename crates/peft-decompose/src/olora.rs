@@ -66,6 +66,10 @@ impl Method for Olora {
         Some(self.options.stored())
     }
 
+    fn options(&self) -> Map<String, Value> {
+        as_map(&self.options)
+    }
+
     fn boxed(&self) -> Box<dyn Method> {
         Box::new(self.clone())
     }

@@ -69,6 +69,10 @@ impl Method for Pissa {
         Some(self.options.stored())
     }
 
+    fn options(&self) -> Map<String, Value> {
+        as_map(&self.options)
+    }
+
     fn boxed(&self) -> Box<dyn Method> {
         Box::new(self.clone())
     }

@@ -170,6 +170,10 @@ impl Method for Svfit {
         fields
     }
 
+    fn options(&self) -> Map<String, Value> {
+        as_map(self)
+    }
+
     fn boxed(&self) -> Box<dyn Method> {
         Box::new(self.clone())
     }

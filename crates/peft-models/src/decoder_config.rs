@@ -4,6 +4,7 @@ use peft_core::SiteKind;
 
 use crate::error::ModelError;
 use crate::hf::{LARGEST, ModelConfig};
+use crate::kind::unsupported;
 use crate::layers::{Activation, Rope};
 use crate::{gpt2, llama};
 
@@ -159,14 +160,7 @@ impl DecoderFamily {
     /// [`ModelError::UnsupportedModel`], naming the type and the supported ones; [`ModelError::UnsupportedOption`] for
     /// quantised weights.
     pub fn of(config: &ModelConfig) -> Result<&'static Self, ModelError> {
-        let family =
-            Self::by_type(config.model_type()).ok_or_else(|| ModelError::UnsupportedModel {
-                path: config.path().to_path_buf(),
-                model_type: config.model_type().to_owned(),
-                supported: DECODERS
-                    .map(|family| family.model_types.join(", "))
-                    .join(", "),
-            })?;
+        let family = Self::by_type(config.model_type()).ok_or_else(|| unsupported(config))?;
         for field in ["quantization_config", "quantization"] {
             config.require(field, |_| false, "weights that are not quantised")?;
         }

@@ -3,6 +3,7 @@
 use crate::decoder_config::DecoderFamily;
 use crate::error::ModelError;
 use crate::hf::ModelConfig;
+use crate::kind::unsupported;
 use crate::layers::{Activation, BlockNames, EmbeddingNames};
 use crate::{bert, distilbert, roberta};
 
@@ -150,14 +151,7 @@ impl Family {
     /// [`ModelError::UnsupportedModel`], naming the type and the supported ones; [`ModelError::UnsupportedOption`] for
     /// quantised weights.
     pub fn of(config: &ModelConfig) -> Result<&'static Self, ModelError> {
-        let family =
-            Self::by_type(config.model_type()).ok_or_else(|| ModelError::UnsupportedModel {
-                path: config.path().to_path_buf(),
-                model_type: config.model_type().to_owned(),
-                supported: FAMILIES
-                    .map(|family| family.model_types.join(", "))
-                    .join(", "),
-            })?;
+        let family = Self::by_type(config.model_type()).ok_or_else(|| unsupported(config))?;
         config.require(
             "quantization_config",
             |_| false,

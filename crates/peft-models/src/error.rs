@@ -114,6 +114,20 @@ pub enum ModelError {
         /// What is there.
         found: String,
     },
+    /// The folder holds an adapter and no model.
+    #[error(
+        "{} is an adapter{}, not a model: give --model {} --adapter {}",
+        dir.display(),
+        base.as_ref().map_or(String::new(), |base| format!(" of {base}")),
+        base.as_deref().unwrap_or("ITS_BASE"),
+        dir.display()
+    )]
+    AdapterFolder {
+        /// The folder.
+        dir: PathBuf,
+        /// The base that its configuration names.
+        base: Option<String>,
+    },
     /// The architecture is not among the supported ones.
     #[error("{}: model type `{model_type}` is not supported here; supported: {supported}", path.display())]
     UnsupportedModel {

@@ -1,7 +1,9 @@
 //! What a model is for, by its family.
 
 use crate::decoder_classifier::DecoderClassifier;
-use crate::decoder_config::DecoderFamily;
+use crate::decoder_config::{DECODERS, DecoderFamily};
+use crate::encoder_config::{FAMILIES, Family};
+use crate::error::ModelError;
 use crate::hf::ModelConfig;
 use crate::vit_config::VitConfig;
 
@@ -16,6 +18,52 @@ pub enum ModelKind {
     DecoderTexts,
     /// Images to classes.
     Images,
+}
+
+/// Model types whose linear layers are `Conv1D` modules, of which files hold `[d_in, d_out]`, beyond the families here.
+const CONV1D: [&str; 5] = [
+    "gpt2",
+    "openai-gpt",
+    "imagegpt",
+    "decision_transformer",
+    "clvp",
+];
+
+/// Whether the files of a model hold the weights of its linear layers, but for heads, as `[d_in, d_out]`; `None` of a type that is not known.
+#[must_use]
+pub fn stores_transposed(model_type: &str) -> Option<bool> {
+    if CONV1D.contains(&model_type) {
+        return Some(true);
+    }
+    let known = model_type == VitConfig::MODEL_TYPE
+        || DecoderFamily::by_type(model_type).is_some()
+        || Family::by_type(model_type).is_some();
+    known.then_some(false)
+}
+
+/// What a family calls its word table, below its body; `None` of models without words and of types that are not known.
+#[must_use]
+pub fn word_table(model_type: &str) -> Option<&'static str> {
+    let decoder = DecoderFamily::by_type(model_type).map(|family| family.words);
+    let encoder = || Family::by_type(model_type).map(|family| family.embeddings.words);
+    decoder.or_else(encoder)
+}
+
+/// The error for a model of no family, which names all of them.
+pub(crate) fn unsupported(config: &ModelConfig) -> ModelError {
+    let encoders = FAMILIES.iter().flat_map(|family| family.model_types);
+    let decoders = DECODERS.iter().flat_map(|family| family.model_types);
+    let listed = |types: Vec<&str>| types.join(", ");
+    ModelError::UnsupportedModel {
+        path: config.path().to_path_buf(),
+        model_type: config.model_type().to_owned(),
+        supported: format!(
+            "encoders {}; decoders {}; images {}",
+            listed(encoders.copied().collect()),
+            listed(decoders.copied().collect()),
+            VitConfig::MODEL_TYPE
+        ),
+    }
 }
 
 impl ModelKind {

@@ -53,7 +53,7 @@ pub use encoder_config::{
 pub use error::{Misshaped, ModelError, UnreadableDtype, WeightProblems};
 pub use heads::ClassificationHead;
 pub use hf::ModelConfig;
-pub use kind::ModelKind;
+pub use kind::{ModelKind, stores_transposed, word_table};
 pub use length::max_length;
 pub use pooling::{Pooling, l2_normalized};
 pub use sites::{causal_lm_sites, classifier_sites, encoder_sites};

@@ -2,6 +2,7 @@
 
 use crate::error::ModelError;
 use crate::hf::ModelConfig;
+use crate::kind::unsupported;
 use crate::layers::Activation;
 
 /// Sizes and options of a ViT, checked.
@@ -45,11 +46,7 @@ impl VitConfig {
     /// [`ModelError::UnsupportedModel`] for another type, and for fields that are absent, malformed or contradict each other.
     pub fn read(config: &ModelConfig) -> Result<Self, ModelError> {
         if config.model_type() != Self::MODEL_TYPE {
-            return Err(ModelError::UnsupportedModel {
-                path: config.path().to_path_buf(),
-                model_type: config.model_type().to_owned(),
-                supported: Self::MODEL_TYPE.to_owned(),
-            });
+            return Err(unsupported(config));
         }
         config.require(
             "quantization_config",

@@ -10,7 +10,7 @@ use common::{Expected, assert_close, floats, golden};
 use peft_core::file::{key, read_folder};
 use peft_core::lora::LORA;
 use peft_core::{Adaptable, Pass, RowAdapters, folder};
-use peft_models::generate::{Generation, Progress, Sampling, generate};
+use peft_models::generate::{Constraints, Generation, Progress, Sampling, generate};
 use peft_models::{
     CausalBatch, CausalLm, KvCache, Loaded, ModelConfig, causal_lm_sites, load_causal_lm,
 };
@@ -32,6 +32,7 @@ fn greedy(new: usize) -> Generation {
     Generation {
         max_new_tokens: new,
         sampling: Sampling::GREEDY,
+        constraints: Constraints::default(),
         stop_tokens: vec![],
         seed: 0,
     }

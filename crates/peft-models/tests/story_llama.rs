@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use common::{Expected, assert_close, floats};
 use peft_core::Pass;
-use peft_models::generate::{Generation, Progress, Sampling, generate};
+use peft_models::generate::{Constraints, Generation, Progress, Sampling, generate};
 use peft_models::{CausalBatch, load_causal_lm};
 
 fn folder() -> Option<PathBuf> {
@@ -52,6 +52,7 @@ fn logits_and_a_hundred_greedy_tokens_are_those_of_transformers() {
     let options = Generation {
         max_new_tokens: 100,
         sampling: Sampling::GREEDY,
+        constraints: Constraints::default(),
         stop_tokens: vec![],
         seed: 0,
     };

@@ -192,6 +192,10 @@ impl Method for MoeLora {
         fields.as_object().cloned().unwrap_or_default()
     }
 
+    fn options(&self) -> Map<String, Value> {
+        as_map(self)
+    }
+
     fn boxed(&self) -> Box<dyn Method> {
         Box::new(self.clone())
     }

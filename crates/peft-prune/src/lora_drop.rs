@@ -128,6 +128,15 @@ impl Method for LoraDrop {
         fields.as_object().cloned().unwrap_or_default()
     }
 
+    fn options(&self) -> Map<String, Value> {
+        as_map(&Options {
+            dropout: self.lora.dropout,
+            init: self.lora.init,
+            scaling: self.lora.scaling,
+            shared: self.shared.clone(),
+        })
+    }
+
     fn boxed(&self) -> Box<dyn Method> {
         Box::new(self.clone())
     }

@@ -154,6 +154,10 @@ impl Method for EigenLoraXMethod {
         fields
     }
 
+    fn options(&self) -> Map<String, Value> {
+        as_map(&self.options)
+    }
+
     fn boxed(&self) -> Box<dyn Method> {
         Box::new(self.clone())
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use peft_core::causes;
 use peft_core::file::{FileError, TensorProblem, Unsupported};
 use peft_core::target::TargetError;
 
@@ -85,9 +86,20 @@ pub enum MemberFault {
     },
     /// Another base model.
     #[error(
-        "its base model is `{found}`, that of the pool is `{expected}`: recycle adapters of one base only"
+        "its base model is `{found}`, that of the pool is `{expected}`: only adapters of one base belong together, of whatever name \
+         (Bases::ByLayers)"
     )]
     Base {
+        /// Base of most members.
+        expected: String,
+        /// Base of this one.
+        found: String,
+    },
+    /// Another base model, by its name and by its layers.
+    #[error(
+        "its base model is `{found}`, that of the others `{expected}`, and it has no layers in common with them, or some of another size"
+    )]
+    Layers {
         /// Base of most members.
         expected: String,
         /// Base of this one.
@@ -131,13 +143,7 @@ pub struct MemberProblem {
 
 impl fmt::Display for MemberProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.folder.display(), self.fault)?;
-        let mut cause = std::error::Error::source(&self.fault);
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
+        write!(f, "{}: {}", self.folder.display(), causes(&self.fault))
     }
 }
 

@@ -10,8 +10,8 @@
 //! the base is the tuned model only as far as that list is empty.
 //!
 //! Sites are called as in the files; where one model is the bare body of the other, as in the one with a head. Weights must be stored
-//! as `[d_out, d_in]`, or all as `[d_in, d_out]` with [`ExtractOptions::fan_in_fan_out`] (GPT-2). Whether a weight belongs to a linear layer, an
-//! embedding or a head is told by its name alone.
+//! as `[d_out, d_in]`, or all but those of heads as `[d_in, d_out]` with [`ExtractOptions::fan_in_fan_out`] (GPT-2). Whether a weight belongs
+//! to a linear layer, an embedding or a head is told by its name alone.
 
 mod checkpoint;
 mod error;
@@ -23,7 +23,7 @@ use faer::Mat;
 use indexmap::IndexMap;
 use peft_core::Site;
 use peft_core::file::{HostTensor, PeftConfig};
-use peft_core::target::{Target, TargetRules};
+use peft_core::target::{Target, TargetRules, UnmatchedTarget};
 
 use crate::decompose::Decomposed;
 use crate::deviation::Deviation;
@@ -44,7 +44,7 @@ pub struct ExtractOptions {
     pub target: TargetRules,
     /// The rank of each, or the share of the sum of the squared singular values that it has to reach.
     pub components: Components,
-    /// Whether the files hold the weights as `[d_in, d_out]`.
+    /// Whether the files hold the weights as `[d_in, d_out]`; heads have `[d_out, d_in]` in any case.
     pub fan_in_fan_out: bool,
 }
 
@@ -57,6 +57,11 @@ impl ExtractOptions {
             components,
             fan_in_fan_out: false,
         }
+    }
+
+    /// Whether the weight of a site is stored as `[d_in, d_out]`.
+    fn transposes(&self, path: &str) -> bool {
+        self.fan_in_fan_out && !is_head(path)
     }
 }
 
@@ -89,10 +94,14 @@ pub struct Extracted {
     pub sites: IndexMap<String, ExtractedSite>,
     /// Over all sites.
     pub error: Deviation,
+    /// Over everything that was compared: what is left out is lost whole.
+    pub whole: Deviation,
     /// Tensors that changed and are not in the adapter.
     pub left_out: Vec<LeftOut>,
     /// Names of tensors that one model lacks, that have other shapes there, or that are no floating-point numbers.
     pub not_compared: Vec<String>,
+    /// Entries of the target that name nothing.
+    pub unmatched: Vec<UnmatchedTarget>,
 }
 
 /// Extracts a LoRA of scale 1 that makes `tuned` of `base`, both model folders, and writes it to a folder that must be new or empty.
@@ -111,7 +120,8 @@ pub fn extract(
     let (mut first, mut second) = (Checkpoint::open(base)?, Checkpoint::open(tuned)?);
     Checkpoint::align(&mut first, &mut second);
     let (common, not_compared) = common(&first, &second);
-    let selected = selected(&first, &common, options)?;
+    refuse_others(&first, &common, &not_compared, options)?;
+    let (selected, unmatched) = selected(&first, &common, options)?;
     let mut lora = PlainLora::default();
     let (mut sites, mut left_out) = (IndexMap::new(), Vec::new());
     let mut error = Deviation::default();
@@ -130,7 +140,8 @@ pub fn extract(
                 name,
             }),
             Some(path) => {
-                let difference = difference(&before, &after, options.fan_in_fan_out);
+                let transposed = options.transposes(path);
+                let difference = difference(&before, &after, transposed);
                 let site = pair(&mut lora, path, &difference, options.components);
                 let site = site.map_err(|source| ExtractError::Weight {
                     weight: name.clone(),
@@ -146,12 +157,55 @@ pub fn extract(
         return Err(ExtractError::Unchanged { selected });
     }
     lora.write(config(base, options), out)?;
+    let mut whole = error;
+    for lost in &left_out {
+        whole += Deviation::new(lost.change.squared_error, lost.change.squared_error);
+    }
     Ok(Extracted {
         sites,
         error,
+        whole,
         left_out,
         not_compared,
+        unmatched,
     })
+}
+
+/// Refuses a target that names something of which no pair is made, rather than leaving it out.
+fn refuse_others(
+    base: &Checkpoint,
+    common: &[String],
+    not_compared: &[String],
+    options: &ExtractOptions,
+) -> Result<(), ExtractError> {
+    if options.target.target == Target::AllLinear {
+        return Ok(());
+    }
+    let path = |name: &String| Some(name.strip_suffix(WEIGHT)?.to_owned());
+    let others = common.iter().filter(|name| !is_pair(base, name));
+    let others: Vec<Site> = others
+        .chain(not_compared)
+        .filter_map(path)
+        .map(|path| Site::new(path, 1, 1))
+        .collect();
+    let Ok(selection) = options.target.select(&others, &[], &[]) else {
+        return Ok(());
+    };
+    Err(ExtractError::NoPair {
+        paths: selection
+            .matched
+            .iter()
+            .map(|at| others[*at].path.clone())
+            .collect(),
+    })
+}
+
+/// Whether a tensor is the weight of a linear layer or a head.
+fn is_pair(base: &Checkpoint, name: &str) -> bool {
+    let path = name.strip_suffix(WEIGHT);
+    let shape = base.shape(name).unwrap_or_default();
+    let is_matrix = matches!(shape, [rows, columns] if *rows > 0 && *columns > 0);
+    is_matrix && path.is_some_and(|path| !is_embedding(path))
 }
 
 /// The tensors of floating-point numbers that both have in one shape, and the names of all others.
@@ -169,25 +223,23 @@ fn common(base: &Checkpoint, tuned: &Checkpoint) -> (Vec<String>, Vec<String>) {
     })
 }
 
-/// Paths of the weights that the target selects.
+/// Paths of the weights that the target selects, and its entries that select nothing.
 fn selected(
     base: &Checkpoint,
     common: &[String],
     options: &ExtractOptions,
-) -> Result<BTreeSet<String>, ExtractError> {
+) -> Result<(BTreeSet<String>, Vec<UnmatchedTarget>), ExtractError> {
     let site = |name: &String| {
-        let path = name
-            .strip_suffix(WEIGHT)
-            .filter(|path| !is_embedding(path))?;
+        let path = name.strip_suffix(WEIGHT).filter(|_| is_pair(base, name))?;
         let &[rows, columns] = base.shape(name)? else {
             return None;
         };
-        let (d_in, d_out) = if options.fan_in_fan_out {
+        let (d_in, d_out) = if options.transposes(path) {
             (rows, columns)
         } else {
             (columns, rows)
         };
-        (rows > 0 && columns > 0).then(|| Site::new(path, d_in, d_out))
+        Some(Site::new(path, d_in, d_out))
     };
     let sites: Vec<Site> = common.iter().filter_map(site).collect();
     let heads: Vec<&str> = (sites.iter())
@@ -199,7 +251,7 @@ fn selected(
         .matched
         .into_iter()
         .map(|at| sites[at].path.clone());
-    Ok(paths.collect())
+    Ok((paths.collect(), selection.unmatched))
 }
 
 /// Adds the pair of one difference `[d_out, d_in]`.

@@ -64,7 +64,7 @@ pub use error::{MemberFault, MemberProblem, RecycleError, SubspaceError};
 pub use extract::{ExtractError, ExtractOptions, Extracted, ExtractedSite, LeftOut, extract};
 pub use leave_one_out::{HeldOut, LeaveOneOut, leave_one_out};
 pub use options::{BasisOptions, Components, Mean, SubspaceOptions, Variant};
-pub use pool::{Factors, Folding, Member, MemberSite, Pool, PoolSite, SiteFactors};
+pub use pool::{Bases, Factors, Folding, Member, MemberSite, Pool, PoolSite, SiteFactors};
 pub use similarity::{Similarity, SimilarityTable, similarity};
 pub use stack::Stack;
 pub use subspace::{Subspace, principal_angles};

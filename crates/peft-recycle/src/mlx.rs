@@ -27,13 +27,11 @@ mod from_peft;
 mod to_peft;
 
 use peft_core::file::HostTensor;
+pub use peft_core::file::MLX_TENSOR_FILE;
 
 pub use error::MlxError;
 pub use from_peft::from_peft;
 pub use to_peft::to_peft;
-
-/// Name of the tensor file of mlx-lm.
-pub const MLX_TENSOR_FILE: &str = "adapters.safetensors";
 
 /// Something that a folder of mlx-lm says in another way.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,6 +54,15 @@ pub enum MlxNote {
         from: f64,
         /// The scale of all.
         to: f64,
+    },
+    /// The configuration has an alpha, which mlx-lm ignores today and its versions of 2024 multiplied into the scale.
+    Alpha {
+        /// The alpha.
+        alpha: f64,
+        /// The scale that was taken, as mlx-lm does today.
+        scale: f64,
+        /// The scale of the old versions, `scale alpha / r`.
+        old: f64,
     },
 }
 

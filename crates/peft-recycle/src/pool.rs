@@ -18,6 +18,7 @@ use indexmap::IndexMap;
 
 use crate::error::{MemberFault, MemberProblem, RecycleError};
 
+pub use agree::Bases;
 pub(crate) use agree::last_part;
 pub use member::{Factors, Member, MemberSite};
 use names::natural;
@@ -72,7 +73,15 @@ impl Pool {
     /// # Errors
     /// [`RecycleError::Members`] with everything that is wrong with any folder, or [`RecycleError::Empty`].
     pub fn open<P: AsRef<Path>>(folders: &[P]) -> Result<Self, RecycleError> {
-        let (pool, problems) = Self::open_skipping(folders)?;
+        Self::open_by(folders, Bases::Named)
+    }
+
+    /// As [`Self::open`], with another rule for what is one base.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_by<P: AsRef<Path>>(folders: &[P], bases: Bases) -> Result<Self, RecycleError> {
+        let (pool, problems) = Self::open_skipping_by(folders, bases)?;
         if problems.is_empty() {
             Ok(pool)
         } else {
@@ -87,6 +96,17 @@ impl Pool {
     /// [`RecycleError::Empty`] when none is left.
     pub fn open_skipping<P: AsRef<Path>>(
         folders: &[P],
+    ) -> Result<(Self, Vec<MemberProblem>), RecycleError> {
+        Self::open_skipping_by(folders, Bases::Named)
+    }
+
+    /// As [`Self::open_skipping`], with another rule for what is one base.
+    ///
+    /// # Errors
+    /// As [`Self::open_skipping`].
+    pub fn open_skipping_by<P: AsRef<Path>>(
+        folders: &[P],
+        bases: Bases,
     ) -> Result<(Self, Vec<MemberProblem>), RecycleError> {
         let mut members = Vec::new();
         let mut problems = Vec::new();
@@ -106,7 +126,7 @@ impl Pool {
                 }),
             }
         }
-        let (members, disagreeing) = agree::agreeing(members);
+        let (members, disagreeing) = agree::agreeing(members, bases);
         problems.extend(disagreeing);
         if members.is_empty() {
             let given = folders.len();
@@ -141,6 +161,15 @@ impl Pool {
         Self { folding, ..self }
     }
 
+    /// The same pool, whose base is called `name` in what is made of it.
+    #[must_use]
+    pub fn with_base(mut self, name: &str) -> Self {
+        for member in &mut self.members {
+            member.set_base(name);
+        }
+        self
+    }
+
     /// What becomes of scales.
     #[must_use]
     pub fn folding(&self) -> Folding {
@@ -165,6 +194,22 @@ impl Pool {
         self.members
             .iter()
             .find_map(|member| member.config().base_model_name_or_path.as_deref())
+    }
+
+    /// Every name that members give their base, of those with one last part the first.
+    #[must_use]
+    pub fn base_names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for member in &self.members {
+            let name = member.config().base_model_name_or_path.as_deref();
+            let is_new = |name: &&str| {
+                names
+                    .iter()
+                    .all(|known| last_part(known) != last_part(name))
+            };
+            names.extend(name.filter(is_new));
+        }
+        names
     }
 
     /// Reads the factors of one member at one site; `None` if the member does not have it.

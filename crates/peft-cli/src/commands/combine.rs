@@ -1,13 +1,16 @@
 //! `peft combine`: several adapters of one base model, each with a weight, as one LoRA.
 
+mod beside;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use indexmap::IndexMap;
-use peft_recycle::{Arithmetic, Combined, Components, Heads, Majority, Mode, Pool, combine};
+use peft_recycle::{Arithmetic, Bases, Combined, Components, Heads, Majority, Mode, Pool, combine};
 use serde::Serialize;
 
+use super::recycle::warn_of_bases;
 use crate::adapter_arg::WeightedFolder;
 
 /// What to combine, and how.
@@ -37,6 +40,12 @@ pub struct CombineArgs {
     /// Takes the head of the adapter of this name, rather than the average.
     #[arg(long, value_name = "NAME")]
     head: Option<String>,
+    /// Take adapters whose configurations name different bases as adapters of one, without a warning; their layers must agree.
+    #[arg(long)]
+    any_base: bool,
+    /// What the result calls its base; says so, too, of adapters that name different ones.
+    #[arg(long, value_name = "NAME")]
+    base: Option<String>,
     /// Adapter folder to write.
     #[arg(long)]
     out: PathBuf,
@@ -133,13 +142,27 @@ pub fn run(args: &CombineArgs, json: bool) -> Result<()> {
     let weights: Vec<f64> = args.adapters.iter().map(|adapter| adapter.weight).collect();
     let heads = args.head.clone().map_or(Heads::Average, Heads::Of);
     let mode = args.mode()?;
-    let combined = combine(&Pool::open(&folders)?, &weights, mode, &heads, &args.out)?;
+    let mut pool = Pool::open_by(&folders, Bases::ByLayers)?;
+    warn_of_bases(&pool, args.any_base || args.base.is_some());
+    if let Some(base) = &args.base {
+        pool = pool.with_base(base);
+    }
+    let labels = beside::labels(&pool, &heads)?;
+    let combined = combine(&pool, &weights, mode, &heads, &args.out)?;
+    beside::carry(&pool, &heads, labels.as_deref(), &args.out)?;
     let result = CombineResult::of(&combined, &args.out);
     if json {
         return super::print_json(&result);
     }
     for (path, site) in &result.sites {
         println!("{path}: rank {}, lost {:.3e}", site.rank, site.error);
+    }
+    if !result.carried.is_empty() {
+        let how = match &args.head {
+            Some(name) => format!("of {name}"),
+            None => "averaged by the weights".to_owned(),
+        };
+        println!("{how}, not added: {}", result.carried.join(", "));
     }
     println!(
         "lost of the weighted sum, relative: {:.3e}; written to {}",

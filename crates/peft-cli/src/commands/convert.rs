@@ -13,6 +13,7 @@ use peft_core::folder;
 use serde::Serialize;
 
 use crate::adapter_arg::AdapterArg;
+use crate::companions::carry_all;
 use crate::open::Added;
 use crate::run::LABELS_FILE;
 use crate::{any_model, device, open, out_folder};
@@ -141,6 +142,7 @@ fn to_peft(model: &Path, args: &ConvertArgs, device: &Device) -> Result<ConvertR
     };
     exported.spec.naming.other = matches!(args.to, FormatArg::PeftTransformers5);
     folder::save(&exported.model, &names, &adapter.name, &exported.spec, out)?;
+    carry_all(&adapter.dir, out)?;
     let labels = adapter.dir.join(LABELS_FILE);
     if labels.exists() {
         let text =

@@ -52,7 +52,8 @@ pub fn run(json: bool) -> Result<()> {
         memory_mib: meminfo(&memory, "MemTotal"),
         available_mib: meminfo(&memory, "MemAvailable"),
         backends: devices::backends(),
-        auto: devices::auto().unwrap_or_else(|error| format!("none: {error:#}")),
+        auto: devices::auto()
+            .unwrap_or_else(|error| format!("none: {}", peft_core::causes(error.as_ref()))),
         variables: VARIABLES.iter().map(variable).collect(),
     };
     if json {

@@ -85,7 +85,8 @@ pub fn run(args: &EvalArgs, json: bool) -> Result<()> {
         EvalTask::SeqCls => classification(args, &texts::<SequenceClassifier>(args)?)?,
         EvalTask::ImageCls => {
             let config = args.data.read.config();
-            let input = ImageInput::read(&config, &args.data.data, &args.model.model, true)?;
+            let beside = args.model.companions()?;
+            let input = ImageInput::read(&config, &args.data.data, &beside, true)?;
             classification(args, &input)?
         }
         EvalTask::CausalLm => language::scores(args)?,
@@ -134,7 +135,8 @@ fn fits(args: &EvalArgs) -> Result<()> {
 
 /// The texts to be scored by an `M`.
 fn texts<M>(args: &EvalArgs) -> Result<TextInput<M>> {
-    TextInput::read(&args.data.read.config(), &args.data.data, &args.model.model)
+    let beside = args.model.companions()?;
+    TextInput::read(&args.data.read.config(), &args.data.data, &beside)
 }
 
 fn classification<I: Input>(args: &EvalArgs, input: &I) -> Result<Vec<EvalResult>>

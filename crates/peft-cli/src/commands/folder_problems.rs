@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use peft_core::causes;
 use peft_core::file::{FileError, read_config, read_folder_tensors};
 
 /// Problems of a folder whose files do not both read: config and tensors are looked at by themselves, so that both
@@ -9,27 +10,15 @@ use peft_core::file::{FileError, read_config, read_folder_tensors};
 pub(super) fn file_problems(dir: &Path, error: &FileError) -> Vec<String> {
     if matches!(
         error,
-        FileError::NamedAdapters { .. } | FileError::Loralib(_)
+        FileError::NamedAdapters { .. } | FileError::Loralib(_) | FileError::Foreign(_)
     ) || !dir.is_dir()
     {
-        return vec![with_causes(error)];
+        return vec![causes(error)];
     }
     let both = [read_config(dir).err(), read_folder_tensors(dir).err()];
-    let mut problems: Vec<String> = both
-        .iter()
-        .flatten()
-        .map(|error| with_causes(error))
-        .collect();
+    let mut problems: Vec<String> = both.iter().flatten().map(|error| causes(error)).collect();
     if problems.is_empty() {
-        problems.push(with_causes(error));
+        problems.push(causes(error));
     }
     problems
-}
-
-/// An error with its causes on one line.
-pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let mut texts: Vec<String> = causes.map(ToString::to_string).collect();
-    texts.dedup();
-    texts.join(": ")
 }

@@ -1,21 +1,27 @@
 //! `peft generate`: continues prompts with a language model.
 
-use std::io::{IsTerminal, Write};
+mod file;
+mod settings;
+mod texts;
+
 use std::time::Instant;
 
 use anyhow::Result;
 use clap::Args;
 use peft_core::RowAdapters;
-use peft_models::generate::{Generation, Progress, Sampling, generate};
-use peft_train::data::{ChatTemplate, TextTokenizer};
+use peft_models::generate::generate;
+use peft_train::data::TextTokenizer;
 use serde::Serialize;
 use serde_json::json;
 
 use crate::adapter_arg::BASE;
 use crate::args::ModelArgs;
+use crate::companions::Companions;
+use crate::device;
 use crate::end_tokens::EndTokens;
 use crate::open::{self, OpenedCausal};
-use crate::{data, device};
+use settings::{ChoiceArgs, Settings};
+use texts::Texts;
 
 /// What to continue, and how.
 #[derive(Debug, Args)]
@@ -34,27 +40,8 @@ pub struct GenerateArgs {
     /// Adapter of each prompt by NAME (`base` for none), as many as prompts; by default the last adapter given serves all.
     #[arg(long, value_delimiter = ',')]
     use_adapters: Vec<String>,
-    /// Largest number of new tokens.
-    #[arg(long, default_value_t = 128)]
-    max_new_tokens: usize,
-    /// 0 takes the likeliest token each time; larger numbers draw more freely.
-    #[arg(long, default_value_t = 0.0, value_parser = not_negative)]
-    temperature: f64,
-    /// Draw among so many of the likeliest tokens; 0 is all.
-    #[arg(long, default_value_t = 0)]
-    top_k: usize,
-    /// Draw among the likeliest tokens that make up this share.
-    #[arg(long, default_value_t = 1.0, value_parser = share)]
-    top_p: f64,
-    /// Divides the scores of tokens that occurred; 1 changes nothing.
-    #[arg(long, default_value_t = 1.0, value_parser = positive)]
-    repetition_penalty: f64,
-    /// Ends an answer before this text; may be repeated.
-    #[arg(long)]
-    stop: Vec<String>,
-    /// Seed of the draws.
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
+    #[command(flatten)]
+    choice: ChoiceArgs,
 }
 
 /// The answer to one prompt.
@@ -80,13 +67,16 @@ pub fn run(args: &GenerateArgs, json: bool) -> Result<()> {
     let device = device::open(&args.model.device)?;
     let opened = open::answering_causal(&args.model.model, &args.model.adapter, &device)?;
     let limit = opened.model.decoder.config().max_positions;
-    let tokenizer = data::tokenizer(&args.model.model, &opened.config, limit)?.unlimited()?;
-    let prompts = prompts(args, &tokenizer)?;
-    let ends = EndTokens::read(&args.model.model, &opened.config, &tokenizer)?;
-    let options = options(args, ends, room(args, &prompts, limit)?);
+    let companions = args.model.companions()?;
+    let tokenizer = companions.tokenizer(&opened.config, limit)?.unlimited()?;
+    let prompts = prompts(args, &companions, &tokenizer)?;
+    let ends = EndTokens::read(&companions, &opened.config, &tokenizer)?;
+    let settings = Settings::new(&args.choice, companions.generation()?.map(Into::into))?;
+    let room = room(settings.max_new_tokens, &prompts, limit)?;
+    let options = settings.generation(ends.stops, room);
     let rows = rows(args, &opened, &device)?;
     let streams = !json && args.prompt.len() == 1;
-    let mut texts = Texts::new(&tokenizer, args, streams);
+    let mut texts = Texts::new(&tokenizer, &args.prompt, &settings.stop, streams);
     let start = Instant::now();
     let answers = generate(
         &opened.model,
@@ -119,14 +109,19 @@ pub fn run(args: &GenerateArgs, json: bool) -> Result<()> {
 }
 
 /// The tokens of every prompt.
-fn prompts(args: &GenerateArgs, tokenizer: &TextTokenizer) -> Result<Vec<Vec<u32>>> {
+fn prompts(
+    args: &GenerateArgs,
+    companions: &Companions,
+    tokenizer: &TextTokenizer,
+) -> Result<Vec<Vec<u32>>> {
     if !args.chat {
         let ids = args.prompt.iter().map(|prompt| tokenizer.ids(prompt, true));
         return Ok(ids.collect::<Result<_, _>>()?);
     }
-    let Some(template) = ChatTemplate::load(&args.model.model)? else {
+    let Some(template) = companions.template()? else {
         anyhow::bail!(crate::Usage(format!(
-            "--chat: {} has no chat template (chat_template.jinja, or chat_template in tokenizer_config.json)",
+            "--chat: {} has no chat template (chat_template.jinja, or chat_template in tokenizer_config.json), nor has the adapter; \
+             give a folder that has one with --tokenizer",
             args.model.model.display()
         )));
     };
@@ -144,7 +139,7 @@ fn prompts(args: &GenerateArgs, tokenizer: &TextTokenizer) -> Result<Vec<Vec<u32
 }
 
 /// How many tokens are added at most: no more than the model has places for behind the longest prompt, which is said on stderr.
-fn room(args: &GenerateArgs, prompts: &[Vec<u32>], limit: usize) -> Result<usize> {
+fn room(max_new_tokens: usize, prompts: &[Vec<u32>], limit: usize) -> Result<usize> {
     let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
     if longest >= limit {
         anyhow::bail!(crate::Usage(format!(
@@ -152,26 +147,12 @@ fn room(args: &GenerateArgs, prompts: &[Vec<u32>], limit: usize) -> Result<usize
         )));
     }
     let room = limit - longest;
-    if room < args.max_new_tokens {
+    if room < max_new_tokens {
         eprintln!(
             "warning: the model takes {limit} tokens in all and the prompt has {longest}: at most {room} are added"
         );
     }
-    Ok(args.max_new_tokens.min(room))
-}
-
-fn options(args: &GenerateArgs, ends: EndTokens, max_new_tokens: usize) -> Generation {
-    Generation {
-        max_new_tokens,
-        sampling: Sampling {
-            temperature: args.temperature,
-            top_k: args.top_k,
-            top_p: args.top_p,
-            repetition_penalty: args.repetition_penalty,
-        },
-        stop_tokens: ends.stops,
-        seed: args.seed,
-    }
+    Ok(max_new_tokens.min(room))
 }
 
 /// The adapter of each prompt, where prompts have their own.
@@ -206,123 +187,4 @@ fn rows(
         )));
     }
     Ok(Some(RowAdapters::new(&names, device)))
-}
-
-/// The answers while they grow: printed as they come, and ended at stop texts.
-struct Texts<'a> {
-    tokenizer: &'a TextTokenizer,
-    args: &'a GenerateArgs,
-    tokens: Vec<Vec<u32>>,
-    /// Bytes of the first answer that are on the terminal.
-    shown: usize,
-    streams: bool,
-}
-
-impl<'a> Texts<'a> {
-    fn new(tokenizer: &'a TextTokenizer, args: &'a GenerateArgs, streams: bool) -> Self {
-        if streams {
-            print!("{}", args.prompt[0]);
-            flush();
-        }
-        Self {
-            tokenizer,
-            args,
-            tokens: vec![Vec::new(); args.prompt.len()],
-            shown: 0,
-            streams,
-        }
-    }
-
-    fn add(&mut self, row: usize, token: u32) -> Progress {
-        if !self.streams && self.args.stop.is_empty() {
-            return Progress::Continue;
-        }
-        self.tokens[row].push(token);
-        let Ok(text) = self.tokenizer.text(&self.tokens[row]) else {
-            return Progress::Stop;
-        };
-        let stopped = self.args.stop.iter().any(|stop| text.contains(stop));
-        if self.streams {
-            let end = if stopped {
-                self.cut(&text).len()
-            } else {
-                self.safe(&text)
-            };
-            if end > self.shown {
-                print!("{}", &text[self.shown..end]);
-                flush();
-                self.shown = end;
-            }
-        }
-        if stopped {
-            Progress::Stop
-        } else {
-            Progress::Continue
-        }
-    }
-
-    /// How much of a growing text is final: no half characters, no beginning of a stop text.
-    fn safe(&self, text: &str) -> usize {
-        let whole = text.trim_end_matches('\u{fffd}').len();
-        let starts = |stop: &String| {
-            (1..=stop.len()).rev().find(|length| {
-                stop.is_char_boundary(*length) && text[..whole].ends_with(&stop[..*length])
-            })
-        };
-        let held = self.args.stop.iter().filter_map(starts).max();
-        whole - held.unwrap_or(0)
-    }
-
-    /// The text before the first stop text.
-    fn cut<'t>(&self, text: &'t str) -> &'t str {
-        let ends = self.args.stop.iter().filter_map(|stop| text.find(stop));
-        &text[..ends.min().unwrap_or(text.len())]
-    }
-
-    fn finish(self, answers: &[Vec<u32>]) -> Result<Vec<Answer>> {
-        let mut finished = Vec::with_capacity(answers.len());
-        for (prompt, tokens) in self.args.prompt.iter().zip(answers) {
-            let text = self.tokenizer.text(tokens)?;
-            finished.push(Answer {
-                prompt: prompt.clone(),
-                answer: self.cut(&text).to_owned(),
-                tokens: tokens.len(),
-            });
-        }
-        if self.streams {
-            let rest = finished.first().map_or("", |answer| answer.answer.as_str());
-            println!("{}", rest.get(self.shown..).unwrap_or(""));
-        }
-        Ok(finished)
-    }
-}
-
-/// Shows what was printed at once; a pipe may wait.
-fn flush() {
-    if std::io::stdout().is_terminal() {
-        std::io::stdout().flush().ok();
-    }
-}
-
-fn number(text: &str, fits: impl Fn(f64) -> bool, expected: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(value) if value.is_finite() && fits(value) => Ok(value),
-        _ => Err(format!("expected {expected}")),
-    }
-}
-
-fn not_negative(text: &str) -> Result<f64, String> {
-    number(text, |value| value >= 0.0, "0 or a larger number")
-}
-
-fn positive(text: &str) -> Result<f64, String> {
-    number(text, |value| value > 0.0, "a number above 0")
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    number(
-        text,
-        |value| value > 0.0 && value <= 1.0,
-        "a share above 0 and up to 1",
-    )
 }

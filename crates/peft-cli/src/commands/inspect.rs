@@ -2,6 +2,7 @@
 
 pub(super) mod factors;
 mod fit;
+pub(super) mod kinds;
 mod notes;
 mod pair;
 mod print;
@@ -9,11 +10,12 @@ pub(super) mod report;
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use peft_core::file::read_folder;
+use peft_core::grouped;
 
-use super::folder_problems::file_problems;
+use super::validate::problems;
 use fit::Fit;
 use report::Report;
 
@@ -34,8 +36,8 @@ pub struct InspectArgs {
 
 /// Runs the verb.
 pub fn run(args: &InspectArgs, json: bool) -> Result<()> {
-    let folder = read_folder(&args.adapter)
-        .map_err(|error| anyhow!(file_problems(&args.adapter, &error).join("\n")))?;
+    let found = problems(&args.adapter);
+    let folder = read_folder(&args.adapter).map_err(|_| anyhow!(found.join("\n")))?;
     let mut report = Report::new(&args.adapter, &folder)
         .with_context(|| format!("adapter {}", args.adapter.display()))?;
     if let Some(model) = &args.model {
@@ -43,8 +45,17 @@ pub fn run(args: &InspectArgs, json: bool) -> Result<()> {
     }
     report.experts = expert_use::read(&args.adapter)?;
     if json {
-        return super::print_json(&report);
+        super::print_json(&report)?;
+    } else {
+        print::print(&report);
     }
-    print::print(&report);
+    // An adapter of another kind is whole, though nothing here reads it.
+    if report.method.is_some() && !found.is_empty() {
+        bail!(
+            "{}: not valid: {}",
+            args.adapter.display(),
+            grouped(&found).join("; ")
+        );
+    }
     Ok(())
 }

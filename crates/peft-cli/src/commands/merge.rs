@@ -37,6 +37,10 @@ pub struct MergeArgs {
     /// Adapter folder, or a repository of the hub.
     #[arg(long)]
     pub adapter: PathBuf,
+    /// Folder whose tokenizer, chat template and generation settings the merged model gets; otherwise those beside the adapter, where it
+    /// has some, or else the model's.
+    #[arg(long, value_name = "FOLDER")]
+    pub tokenizer: Option<PathBuf>,
     /// Model folder to write.
     #[arg(long)]
     out: PathBuf,
@@ -62,6 +66,7 @@ pub fn run(args: &MergeArgs, json: bool) -> Result<()> {
     let result = merge_folder(&Merging {
         model: &args.model,
         adapter: &args.adapter,
+        tokenizer: args.tokenizer.as_deref(),
         out: &args.out,
         dtype: args.dtype.map(|dtype| match dtype {
             DtypeArg::F32 => FloatDtype::F32,

@@ -57,14 +57,15 @@ struct Prediction<'a> {
 pub fn run(args: &PredictArgs, json: bool) -> Result<()> {
     let model = &args.model.model;
     let (data, file) = (args.data.read.config(), &args.data.data);
+    let beside = args.model.companions()?;
     match ModelKind::of(&ModelConfig::read(model)?) {
-        ModelKind::Images => answer(args, &ImageInput::read(&data, file, model, false)?, json),
+        ModelKind::Images => answer(args, &ImageInput::read(&data, file, &beside, false)?, json),
         ModelKind::Causal | ModelKind::DecoderTexts => {
-            let input: TextInput<DecoderClassifier> = TextInput::read(&data, file, model)?;
+            let input: TextInput<DecoderClassifier> = TextInput::read(&data, file, &beside)?;
             answer(args, &input, json)
         }
         ModelKind::Texts => {
-            let input: TextInput<SequenceClassifier> = TextInput::read(&data, file, model)?;
+            let input: TextInput<SequenceClassifier> = TextInput::read(&data, file, &beside)?;
             answer(args, &input, json)
         }
     }

@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use peft_recycle::{
-    Basis, BasisOptions, Components, Extend, Folding, Mean, MemberProblem, Pool, Variant,
+    Bases, Basis, BasisOptions, Components, Extend, Folding, Mean, MemberProblem, Pool, Variant,
     leave_one_out, similarity,
 };
 
+use crate::companions;
 use crate::hub;
 use crate::picture::basis_map;
 use report::{BasisReport, HeldOutReport, ProjectionReport, SimilarityReport};
@@ -52,6 +53,9 @@ struct PoolArgs {
     /// Leave out adapters that cannot be used, and say why, instead of failing.
     #[arg(long)]
     skip_bad: bool,
+    /// Take adapters whose configurations name different bases as adapters of one, without a warning; their layers must agree.
+    #[arg(long)]
+    any_base: bool,
     /// Forget the adapters' scales (alpha over rank), as the published code does; to compare.
     #[arg(long)]
     no_folding: bool,
@@ -202,14 +206,29 @@ impl PoolArgs {
             Folding::IntoB
         };
         if !self.skip_bad {
-            return Ok(Pool::open(&self.adapters)?.with_folding(folding));
+            let pool = Pool::open_by(&self.adapters, Bases::ByLayers)?;
+            warn_of_bases(&pool, self.any_base);
+            return Ok(pool.with_folding(folding));
         }
-        let (pool, bad) = Pool::open_skipping(&self.adapters)?;
+        let (pool, bad) = Pool::open_skipping_by(&self.adapters, Bases::ByLayers)?;
+        warn_of_bases(&pool, self.any_base);
         let (pool, unreadable) = pool.with_folding(folding).retain_readable()?;
         for MemberProblem { folder, fault } in bad.iter().chain(&unreadable) {
             eprintln!("left out: {}: {fault}", folder.display());
         }
         Ok(pool)
+    }
+}
+
+/// Says that members name different bases, unless somebody said that they belong together.
+pub fn warn_of_bases(pool: &Pool, any_base: bool) {
+    let names = pool.base_names();
+    if names.len() > 1 && !any_base {
+        eprintln!(
+            "warning: the adapters name different bases ({}); their layers have the same names and sizes, and they are taken as adapters \
+             of one: make sure that they are, and say so with --any-base",
+            names.join(", ")
+        );
     }
 }
 
@@ -231,6 +250,7 @@ pub fn run(args: &RecycleArgs, json: bool) -> Result<()> {
         RecycleVerb::Add(args) => {
             let extend = args.extend.map_or(Extend::No, Extend::Residual);
             let added = Basis::open(&args.member.basis)?.add(&args.member.adapter, extend)?;
+            warn_of_companions(std::slice::from_ref(&args.member.adapter));
             ProjectionReport::of(&added).show(json)
         }
         RecycleVerb::Project(args) => {
@@ -275,7 +295,23 @@ fn build(args: &BuildArgs) -> Result<Basis> {
         pseudo: args.pseudo,
         seed: args.seed,
     };
-    Ok(Basis::build(&args.pool.open()?, &options, &args.out)?)
+    let basis = Basis::build(&args.pool.open()?, &options, &args.out)?;
+    warn_of_companions(&args.pool.adapters);
+    Ok(basis)
+}
+
+/// A basis holds adapters and what they save, not the files beside them.
+fn warn_of_companions(adapters: &[PathBuf]) {
+    for adapter in adapters {
+        let beside = companions::beside(adapter);
+        if !beside.is_empty() {
+            eprintln!(
+                "warning: {}: a basis does not keep {}; keep those files for what comes back of it",
+                adapter.display(),
+                beside.join(", ")
+            );
+        }
+    }
 }
 
 fn done(json: bool, what: &str, value: &str) -> Result<()> {

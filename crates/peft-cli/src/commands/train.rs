@@ -8,7 +8,7 @@ use peft_prune::Plan;
 
 use crate::hub;
 use crate::progress::Progress;
-use crate::run::{self, RunOptions, RunResult, lora_drop};
+use crate::run::{self, RunOptions, RunResult, lora_drop, start};
 use crate::run_config::{Names, RunConfig, parse_setting};
 
 /// Settings of a run; flags win over the run file, and `--set` over both.
@@ -60,9 +60,13 @@ pub struct SettingArgs {
     /// Plan of `peft prune`: trains by lora-drop, on its layers, with its rank and alpha.
     #[arg(long)]
     plan: Option<PathBuf>,
-    /// Adapter folder whose values the adapter starts with; rank, alpha and targets as there.
+    /// Adapter folder whose values the adapter starts with; method, rank, alpha, targets, patterns and saved modules are taken from it
+    /// where no flag or setting says otherwise.
     #[arg(long)]
     start: Option<String>,
+    /// Folder whose tokenizer and chat template are used; otherwise those beside --start, where it has some, or else the model's.
+    #[arg(long, value_name = "FOLDER")]
+    tokenizer: Option<String>,
     /// Rank.
     #[arg(long)]
     rank: Option<i64>,
@@ -156,6 +160,7 @@ impl SettingArgs {
             self.columns
                 .as_deref()
                 .map(|columns| ("data.columns".to_owned(), comma_list(columns))),
+            text("data.tokenizer", &self.tokenizer),
             text("adapter.method", &self.method),
             text("adapter.start", &self.start),
             whole("adapter.rank", self.rank),
@@ -234,11 +239,14 @@ impl RunArgs {
         for text in &self.set {
             settings.push(parse_setting(text)?);
         }
-        let mut config = RunConfig::load(self.run.as_deref(), &settings)?;
+        let mut table = RunConfig::table(self.run.as_deref(), &settings)?;
+        start::fill(&mut table)?;
+        let mut config = RunConfig::of_table(table)?;
         let folder = hub::folder(&config.model)?;
         config.fetched = (folder != config.model).then_some(folder);
         let adapter = &mut config.adapter;
         hub::resolve(adapter.start.iter_mut().chain(&mut adapter.experts_from))?;
+        hub::resolve(&mut config.data.tokenizer)?;
         Ok(config)
     }
 

@@ -2,6 +2,7 @@
 
 mod model;
 mod reading;
+mod summary;
 mod verdict;
 
 use std::path::PathBuf;
@@ -56,6 +57,11 @@ pub fn run(args: &ValidateArgs, json: bool) -> Result<()> {
         bail!("{invalid} of {} adapter folders not valid", verdicts.len());
     }
     Ok(())
+}
+
+/// What is wrong with a folder by itself.
+pub(super) fn problems(dir: &std::path::Path) -> Vec<String> {
+    Verdict::of(dir, None).problems
 }
 
 fn model(args: &ValidateArgs) -> Result<Option<Model>> {

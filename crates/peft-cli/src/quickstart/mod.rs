@@ -106,6 +106,7 @@ pub fn run(out: &Path, overwrite: bool, device: &str) -> Result<Report> {
     merge_folder(&Merging {
         model: &places.model,
         adapter: &adapter,
+        tokenizer: None,
         out: &places.merged,
         dtype: None,
         tolerance: None,

@@ -10,6 +10,7 @@ use peft_train::task::{Inference, TextSet, classify, score_logits};
 use serde::Serialize;
 
 use crate::adapter_arg::AdapterArg;
+use crate::companions::Companions;
 use crate::data::{self, Input, TextInput};
 use crate::{open, run_config::DataConfig};
 
@@ -34,7 +35,8 @@ impl TestSet {
     /// When either cannot be read.
     pub fn read(model: &Path, file: &Path, device: Device) -> Result<Self> {
         let config = DataConfig::default();
-        let input = TextInput::<SequenceClassifier>::read(&config, file, model)?;
+        let beside = Companions::new(model, &[], None)?;
+        let input = TextInput::<SequenceClassifier>::read(&config, file, &beside)?;
         let labels = input.labels()?;
         let (set, _) = input.set(data::targets(Some(&labels)))?;
         Ok(Self {

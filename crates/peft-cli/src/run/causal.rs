@@ -6,6 +6,7 @@ use peft_train::Callback;
 use peft_train::task::{CausalTask, Prompts};
 
 use super::{Prepared, RunOptions, RunResult, check_paths, claim_directory, execute};
+use crate::companions::Companions;
 use crate::run_config::RunConfig;
 use crate::{causal_data, device, open};
 
@@ -25,7 +26,7 @@ pub fn train_model(
         ));
     }
     let device = device::open(&config.device)?.autodiff();
-    let files = causal_data::Files::new(config.model_dir(), &config.data)?;
+    let files = causal_data::Files::new(&Companions::of_run(config)?.announced(), &config.data)?;
     let mut train = files.rows(&config.data.train, config.data.limit)?;
     if let Some(ratio) = config.data.sample {
         let chosen = peft_prune::stratified(&vec![0; train.rows.len()], ratio, config.train.seed);

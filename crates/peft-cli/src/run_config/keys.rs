@@ -29,7 +29,8 @@ fn parse_value(text: &str) -> toml::Value {
         .unwrap_or_else(|| toml::Value::String(text.to_owned()))
 }
 
-pub(super) fn set(table: &mut toml::Table, key: &str, value: toml::Value) -> Result<()> {
+/// Sets the value of a dotted key.
+pub fn set(table: &mut toml::Table, key: &str, value: toml::Value) -> Result<()> {
     match key.split_once('.') {
         None => {
             table.insert(key.to_owned(), value);

@@ -6,6 +6,7 @@
 
 mod fields;
 mod heads;
+mod targets;
 mod unsupported;
 mod write;
 
@@ -14,6 +15,7 @@ use std::path::Path;
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
+use super::foreign::is_mlx_config;
 use super::{FieldProblem, FileError};
 use crate::target::{Selector, Target, TargetRules};
 use fields::Fields;
@@ -142,7 +144,12 @@ impl PeftConfig {
     /// Every field of the wrong type.
     pub fn from_map(raw: Map<String, Value>) -> Result<Self, Vec<FieldProblem>> {
         let (mut common, mut lora) = (Fields::new(&raw), Fields::new(&raw));
-        let peft_type = common.required("peft_type", "a string", fields::text);
+        let expected = if !raw.contains_key("peft_type") && is_mlx_config(&raw) {
+            "a string; this is a configuration of mlx-lm, of whose folder `peft convert FOLDER --to peft` makes one of PEFT"
+        } else {
+            "a string"
+        };
+        let peft_type = common.required("peft_type", expected, fields::text);
         let mut config = Self::new(&peft_type, Target::List(Vec::new()));
         config.read_common(&mut common);
         config.read_lora(&mut lora);

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use safetensors::SafeTensorError;
 
 use super::CONFIG_FILE;
+use super::foreign::Foreign;
 use super::without_config::Loralib;
 
 /// One config field that cannot be read.
@@ -34,13 +35,23 @@ impl fmt::Display for FieldProblem {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TensorProblem {
-    /// A dtype other than F64, F32, F16 and BF16.
-    #[error("`{name}` has dtype {dtype}; F64, F32, F16 and BF16 can be read")]
+    /// A dtype that is not read.
+    #[error("`{name}` has dtype {dtype}; F64, F32, F16, BF16 and integers can be read")]
     Dtype {
         /// Tensor name.
         name: String,
         /// The dtype in the file.
         dtype: String,
+    },
+    /// A weight, bias or factor that is stored in integers.
+    #[error(
+        "`{name}` is stored as {dtype}: quantised values are not read; save the adapter in floating-point numbers"
+    )]
+    Quantised {
+        /// Tensor name.
+        name: String,
+        /// The dtype in the file.
+        dtype: &'static str,
     },
     /// `lora_B` of a merged linear layer, as PEFT 0.1 and 0.2 and loralib trained it.
     #[error(
@@ -181,6 +192,9 @@ pub enum FileError {
         /// The subfolders, at least one.
         names: Vec<String>,
     },
+    /// An adapter in the form of another program.
+    #[error(transparent)]
+    Foreign(#[from] Foreign),
     /// A checkpoint of the library loralib, which has no config.
     #[error(transparent)]
     Loralib(Box<Loralib>),

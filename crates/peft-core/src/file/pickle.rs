@@ -16,7 +16,7 @@ use pytorch_reader::{DType, PytorchReader, Tensor};
 
 use super::read::check_tensor_file;
 use super::tensor::narrow;
-use super::{FileError, HostTensor, StoredDtype, TENSOR_FILE, TensorProblem};
+use super::{FileError, HostTensor, StoredDtype, TENSOR_FILE, TensorProblem, integers};
 use survey::survey;
 
 /// A tensor may share its storage with others, so tensors may hold more than the file; not many times more.
@@ -30,7 +30,7 @@ const LONGEST_REASON: usize = 300;
 /// # Errors
 ///
 /// A missing or empty file, a Git LFS pointer, a safetensors file under the wrong name, a damaged file, one that
-/// claims more than it holds, or every tensor of a dtype other than F64, F32, F16 and BF16.
+/// claims more than it holds, or every tensor of a dtype that is not read.
 pub fn read_pickle(path: &Path) -> Result<BTreeMap<String, HostTensor>, FileError> {
     let (length, start) = check_tensor_file(path)?;
     if start.get(8) == Some(&b'{') && !start.starts_with(b"PK") {
@@ -93,6 +93,11 @@ fn stored_as(dtype: DType) -> Option<StoredDtype> {
         DType::F32 => Some(StoredDtype::F32),
         DType::F16 => Some(StoredDtype::F16),
         DType::BF16 => Some(StoredDtype::Bf16),
+        DType::I64 => Some(StoredDtype::I64),
+        DType::I32 => Some(StoredDtype::I32),
+        DType::I16 => Some(StoredDtype::I16),
+        DType::I8 => Some(StoredDtype::I8),
+        DType::U8 => Some(StoredDtype::U8),
         _ => None,
     }
 }
@@ -104,6 +109,12 @@ fn decode(stored: StoredDtype, bytes: &[u8]) -> Vec<f32> {
         StoredDtype::F16 => elements(bytes, |raw| f16::from_ne_bytes(raw).to_f32()),
         StoredDtype::Bf16 => elements(bytes, |raw| bf16::from_ne_bytes(raw).to_f32()),
         StoredDtype::F64 => elements(bytes, |raw| narrow(f64::from_ne_bytes(raw))),
+        integer if cfg!(target_endian = "little") => integers::decode(integer, bytes),
+        integer => {
+            let values = bytes.chunks_exact(integer.size());
+            let little: Vec<u8> = values.flat_map(|raw| raw.iter().rev().copied()).collect();
+            integers::decode(integer, &little)
+        }
     }
 }
 

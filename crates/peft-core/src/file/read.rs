@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
 
+use super::foreign::foreign;
+use super::integers::quantised;
 use super::merged_linear::merged_linear;
 use super::spelling::in_one_spelling;
 use super::without_config::explain;
@@ -43,7 +45,9 @@ pub fn read_folder(folder: &Path) -> Result<AdapterFolder, FileError> {
     let (tensor_file, tensors) = read_folder_tensors(folder)?;
     let tensors = in_one_spelling(tensors)?;
     config.add_implied_heads(tensors.keys().map(String::as_str));
-    let problems = merged_linear(&tensors);
+    config.add_implied_targets(tensors.keys().map(String::as_str));
+    let mut problems = merged_linear(&tensors);
+    problems.extend(quantised(&tensors));
     if !problems.is_empty() {
         return Err(FileError::BadTensors {
             path: tensor_file,
@@ -76,6 +80,9 @@ pub fn read_config(folder: &Path) -> Result<PeftConfig, FileError> {
             size,
             limit: MAX_CONFIG,
         });
+    }
+    if let Some(found) = foreign(folder) {
+        return Err(found.into());
     }
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)

@@ -4,9 +4,9 @@ use half::{bf16, f16};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
-use super::TensorProblem;
+use super::{TensorProblem, integers};
 
-/// The floating-point formats that adapter files use.
+/// The formats that adapter files use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum StoredDtype {
     /// 32-bit.
@@ -18,6 +18,16 @@ pub enum StoredDtype {
     Bf16,
     /// 64-bit; read into `f32`, written back as F32.
     F64,
+    /// Integers of 64 bits, as all integers read into `f32`.
+    I64,
+    /// Integers of 32 bits.
+    I32,
+    /// Integers of 16 bits.
+    I16,
+    /// Integers of 8 bits.
+    I8,
+    /// Integers of 8 bits without a sign.
+    U8,
 }
 
 impl StoredDtype {
@@ -28,6 +38,27 @@ impl StoredDtype {
             Self::F16 => "F16",
             Self::Bf16 => "BF16",
             Self::F64 => "F64",
+            Self::I64 => "I64",
+            Self::I32 => "I32",
+            Self::I16 => "I16",
+            Self::I8 => "I8",
+            Self::U8 => "U8",
+        }
+    }
+
+    /// Whether it is one of floating-point numbers, as everything is that trains.
+    #[must_use]
+    pub fn is_float(self) -> bool {
+        matches!(self, Self::F32 | Self::F16 | Self::Bf16 | Self::F64)
+    }
+
+    /// Bytes of a value.
+    pub(super) fn size(self) -> usize {
+        match self {
+            Self::F64 | Self::I64 => 8,
+            Self::F32 | Self::I32 => 4,
+            Self::F16 | Self::Bf16 | Self::I16 => 2,
+            Self::I8 | Self::U8 => 1,
         }
     }
 
@@ -37,6 +68,11 @@ impl StoredDtype {
             Dtype::F16 => Some(Self::F16),
             Dtype::BF16 => Some(Self::Bf16),
             Dtype::F64 => Some(Self::F64),
+            Dtype::I64 => Some(Self::I64),
+            Dtype::I32 => Some(Self::I32),
+            Dtype::I16 => Some(Self::I16),
+            Dtype::I8 => Some(Self::I8),
+            Dtype::U8 => Some(Self::U8),
             _ => None,
         }
     }
@@ -47,6 +83,11 @@ impl StoredDtype {
             Self::F32 | Self::F64 => Dtype::F32,
             Self::F16 => Dtype::F16,
             Self::Bf16 => Dtype::BF16,
+            Self::I64 => Dtype::I64,
+            Self::I32 => Dtype::I32,
+            Self::I16 => Dtype::I16,
+            Self::I8 => Dtype::I8,
+            Self::U8 => Dtype::U8,
         }
     }
 }
@@ -117,6 +158,7 @@ impl HostTensor {
             StoredDtype::F16 => decode_with(bytes, |raw| f16::from_le_bytes(raw).to_f32()),
             StoredDtype::Bf16 => decode_with(bytes, |raw| bf16::from_le_bytes(raw).to_f32()),
             StoredDtype::F64 => decode_with(bytes, |raw| narrow(f64::from_le_bytes(raw))),
+            integer => integers::decode(integer, bytes),
         };
         let tensor = Self {
             shape: view.shape().to_vec(),
@@ -152,6 +194,18 @@ impl HostTensor {
                     .flat_map(|&value| bf16::from_f32(value).to_le_bytes())
                     .collect())
             }
+            integer => {
+                integers::encode(integer, &self.data).map_err(|index| self.lost(name, index))
+            }
+        }
+    }
+
+    fn lost(&self, name: &str, index: usize) -> TensorProblem {
+        TensorProblem::Overflow {
+            name: name.to_owned(),
+            index,
+            value: self.data[index].to_string(),
+            dtype: self.stored.name(),
         }
     }
 
@@ -164,14 +218,7 @@ impl HostTensor {
             .data
             .iter()
             .position(|&value| value.is_finite() && overflows(value));
-        lost.map_or(Ok(()), |index| {
-            Err(TensorProblem::Overflow {
-                name: name.to_owned(),
-                index,
-                value: self.data[index].to_string(),
-                dtype: self.stored.name(),
-            })
-        })
+        lost.map_or(Ok(()), |index| Err(self.lost(name, index)))
     }
 }
 
@@ -227,14 +274,21 @@ mod tests {
     }
 
     #[test]
-    fn integers_are_refused_by_name() {
-        let view = TensorView::new(Dtype::I64, vec![1], &[0; 8]).unwrap();
-        let problem = HostTensor::decode("position_ids", &view).unwrap_err();
+    fn integers_are_kept_and_other_formats_refused_by_name() {
+        let view = TensorView::new(Dtype::I64, vec![], &[7, 1, 0, 0, 0, 0, 0, 0]).unwrap();
+        let tensor = HostTensor::decode("num_batches_tracked", &view).unwrap();
+        assert_eq!(
+            (&tensor.data[..], tensor.stored),
+            (&[263.0][..], StoredDtype::I64)
+        );
+        assert_eq!(through(&tensor), tensor);
+        let view = TensorView::new(Dtype::F8_E4M3, vec![1], &[0]).unwrap();
+        let problem = HostTensor::decode("q.weight", &view).unwrap_err();
         assert_eq!(
             problem,
             TensorProblem::Dtype {
-                name: "position_ids".into(),
-                dtype: "I64".into()
+                name: "q.weight".into(),
+                dtype: "F8_E4M3".into()
             }
         );
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::foreign::foreign;
 use super::keys::without_wrappers;
 use super::{CONFIG_FILE, FileError, HostTensor, PICKLE_FILE, read_pickle, read_tensors};
 
@@ -31,6 +32,9 @@ pub struct Loralib {
 
 /// Says what a folder without a config is, if that can be told.
 pub(super) fn explain(folder: &Path) -> Option<FileError> {
+    if let Some(found) = foreign(folder) {
+        return Some(found.into());
+    }
     let mut entries: Vec<PathBuf> = fs::read_dir(folder)
         .ok()?
         .filter_map(|entry| Some(entry.ok()?.path()))

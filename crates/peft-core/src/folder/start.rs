@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::reading::{self, Reading};
 use crate::adaptable::Adaptable;
-use crate::attach::AdapterSpec;
+use crate::attach::{AdapterSpec, AttachedSite};
 use crate::error::PeftError;
 use crate::file;
 use crate::method::MethodEntry;
@@ -14,11 +14,11 @@ use crate::stored;
 
 /// Puts the values of the adapter in `dir` into the one called `name`, which is attached already and was made by `spec`.
 ///
-/// Layers that share with another ([`crate::Method::shares_with`]) have no values of their own: what the folder has for them is passed
-/// over, and the shared values are those of the layer that they share with.
+/// Layers that share with another ([`crate::Method::shares_with`]) have no values of their own: what the folder has for them is
+/// ignored, and the shared values are those of the layer that they share with.
 ///
 /// # Errors
-/// Everything that is wrong with the folder, and in one report: layers that it scales otherwise, and tensors that do not fit.
+/// Everything that is wrong with the folder, and in one report: what it scales otherwise, and tensors that do not fit.
 pub fn start<M: Adaptable>(
     model: M,
     names: &ParamNames,
@@ -53,7 +53,7 @@ pub fn start<M: Adaptable>(
     stored::fill(model, names, name, spec, &folder)
 }
 
-/// One line for each layer whose update the folder multiplies by something else: its values would mean something else here.
+/// What the folder makes of its values that this adapter does not: each kind once, for all layers.
 fn other_scales<M: Adaptable>(
     model: &M,
     ours: &AdapterSpec,
@@ -61,8 +61,6 @@ fn other_scales<M: Adaptable>(
 ) -> Result<Vec<String>, PeftError> {
     const RSLORA: &str = "use_rslora";
     let stabilized = |spec: &AdapterSpec| spec.method.config_fields().get(RSLORA).cloned();
-    let (sites, heads) = (model.sites(), model.output_heads());
-    let (ours_at, theirs_at) = (ours.plan(&sites, &heads)?, theirs.plan(&sites, &heads)?);
     let mut problems = Vec::new();
     if stabilized(ours) != stabilized(theirs) {
         problems.push(format!(
@@ -70,16 +68,60 @@ fn other_scales<M: Adaptable>(
             theirs.method.entry().id
         ));
     }
-    for site in &ours_at.sites {
-        let there = theirs_at.sites.iter().find(|at| at.path == site.path);
-        if let Some(there) = there
-            && there.alpha != site.alpha
-        {
+    let (sites, heads) = (model.sites(), model.output_heads());
+    let there = theirs.plan(&sites, &heads)?.sites;
+    let live = other_sizes(&ours.plan(&sites, &heads)?.sites, &there);
+    // A folder may hold this method in the form in which it is stored.
+    let stored = other_sizes(&ours.stored().plan(&sites, &heads)?.sites, &there);
+    if !stored.is_empty() {
+        problems.extend(live);
+    }
+    Ok(problems)
+}
+
+/// Ranks, alphas and layers that differ.
+fn other_sizes(ours: &[AttachedSite], theirs: &[AttachedSite]) -> Vec<String> {
+    let mut problems = Vec::new();
+    let pairs = || {
+        theirs.iter().filter_map(|there| {
+            let here = ours.iter().find(|here| here.path == there.path)?;
+            Some((there, here))
+        })
+    };
+    let numbers: [(&str, fn(&AttachedSite) -> f64); 2] = [
+        ("rank", |site| site.rank as f64),
+        ("alpha", |site| site.alpha),
+    ];
+    for (name, number) in numbers {
+        let differing = || pairs().filter(move |(there, here)| number(there) != number(here));
+        if let Some((there, here)) = differing().next() {
             problems.push(format!(
-                "`{}`: the folder has alpha {}, this adapter {}; give the alpha of the folder",
-                site.path, there.alpha, site.alpha
+                "{name}: the folder has {}, this adapter {} (at {} of {} layers, first at `{}`): leave {name} and its patterns away \
+                 to take the folder's",
+                number(there),
+                number(here),
+                differing().count(),
+                pairs().count(),
+                here.path
             ));
         }
     }
-    Ok(problems)
+    let lacking = |of: &[AttachedSite], with: &[AttachedSite]| {
+        let absent = of
+            .iter()
+            .filter(|site| with.iter().all(|other| other.path != site.path));
+        absent.map(|site| site.path.clone()).collect::<Vec<_>>()
+    };
+    for (who, other, paths) in [
+        ("the folder", "this adapter", lacking(theirs, ours)),
+        ("this adapter", "the folder", lacking(ours, theirs)),
+    ] {
+        if let Some(first) = paths.first() {
+            problems.push(format!(
+                "targets: {who} adapts {} layers that {other} does not, first `{first}`: leave targets away to take the folder's",
+                paths.len()
+            ));
+        }
+    }
+    problems
 }

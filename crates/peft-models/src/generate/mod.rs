@@ -1,5 +1,6 @@
 //! Continuing texts token by token, with a cache of keys and values.
 
+mod constraints;
 mod sampling;
 
 use burn::tensor::Tensor;
@@ -7,6 +8,8 @@ use peft_core::{Pass, RowAdapters};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+pub use constraints::Constraints;
+use constraints::Standing;
 pub use sampling::Sampling;
 
 use crate::causal_batch::CausalBatch;
@@ -21,6 +24,8 @@ pub struct Generation {
     pub max_new_tokens: usize,
     /// Which token comes next.
     pub sampling: Sampling,
+    /// Which tokens may not.
+    pub constraints: Constraints,
     /// Tokens that end a text; they are not part of the answer.
     pub stop_tokens: Vec<u32>,
     /// Seed of the choices; each row draws from a stream of its own.
@@ -112,9 +117,16 @@ impl Row {
         if self.ended {
             return Ok(self.tokens[self.tokens.len() - 1]);
         }
+        let standing = Standing {
+            tokens: &self.tokens,
+            prompt: self.prompt,
+            max_new_tokens: options.max_new_tokens,
+            ends: &options.stop_tokens,
+        };
+        let scores = options.constraints.apply(scores, standing);
         let token = options
             .sampling
-            .choose(scores, &self.tokens, &mut self.rng)
+            .choose(&scores, &self.tokens, &mut self.rng)
             .ok_or(ModelError::Sampling { row: at })?;
         if options.stop_tokens.contains(&token) {
             self.ended = true;

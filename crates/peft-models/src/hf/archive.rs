@@ -11,6 +11,7 @@ use std::path::{Component, Path, PathBuf};
 use safetensors::tensor::{Dtype, Metadata};
 use serde_json::Value;
 
+use super::adapter_folder::refuse_adapter;
 use super::dtype::FloatDtype;
 use crate::error::{ModelError, WeightProblems};
 
@@ -76,6 +77,7 @@ impl TensorArchive {
         } else if dir.join(INDEX).exists() {
             archive.add_shards(&dir.join(INDEX))?;
         } else {
+            refuse_adapter(dir)?;
             return Err(ModelError::NoWeights {
                 dir: dir.to_path_buf(),
                 hint: hint_for(dir),

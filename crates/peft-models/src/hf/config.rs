@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
+use super::adapter_folder::refuse_adapter;
 use crate::error::ModelError;
 
 /// A model configuration: every field as it stands in the file, plus typed access with errors that name file and field.
@@ -20,10 +21,13 @@ impl ModelConfig {
     /// Reads `config.json` of a model folder.
     ///
     /// # Errors
-    /// [`ModelError::Io`], [`ModelError::Json`], or [`ModelError::Field`] when `model_type`, `architectures` or the
+    /// [`ModelError::AdapterFolder`], [`ModelError::Io`], [`ModelError::Json`], or [`ModelError::Field`] when `model_type`, `architectures` or the
     /// labels are absent or malformed.
     pub fn read(dir: &Path) -> Result<Self, ModelError> {
         let path = dir.join("config.json");
+        if !path.exists() {
+            refuse_adapter(dir)?;
+        }
         let text = std::fs::read_to_string(&path).map_err(ModelError::io(&path, "reading"))?;
         Self::parse(&path, &text)
     }

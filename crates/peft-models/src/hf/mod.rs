@@ -1,5 +1,6 @@
 //! Model folders in the Hugging Face layout: configuration and weights, read and written.
 
+mod adapter_folder;
 mod archive;
 mod config;
 mod dtype;
@@ -19,5 +20,5 @@ pub use config::ModelConfig;
 pub use dtype::FloatDtype;
 #[cfg(feature = "hub")]
 pub use hub::{Hub, HubId};
-pub use save::{HostTensors, export, save_model, write_model};
+pub use save::{COMPANIONS, HostTensors, export, save_model, write_model};
 pub use weights::{HeadPolicy, LoadReport, WeightReader};

@@ -19,7 +19,7 @@ use super::stream::{Planned, write_safetensors};
 use crate::error::ModelError;
 
 /// Files besides weights and configuration that make a folder usable.
-const COMPANIONS: [&str; 13] = [
+pub const COMPANIONS: [&str; 13] = [
     "chat_template.jinja",
     "tokenizer.json",
     "tokenizer_config.json",

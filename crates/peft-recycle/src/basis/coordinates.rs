@@ -100,6 +100,8 @@ pub struct Projection {
     pub sites: IndexMap<String, Coordinates>,
     /// Over all its sites.
     pub errors: Errors,
+    /// Its base, where that has another name than the basis's; its layers have the names and sizes of those there.
+    pub other_base: Option<String>,
 }
 
 impl Basis {
@@ -130,6 +132,7 @@ impl Basis {
             name: pool.members()[0].name().to_owned(),
             sites,
             errors,
+            other_base: self.other_base(pool).map(|(_, found)| found),
         })
     }
 
@@ -137,14 +140,6 @@ impl Basis {
     pub(super) fn fitting(&self, folder: &Path) -> Result<Pool, RecycleError> {
         let pool = Pool::open(&[folder])?.with_folding(self.folding());
         let fault = |fault| RecycleError::member(folder.to_owned(), fault);
-        if let (Some(expected), Some(found)) = (self.base_model(), pool.base_model())
-            && last_part(expected) != last_part(found)
-        {
-            return Err(fault(MemberFault::Base {
-                expected: expected.to_owned(),
-                found: found.to_owned(),
-            }));
-        }
         let mut others = Vec::new();
         for (path, site) in pool.sites() {
             let Some(known) = self.manifest.sites.get(path) else {
@@ -153,12 +148,12 @@ impl Basis {
             };
             let (expected, found) = ((known.d_in, known.d_out), (site.d_in, site.d_out));
             if expected != found {
-                let site = path.clone();
-                return Err(fault(MemberFault::Width {
-                    site,
+                let width = MemberFault::Width {
+                    site: path.clone(),
                     expected,
                     found,
-                }));
+                };
+                return Err(fault(self.other_layers(&pool).unwrap_or(width)));
             }
             let member = &pool.members()[0];
             let rank = member.sites()[path].rank;
@@ -171,11 +166,24 @@ impl Basis {
                 });
             }
         }
-        if others.is_empty() {
-            Ok(pool)
-        } else {
-            Err(RecycleError::OtherSites { sites: others })
+        match self.other_layers(&pool) {
+            _ if others.is_empty() => Ok(pool),
+            Some(of_other_base) => Err(fault(of_other_base)),
+            None => Err(RecycleError::OtherSites { sites: others }),
         }
+    }
+
+    /// What the base is called here and in a pool, where those are names of two models.
+    fn other_base(&self, pool: &Pool) -> Option<(String, String)> {
+        let (expected, found) = (self.base_model()?, pool.base_model()?);
+        let differ = last_part(expected) != last_part(found);
+        differ.then(|| (expected.to_owned(), found.to_owned()))
+    }
+
+    /// Why the layers of a pool are not those of the basis, where its base has another name.
+    fn other_layers(&self, pool: &Pool) -> Option<MemberFault> {
+        let (expected, found) = self.other_base(pool)?;
+        Some(MemberFault::Layers { expected, found })
     }
 
     /// The directions of both factors at a site.

@@ -86,6 +86,10 @@ fn average(pool: &Pool, weights: &[f64]) -> Result<BTreeMap<String, HostTensor>,
                 problems.push(format!("`{key}` is {found:?} in {name}, not {expected:?}"));
                 continue;
             }
+            if !tensor.stored.is_float() && first.data != tensor.data {
+                problems.push(format!("`{key}` is another number in {}", member.name()));
+                continue;
+            }
             if first.stored != tensor.stored {
                 first.stored = peft_core::file::StoredDtype::F32;
             }

@@ -52,7 +52,7 @@ pub enum CombineError {
     },
     /// Heads that have no average.
     #[error(
-        "the tensors that are no factors (heads, biases) have no average: {}; say whose are to be taken",
+        "the tensors that are no factors (heads, biases) have no average: {}; say whose are to be taken (--head NAME)",
         problems.join("; ")
     )]
     Heads {

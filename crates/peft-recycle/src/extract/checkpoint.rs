@@ -96,7 +96,7 @@ impl Checkpoint {
     pub(super) fn is_float(&self, name: &str) -> bool {
         let place = self.places.get(name);
         let stored = place.and_then(|place| self.files[place.file].stored(&place.name));
-        matches!(stored, Some(Ok(_)))
+        matches!(stored, Some(Ok(stored)) if stored.is_float())
     }
 
     /// Reads one tensor; an empty one where there is none.

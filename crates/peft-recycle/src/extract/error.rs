@@ -13,8 +13,13 @@ use crate::error::SubspaceError;
 pub enum ExtractError {
     /// A folder without weights.
     #[error(
-        "{}: no model.safetensors and no model.safetensors.index.json: save the model with safe_serialization",
-        folder.display()
+        "{}: no model.safetensors and no model.safetensors.index.json: {}",
+        folder.display(),
+        if folder.join(peft_core::file::CONFIG_FILE).exists() {
+            "this is an adapter; merge it into its base first (peft merge) and give the merged model"
+        } else {
+            "save the model with safe_serialization"
+        }
     )]
     NoWeights {
         /// The folder.
@@ -31,6 +36,16 @@ pub enum ExtractError {
     /// The target selects no weight.
     #[error(transparent)]
     Target(#[from] TargetError),
+    /// The target names what is no linear layer in both models.
+    #[error(
+        "no low-rank pair is made of {}: an embedding, a tensor of another shape than a matrix, or one that the models do not share; \
+         leave it out of the targets, and its change is listed as lost",
+        paths.join(", ")
+    )]
+    NoPair {
+        /// Their paths.
+        paths: Vec<String>,
+    },
     /// No selected weight differs.
     #[error(
         "none of the {selected} selected weights differs between the two models: was one of them trained, and are they given in the right order?"

@@ -1,6 +1,7 @@
 //! `adapter_config.json` of mlx-lm.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use peft_core::file::{CONFIG_FILE, FileError};
@@ -11,12 +12,14 @@ use super::MlxError;
 /// What of the configuration an adapter needs.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct MlxConfig {
-    /// `fine_tune_type` is `dora` and not `lora`.
+    /// `fine_tune_type` is `dora` and not `lora`; older configurations have `use_dora`.
     pub(super) dora: bool,
     /// `lora_parameters.rank`.
     pub(super) rank: usize,
     /// `lora_parameters.scale`.
     pub(super) scale: f64,
+    /// `lora_parameters.alpha` of older configurations.
+    pub(super) alpha: Option<f64>,
     /// `lora_parameters.dropout`.
     pub(super) dropout: f64,
     /// `model`.
@@ -24,13 +27,20 @@ pub(super) struct MlxConfig {
 }
 
 impl MlxConfig {
-    /// Reads the configuration of a folder. Fields that an adapter does not need (those of the training) are passed over.
+    /// Reads the configuration of a folder. Fields that an adapter does not need (those of the training) are ignored.
     pub(super) fn read(folder: &Path) -> Result<Self, MlxError> {
         let path = folder.join(CONFIG_FILE);
-        let bytes = fs::read(&path).map_err(|source| FileError::Io {
-            action: "read",
-            path: path.clone(),
-            source,
+        let bytes = fs::read(&path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => FileError::Missing {
+                path: path.clone(),
+                hint: "the rank and the scale of the adapter belong there, as in \
+                       {\"lora_parameters\": {\"rank\": 8, \"scale\": 20.0, \"dropout\": 0.0}}",
+            },
+            _ => FileError::Io {
+                action: "read",
+                path: path.clone(),
+                source,
+            },
         })?;
         let value: Value = serde_json::from_slice(&bytes).map_err(|source| FileError::Json {
             path: path.clone(),
@@ -40,63 +50,32 @@ impl MlxConfig {
     }
 
     fn parse(value: &Value) -> Result<Self, Vec<String>> {
-        let mut problems = Vec::new();
         if value.get("peft_type").is_some() {
             return Err(vec!["this is an adapter of PEFT already".to_owned()]);
         }
-        let kind = value
-            .get("fine_tune_type")
-            .map_or(Some("lora"), Value::as_str);
-        if !matches!(kind, Some("lora" | "dora")) {
-            let found = value.get("fine_tune_type").unwrap_or(&Value::Null);
-            problems.push(format!(
-                "`fine_tune_type`: expected lora or dora, found {found}: a fully trained model is no adapter"
-            ));
-        }
-        let none = Value::Null;
-        let field = |name: &str| {
-            let parameters = value.get("lora_parameters");
-            parameters.and_then(|map| map.get(name)).unwrap_or(&none)
+        let mut fields = Fields {
+            parameters: value.get("lora_parameters").unwrap_or(&Value::Null),
+            problems: Vec::new(),
         };
-        let mut number = |name: &str, expected: &str, fits: fn(f64) -> bool| {
-            let found = field(name);
-            let number = found.as_f64().filter(|number| fits(*number));
-            if number.is_none() {
-                problems.push(format!(
-                    "`lora_parameters.{name}`: expected {expected}, found {found}"
-                ));
-            }
-            number.unwrap_or_default()
+        let dora = fields.is_dora(value);
+        let is_share: fn(f64) -> bool = |share| (0.0..=1.0).contains(&share);
+        let config = Self {
+            dora,
+            scale: fields.number("scale", "a number", f64::is_finite),
+            alpha: fields.optional("alpha", "a number", f64::is_finite),
+            dropout: fields
+                .optional("dropout", "a number from 0 to 1", is_share)
+                .unwrap_or(0.0),
+            rank: fields.rank(),
+            model: value
+                .get("model")
+                .and_then(Value::as_str)
+                .map(str::to_owned),
         };
-        let scale = number("scale", "a number", f64::is_finite);
-        let dropout = match field("dropout") {
-            Value::Null => 0.0,
-            _ => number("dropout", "a number from 0 to 1", |p| {
-                (0.0..=1.0).contains(&p)
-            }),
-        };
-        let rank = field("rank")
-            .as_u64()
-            .and_then(|rank| usize::try_from(rank).ok());
-        let rank = rank.filter(|rank| *rank > 0);
-        if rank.is_none() {
-            problems.push(format!(
-                "`lora_parameters.rank`: expected an integer of at least 1, found {}",
-                field("rank")
-            ));
-        }
-        match rank {
-            Some(rank) if problems.is_empty() => Ok(Self {
-                dora: kind == Some("dora"),
-                rank,
-                scale,
-                dropout,
-                model: value
-                    .get("model")
-                    .and_then(Value::as_str)
-                    .map(str::to_owned),
-            }),
-            _ => Err(problems),
+        if fields.problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(fields.problems)
         }
     }
 
@@ -117,6 +96,57 @@ impl MlxConfig {
             map.insert("model".to_owned(), json!(model));
         }
         map
+    }
+}
+
+/// The fields of `lora_parameters`, and what is wrong with a configuration.
+struct Fields<'a> {
+    parameters: &'a Value,
+    problems: Vec<String>,
+}
+
+impl Fields<'_> {
+    /// Whether the adapter is one of DoRA; older configurations say `use_dora`.
+    fn is_dora(&mut self, config: &Value) -> bool {
+        let Some(kind) = config.get("fine_tune_type") else {
+            return config.get("use_dora") == Some(&Value::Bool(true));
+        };
+        if !matches!(kind.as_str(), Some("lora" | "dora")) {
+            self.problems.push(format!(
+                "`fine_tune_type`: expected lora or dora, found {kind}: a fully trained model is no adapter"
+            ));
+        }
+        kind == "dora"
+    }
+
+    fn field(&self, name: &str) -> &Value {
+        self.parameters.get(name).unwrap_or(&Value::Null)
+    }
+
+    fn number(&mut self, name: &str, expected: &str, fits: fn(f64) -> bool) -> f64 {
+        let found = self.field(name);
+        let number = found.as_f64().filter(|number| fits(*number));
+        if number.is_none() {
+            let problem = format!("`lora_parameters.{name}`: expected {expected}, found {found}");
+            self.problems.push(problem);
+        }
+        number.unwrap_or_default()
+    }
+
+    fn optional(&mut self, name: &str, expected: &str, fits: fn(f64) -> bool) -> Option<f64> {
+        (!self.field(name).is_null()).then(|| self.number(name, expected, fits))
+    }
+
+    fn rank(&mut self) -> usize {
+        let found = self.field("rank");
+        let rank = found.as_u64().and_then(|rank| usize::try_from(rank).ok());
+        let rank = rank.filter(|rank| *rank > 0);
+        if rank.is_none() {
+            let problem =
+                format!("`lora_parameters.rank`: expected an integer of at least 1, found {found}");
+            self.problems.push(problem);
+        }
+        rank.unwrap_or(1)
     }
 }
 
@@ -151,6 +181,7 @@ mod tests {
                 dora,
                 rank: 4,
                 scale: 2.5,
+                alpha: None,
                 dropout: 0.1,
                 model: Some("a/b".to_owned()),
             };
@@ -158,6 +189,10 @@ mod tests {
             assert_eq!(map["num_layers"], 2);
             assert_eq!(MlxConfig::parse(&Value::Object(map)).unwrap(), config);
         }
+        let old =
+            json!({"use_dora": true, "lora_parameters": {"rank": 8, "scale": 2, "alpha": 16}});
+        let old = MlxConfig::parse(&old).unwrap();
+        assert_eq!((old.dora, old.scale, old.alpha), (true, 2.0, Some(16.0)));
         let without = json!({"lora_parameters": {"rank": 8, "scale": 20}});
         let config = MlxConfig::parse(&without).unwrap();
         assert_eq!(

@@ -82,6 +82,7 @@ fn described(member: &Member) -> MlxConfig {
         dora: config.use_dora,
         rank: sites().map(|site| site.rank).max().unwrap_or(1),
         scale: scale.map_or(0.0, |site| site.scale),
+        alpha: None,
         dropout: config.lora_dropout,
         model: config.base_model_name_or_path.clone(),
     }

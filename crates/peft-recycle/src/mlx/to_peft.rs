@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use peft_core::file::{
-    HostTensor, PeftConfig, check_finite, claim_folder, key, read_tensors, write_folder,
+    FileError, ForeignKind, HostTensor, PeftConfig, check_finite, claim_folder, foreign, key,
+    read_tensors, write_folder,
 };
 use peft_core::target::Target;
 use serde_json::Map;
 
 use super::config::MlxConfig;
-use super::{MLX_TENSOR_FILE, MlxError, MlxReport, transposed};
+use super::{MLX_TENSOR_FILE, MlxError, MlxNote, MlxReport, transposed};
 use crate::layers::is_embedding;
 
 /// The tensors of one module.
@@ -26,6 +27,11 @@ struct Module {
 /// # Errors
 /// [`MlxError::Config`] and [`MlxError::Tensors`] with everything that is wrong, [`MlxError::File`].
 pub fn to_peft(folder: &Path, out: &Path) -> Result<MlxReport, MlxError> {
+    if let Some(found) = foreign(folder)
+        && found.kind != ForeignKind::Mlx
+    {
+        return Err(FileError::from(found).into());
+    }
     let config = MlxConfig::read(folder)?;
     let path = folder.join(MLX_TENSOR_FILE);
     let tensors = read_tensors(&path)?;
@@ -51,8 +57,15 @@ pub fn to_peft(folder: &Path, out: &Path) -> Result<MlxReport, MlxError> {
         sites,
         rank: config.rank,
         scale: config.scale,
-        notes: Vec::new(),
+        notes: old_scale(&config).into_iter().collect(),
     })
+}
+
+/// What the versions of mlx-lm that knew an alpha made of it, where that is something else.
+fn old_scale(config: &MlxConfig) -> Option<MlxNote> {
+    let alpha = config.alpha?;
+    let (scale, old) = (config.scale, config.scale * alpha / config.rank as f64);
+    (old != scale).then_some(MlxNote::Alpha { alpha, scale, old })
 }
 
 /// The modules of a file whose tensors fit each other and the configuration.

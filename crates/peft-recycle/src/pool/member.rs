@@ -8,7 +8,7 @@ use std::sync::Arc;
 use faer::{Mat, MatRef};
 use peft_core::file::{
     CONFIG_FILE, FileError, HostTensor, PICKLE_FILE, PeftConfig, TENSOR_FILE, TensorFile,
-    TensorKey, index_keys, key, read_config, read_pickle, superseded, write_tensors,
+    TensorKey, TensorProblem, index_keys, key, read_config, read_pickle, superseded, write_tensors,
 };
 use peft_core::low_rank::LowRank;
 use peft_core::target::pattern_value;
@@ -119,6 +119,10 @@ impl Member {
     #[must_use]
     pub fn config(&self) -> &PeftConfig {
         &self.config
+    }
+
+    pub(super) fn set_base(&mut self, name: &str) {
+        self.config.base_model_name_or_path = Some(name.to_owned());
     }
 
     /// Its sites by path.
@@ -246,7 +250,7 @@ fn carried(
                 format!("`{raw}` belongs to DoRA, but use_dora is false")
             } else {
                 format!(
-                    "`{raw}` belongs to an adapter of another kind of layer; only linear layers are recycled"
+                    "`{raw}` belongs to an adapter of another kind of layer; only adapters of linear layers are read here"
                 )
             };
             return Err(MemberFault::Site {
@@ -271,7 +275,14 @@ fn sites(
         if ![A, B].contains(&parsed.tensor.as_str()) {
             continue;
         }
-        problems.extend(file.stored(raw).and_then(Result::err));
+        match file.stored(raw) {
+            Some(Ok(stored)) if !stored.is_float() => problems.push(TensorProblem::Quantised {
+                name: raw.clone(),
+                dtype: stored.name(),
+            }),
+            Some(Err(problem)) => problems.push(problem),
+            _ => {}
+        }
         let site = &parsed.module;
         let other = |tensor: &str| TensorKey {
             module: site.clone(),

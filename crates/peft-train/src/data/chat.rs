@@ -52,29 +52,32 @@ impl ChatTemplate {
     /// # Errors
     /// [`TrainError::Read`] or [`TrainError::Template`] for files that cannot be read.
     pub fn load(folder: &Path) -> Result<Option<Self>, TrainError> {
-        let config = folder.join(CONFIG);
-        let fields: Map<String, Value> = match read(&config)? {
-            Some(text) => serde_json::from_str(&text).map_err(|error| TrainError::Template {
-                path: config.clone(),
-                message: error.to_string(),
-            })?,
-            None => Map::new(),
+        let Some((path, source)) = Self::source_in(folder)? else {
+            return Ok(None);
         };
+        Ok(Some(Self::new(path, source, &fields(folder)?)))
+    }
+
+    /// The text of a folder's template and the file that holds it; `None` where it has none.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn source_in(folder: &Path) -> Result<Option<(PathBuf, String)>, TrainError> {
         let file = folder.join(FILE);
         if let Some(source) = read(&file)? {
-            return Ok(Some(Self::new(file, source, &fields)));
+            return Ok(Some((file, source)));
         }
         let named = |templates: &Vec<Value>| {
             let is_default = |template: &&Value| template["name"] == "default";
             let default = templates.iter().find(is_default).or(templates.first())?;
             default["template"].as_str().map(str::to_owned)
         };
-        let source = match fields.get("chat_template") {
+        let source = match fields(folder)?.get("chat_template") {
             Some(Value::String(source)) => Some(source.clone()),
             Some(Value::Array(templates)) => named(templates),
             _ => None,
         };
-        Ok(source.map(|source| Self::new(config, source, &fields)))
+        Ok(source.map(|source| (folder.join(CONFIG), source)))
     }
 
     /// A template from its text; `fields` are those of `tokenizer_config.json`, and `path` is used in messages alone.
@@ -228,6 +231,18 @@ fn without_generation_tags(source: &str) -> String {
         }
     }
     source
+}
+
+/// The fields of `tokenizer_config.json`; none where there is no such file.
+fn fields(folder: &Path) -> Result<Map<String, Value>, TrainError> {
+    let path = folder.join(CONFIG);
+    let Some(text) = read(&path)? else {
+        return Ok(Map::new());
+    };
+    serde_json::from_str(&text).map_err(|error| TrainError::Template {
+        path,
+        message: error.to_string(),
+    })
 }
 
 fn read(path: &Path) -> Result<Option<String>, TrainError> {

@@ -85,7 +85,10 @@ impl TextTokenizer {
                 found: options.max_length.to_string(),
             });
         }
+        let id_limit = (options.vocab_size.unwrap_or(i32::MAX as usize)).min(i32::MAX as usize);
         let of_file = inner.get_padding().map(|padding| padding.pad_id);
+        // A token for padding that was added without a row for it: any other one is as good behind the mask.
+        let of_file = of_file.filter(|id| (*id as usize) < id_limit);
         inner.with_padding(None);
         let truncation = TruncationParams {
             direction: TruncationDirection::Right,
@@ -97,10 +100,7 @@ impl TextTokenizer {
         Ok(Self {
             inner,
             pad_id: options.pad_id.or(of_file).unwrap_or(0),
-            id_limit: options
-                .vocab_size
-                .unwrap_or(i32::MAX as usize)
-                .min(i32::MAX as usize),
+            id_limit,
             path,
         })
     }
@@ -113,6 +113,13 @@ impl TextTokenizer {
     /// The tokenizer itself, for decoding.
     pub fn inner(&self) -> &Tokenizer {
         &self.inner
+    }
+
+    /// How many rows a table needs to have one for each token: the largest id and one.
+    #[must_use]
+    pub fn tokens(&self) -> usize {
+        let ids = self.inner.get_vocab(true).into_values();
+        ids.max().map_or(0, |largest| largest as usize + 1)
     }
 
     /// The same tokenizer without a greatest length.

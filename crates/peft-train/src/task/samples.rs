@@ -1,7 +1,7 @@
 //! Prompts that a language model continues after every evaluation, to show what it has learnt.
 
 use peft_models::CausalLm;
-use peft_models::generate::{Generation, Progress, Sampling, generate};
+use peft_models::generate::{Constraints, Generation, Progress, Sampling, generate};
 
 use super::Sample;
 use crate::TrainError;
@@ -39,6 +39,7 @@ impl Prompts {
             generation: Generation {
                 max_new_tokens,
                 sampling: Sampling::GREEDY,
+                constraints: Constraints::default(),
                 stop_tokens,
                 seed: 0,
             },

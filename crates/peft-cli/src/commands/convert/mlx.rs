@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use peft_recycle::mlx::{self, MLX_TENSOR_FILE, MlxNote, MlxReport};
+use peft_core::file::foreign;
+use peft_recycle::mlx::{self, MlxNote, MlxReport};
 use serde::Serialize;
+
+use crate::companions::carry_all;
 
 /// What a conversion did.
 #[derive(Debug, Serialize)]
@@ -18,19 +21,23 @@ pub(super) struct MlxResult {
     notes: Vec<String>,
 }
 
-/// Whether a folder is one of mlx-lm.
+/// Whether a folder is one of mlx-lm, of whatever age.
 pub(super) fn is_mlx(folder: &Path) -> bool {
-    folder.join(MLX_TENSOR_FILE).exists()
+    foreign(folder).is_some()
 }
 
 /// Writes a folder of mlx-lm as one of PEFT.
 pub(super) fn to_peft(folder: &Path, out: &Path) -> Result<MlxResult> {
-    Ok(MlxResult::of(&mlx::to_peft(folder, out)?, out))
+    let report = mlx::to_peft(folder, out)?;
+    carry_all(folder, out)?;
+    Ok(MlxResult::of(&report, out))
 }
 
 /// Writes a folder of PEFT as one of mlx-lm.
 pub(super) fn from_peft(folder: &Path, out: &Path) -> Result<MlxResult> {
-    Ok(MlxResult::of(&mlx::from_peft(folder, out)?, out))
+    let report = mlx::from_peft(folder, out)?;
+    carry_all(folder, out)?;
+    Ok(MlxResult::of(&report, out))
 }
 
 impl MlxResult {
@@ -42,6 +49,11 @@ impl MlxResult {
             MlxNote::Scaled { site, from, to } => {
                 format!("{site}: B holds the scale {from} beside {to} of the others")
             }
+            MlxNote::Alpha { alpha, scale, old } => format!(
+                "scale {scale} was taken, as mlx-lm does today; its versions of 2024 multiplied it by alpha / rank (alpha {alpha}): if one \
+                 of those trained the adapter, the scale is {old}: multiply lora_alpha in adapter_config.json by {}",
+                old / scale
+            ),
             other => format!("{other:?}"),
         };
         Self {

@@ -15,7 +15,8 @@ pub(super) fn scores(args: &EvalArgs) -> Result<Vec<EvalResult>> {
     let device = device::open(&args.model.device)?;
     let opened = open::answering_causal(&args.model.model, &args.model.adapter, &device)?;
     let config = args.data.read.config();
-    let rows = Files::new(&args.model.model, &config)?.rows(&args.data.data, config.limit)?;
+    let rows =
+        Files::new(&args.model.companions()?, &config)?.rows(&args.data.data, config.limit)?;
     let score = |adapter: Option<&str>, weights: &[(&str, f64)]| -> Result<EvalResult> {
         let start = Instant::now();
         let model = select_adapters(opened.model.clone(), weights)?;

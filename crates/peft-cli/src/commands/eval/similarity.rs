@@ -21,8 +21,8 @@ pub(super) fn score(args: &EvalArgs) -> Result<EvalResult> {
         ));
     }
     let started = std::time::Instant::now();
-    let input =
-        TextInput::<()>::read(&args.data.read.config(), &args.data.data, &args.model.model)?;
+    let (config, beside) = (args.data.read.config(), args.model.companions()?);
+    let input = TextInput::<()>::read(&config, &args.data.data, &beside)?;
     let pairs = input.examples(Targets::Values)?;
     let mut sides = [pairs.clone(), pairs.clone()];
     for example in &mut sides[1] {

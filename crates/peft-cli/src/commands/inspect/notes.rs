@@ -17,6 +17,12 @@ pub(super) fn notes(dir: &Path, folder: &AdapterFolder, known: &[&str]) -> Vec<S
             "{PICKLE_FILE} is there too and was not read: {TENSOR_FILE} comes first"
         ));
     }
+    let targets = folder.config.raw.get("target_modules");
+    if folder.config.target.is_some() && targets.is_none_or(serde_json::Value::is_null) {
+        notes.push(
+            "target_modules is not named, for which PEFT takes the architecture's: the layers of the file are taken".to_owned(),
+        );
+    }
     let mut oddities: BTreeMap<KeyOddity, (usize, &str)> = BTreeMap::new();
     for raw in folder.tensors.keys() {
         for oddity in key_oddities(raw, known) {

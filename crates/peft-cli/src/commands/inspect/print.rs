@@ -1,6 +1,9 @@
 //! The description of an adapter folder as text.
 
+use peft_core::grouped;
+
 use super::fit::{Fit, SiteChange};
+use super::kinds::kind;
 use super::report::{Report, SiteReport};
 use crate::run::expert_use::UseOfExperts;
 
@@ -62,7 +65,7 @@ fn experts(used: &UseOfExperts) {
 }
 
 fn header(report: &Report) {
-    let method = report.method.unwrap_or("not recognised");
+    let method = report.method.unwrap_or(kind(&report.peft_type).what);
     println!(
         "{}: {method} (peft_type {})",
         report.folder.display(),
@@ -155,7 +158,7 @@ fn print_fit(fit: &Fit) {
     list("missing site", &fit.missing_sites);
     list("unexpected site", &fit.unexpected_sites);
     list("unmatched target", &fit.unmatched_targets);
-    list("problem", &fit.problems);
+    list("problem", &grouped(&fit.problems));
 }
 
 fn list(name: &str, items: &[String]) {

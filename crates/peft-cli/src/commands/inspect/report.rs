@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::factors::FolderMethod;
 use super::fit::Fit;
+use super::kinds::kind;
 use super::notes::notes;
 use super::pair::{Described, PairReport, described};
 use crate::device;
@@ -179,11 +180,12 @@ fn unrecognised(folder: &AdapterFolder) -> String {
         .map(|(key, _)| key.as_str())
         .collect();
     format!(
-        "no method here reads peft_type `{}` with [{}]; known methods: {}; merge the adapter in Python PEFT and use \
-         the merged model",
+        "no method here reads peft_type `{}` with [{}], {}; known methods: {}; {}",
         config.peft_type,
         flags.join(", "),
-        known.join(", ")
+        kind(&config.peft_type).what,
+        known.join(", "),
+        kind(&config.peft_type).way_out
     )
 }
 

@@ -143,6 +143,7 @@ impl Base {
         let merged = merge_folder(&Merging {
             model: &model,
             adapter: &adapter,
+            tokenizer: None,
             out: &out,
             dtype: None,
             tolerance: None,

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::adapter_arg::AdapterArg;
 use crate::any_model::{self, AnyModel};
+use crate::companions::Companions;
 use crate::open;
 use crate::probe::Answers;
 
@@ -31,6 +32,8 @@ pub struct Merging<'a> {
     pub model: &'a Path,
     /// Folder of the adapter.
     pub adapter: &'a Path,
+    /// Folder whose tokenizer, chat template and so on the merged model gets; those beside the adapter, or the model's, when absent.
+    pub tokenizer: Option<&'a Path>,
     /// Model folder to write; claimed by the caller.
     pub out: &'a Path,
     /// Number type of the written weights; that of the base when absent.
@@ -119,6 +122,8 @@ pub fn merge_folder(merging: &Merging<'_>) -> Result<MergeResult> {
     };
     let written = Written::new(merging, &config, &tensors)?;
     drop(tensors);
+    let beside = Companions::new(merging.model, &[merging.adapter], merging.tokenizer)?;
+    beside.announced().carry(written.folder.path())?;
     let allowed = match merging.tolerance {
         Some(tolerance) => tolerance,
         None => tolerance(written.dtype),

@@ -166,6 +166,13 @@ pub(super) struct ProjectionReport {
 
 impl ProjectionReport {
     pub(super) fn of(projection: &Projection) -> Self {
+        if let Some(base) = &projection.other_base {
+            eprintln!(
+                "warning: {}: its base is called `{base}`, unlike that of the basis; its layers have the same names and sizes, and it is \
+                 taken as an adapter of the same base",
+                projection.name
+            );
+        }
         let sites = projection.sites.iter();
         Self {
             name: projection.name.clone(),

@@ -7,7 +7,7 @@ use anyhow::Result;
 use burn::tensor::Device;
 use peft_core::file::AdapterFolder;
 use peft_core::merge::merge;
-use peft_core::{PeftError, folder};
+use peft_core::{PeftError, causes, folder};
 use peft_models::Loaded;
 use peft_models::hf::FloatDtype;
 
@@ -66,9 +66,10 @@ impl Base {
         let loaded = match self.open(contents) {
             Ok(loaded) => loaded,
             Err(error) => {
-                findings
-                    .problems
-                    .push(format!("the model cannot be used: {error:#}"));
+                findings.problems.push(format!(
+                    "the model cannot be used: {}",
+                    causes(error.as_ref())
+                ));
                 return findings;
             }
         };

@@ -1,15 +1,18 @@
 //! The verdict on one adapter folder.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use peft_core::file::{AdapterFolder, FileError, check_finite, read_folder};
+use peft_core::file::{
+    AdapterFolder, FileError, TENSOR_FILE, check_finite, read_config, read_folder,
+};
 use peft_core::target::is_saved_module;
-use peft_core::{AdapterSpec, PeftError, Site, folder};
+use peft_core::{AdapterSpec, PeftError, Site, causes, folder, grouped};
 use serde::Serialize;
 
 use super::Model;
-use crate::commands::folder_problems::{file_problems, with_causes};
+use super::summary::summary;
+use crate::commands::folder_problems::file_problems;
 use crate::commands::inspect::report::{Report, SiteReport, TensorReport};
 use crate::registry::METHODS;
 
@@ -41,9 +44,12 @@ impl Verdict {
             facts: None,
         };
         match read_folder(dir) {
-            Err(error) => verdict.problems = file_problems(dir, &error),
+            Err(error) => {
+                verdict.problems = file_problems(dir, &error);
+                verdict.judge_config(dir);
+            }
             Ok(folder) => match Report::new(dir, &folder) {
-                Err(error) => verdict.problems.push(format!("{error:#}")),
+                Err(error) => verdict.problems.push(causes(error.as_ref())),
                 Ok(report) => verdict.judge(&folder, report, model),
             },
         }
@@ -78,8 +84,23 @@ impl Verdict {
         self.notes.extend(report.notes.iter().cloned());
         let unknown = report.unknown_fields.iter();
         self.notes
-            .extend(unknown.map(|field| format!("unknown field `{field}` passed over")));
+            .extend(unknown.map(|field| format!("unknown field `{field}` ignored")));
         self.facts = Some(report);
+    }
+
+    /// What is wrong with the configuration of a folder whose tensors cannot be read.
+    fn judge_config(&mut self, dir: &Path) {
+        let Ok(config) = read_config(dir) else {
+            return;
+        };
+        let folder = AdapterFolder {
+            config,
+            tensors: BTreeMap::new(),
+            tensor_file: dir.join(TENSOR_FILE),
+        };
+        if let Ok(report) = Report::new(dir, &folder) {
+            self.spec(&folder, &report);
+        }
     }
 
     /// What the configuration means to a loader; what it cannot mean is a problem.
@@ -159,7 +180,7 @@ impl Verdict {
         match (self.valid, self.warnings.len()) {
             (false, _) => println!(
                 "{folder}: NOT VALID, {}",
-                counted(self.problems.len(), "problem")
+                counted(grouped(&self.problems).len(), "problem")
             ),
             (true, 0) => println!("{folder}: valid"),
             (true, count) => println!("{folder}: valid, {}", counted(count, "warning")),
@@ -173,7 +194,7 @@ impl Verdict {
             ("note", &self.notes),
         ];
         for (kind, lines) in lists {
-            for line in lines {
+            for line in grouped(lines) {
                 println!("  {kind}: {line}");
             }
         }
@@ -204,7 +225,7 @@ fn unselected(adapter: &AdapterFolder, report: &Report) -> Vec<String> {
             .collect();
     }
     match rules.select(&sites, &[], &adapter.config.modules_to_save) {
-        Err(error) => vec![with_causes(&error)],
+        Err(error) => vec![causes(&error)],
         Ok(selection) => (0..sites.len())
             .filter(|index| !selection.matched.contains(index))
             .map(|index| {
@@ -220,42 +241,4 @@ fn unselected(adapter: &AdapterFolder, report: &Report) -> Vec<String> {
 fn counted(count: usize, what: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {what}{plural}")
-}
-
-/// Method, rank, alpha, layers, type and norm on one line.
-fn summary(report: &Report) -> String {
-    let pairs = || report.sites.iter().flat_map(|site| &site.pairs);
-    let ranks: BTreeSet<usize> = report.sites.iter().map(|site| site.rank).collect();
-    let ranks: Vec<String> = ranks.iter().map(ToString::to_string).collect();
-    let norm = pairs()
-        .map(|pair| pair.norm_update.powi(2))
-        .sum::<f64>()
-        .sqrt();
-    let effective: Vec<f64> = pairs().filter_map(|pair| pair.effective_rank).collect();
-    let mean = effective.iter().sum::<f64>() / effective.len().max(1) as f64;
-    let dtypes: Vec<&str> = report.dtypes.keys().copied().collect();
-    let head: Vec<&str> = report
-        .other_tensors
-        .iter()
-        .map(|tensor| tensor.name.as_str())
-        .collect();
-    format!(
-        "{} on {} layers, rank {}, alpha {}, {}, ||update|| {norm:.3e}, mean effective rank {mean:.2}, head: {}",
-        report.method.unwrap_or("no known method"),
-        report.sites.len(),
-        if ranks.is_empty() {
-            "-".to_owned()
-        } else {
-            ranks.join("/")
-        },
-        report
-            .alpha
-            .map_or_else(|| "-".to_owned(), |alpha| alpha.to_string()),
-        dtypes.join("/"),
-        if head.is_empty() {
-            "none".to_owned()
-        } else {
-            head.join(", ")
-        },
-    )
 }

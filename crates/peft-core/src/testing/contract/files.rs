@@ -44,6 +44,13 @@ impl Contract {
         );
     }
 
+    pub(super) fn its_options_make_it_again(&self) {
+        let entry = self.method.entry();
+        let again = (entry.from_options)(&self.method.options()).expect("accepts its own options");
+        assert_eq!(again.config_fields(), self.method.config_fields());
+        assert_eq!(again.options(), self.method.options());
+    }
+
     pub(super) fn a_nan_in_a_folder_is_refused(&self, device: &Device) {
         let (model, names) = self.trained(device, 2);
         let (model, site) = poisoned(model.valid());

@@ -63,6 +63,7 @@ impl Contract {
         self.exported_as_a_lora_it_does_the_same(&device);
         self.the_second_host_agrees(&device);
         self.saving_and_loading_is_exact(&device);
+        self.its_options_make_it_again();
         self.a_nan_in_a_folder_is_refused(&device);
         self.resuming_is_exact(&device);
         self.the_count_follows_the_formula(&device);

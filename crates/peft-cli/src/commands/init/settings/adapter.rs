@@ -67,7 +67,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting(
         "adapter.start",
-        "Adapter folder whose values the adapter starts with; rank, alpha and targets as there.",
+        "Adapter folder whose values the adapter starts with; what is absent here is as there.",
         Example("\"runs/first\""),
     ),
     setting(

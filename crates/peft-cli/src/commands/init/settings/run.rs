@@ -101,6 +101,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         Example("\"2024-07-26\""),
     ),
     setting(
+        "data.tokenizer",
+        "Folder whose tokenizer and chat template are used; absent: those beside adapter.start, or the model's.",
+        Example("\"path/to/folder\""),
+    ),
+    setting(
         "data.roles",
         "Column names, where they differ from text, sentence1, sentence2, label and score.",
         Table,

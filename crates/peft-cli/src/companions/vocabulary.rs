@@ -1,0 +1,46 @@
+//! How many tokens a model has rows for, with the table that an adapter brings.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use peft_core::file::{TENSOR_FILE, TensorFile, parse_key, read_folder_tensors};
+use peft_models::{ModelConfig, word_table};
+
+/// Rows of the model's word table, or of the one that an adapter brings in its place: a vocabulary was resized in its training.
+///
+/// # Errors
+/// A configuration without a number of tokens. An adapter that cannot be read is refused where it is opened.
+pub(super) fn rows(config: &ModelConfig, adapters: &[PathBuf]) -> Result<usize> {
+    let own = config.positive("vocab_size")?;
+    let Some(table) = word_table(config.model_type()) else {
+        return Ok(own);
+    };
+    let brought = adapters
+        .iter()
+        .filter_map(|adapter| rows_of(adapter, table));
+    Ok(brought.last().unwrap_or(own))
+}
+
+/// Rows of the whole table in an adapter folder, if it has one.
+fn rows_of(adapter: &PathBuf, table: &str) -> Option<usize> {
+    let is_table = |raw: &str| {
+        let key = parse_key(raw, &[]);
+        key.is_some_and(|key| key.tensor == "weight" && ends_in(&key.module, table))
+    };
+    let path = adapter.join(TENSOR_FILE);
+    if let Ok(file) = TensorFile::open(&path) {
+        let names = file.names();
+        let name = names.iter().find(|name| is_table(name))?;
+        return file.shape(name)?.first().copied();
+    }
+    let (_, tensors) = read_folder_tensors(adapter).ok()?;
+    let (_, tensor) = tensors.iter().find(|(name, _)| is_table(name))?;
+    tensor.shape.first().copied()
+}
+
+/// Whether a module is the table, or the frozen one below an adapted table.
+fn ends_in(module: &str, table: &str) -> bool {
+    let module = module.strip_suffix(".base_layer").unwrap_or(module);
+    let rest = module.strip_suffix(table);
+    rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
