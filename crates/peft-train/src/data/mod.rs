@@ -1,6 +1,7 @@
 //! From a data file to batches: [`read_table`] -> [`LabelSet`] and [`examples`] -> [`TextTokenizer`] ->
 //! [`BatchPlan`].
 
+mod account;
 mod batch;
 mod chat;
 mod delimited;
@@ -17,6 +18,7 @@ mod table;
 mod token_rows;
 mod tokenize;
 
+pub use account::{Counted, DataAccount, FileAccount, TokenAccount};
 pub use batch::{BatchOptions, BatchPlan};
 pub use chat::{ChatTemplate, Conversation};
 pub use example::{Example, Target, TargetKind, Targets, examples};
