@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use peft_core::RowAdapters;
 use peft_models::generate::{Generation, Progress, Sampling, generate};
-use peft_train::data::{ChatTemplate, TextTokenizer};
+use peft_train::data::{ChatContext, ChatTemplate, TextTokenizer};
 use serde::Serialize;
 use serde_json::json;
 
@@ -138,7 +138,10 @@ fn prompts(args: &GenerateArgs, tokenizer: &TextTokenizer) -> Result<Vec<Vec<u32
         let user = json!({"role": "user", "content": prompt});
         let messages: Vec<_> = system.chain([user]).collect();
         // The template writes the special tokens itself.
-        Ok(tokenizer.ids(&template.render(&messages, true)?, false)?)
+        Ok(tokenizer.ids(
+            &template.render(&messages, &ChatContext::default(), true)?,
+            false,
+        )?)
     });
     ids.collect()
 }

@@ -85,6 +85,15 @@ pub struct TokenAccount {
     pub learnt: Option<usize>,
 }
 
+impl DataAccount {
+    /// Texts of all files that were cut.
+    #[must_use]
+    pub fn cut_rows(&self) -> usize {
+        let files = std::iter::once(&self.train).chain(&self.valid);
+        files.map(FileAccount::cut_rows).sum()
+    }
+}
+
 impl TokenAccount {
     /// From the tokens of each text before it was cut.
     #[must_use]
@@ -104,6 +113,12 @@ impl TokenAccount {
 }
 
 impl FileAccount {
+    /// Texts that were cut to the limit.
+    #[must_use]
+    pub fn cut_rows(&self) -> usize {
+        self.tokens.as_ref().map_or(0, |tokens| tokens.cut_rows)
+    }
+
     /// Counts a row that becomes no example.
     pub fn drop_row(&mut self, what: &str, place: impl fmt::Display) {
         count(&mut self.dropped, what, 1, place);
@@ -112,6 +127,18 @@ impl FileAccount {
     /// Counts something that a reader may not expect.
     pub fn remark(&mut self, what: &str, times: usize, place: impl fmt::Display) {
         count(&mut self.remarks, what, times, place);
+    }
+
+    /// Counts what was left out when only a share of the examples is used: how many, and their labels.
+    pub fn sampled(&mut self, examples: usize, labels: IndexMap<String, usize>) {
+        let left_out = self.examples.saturating_sub(examples);
+        self.examples = examples;
+        self.labels = labels;
+        self.remark(
+            "examples left out by data.sample",
+            left_out,
+            "chosen by the seed",
+        );
     }
 
     /// Rows that became no example.

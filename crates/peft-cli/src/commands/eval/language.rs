@@ -16,6 +16,7 @@ pub(super) fn scores(args: &EvalArgs) -> Result<Vec<EvalResult>> {
     let opened = open::answering_causal(&args.model.model, &args.model.adapter, &device)?;
     let config = args.data.read.config();
     let rows = Files::new(&args.model.model, &config)?.rows(&args.data.data, config.limit)?;
+    eprintln!("{}", rows.account);
     let score = |adapter: Option<&str>, weights: &[(&str, f64)]| -> Result<EvalResult> {
         let start = Instant::now();
         let model = select_adapters(opened.model.clone(), weights)?;
@@ -23,7 +24,8 @@ pub(super) fn scores(args: &EvalArgs) -> Result<Vec<EvalResult>> {
         Ok(EvalResult {
             adapter: adapter.map(str::to_owned),
             examples: rows.rows.len(),
-            truncated: rows.truncated,
+            truncated: rows.account.cut_rows(),
+            data: rows.account.clone(),
             scores,
             seconds: start.elapsed().as_secs_f64(),
         })
