@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::adapter_arg::AdapterArg;
 use crate::commands::{
-    bench, combine, convert, diff, eval, extract, generate, init, inspect, merge, plot, predict,
-    prune, quickstart, recycle, resize, targets, train, validate,
+    bench, combine, convert, data, diff, eval, extract, generate, init, inspect, merge, plot,
+    predict, prune, quickstart, recycle, resize, targets, train, validate,
 };
 use crate::companions::Companions;
 use crate::hub;
@@ -39,6 +39,8 @@ pub enum Verb {
     Env,
     /// Dry run: which modules would be adapted, how many parameters, how much memory.
     Targets(targets::TargetsArgs),
+    /// Account for the data of a run without training: what is read, dropped, cut and learnt; and show rows as the model sees them.
+    Data(data::DataVerbArgs),
     /// Train an adapter, the head alone or the full model.
     Train(train::TrainArgs),
     /// Score a model, with or without an adapter, on a data file.
@@ -160,9 +162,9 @@ pub struct ReadArgs {
     /// Column names of a file without a header, for example text,label; `_` skips a column.
     #[arg(long, value_delimiter = ',')]
     pub columns: Option<Vec<String>>,
-    /// Largest number of tokens of an example.
-    #[arg(long, default_value_t = 128)]
-    pub max_length: usize,
+    /// Largest number of tokens of an example; when absent 128, and for causal-lm the longest row that the model takes.
+    #[arg(long)]
+    pub max_length: Option<usize>,
     /// Examples of a batch.
     #[arg(long, default_value_t = 64)]
     pub batch_size: usize,

@@ -117,11 +117,11 @@ impl Companions {
     /// A template that cannot be read, or adapters that have different ones.
     pub fn template(&self) -> Result<Option<ChatTemplate>> {
         let source = ChatTemplate::source_in(self.folder(Part::Template)?)?;
-        let Some((path, source)) = source else {
+        let Some(source) = source else {
             return Ok(None);
         };
         let tokens = self.tokens()?;
-        Ok(Some(ChatTemplate::new(path, source, &tokens)))
+        Ok(Some(ChatTemplate::of(source, &tokens)))
     }
 
     /// The fields of `tokenizer_config.json`, which name the special tokens; none where there is no such file.

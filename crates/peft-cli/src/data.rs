@@ -4,10 +4,11 @@ use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use indexmap::IndexMap;
 use peft_models::hf::ModelConfig;
 use peft_train::data::{
-    Example, LabelSet, ReadOptions, Roles, Table, Target, Targets, TextTokenizer, examples,
-    read_table,
+    DataAccount, Example, FileAccount, LabelSet, ReadOptions, Roles, Table, Target, Targets,
+    TextTokenizer, TokenAccount, examples, read_table,
 };
 use peft_train::metric::Metric;
 use peft_train::task::{Classifier, ClassifierTask, Objective, TextSet};
@@ -24,8 +25,8 @@ pub struct PreparedData<M: Classifier> {
     pub labels: Option<LabelSet>,
     /// Training examples.
     pub examples: usize,
-    /// Examples cut to the maximum length.
-    pub truncated: usize,
+    /// What became of the files.
+    pub account: DataAccount,
     /// Every training example as text, for the fingerprint of the run.
     pub rows: Vec<String>,
 }
@@ -41,11 +42,11 @@ pub trait Input {
     /// When examples have no usable label.
     fn labels(&self) -> Result<LabelSet>;
 
-    /// The examples as the model reads them, no more than the limit, and how many of them were cut to the maximum length.
+    /// The examples as the model reads them, no more than the limit, and what became of the file.
     ///
     /// # Errors
     /// When examples are unusable, all of them.
-    fn set(&self, targets: Targets<'_>) -> Result<(<Self::Model as Classifier>::Set, usize)>;
+    fn set(&self, targets: Targets<'_>) -> Result<(<Self::Model as Classifier>::Set, FileAccount)>;
 
     /// What stands in a column for each example, and where.
     ///
@@ -71,21 +72,20 @@ pub fn prepare<M: Classifier<Set = TextSet>>(config: &RunConfig) -> Result<Prepa
         table.rows.truncate(limit);
     }
     let companions = Companions::of_run(config)?.announced();
-    let tokenizer = fitting_tokenizer(&companions, config.data.max_length)?;
+    let tokenizer = fitting_tokenizer(&companions, &config.data)?;
     let targets = targets(labels.as_ref());
-    let (mut train, mut truncated) =
-        text_set(&tokenizer, &examples(&table, &config.data.roles, targets)?)?;
-    let valid = match &config.data.valid {
-        None => None,
-        Some(path) => {
-            let table = self::table(&config.data, path)?;
-            let (set, cut) = text_set(&tokenizer, &examples(&table, &config.data.roles, targets)?)?;
-            truncated += cut;
-            Some(set)
-        }
+    let set = |table: &Table| -> Result<(TextSet, FileAccount)> {
+        let (set, tokens) = text_set(&tokenizer, &examples(table, &config.data.roles, targets)?)?;
+        let account = text_account(table, &config.data.roles, targets, &set.targets, tokens)?;
+        Ok((set, account))
     };
+    let (mut train, mut account) = set(&table)?;
+    let valid = config.data.valid.as_ref();
+    let valid = valid.map(|path| set(&self::table(&config.data, path)?));
+    let (valid, valid_account) = valid.transpose()?.unzip();
     if let Some(ratio) = config.data.sample {
         train = train.subset(&sample(&train.targets, ratio, config.train.seed));
+        account.sampled(train.targets.len(), label_counts(targets, &train.targets));
     }
     let rows = train.encoded.iter().zip(&train.targets);
     let rows = rows.map(|(row, target)| format!("{:?}{:?}{target:?}\n", row.ids, row.type_ids));
@@ -101,7 +101,10 @@ pub fn prepare<M: Classifier<Set = TextSet>>(config: &RunConfig) -> Result<Prepa
         task,
         labels,
         examples,
-        truncated,
+        account: DataAccount {
+            train: account,
+            valid: valid_account,
+        },
         rows,
     })
 }
@@ -150,7 +153,7 @@ impl<M> TextInput<M> {
             table: table(config, file)?,
             roles: config.roles.clone(),
             limit: config.limit,
-            tokenizer: fitting_tokenizer(beside, config.max_length)?,
+            tokenizer: fitting_tokenizer(beside, config)?,
             model: PhantomData,
         })
     }
@@ -169,7 +172,7 @@ impl<M> TextInput<M> {
     ///
     /// # Errors
     /// As [`text_set`].
-    pub fn tokenize(&self, examples: &[Example]) -> Result<(TextSet, usize)> {
+    pub fn tokenize(&self, examples: &[Example]) -> Result<(TextSet, TokenAccount)> {
         text_set(&self.tokenizer, examples)
     }
 }
@@ -181,8 +184,10 @@ impl<M: Classifier<Set = TextSet>> Input for TextInput<M> {
         Ok(LabelSet::fit(&self.table, &self.roles)?)
     }
 
-    fn set(&self, targets: Targets<'_>) -> Result<(TextSet, usize)> {
-        self.tokenize(&self.examples(targets)?)
+    fn set(&self, targets: Targets<'_>) -> Result<(TextSet, FileAccount)> {
+        let (set, tokens) = self.tokenize(&self.examples(targets)?)?;
+        let account = text_account(&self.table, &self.roles, targets, &set.targets, tokens)?;
+        Ok((set, account))
     }
 
     fn column(&self, name: &str) -> Result<Vec<(String, String)>> {
@@ -230,21 +235,72 @@ pub fn fitting(config: &ModelConfig, max_length: usize) -> Result<usize> {
 ///
 /// # Errors
 /// When it is missing or broken, or the configuration is.
-fn fitting_tokenizer(beside: &Companions, max_length: usize) -> Result<TextTokenizer> {
+pub fn fitting_tokenizer(beside: &Companions, data: &DataConfig) -> Result<TextTokenizer> {
     let config = ModelConfig::read(beside.model())?;
-    beside.tokenizer(&config, fitting(&config, max_length)?)
+    beside.tokenizer(&config, fitting(&config, data.text_length())?)
 }
 
-/// Tokenises examples; the second value says how many were cut.
+/// Tokenises examples; the second value says how long they are and what was cut.
 ///
 /// # Errors
 /// When a text becomes no tokens, or a token does not exist in the model.
-pub fn text_set(tokenizer: &TextTokenizer, examples: &[Example]) -> Result<(TextSet, usize)> {
+pub fn text_set(
+    tokenizer: &TextTokenizer,
+    examples: &[Example],
+) -> Result<(TextSet, TokenAccount)> {
     let tokenized = tokenizer.encode(examples)?;
-    Ok((
-        TextSet::new(tokenized.examples, examples, tokenizer.pad_id()),
-        tokenized.truncated,
-    ))
+    let kept: usize = tokenized.examples.iter().map(|text| text.ids.len()).sum();
+    let tokens = TokenAccount {
+        cut_rows: tokenized.truncated,
+        cut_tokens: tokenized.lengths.iter().sum::<usize>() - kept,
+        kept,
+        ..TokenAccount::of(
+            &tokenized.lengths,
+            tokenizer.max_length().unwrap_or(usize::MAX),
+            "--max-length or the model",
+        )
+    };
+    let set = TextSet::new(tokenized.examples, examples, tokenizer.pad_id());
+    Ok((set, tokens))
+}
+
+/// The account of a table of texts.
+fn text_account(
+    table: &Table,
+    roles: &Roles,
+    targets: Targets<'_>,
+    found: &[Target],
+    tokens: TokenAccount,
+) -> Result<FileAccount> {
+    let columns = roles.resolve(table, targets.kind())?;
+    let used = [Some(columns.text), columns.pair, columns.target];
+    let names = table.columns.iter().enumerate();
+    let unused = names.filter(|(at, _)| !used.contains(&Some(*at)));
+    Ok(FileAccount {
+        path: table.path.clone(),
+        rows: found.len(),
+        examples: found.len(),
+        unused_columns: unused.map(|(_, name)| name.clone()).collect(),
+        labels: label_counts(targets, found),
+        tokens: Some(tokens),
+        ..FileAccount::default()
+    })
+}
+
+/// How often each label stands, in the order of the labels.
+pub fn label_counts(targets: Targets<'_>, found: &[Target]) -> IndexMap<String, usize> {
+    let Targets::Classes(labels) = targets else {
+        return IndexMap::new();
+    };
+    let count = |class: usize| {
+        found
+            .iter()
+            .filter(move |target| **target == Target::Class(class))
+    };
+    let names = labels.names().enumerate();
+    names
+        .map(|(class, name)| (name.to_owned(), count(class).count()))
+        .collect()
 }
 
 /// The indices of about `ratio` of the examples, the same share of each class; a function of the seed.

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use peft_models::{ImageClassifier, ModelConfig, VitConfig};
 use peft_train::data::{
-    ImageProcessor, LabelSet, Picture, PictureOptions, Pictures, Target, Targets, read_pictures,
+    DataAccount, FileAccount, ImageProcessor, LabelSet, Picture, PictureOptions, Pictures, Target,
+    Targets, read_pictures,
 };
 use peft_train::task::{ClassifierTask, ImageSet};
 use sha2::{Digest, Sha256};
@@ -61,8 +62,9 @@ impl Input for ImageInput {
         Ok(self.images.label_set()?)
     }
 
-    fn set(&self, targets: Targets<'_>) -> Result<(ImageSet, usize)> {
+    fn set(&self, targets: Targets<'_>) -> Result<(ImageSet, FileAccount)> {
         let images = self.images.first(self.limit);
+        let asked = targets;
         let targets = match targets {
             Targets::Classes(labels) => images.targets(labels)?,
             Targets::Unknown => vec![Target::None; images.pictures.len()],
@@ -70,13 +72,20 @@ impl Input for ImageInput {
                 "a model of images with one output answers no classes; expected two or more".into()
             )),
         };
+        let account = FileAccount {
+            path: images.path.clone(),
+            rows: targets.len(),
+            examples: targets.len(),
+            labels: data::label_counts(asked, &targets),
+            ..FileAccount::default()
+        };
         let set = ImageSet {
             pictures: images.pictures,
             targets,
             processor: self.processor.clone(),
             tokens: self.tokens,
         };
-        Ok((set, 0))
+        Ok((set, account))
     }
 
     fn column(&self, name: &str) -> Result<Vec<(String, String)>> {
@@ -108,17 +117,20 @@ pub fn prepare(config: &RunConfig) -> Result<PreparedData<ImageClassifier>> {
             labels.names().collect::<Vec<_>>().join(", ")
         );
     }
-    let (mut set, _) = train.set(Targets::Classes(&labels))?;
+    let targets = Targets::Classes(&labels);
+    let (mut set, mut account) = train.set(targets)?;
     if let Some(ratio) = config.data.sample {
         set = set.subset(&data::sample(&set.targets, ratio, config.train.seed));
+        account.sampled(set.targets.len(), data::label_counts(targets, &set.targets));
     }
     let valid = config.data.valid.as_deref().map(|path| -> Result<_> {
         let all = ImageInput {
             limit: usize::MAX,
             ..read(path)?
         };
-        Ok(all.set(Targets::Classes(&labels))?.0)
+        all.set(targets)
     });
+    let (valid, valid_account) = valid.transpose()?.unzip();
     let mut rows = vec![ImageProcessor::source(beside.images()?)?];
     for (picture, target) in set.pictures.iter().zip(&set.targets) {
         rows.push(format!("{} {target:?}\n", identity(picture)?));
@@ -126,10 +138,13 @@ pub fn prepare(config: &RunConfig) -> Result<PreparedData<ImageClassifier>> {
     Ok(PreparedData {
         rows,
         examples: set.pictures.len(),
-        truncated: 0,
+        account: DataAccount {
+            train: account,
+            valid: valid_account,
+        },
         task: ClassifierTask {
             train: set,
-            valid: valid.transpose()?,
+            valid,
             objective: data::objective(Some(&labels)),
             metrics: data::metrics(&config.metrics, Some(&labels)),
             eval_batch_size: config.train.eval_batch_size,

@@ -82,6 +82,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Verb::Devices => commands::devices::run(json),
         Verb::Env => commands::env::run(json),
         Verb::Targets(args) => commands::targets::run(args, json),
+        Verb::Data(args) => commands::data::run(args, json),
         Verb::Train(args) => commands::train::run(args, json),
         Verb::Eval(args) => commands::eval::run(args, json),
         Verb::Predict(args) => commands::predict::run(args, json),

@@ -22,6 +22,7 @@ use peft_core::{
 use peft_models::hf::save_model;
 use peft_models::{DecoderClassifier, Loaded, ModelConfig, ModelKind, SequenceClassifier};
 use peft_moe::start_experts;
+use peft_train::data::DataAccount;
 use peft_train::task::Task;
 use peft_train::{Callback, TrainReport, Trained, TrainedAdapter, TrainedWeights, Trainer};
 use serde::Serialize;
@@ -66,6 +67,8 @@ pub struct RunResult {
     pub examples: usize,
     /// Examples cut to the maximum length.
     pub truncated: usize,
+    /// What became of the data.
+    pub data: DataAccount,
     /// Steps, seconds, scores.
     #[serde(flatten)]
     pub report: TrainReport,
@@ -119,17 +122,7 @@ fn by_task(
     callbacks: Vec<Box<dyn Callback + '_>>,
 ) -> Result<RunResult> {
     check_paths(config)?;
-    let kind = ModelKind::of(&ModelConfig::read(config.model_dir())?);
-    if (kind == ModelKind::Images) != (config.task == TaskKind::ImageCls) {
-        let (what, task) = match kind {
-            ModelKind::Images => ("images", "image-cls"),
-            _ => ("texts", "seq-cls, regression or causal-lm"),
-        };
-        bail!(crate::Usage(format!(
-            "{} is a model of {what}; give --task {task}",
-            config.model.display()
-        )));
-    }
+    let kind = kind(config)?;
     match config.task {
         TaskKind::SeqCls | TaskKind::Regression => {
             if matches!(kind, ModelKind::Causal | ModelKind::DecoderTexts) {
@@ -142,13 +135,32 @@ fn by_task(
     }
 }
 
+/// The kind of the model that a run starts from, if it can do the task.
+///
+/// # Errors
+/// [`crate::Usage`] when it cannot.
+pub fn kind(config: &RunConfig) -> Result<ModelKind> {
+    let kind = ModelKind::of(&ModelConfig::read(config.model_dir())?);
+    if (kind == ModelKind::Images) != (config.task == TaskKind::ImageCls) {
+        let (what, task) = match kind {
+            ModelKind::Images => ("images", "image-cls"),
+            _ => ("texts", "seq-cls, regression or causal-lm"),
+        };
+        bail!(crate::Usage(format!(
+            "{} is a model of {what}; give --task {task}",
+            config.model.display()
+        )));
+    }
+    Ok(kind)
+}
+
 /// A model with the data that it is to learn from.
 struct Prepared<M> {
     loaded: Loaded<M>,
     /// Modules that are trained and saved with an adapter.
     head_modules: Vec<String>,
     examples: usize,
-    truncated: usize,
+    account: DataAccount,
     /// Every training example as text, for the fingerprint.
     data: Vec<String>,
 }
@@ -162,6 +174,7 @@ fn execute<T: Task>(
     prepared: Prepared<T::Model>,
 ) -> Result<(RunResult, T::Model)> {
     let loaded = prepared.loaded;
+    eprintln!("{}", prepared.account);
     if !loaded.fresh.is_empty() {
         eprintln!("starting afresh: {}", loaded.fresh.join(", "));
     }
@@ -194,7 +207,8 @@ fn execute<T: Task>(
         out: config.out.clone(),
         parameters,
         examples: prepared.examples,
-        truncated: prepared.truncated,
+        truncated: prepared.account.cut_rows(),
+        data: prepared.account,
         report,
         peak_memory_mib: crate::memory::peak_mib(),
     };

@@ -21,6 +21,9 @@ pub use keys::{parse_setting, set};
 pub use precondition::PreconditionConfig;
 pub use prune::{PruneConfig, Start, When, check_sample};
 
+/// Most tokens of a text that is classified, where nobody says how many.
+pub const TEXT_LENGTH: usize = 128;
+
 /// What the model is trained for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -102,8 +105,8 @@ pub struct DataConfig {
     pub columns: Option<Vec<String>>,
     /// Which columns hold text, second text and target, where they are named unusually.
     pub roles: Roles,
-    /// Largest number of tokens of an example.
-    pub max_length: usize,
+    /// Largest number of tokens of an example; when absent, [`TEXT_LENGTH`], and for causal-lm the longest row that the model takes.
+    pub max_length: Option<usize>,
     /// Uses only so many training examples, from the beginning of the file.
     pub limit: Option<usize>,
     /// Uses only this share of the training examples, the same of each label.
@@ -131,7 +134,7 @@ impl Default for DataConfig {
             quoting: Quoting::Auto,
             columns: None,
             roles: Roles::default(),
-            max_length: 128,
+            max_length: None,
             limit: None,
             sample: None,
             packing: None,
@@ -141,6 +144,13 @@ impl Default for DataConfig {
             today: None,
             tokenizer: None,
         }
+    }
+}
+
+impl DataConfig {
+    /// Most tokens of a text that is classified.
+    pub fn text_length(&self) -> usize {
+        self.max_length.unwrap_or(TEXT_LENGTH)
     }
 }
 

@@ -52,9 +52,20 @@ pub enum TrainError {
         /// What is wrong.
         message: String,
     },
+    /// No row of a file teaches a language model anything.
+    #[error(
+        "{}: nothing is left to learn from: {account}\n  a row is learnt when an answer or completion begins within the longest row; \
+         --max-length (data.max_length) sets its length", path.display()
+    )]
+    NothingToLearn {
+        /// The file.
+        path: PathBuf,
+        /// What became of its rows.
+        account: String,
+    },
     /// Conversations need a chat template, and the model folder has none.
     #[error(
-        "{}: the column `messages` needs a chat template, and the model folder has none; put one into chat_template.jinja there, or \
+        "{}: conversations need a chat template, and the model folder has none; put one into chat_template.jinja there, or \
          give prompt and completion",
         path.display()
     )]

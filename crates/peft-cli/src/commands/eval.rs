@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
 use peft_models::{DecoderClassifier, ModelConfig, ModelKind, SequenceClassifier};
-use peft_train::data::LabelSet;
+use peft_train::data::{FileAccount, LabelSet};
 use peft_train::metric::Metric;
 use peft_train::task::{ExampleSet, Inference, Scores, classify, score_logits};
 use serde::Serialize;
@@ -70,6 +70,7 @@ struct EvalResult {
     adapter: Option<String>,
     examples: usize,
     truncated: usize,
+    data: FileAccount,
     #[serde(flatten)]
     scores: Scores,
     seconds: f64,
@@ -102,10 +103,13 @@ pub fn run(args: &EvalArgs, json: bool) -> Result<()> {
         if let Some(adapter) = &result.adapter {
             println!("adapter {adapter}");
         }
-        println!(
-            "{} examples, {} cut to {} tokens",
-            result.examples, result.truncated, args.data.read.max_length
-        );
+        match &result.data.tokens {
+            Some(tokens) => println!(
+                "{} examples, {} cut to {} tokens",
+                result.examples, result.truncated, tokens.max_length
+            ),
+            None => println!("{} examples", result.examples),
+        }
         if args.task != EvalTask::Similarity {
             println!("loss {:.4}", result.scores.loss);
         }
@@ -175,7 +179,8 @@ fn one<I: Input>(
     device: &Device,
 ) -> Result<EvalResult> {
     let started = std::time::Instant::now();
-    let (set, truncated) = input.set(data::targets(labels))?;
+    let (set, account) = input.set(data::targets(labels))?;
+    eprintln!("{account}");
     let how = Inference {
         batch_size: args.data.read.batch_size,
         device,
@@ -187,7 +192,8 @@ fn one<I: Input>(
     Ok(EvalResult {
         adapter: None,
         examples: set.targets().len(),
-        truncated,
+        truncated: account.cut_rows(),
+        data: account,
         scores: score_logits(&logits, set.targets(), objective, &metrics),
         seconds: started.elapsed().as_secs_f64(),
     })

@@ -10,7 +10,7 @@ use anyhow::Result;
 use clap::Args;
 use peft_core::RowAdapters;
 use peft_models::generate::generate;
-use peft_train::data::TextTokenizer;
+use peft_train::data::{ChatContext, TextTokenizer};
 use serde::Serialize;
 use serde_json::json;
 
@@ -133,7 +133,10 @@ fn prompts(
         let user = json!({"role": "user", "content": prompt});
         let messages: Vec<_> = system.chain([user]).collect();
         // The template writes the special tokens itself.
-        Ok(tokenizer.ids(&template.render(&messages, true)?, false)?)
+        Ok(tokenizer.ids(
+            &template.render(&messages, &ChatContext::default(), true)?,
+            false,
+        )?)
     });
     ids.collect()
 }

@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod combine;
 pub mod convert;
+pub mod data;
 pub mod devices;
 pub mod diff;
 pub mod env;

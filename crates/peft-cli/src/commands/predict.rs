@@ -77,13 +77,8 @@ where
 {
     let device = device::open(&args.model.device)?;
     let answering = open::answering::<I::Model>(&args.model.model, &args.model.adapter, &device)?;
-    let (set, truncated) = input.set(Targets::Unknown)?;
-    if truncated > 0 {
-        eprintln!(
-            "{truncated} examples cut to {} tokens",
-            args.data.read.max_length
-        );
-    }
+    let (set, account) = input.set(Targets::Unknown)?;
+    eprintln!("{account}");
     let rows = match &args.adapter_column {
         Some(column) => Some(adapter_of_rows(&answering, input, column)?),
         None => None,

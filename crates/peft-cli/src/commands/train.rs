@@ -118,7 +118,7 @@ pub struct SettingArgs {
     /// Examples of a batch.
     #[arg(long)]
     batch_size: Option<i64>,
-    /// Largest number of tokens of an example.
+    /// Largest number of tokens of an example; when absent 128, and for causal-lm the longest row that the model takes.
     #[arg(long)]
     max_length: Option<i64>,
     /// Uses only so many training examples.

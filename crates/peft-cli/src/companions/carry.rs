@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use peft_core::file::write_atomic;
 use peft_models::hf::COMPANIONS;
-use peft_train::data::ChatTemplate;
+use peft_train::data::{ChatTemplate, TOOLS_FILE, TemplateSource};
 
 use super::part::{GENERATION, IMAGES, Part, TOKENIZER_CONFIG};
 use super::{Companions, Found};
@@ -47,12 +47,24 @@ impl Companions {
             return Ok(());
         };
         let changed = self.foreign().next().is_some();
-        let text = |folder| ChatTemplate::source_in(folder).map(|found| found.map(|found| found.1));
-        match text(folder)? {
-            Some(wanted) if changed && text(out)?.as_ref() != Some(&wanted) => {
-                Ok(write_atomic(&out.join(TEMPLATE), wanted.as_bytes())?)
+        let texts = |folder| {
+            let found = ChatTemplate::source_in(folder)?;
+            Ok::<_, anyhow::Error>(found.map(TemplateSource::texts))
+        };
+        let Some(wanted) = texts(folder)?.filter(|_| changed) else {
+            return Ok(());
+        };
+        if texts(out)?.as_ref() == Some(&wanted) {
+            return Ok(());
+        }
+        write_atomic(&out.join(TEMPLATE), wanted.0.as_bytes())?;
+        let with_tools = out.join(TOOLS_FILE);
+        match wanted.1 {
+            Some(text) => {
+                make_room(&with_tools)?;
+                Ok(write_atomic(&with_tools, text.as_bytes())?)
             }
-            _ => Ok(()),
+            None => replace(Path::new(""), &with_tools),
         }
     }
 }
@@ -106,7 +118,15 @@ pub fn beside(adapter: &Path) -> Vec<&'static str> {
 
 /// Whether a file belongs to the tokenizer and to nothing else.
 fn is_tokenizer(name: &str) -> bool {
-    ![TEMPLATE, TOKENIZER_CONFIG, GENERATION, IMAGES].contains(&name)
+    ![TEMPLATE, TOOLS_FILE, TOKENIZER_CONFIG, GENERATION, IMAGES].contains(&name)
+}
+
+/// Makes the folder of a file.
+fn make_room(path: &Path) -> Result<()> {
+    let Some(folder) = path.parent() else {
+        return Ok(());
+    };
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))
 }
 
 /// Makes a file the copy of another one, or removes it where that is not there.
@@ -114,6 +134,7 @@ fn replace(from: &Path, to: &Path) -> Result<()> {
     if from.is_file() {
         let bytes =
             std::fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+        make_room(to)?;
         return Ok(write_atomic(to, &bytes)?);
     }
     if to.is_file() {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use peft_train::data::{ChatTemplate, TextTokenizer, TokenizeOptions};
+use peft_train::data::{ChatTemplate, TemplateSource, TextTokenizer, TokenizeOptions};
 use serde_json::{Map, Value};
 
 /// What the tokenizer's special tokens are called, and the chat template of older folders.
@@ -96,7 +96,8 @@ impl Part {
         match self {
             Self::Template => {
                 let text = |folder| Ok::<_, anyhow::Error>(ChatTemplate::source_in(folder)?);
-                Ok(text(one)?.map(|found| found.1) == text(other)?.map(|found| found.1))
+                let (one, other) = (text(one)?, text(other)?);
+                Ok(one.map(TemplateSource::texts) == other.map(TemplateSource::texts))
             }
             Self::Tokenizer => {
                 let (left, right) = (one.join(TOKENIZER), other.join(TOKENIZER));

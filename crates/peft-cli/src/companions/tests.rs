@@ -104,7 +104,7 @@ fn a_merged_folder_ends_with_the_template_that_was_used_whichever_file_holds_it(
         found.carry(&out).unwrap();
         let again = Companions::new(&out, &[], None).unwrap();
         let text = ChatTemplate::source_in(again.folder(Part::Template).unwrap()).unwrap();
-        assert_eq!(text.unwrap().1, expected);
+        assert_eq!(text.unwrap().text, expected);
         assert_eq!(
             again.tokens().unwrap()["eos_token"],
             found.tokens().unwrap()["eos_token"]

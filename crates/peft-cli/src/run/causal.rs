@@ -26,30 +26,24 @@ pub fn train_model(
         ));
     }
     let device = device::open(&config.device)?.autodiff();
-    let files = causal_data::Files::new(&Companions::of_run(config)?.announced(), &config.data)?;
-    let mut train = files.rows(&config.data.train, config.data.limit)?;
-    if let Some(ratio) = config.data.sample {
-        let chosen = peft_prune::stratified(&vec![0; train.rows.len()], ratio, config.train.seed);
-        train.rows = chosen.iter().map(|at| train.rows[*at].clone()).collect();
-    }
-    let valid = config
-        .data
-        .valid
-        .as_ref()
-        .map(|path| files.rows(path, None));
-    let valid = valid.transpose()?;
+    let rows = causal_data::RunRows::read(config)?;
+    let account = rows.account();
     let _claim = claim_directory(config, options)?;
     let loaded = open::causal(config.model_dir(), config.base_dropout, &device)?;
-    let prompts = prompts(config, &files, loaded.model.decoder.config().max_positions)?;
+    let prompts = prompts(
+        config,
+        &rows.files,
+        loaded.model.decoder.config().max_positions,
+    )?;
     let task = CausalTask {
-        train: train.rows,
-        valid: valid.map(|valid| valid.rows),
+        train: rows.train.rows,
+        valid: rows.valid.map(|valid| valid.rows),
         eval_batch_size: config.train.eval_batch_size,
         prompts,
     };
     let prepared = Prepared {
         examples: task.train.len(),
-        truncated: train.truncated,
+        account,
         head_modules: vec![],
         loaded,
         data: task.train.iter().map(|row| format!("{row:?}\n")).collect(),

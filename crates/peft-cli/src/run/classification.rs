@@ -57,7 +57,7 @@ fn train<M: OpenClassifier>(
     }
     let prepared = Prepared {
         examples: data.examples,
-        truncated: data.truncated,
+        account: data.account,
         head_modules: M::head_modules(&loaded),
         loaded,
         data: data.rows,

@@ -19,8 +19,9 @@ use super::stream::{Planned, write_safetensors};
 use crate::error::ModelError;
 
 /// Files besides weights and configuration that make a folder usable.
-pub const COMPANIONS: [&str; 13] = [
+pub const COMPANIONS: [&str; 14] = [
     "chat_template.jinja",
+    "additional_chat_templates/tool_use.jinja",
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -151,6 +152,9 @@ fn copy_if_present(from: &Path, to: &Path) -> Result<(), ModelError> {
         return Ok(());
     }
     let bytes = fs::read(from).map_err(ModelError::io(from, "reading"))?;
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder).map_err(ModelError::io(folder, "creating"))?;
+    }
     Ok(write_atomic(to, &bytes)?)
 }
 

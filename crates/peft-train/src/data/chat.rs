@@ -1,50 +1,73 @@
 //! Chat templates: conversations to text, as `transformers` renders them, and which part of the text is to be learnt.
 //!
 //! A template is a Jinja program in `chat_template.jinja` or in the field `chat_template` of `tokenizer_config.json`. It sees
-//! the messages, the special tokens and today's date, which some templates write into the text: set it where the same file is to
-//! give the same tokens on every day.
+//! the messages, the tools, the special tokens and today's date, which some templates write into the text: set it where the same
+//! file is to give the same tokens on every day.
 
-use std::ops::Range;
+mod answers;
+mod engine;
+mod limits;
+mod marks;
+
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
-use jiff::Zoned;
 use jiff::civil::Date;
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Serde};
-use minijinja::{Environment, ErrorKind};
-use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::python_json::PythonJson;
 use crate::TrainError;
+pub use answers::Conversation;
+use engine::Program;
+use marks::Marked;
 
 /// A template with the special tokens that it may name.
 #[derive(Debug, Clone)]
 pub struct ChatTemplate {
     path: PathBuf,
-    source: String,
+    program: Program,
+    /// The program for conversations with tools, where the folder has one of its own.
+    with_tools: Option<Program>,
     tokens: Map<String, Value>,
     today: Option<Date>,
-    /// The template compiled, at its first use.
-    compiled: OnceLock<Environment<'static>>,
 }
 
-/// A conversation as text.
+/// The text of a template, as a folder holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Conversation {
-    /// What the template renders, special tokens included.
+pub struct TemplateSource {
+    /// The file, for messages.
+    pub path: PathBuf,
+    /// The template.
     pub text: String,
-    /// Bytes of it that the assistant says.
-    pub learnt: Vec<Range<usize>>,
+    /// The template for conversations with tools, where there is one of its own.
+    pub with_tools: Option<String>,
 }
 
-/// What messages of the template engine call the template.
-const NAME: &str = "chat_template";
+impl TemplateSource {
+    /// Both templates, wherever they were read.
+    #[must_use]
+    pub fn texts(self) -> (String, Option<String>) {
+        (self.text, self.with_tools)
+    }
+}
+
+/// What a template sees beside the messages.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ChatContext {
+    /// JSON schemas of the tools that the model may call; null for none.
+    pub tools: Value,
+    /// Documents that the answer may draw from; null for none.
+    pub documents: Value,
+    /// Settings of the template itself, such as `enable_thinking`.
+    pub settings: Map<String, Value>,
+}
+
 /// File of newer folders that holds the template alone.
 const FILE: &str = "chat_template.jinja";
+/// File of newer folders with the template for conversations with tools.
+pub const TOOLS_FILE: &str = "additional_chat_templates/tool_use.jinja";
 /// File with the template and the special tokens.
 const CONFIG: &str = "tokenizer_config.json";
+/// Names under which a message may hold what the assistant thought; the first is the one that templates read.
+const THOUGHTS: [&str; 3] = ["reasoning_content", "thinking", "reasoning"];
 
 impl ChatTemplate {
     /// The template of a model folder; `None` where it has none.
@@ -52,48 +75,70 @@ impl ChatTemplate {
     /// # Errors
     /// [`TrainError::Read`] or [`TrainError::Template`] for files that cannot be read.
     pub fn load(folder: &Path) -> Result<Option<Self>, TrainError> {
-        let Some((path, source)) = Self::source_in(folder)? else {
+        let Some(source) = Self::source_in(folder)? else {
             return Ok(None);
         };
-        Ok(Some(Self::new(path, source, &fields(folder)?)))
+        Ok(Some(Self::of(source, &fields(folder)?)))
     }
 
-    /// The text of a folder's template and the file that holds it; `None` where it has none.
+    /// The text of a folder's template; `None` where it has none.
     ///
     /// # Errors
     /// As [`Self::load`].
-    pub fn source_in(folder: &Path) -> Result<Option<(PathBuf, String)>, TrainError> {
-        let file = folder.join(FILE);
-        if let Some(source) = read(&file)? {
-            return Ok(Some((file, source)));
+    pub fn source_in(folder: &Path) -> Result<Option<TemplateSource>, TrainError> {
+        let path = folder.join(FILE);
+        if let Some(text) = read(&path)? {
+            let with_tools = read(&folder.join(TOOLS_FILE))?;
+            return Ok(Some(TemplateSource {
+                path,
+                text,
+                with_tools,
+            }));
         }
-        let named = |templates: &Vec<Value>| {
-            let is_default = |template: &&Value| template["name"] == "default";
-            let default = templates.iter().find(is_default).or(templates.first())?;
-            default["template"].as_str().map(str::to_owned)
+        let (text, with_tools) = match fields(folder)?.get("chat_template") {
+            Some(Value::String(text)) => (Some(text.clone()), None),
+            Some(Value::Array(templates)) => {
+                let named = |name: &str| {
+                    let found = templates.iter().find(|template| template["name"] == name)?;
+                    found["template"].as_str().map(str::to_owned)
+                };
+                let first = || templates.first()?["template"].as_str().map(str::to_owned);
+                (named("default").or_else(first), named("tool_use"))
+            }
+            _ => (None, None),
         };
-        let source = match fields(folder)?.get("chat_template") {
-            Some(Value::String(source)) => Some(source.clone()),
-            Some(Value::Array(templates)) => named(templates),
-            _ => None,
-        };
-        Ok(source.map(|source| (folder.join(CONFIG), source)))
+        Ok(text.map(|text| TemplateSource {
+            path: folder.join(CONFIG),
+            text,
+            with_tools,
+        }))
     }
 
-    /// A template from its text; `fields` are those of `tokenizer_config.json`, and `path` is used in messages alone.
+    /// A template from its text alone; `path` is used in messages.
     #[must_use]
-    pub fn new(path: PathBuf, source: String, fields: &Map<String, Value>) -> Self {
+    pub fn new(path: PathBuf, text: String, fields: &Map<String, Value>) -> Self {
+        let source = TemplateSource {
+            path,
+            text,
+            with_tools: None,
+        };
+        Self::of(source, fields)
+    }
+
+    /// A template from what a folder holds; `fields` are those of `tokenizer_config.json`, which name the special tokens.
+    #[must_use]
+    pub fn of(source: TemplateSource, fields: &Map<String, Value>) -> Self {
         let token = |(name, value): (&String, &Value)| {
             let text = value.as_str().or_else(|| value["content"].as_str())?;
             name.ends_with("_token")
                 .then(|| (name.clone(), Value::from(text)))
         };
         Self {
-            path,
-            source: without_generation_tags(&source),
+            path: source.path,
+            program: Program::new(&source.text),
+            with_tools: source.with_tools.as_deref().map(Program::new),
             tokens: fields.iter().filter_map(token).collect(),
             today: None,
-            compiled: OnceLock::new(),
         }
     }
 
@@ -108,7 +153,6 @@ impl ChatTemplate {
             found: today.to_owned(),
         })?;
         self.today = Some(date);
-        self.compiled = OnceLock::new();
         Ok(self)
     }
 
@@ -116,121 +160,77 @@ impl ChatTemplate {
     ///
     /// # Errors
     /// [`TrainError::Template`] with what the template says, for example that roles must take turns.
-    pub fn render(&self, messages: &[Value], ask: bool) -> Result<String, TrainError> {
-        let failed = |error: minijinja::Error| TrainError::Template {
+    pub fn render(
+        &self,
+        messages: &[Value],
+        context: &ChatContext,
+        ask: bool,
+    ) -> Result<String, TrainError> {
+        Ok(self.marked(messages, context, ask)?.text)
+    }
+
+    /// Renders messages, and says where marks that they or the template hold are in the text.
+    fn marked(
+        &self,
+        messages: &[Value],
+        context: &ChatContext,
+        ask: bool,
+    ) -> Result<Marked, TrainError> {
+        let mut seen = self.tokens.clone();
+        seen.extend(context.settings.clone());
+        let thinking = messages.iter().cloned().map(with_thoughts);
+        seen.insert("messages".into(), thinking.collect());
+        seen.insert("tools".into(), context.tools.clone());
+        seen.insert("documents".into(), context.documents.clone());
+        seen.insert("add_generation_prompt".into(), ask.into());
+        let text = self.program(context).run(&seen, self.today);
+        let text = text.map_err(|error| self.refused(format!("{error:#}")))?;
+        Ok(Marked::read(&text))
+    }
+
+    /// Whether the template marks what is to be learnt itself.
+    fn says_answers(&self, context: &ChatContext) -> bool {
+        self.program(context).generates
+    }
+
+    /// Whether the template renders contents that are lists of parts; others want one text.
+    #[must_use]
+    pub fn takes_parts(&self) -> bool {
+        const TEXT: &str = "a few words";
+        let message =
+            serde_json::json!({"role": "user", "content": [{"type": "text", "text": TEXT}]});
+        self.render(&[message], &ChatContext::default(), false)
+            .is_ok_and(|text| {
+                text.contains(TEXT) && !text.contains("\"type\"") && !text.contains("'type'")
+            })
+    }
+
+    fn program(&self, context: &ChatContext) -> &Program {
+        let own = self
+            .with_tools
+            .as_ref()
+            .filter(|_| !context.tools.is_null());
+        own.unwrap_or(&self.program)
+    }
+
+    fn refused(&self, message: String) -> TrainError {
+        TrainError::Template {
             path: self.path.clone(),
-            message: format!("{error:#}"),
-        };
-        let mut context = self.tokens.clone();
-        context.insert("messages".into(), messages.to_vec().into());
-        context.insert("add_generation_prompt".into(), ask.into());
-        let environment = self.environment().map_err(failed)?;
-        let template = environment.get_template(NAME).map_err(failed)?;
-        let context = minijinja::Value::from(Serde(&context));
-        template.render(context).map_err(failed)
-    }
-
-    fn environment(&self) -> Result<&Environment<'static>, minijinja::Error> {
-        if let Some(compiled) = self.compiled.get() {
-            return Ok(compiled);
+            message,
         }
-        let mut environment = environment()?;
-        let today = self.today;
-        environment.add_function("strftime_now", move |format: String| {
-            let now = Zoned::now().datetime();
-            let then = today.map_or(now, |date| date.to_datetime(now.time()));
-            then.strftime(&format).to_string()
-        });
-        environment.add_template_owned(NAME, self.source.clone())?;
-        Ok(self.compiled.get_or_init(|| environment))
-    }
-
-    /// Renders a conversation and finds what the assistant says in it.
-    ///
-    /// An answer is what a rendering up to and with it has beyond one up to the beginning of the answer, where both begin the
-    /// rendering of the whole. Some templates show earlier answers in another form than they asked for them (without their
-    /// thoughts); those answers are not learnt.
-    ///
-    /// # Errors
-    /// [`TrainError::Template`] as [`Self::render`], or when no answer can be found.
-    pub fn conversation(&self, messages: &[Value]) -> Result<Conversation, TrainError> {
-        let text = self.render(messages, false)?;
-        let mut learnt = Vec::new();
-        for (at, _) in messages
-            .iter()
-            .enumerate()
-            .filter(|(_, message)| message["role"] == "assistant")
-        {
-            let is_last = at + 1 == messages.len();
-            let until = match self.render(&messages[..=at], false) {
-                _ if is_last => text.clone(),
-                Ok(until) => until,
-                Err(_) => continue,
-            };
-            let Ok(before) = self.render(&messages[..at], true) else {
-                continue;
-            };
-            if text.starts_with(&until) && until.starts_with(&before) && until.len() > before.len()
-            {
-                learnt.push(before.len()..until.len());
-            }
-        }
-        if learnt.is_empty() {
-            return Err(TrainError::Template {
-                path: self.path.clone(),
-                message: "no answer of the assistant can be told from the rest; learn whole conversations with \
-                          train_on_prompt, or give prompt and completion"
-                    .into(),
-            });
-        }
-        Ok(Conversation { text, learnt })
     }
 }
 
-/// As in `transformers`: blocks take their line, Python's methods of strings are there, and `tojson` writes what Python writes.
-fn environment() -> Result<Environment<'static>, minijinja::Error> {
-    let mut environment = Environment::new();
-    let syntax = SyntaxConfig::builder()
-        .trim_blocks(true)
-        .lstrip_blocks(true)
-        .build()?;
-    environment.set_syntax(syntax);
-    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-    environment.add_filter("tojson", to_json);
-    environment.add_function("raise_exception", raise);
-    Ok(environment)
-}
-
-fn raise(message: String) -> Result<String, minijinja::Error> {
-    Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
-}
-
-/// `json.dumps(value, ensure_ascii=False)`.
-fn to_json(value: minijinja::Value, options: Kwargs) -> Result<String, minijinja::Error> {
-    let broken = |error: String| minijinja::Error::new(ErrorKind::BadSerialization, error);
-    let indent: Option<usize> = options.get("indent")?;
-    let mut bytes = Vec::new();
-    let mut serializer =
-        serde_json::Serializer::with_formatter(&mut bytes, PythonJson::new(indent));
-    value
-        .serialize(&mut serializer)
-        .map_err(|error| broken(error.to_string()))?;
-    String::from_utf8(bytes).map_err(|error| broken(error.to_string()))
-}
-
-/// `{% generation %}`, which marks answers for `transformers` and renders nothing, as a block that this engine knows.
-fn without_generation_tags(source: &str) -> String {
-    let mut source = source.to_owned();
-    for (tag, block) in [("endgeneration", "endif"), ("generation", "if true")] {
-        for (open, close) in [("{%", "%}"), ("{%-", "%}"), ("{%", "-%}"), ("{%-", "-%}")] {
-            source = source.replace(
-                &format!("{open} {tag} {close}"),
-                &format!("{open} {block} {close}"),
-            );
-        }
+/// As `transformers` hands messages to templates: thoughts stand under the names that templates read.
+fn with_thoughts(mut message: Value) -> Value {
+    let thoughts = THOUGHTS
+        .iter()
+        .find_map(|name| message.get(name).filter(|value| !value.is_null()).cloned());
+    if let (Some(thoughts), Some(fields)) = (thoughts, message.as_object_mut()) {
+        fields.entry("thinking").or_insert_with(|| thoughts.clone());
+        fields.insert("reasoning_content".into(), thoughts);
     }
-    source
+    message
 }
 
 /// The fields of `tokenizer_config.json`; none where there is no such file.

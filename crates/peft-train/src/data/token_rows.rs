@@ -1,248 +1,177 @@
-//! Data files of language models: plain text, prompts and completions, instructions, conversations.
-
-use std::path::Path;
+//! Tables for language models to rows of tokens: texts, prompts and completions, instructions, conversations.
 
 use serde_json::Value;
 
-use super::chat::{ChatTemplate, Conversation};
-use super::json::kind;
-use super::packing::{Packer, RowOptions, Text, TokenRow, TokenRows};
+use super::account::FileAccount;
+use super::causal_columns::{Columns, Said};
+use super::chat::{ChatContext, ChatTemplate, Conversation};
+use super::packing::{RowOptions, Text, TokenRows, pack};
 use super::problem::{Problems, RowFault};
 use super::table::Table;
 use super::tokenize::TextTokenizer;
 use crate::TrainError;
 
-/// Column of conversations.
-const MESSAGES: &str = "messages";
+const JOINED: &str =
+    "rows whose completion joins the last token of the prompt, which is learnt with it";
+const NOT_FOUND: &str = "answers that cannot be told from the rest of what the template renders, and are not learnt; \
+                         data.train_on_prompt learns whole conversations";
+const NOT_WANTED: &str = "answers that are not learnt, by their weight or train";
 
-/// Names of the columns that [`table_rows`] looks for, for the recognition of a header.
-pub const CAUSAL_COLUMNS: [&str; 7] = [
-    MESSAGES,
-    "text",
-    "prompt",
-    "completion",
-    "instruction",
-    "input",
-    "output",
-];
-
-/// Cuts one plain text, the whole file, into rows of exactly `max_length` tokens without special tokens; what is left is dropped.
+/// Rows from the columns `messages` or `conversations`, through the chat template; `prompt` and `completion`, texts or lists of
+/// messages; `instruction`, `input` and `output`; or `text`.
+///
+/// A completion is what a prompt with it has beyond the tokens that both begin with, as in TRL. Rows that teach nothing within the
+/// longest row are dropped and counted.
 ///
 /// # Errors
-/// [`TrainError::Read`], [`TrainError::Tokenizer`], [`TrainError::TokenId`], and [`TrainError::Empty`] when the text fills no row.
-pub fn text_rows(
-    path: &Path,
-    tokenizer: &TextTokenizer,
-    max_length: usize,
-) -> Result<TokenRows, TrainError> {
-    let text = std::fs::read_to_string(path).map_err(|source| TrainError::Read {
-        path: path.to_path_buf(),
-        source,
-    })?;
-    let ids = tokenizer.ids(&text, false)?;
-    let rows: Vec<TokenRow> = ids
-        .chunks_exact(max_length)
-        .map(|ids| {
-            let mut row = TokenRow::default();
-            row.push(&Text::after(ids.to_vec(), 0));
-            row
-        })
-        .collect();
-    if rows.is_empty() {
-        return Err(TrainError::Empty {
-            path: path.to_path_buf(),
-        });
-    }
-    Ok(TokenRows {
-        truncated: usize::from(ids.len() % max_length != 0),
-        rows,
-    })
-}
-
-/// Rows from the columns `messages`, through the chat template; `text`; `prompt` and `completion`; or `instruction`, `input` and `output`.
-///
-/// # Errors
-/// [`TrainError::MissingColumn`] when none of them is there, [`TrainError::Rows`] with every cell that is no text or leaves nothing
-/// to learn, [`TrainError::NoTemplate`] for messages without a template, and what the template or the tokenizer refuses.
+/// [`TrainError::MissingColumn`] when none of them is there, [`TrainError::Rows`] with every cell that cannot be used,
+/// [`TrainError::NoTemplate`] for messages without a template, [`TrainError::NothingToLearn`] when no row is left, and what the
+/// tokenizer refuses.
 pub fn table_rows(
     table: &Table,
     tokenizer: &TextTokenizer,
     chat: Option<&ChatTemplate>,
     options: RowOptions,
 ) -> Result<TokenRows, TrainError> {
-    if let Some(column) = table.column(MESSAGES)? {
-        let chat = chat.ok_or_else(|| TrainError::NoTemplate {
-            path: table.path.clone(),
-        })?;
-        return conversations(table, column, tokenizer, chat, options);
-    }
     let columns = Columns::of(table)?;
-    let mut problems = Problems::default();
-    let mut packer = Packer::new(options, columns.given.is_empty());
+    if columns.need_template() && chat.is_none() {
+        return Err(TrainError::NoTemplate {
+            path: table.path.clone(),
+        });
+    }
+    let parts = chat.is_some_and(ChatTemplate::takes_parts);
+    let mut reader = Reader {
+        tokenizer,
+        chat,
+        options,
+        end: options
+            .end
+            .and_then(|end| tokenizer.inner().id_to_token(end)),
+        account: FileAccount {
+            path: table.path.clone(),
+            rows: table.rows.len(),
+            unused_columns: columns.unused(),
+            ..FileAccount::default()
+        },
+    };
+    let (mut problems, mut texts) = (Problems::default(), Vec::with_capacity(table.rows.len()));
     for row in &table.rows {
-        let Some((given, learnt)) = problems.keep(row.line, columns.texts(table, &row.cells))
-        else {
-            continue;
+        let said = columns.said(row, parts);
+        let text = match problems.keep(row.line, said) {
+            None => continue,
+            Some(Said::Text { given, learnt }) => Ok(reader.text(row.line, &given, &learnt)?),
+            Some(Said::Chat {
+                messages,
+                context,
+                given,
+            }) => reader.chat(row.line, &messages, &context, given)?,
         };
-        let mut ids = Vec::new();
-        if !given.is_empty() {
-            ids = tokenizer.ids(&given, true)?;
+        if let Some(text) = problems.keep(row.line, text) {
+            texts.push((row.line, text));
         }
-        let prompt = ids.len();
-        ids.extend(tokenizer.ids(&learnt, prompt == 0)?);
-        ids.extend(options.end);
-        let prompt = if options.train_on_prompt { 0 } else { prompt };
-        let added = packer.add(Text::after(ids, prompt));
-        problems.keep(row.line, taught(added, &table.columns[columns.learnt]));
     }
     problems.finish(&table.path)?;
-    Ok(packer.rows)
+    pack(texts, options, columns.are_plain(), reader.account)
 }
 
-/// Rows of lists of messages, each with `role` and `content`.
-fn conversations(
-    table: &Table,
-    column: usize,
-    tokenizer: &TextTokenizer,
-    chat: &ChatTemplate,
+/// Rows to tokens, and the account of them.
+struct Reader<'a> {
+    tokenizer: &'a TextTokenizer,
+    chat: Option<&'a ChatTemplate>,
     options: RowOptions,
-) -> Result<TokenRows, TrainError> {
-    let mut problems = Problems::default();
-    let mut packer = Packer::new(options, false);
-    for row in &table.rows {
-        let messages = match &row.cells[column] {
-            Value::Array(messages)
-                if messages.iter().all(|message| message["role"].is_string()) =>
-            {
-                Ok(messages)
-            }
-            other => Err(RowFault::WrongCell {
-                column: MESSAGES.into(),
-                expected: "a list of messages with a role",
-                found: kind(other).to_owned(),
-            }),
-        };
-        let Some(messages) = problems.keep(row.line, messages) else {
-            continue;
-        };
-        let Some(mut said) = problems.keep(row.line, rendered(chat, messages, options)?) else {
-            continue;
-        };
-        said.learnt.retain(|said| !said.is_empty());
-        let added = packer.add(Text::said(&said, tokenizer)?);
-        problems.keep(row.line, taught(added, MESSAGES));
+    /// How the token that ends texts is written.
+    end: Option<String>,
+    account: FileAccount,
+}
+
+impl Reader<'_> {
+    /// A text behind a given one. A text that ends in the end token already gets no second one.
+    fn text(&mut self, line: u64, given: &str, learnt: &str) -> Result<Text, TrainError> {
+        let whole = format!("{given}{learnt}");
+        let written = self.end.as_deref().and_then(|end| whole.strip_suffix(end));
+        let mut ids = self.tokenizer.ids(written.unwrap_or(&whole), true)?;
+        if let Some(end) = self.options.end
+            && (written.is_some() || ids.last() != Some(&end))
+        {
+            ids.push(end);
+        }
+        if given.is_empty() {
+            return Ok(Text::after(ids, 0));
+        }
+        let prompt = self.tokenizer.ids(given, true)?;
+        Ok(self.behind(line, Text::after(ids, 0), &prompt))
     }
-    problems.finish(&table.path)?;
-    Ok(packer.rows)
-}
 
-/// The conversation as the template writes it; what the template refuses is a fault of the row.
-fn rendered(
-    chat: &ChatTemplate,
-    messages: &[Value],
-    options: RowOptions,
-) -> Result<Result<Conversation, RowFault>, TrainError> {
-    let said = if options.train_on_prompt {
-        chat.render(messages, false).map(|text| Conversation {
+    /// A conversation; what the template refuses is a fault of the row.
+    fn chat(
+        &mut self,
+        line: u64,
+        messages: &[Value],
+        context: &ChatContext,
+        given: Option<usize>,
+    ) -> Result<Result<Text, RowFault>, TrainError> {
+        let Some(chat) = self.chat else {
+            return Err(TrainError::NoTemplate {
+                path: self.account.path.clone(),
+            });
+        };
+        let (text, prompt) =
+            match Self::rendered(chat, messages, context, given, self.options.train_on_prompt) {
+                Err(TrainError::Template { message, .. }) => {
+                    return Ok(Err(RowFault::Template { message }));
+                }
+                rendered => rendered?,
+            };
+        let place = format!("line {line}");
+        self.account.remark(NOT_FOUND, text.not_found, &place);
+        self.account.remark(NOT_WANTED, text.not_wanted, &place);
+        let said = Text::said(&text, self.tokenizer)?;
+        let Some(prompt) = prompt else {
+            return Ok(Ok(said));
+        };
+        let prompt = self.tokenizer.ids(&prompt, false)?;
+        Ok(Ok(self.behind(line, said, &prompt)))
+    }
+
+    /// The conversation as the template writes it with what is learnt of it, and the prompt alone where there is one.
+    fn rendered(
+        chat: &ChatTemplate,
+        messages: &[Value],
+        context: &ChatContext,
+        given: Option<usize>,
+        all: bool,
+    ) -> Result<(Conversation, Option<String>), TrainError> {
+        if given.is_none() && !all {
+            return Ok((chat.conversation(messages, context)?, None));
+        }
+        let text = chat.render(messages, context, false)?;
+        let whole = Conversation {
             learnt: std::iter::once(0..text.len()).collect(),
             text,
-        })
-    } else {
-        chat.conversation(messages)
-    };
-    match said {
-        Err(TrainError::Template { message, .. }) => Ok(Err(RowFault::Template { message })),
-        said => said.map(Ok),
-    }
-}
-
-/// The fault of a row that taught nothing.
-fn taught(added: bool, column: &str) -> Result<(), RowFault> {
-    if added {
-        return Ok(());
-    }
-    Err(RowFault::EmptyCell {
-        column: column.to_owned(),
-        expected: "something to learn within the longest row",
-    })
-}
-
-/// Which columns are given, and which is learnt.
-struct Columns {
-    given: Vec<usize>,
-    learnt: usize,
-    alpaca: bool,
-}
-
-impl Columns {
-    fn of(table: &Table) -> Result<Self, TrainError> {
-        let column = |name| table.column(name);
-        if let (Some(prompt), Some(learnt)) = (column("prompt")?, column("completion")?) {
-            return Ok(Self {
-                given: vec![prompt],
-                learnt,
-                alpaca: false,
-            });
-        }
-        if let (Some(instruction), Some(learnt)) = (column("instruction")?, column("output")?) {
-            let mut given = vec![instruction];
-            given.extend(column("input")?);
-            return Ok(Self {
-                given,
-                learnt,
-                alpaca: true,
-            });
-        }
-        let text = column("text")?.ok_or_else(|| TrainError::MissingColumn {
-            path: table.path.clone(),
-            expected: vec![
-                MESSAGES.into(),
-                "text".into(),
-                "prompt and completion".into(),
-                "instruction and output".into(),
-            ],
-            found: table.columns.clone(),
-        })?;
-        Ok(Self {
-            given: vec![],
-            learnt: text,
-            alpaca: false,
-        })
-    }
-
-    /// What is given and what is learnt in a row.
-    fn texts(&self, table: &Table, cells: &[Value]) -> Result<(String, String), RowFault> {
-        let text = |index: usize, may_be_empty: bool| match &cells[index] {
-            Value::String(text) if may_be_empty || !text.trim().is_empty() => Ok(text.as_str()),
-            Value::Null if may_be_empty => Ok(""),
-            _ => Err(RowFault::EmptyCell {
-                column: table.columns[index].clone(),
-                expected: "a text",
-            }),
+            ..Conversation::default()
         };
-        let learnt = text(self.learnt, false)?.to_owned();
-        let given = match (self.alpaca, self.given.as_slice()) {
-            (_, []) => String::new(),
-            (true, [instruction]) => alpaca(text(*instruction, false)?, ""),
-            (true, [instruction, input, ..]) => {
-                alpaca(text(*instruction, false)?, text(*input, true)?)
-            }
-            (false, [prompt, ..]) => text(*prompt, false)?.to_owned(),
+        let prompt = match given {
+            Some(given) if !all => Some(chat.render(&messages[..given], context, true)?),
+            _ => None,
         };
-        Ok((given, learnt))
+        Ok((whole, prompt))
     }
-}
 
-/// The prompt of Stanford Alpaca (Taori et al. 2023), word for word.
-fn alpaca(instruction: &str, input: &str) -> String {
-    if input.trim().is_empty() {
-        return format!(
-            "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n\
-             ### Instruction:\n{instruction}\n\n### Response:\n"
-        );
+    /// A text of which what it has in common with its prompt is not learnt.
+    fn behind(&mut self, line: u64, text: Text, prompt: &[u32]) -> Text {
+        let same = text
+            .ids()
+            .iter()
+            .zip(prompt)
+            .take_while(|(a, b)| a == b)
+            .count();
+        // Special tokens that end a prompt alone are no part of it.
+        if self.options.train_on_prompt {
+            return text;
+        }
+        if same < prompt.len() {
+            self.account.remark(JOINED, 1, format_args!("line {line}"));
+        }
+        text.not_before(same)
     }
-    format!(
-        "Below is an instruction that describes a task, paired with an input that provides further context. Write a response that \
-         appropriately completes the request.\n\n### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:\n"
-    )
 }

@@ -1,5 +1,6 @@
 //! Texts to token ids with the tokenizer of a model folder.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use tokenizers::{
@@ -44,6 +45,8 @@ pub struct Tokenized {
     pub examples: Vec<Encoded>,
     /// How many examples lost tokens to `max_length`.
     pub truncated: usize,
+    /// Tokens of each example before it was cut.
+    pub lengths: Vec<usize>,
 }
 
 /// A Hugging Face tokenizer with the truncation of a run and no padding, whatever its file says about both.
@@ -110,6 +113,11 @@ impl TextTokenizer {
         self.pad_id
     }
 
+    /// The greatest number of tokens of an example, where there is one.
+    pub fn max_length(&self) -> Option<usize> {
+        self.inner.get_truncation().map(|cut| cut.max_length)
+    }
+
     /// The tokenizer itself, for decoding.
     pub fn inner(&self) -> &Tokenizer {
         &self.inner
@@ -166,14 +174,17 @@ impl TextTokenizer {
             .map(|(ids, _)| ids)
     }
 
-    /// The ids of one text without further special tokens, and the byte at which each token begins.
+    /// The ids of one text without further special tokens, and the bytes of the text that each token stands for.
     ///
     /// # Errors
     /// As [`Self::ids`].
-    pub fn ids_with_starts(&self, text: &str) -> Result<(Vec<u32>, Vec<usize>), TrainError> {
+    pub fn ids_with_spans(&self, text: &str) -> Result<(Vec<u32>, Vec<Range<usize>>), TrainError> {
         let (ids, encoding) = self.ids_of(self.inner.encode(text, false))?;
-        let starts = encoding.get_offsets().iter().map(|(start, _)| *start);
-        Ok((ids, starts.collect()))
+        let spans = encoding
+            .get_offsets()
+            .iter()
+            .map(|(start, end)| *start..*end);
+        Ok((ids, spans.collect()))
     }
 
     /// The ids of what the tokenizer made, checked.
@@ -211,7 +222,9 @@ impl TextTokenizer {
         let mut all = Tokenized {
             examples: Vec::with_capacity(examples.len()),
             truncated: 0,
+            lengths: Vec::with_capacity(examples.len()),
         };
+        let mut whole: Option<Self> = None;
         for chunk in examples.chunks(CHUNK) {
             let inputs: Vec<EncodeInput> = chunk.iter().map(input).collect();
             let encodings = self
@@ -222,8 +235,20 @@ impl TextTokenizer {
                     message: error.to_string(),
                 })?;
             for (example, encoding) in chunk.iter().zip(encodings) {
-                all.truncated += usize::from(!encoding.get_overflowing().is_empty());
                 let encoded = self.checked(all.examples.len(), example, &encoding)?;
+                let mut length = encoded.ids.len();
+                if !encoding.get_overflowing().is_empty() {
+                    all.truncated += 1;
+                    let whole = match &whole {
+                        Some(whole) => whole,
+                        None => whole.insert(self.clone().unlimited()?),
+                    };
+                    length = whole
+                        .ids_of(whole.inner.encode_fast(input(example), true))?
+                        .0
+                        .len();
+                }
+                all.lengths.push(length);
                 all.examples.push(encoded);
             }
         }

@@ -26,7 +26,7 @@ pub(super) fn measure(config: &RunConfig, steps: usize) -> Result<(Times, usize)
         let tokens = set.tokens;
         return Ok((classifier::<ImageClassifier>(config, set)?, tokens));
     }
-    let tokens = data::fitting(&model, config.data.max_length)?;
+    let tokens = data::fitting(&model, config.data.text_length())?;
     let rows = rows(&model, tokens, examples);
     let times = match (kind, config.task) {
         (ModelKind::Texts, TaskKind::SeqCls) => {

@@ -17,6 +17,7 @@ pub(super) fn scores(args: &EvalArgs) -> Result<Vec<EvalResult>> {
     let config = args.data.read.config();
     let rows =
         Files::new(&args.model.companions()?, &config)?.rows(&args.data.data, config.limit)?;
+    eprintln!("{}", rows.account);
     let score = |adapter: Option<&str>, weights: &[(&str, f64)]| -> Result<EvalResult> {
         let start = Instant::now();
         let model = select_adapters(opened.model.clone(), weights)?;
@@ -24,7 +25,8 @@ pub(super) fn scores(args: &EvalArgs) -> Result<Vec<EvalResult>> {
         Ok(EvalResult {
             adapter: adapter.map(str::to_owned),
             examples: rows.rows.len(),
-            truncated: rows.truncated,
+            truncated: rows.account.cut_rows(),
+            data: rows.account.clone(),
             scores,
             seconds: start.elapsed().as_secs_f64(),
         })

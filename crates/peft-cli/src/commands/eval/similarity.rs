@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 use peft_models::{Pooling, l2_normalized, load_encoder};
-use peft_train::data::{BatchPlan, Target, Targets};
+use peft_train::data::{BatchPlan, FileAccount, Target, Targets};
 use peft_train::metric::Metric;
 use peft_train::task::{ExampleSet, Scores, TextSet};
 
@@ -36,8 +36,8 @@ pub(super) fn score(args: &EvalArgs) -> Result<EvalResult> {
     }
     sides[0].iter_mut().for_each(|example| example.pair = None);
     let [first, second] = sides;
-    let (first, cut_first) = input.tokenize(&first)?;
-    let (second, cut_second) = input.tokenize(&second)?;
+    let (first, tokens_first) = input.tokenize(&first)?;
+    let (second, tokens_second) = input.tokenize(&second)?;
     let embed = Embedder::open(args)?;
     let (left, right) = (embed.all(&first)?, embed.all(&second)?);
     let cosines: Vec<f64> = left.iter().zip(&right).map(|(a, b)| dot(a, b)).collect();
@@ -62,7 +62,14 @@ pub(super) fn score(args: &EvalArgs) -> Result<EvalResult> {
     Ok(EvalResult {
         adapter: None,
         examples: pairs.len(),
-        truncated: cut_first + cut_second,
+        truncated: tokens_first.cut_rows + tokens_second.cut_rows,
+        data: FileAccount {
+            path: args.data.data.clone(),
+            rows: pairs.len(),
+            examples: pairs.len(),
+            tokens: Some(tokens_first),
+            ..FileAccount::default()
+        },
         scores: Scores {
             metrics,
             ..Scores::default()

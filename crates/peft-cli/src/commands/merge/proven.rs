@@ -233,6 +233,10 @@ impl Written {
         names.sort_by_key(|name| (name == "config.json", name.clone()));
         for name in names {
             let (from, to) = (self.folder.path().join(&name), out.join(&name));
+            if from.is_dir() && to.is_dir() {
+                fs::remove_dir_all(&to)
+                    .with_context(|| format!("cannot remove {}", to.display()))?;
+            }
             fs::rename(&from, &to)
                 .with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))?;
         }

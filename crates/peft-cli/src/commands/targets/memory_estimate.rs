@@ -63,7 +63,7 @@ pub(super) struct Activations {
 impl Activations {
     /// The largest batch of the run `config`, through every block of the model.
     pub(super) fn of(model: &AnyModel, config: &RunConfig) -> Self {
-        let cut = config.data.max_length;
+        let cut = config.data.text_length();
         let (layers, d_model, d_ff, heads, vocabulary, length) = match model {
             AnyModel::Classifier(model) => {
                 let sizes = model.encoder.config();

@@ -62,8 +62,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting(
         "data.max_length",
-        "Largest number of tokens of an example; longer ones are cut.",
-        Never,
+        "Largest number of tokens of an example; absent: 128, for causal-lm the longest row that the model takes.",
+        Example("512"),
     ),
     setting(
         "data.limit",

@@ -1,0 +1,96 @@
+//! A plain text, one file, to rows of tokens.
+
+use std::path::Path;
+
+use super::account::{FileAccount, TokenAccount};
+use super::packing::{RowLength, Text, TokenRow, TokenRows};
+use super::tokenize::TextTokenizer;
+use crate::TrainError;
+
+/// Tokens of a row where nobody says how many.
+const UNASKED: usize = 512;
+/// Bytes that are made into tokens at a time, which takes some hundred times as many bytes of memory.
+const PIECE: usize = 256 << 10;
+
+/// Cuts one plain text, the whole file, into rows of exactly as many tokens as asked for, without special tokens; what is left at the
+/// end is dropped and counted.
+///
+/// # Errors
+/// [`TrainError::Read`], [`TrainError::Tokenizer`], [`TrainError::TokenId`], and [`TrainError::NothingToLearn`] when the text fills no row.
+pub fn text_rows(
+    path: &Path,
+    tokenizer: &TextTokenizer,
+    length: RowLength,
+) -> Result<TokenRows, TrainError> {
+    let text = std::fs::read_to_string(path).map_err(|source| TrainError::Read {
+        path: path.to_path_buf(),
+        source,
+    })?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let ids = ids(text, tokenizer, PIECE)?;
+    let unasked = RowLength {
+        asked: length.asked.or(Some(UNASKED.min(ids.len().max(2)))),
+        ..length
+    };
+    let (limit, why) = unasked.resolve(ids.len(), true);
+    let why = if length.asked.is_some() {
+        why
+    } else {
+        "one text, cut into rows".to_owned()
+    };
+    let rows = ids.chunks_exact(limit).map(|ids| {
+        let mut row = TokenRow::default();
+        row.push(&Text::after(ids.to_vec(), 0));
+        row
+    });
+    let rows: Vec<TokenRow> = rows.collect();
+    let left = ids.len() % limit;
+    let mut account = FileAccount {
+        path: path.to_path_buf(),
+        rows: text.lines().count(),
+        tokens: Some(TokenAccount {
+            cut_rows: usize::from(left > 0),
+            cut_tokens: left,
+            ..TokenAccount::of(&[ids.len()], limit, &why)
+        }),
+        ..FileAccount::default()
+    };
+    account.remark(
+        "tokens at the end that fill no row",
+        left,
+        "the end of the text",
+    );
+    TokenRows { rows, account }.counted()
+}
+
+/// The tokens of a text, piece by piece. Pieces end where a line ends and the next begins with a letter; each is read with the line
+/// end before it, so that the tokenizer sees what it would see in the whole.
+fn ids(text: &str, tokenizer: &TextTokenizer, size: usize) -> Result<Vec<u32>, TrainError> {
+    let mut ids = Vec::new();
+    let mut begin = 0;
+    while begin < text.len() {
+        let end = piece_end(text, begin + size);
+        if begin == 0 {
+            ids.extend(tokenizer.ids(&text[..end], false)?);
+        } else {
+            let (found, spans) = tokenizer.ids_with_spans(&text[begin - 1..end])?;
+            let new = found.iter().zip(spans).filter(|(_, span)| span.end > 1);
+            ids.extend(new.map(|(id, _)| *id));
+        }
+        begin = end;
+    }
+    Ok(ids)
+}
+
+/// Where a piece ends that has at least so many bytes.
+fn piece_end(text: &str, least: usize) -> usize {
+    let bytes = text.as_bytes();
+    let good = |at: &usize| {
+        bytes[at - 1] == b'\n'
+            && bytes[*at].is_ascii_alphabetic()
+            && at
+                .checked_sub(2)
+                .is_some_and(|before| !bytes[before].is_ascii_whitespace())
+    };
+    (least.max(1)..text.len()).find(good).unwrap_or(text.len())
+}
