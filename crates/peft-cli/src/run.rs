@@ -31,7 +31,6 @@ use sha2::{Digest, Sha256};
 use crate::adapter_spec;
 use crate::companions::Companions;
 use crate::out_folder;
-use crate::registry::METHODS;
 use crate::run_config::{RunConfig, TaskKind};
 
 pub use classification::train_texts;
@@ -224,7 +223,7 @@ fn execute<T: Task>(
 
 fn make_trainable<M: Adaptable>(
     config: &RunConfig,
-    model: M,
+    mut model: M,
     names: &ParamNames,
     head_modules: &[String],
 ) -> Result<(M, Part)> {
@@ -239,7 +238,10 @@ fn make_trainable<M: Adaptable>(
         "full" => names.iter().map(|(id, _, _)| id).collect(),
         "head" => saved_modules(names, head_modules).0.into_iter().collect(),
         _ => {
-            let spec = adapter_spec::build(config, head_modules)?;
+            let mut spec = adapter_spec::build(config, head_modules)?;
+            let from = given.start.as_deref();
+            let from = from.map(|from| start::make_room(&mut model, names, &mut spec, from));
+            let from = from.transpose()?;
             if !given.experts_from.is_empty() && !spec.method.routes() {
                 bail!(crate::Usage(format!(
                     "adapter.experts_from: method `{}` has no experts",
@@ -254,9 +256,9 @@ fn make_trainable<M: Adaptable>(
             unmatched
                 .iter()
                 .for_each(|entry| eprintln!("warning: {entry}"));
-            let model = match &given.start {
-                Some(from) => folder::start(model, names, ADAPTER, METHODS, &spec, from)
-                    .with_context(|| format!("starting from {}", from.display()))?,
+            let model = match from {
+                Some(from) => folder::start(model, names, ADAPTER, &spec, from)
+                    .context("starting from another adapter (adapter.start)")?,
                 None => model,
             };
             let model = start_experts(model, ADAPTER, &given.experts_from)

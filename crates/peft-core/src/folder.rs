@@ -26,7 +26,7 @@ use crate::target::{Target, expand_all_linear};
 use crate::values::to_file;
 
 pub(crate) use places::{Place, adapter_places, fill};
-use reading::Reading;
+pub use reading::{Reading, read};
 pub use start::start;
 
 /// Folder inside an adapter folder with what was computed from the base's frozen weights ([`AdapterSpec::cache`]). Only used where it is
@@ -119,31 +119,6 @@ pub fn load<M: Adaptable>(
         report,
         vocabulary,
     })
-}
-
-/// What a folder asks of a model.
-#[derive(Debug)]
-pub struct Wanted {
-    /// What to attach, copied modules and naming included.
-    pub spec: AdapterSpec,
-    /// How many tokens the model is to have first, where it has another number ([`Adaptable::resize_vocabulary`]).
-    pub vocabulary: Option<usize>,
-}
-
-/// What a folder asks of this model, for a run that starts from it.
-///
-/// # Errors
-/// As [`load`], of what can be known without attaching.
-pub fn wanted<M: Adaptable>(
-    model: &M,
-    names: &ParamNames,
-    entries: &[&'static MethodEntry],
-    dir: &Path,
-) -> Result<Wanted, PeftError> {
-    let Reading {
-        spec, vocabulary, ..
-    } = reading::read(model, names, "", entries, dir)?;
-    Ok(Wanted { spec, vocabulary })
 }
 
 /// Refuses a configuration that asks for far more parameters than the file has, before anything is allocated for them.

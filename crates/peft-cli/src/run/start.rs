@@ -3,12 +3,14 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use peft_core::MethodEntry;
 use peft_core::file::{PeftConfig, read_folder};
-use peft_core::target::{ALL_LINEAR, Selector, Target};
+use peft_core::folder::{self, Reading};
+use peft_core::target::{ALL_LINEAR, Selector, Target, is_saved_module};
+use peft_core::{Adaptable, AdapterSpec, MethodEntry, ParamNames};
 
 use crate::hub;
 use crate::registry::METHODS;
+use crate::run::ADAPTER;
 use crate::run_config::set;
 
 /// Task type of folders that hold a language model's adapter.
@@ -47,6 +49,28 @@ pub fn fill(table: &mut toml::Table) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Reads the folder; gives the model its vocabulary, and the adapter the layers that the folder holds whole though its `modules_to_save` names
+/// none of them: they train on like those that are named.
+///
+/// # Errors
+/// A folder that does not suit the model.
+pub fn make_room<M: Adaptable>(
+    model: &mut M,
+    names: &ParamNames,
+    spec: &mut AdapterSpec,
+    from: &Path,
+) -> Result<Reading> {
+    let reading = folder::read(model, names, ADAPTER, METHODS, from)
+        .with_context(|| format!("starting from {}", from.display()))?;
+    if let Some(tokens) = reading.vocabulary {
+        model.resize_vocabulary(tokens);
+    }
+    let mut copied = reading.spec.copied_modules.clone();
+    copied.retain(|module| !is_saved_module(module, &spec.modules_to_save));
+    spec.copied_modules = copied;
+    Ok(reading)
 }
 
 /// Whether the run trains a language model, whose only saved modules are those of the folder.

@@ -18,20 +18,20 @@ use crate::names::ParamNames;
 
 /// A folder as it suits a model.
 #[derive(Debug)]
-pub(crate) struct Reading {
-    /// What the configuration and the copies ask for.
-    pub(crate) spec: AdapterSpec,
+pub struct Reading {
+    /// What to attach: what the configuration and the copies ask for.
+    pub spec: AdapterSpec,
     /// The configuration, and the tensors by the model's names.
-    pub(crate) folder: AdapterFolder,
-    /// How many tokens the adapter was trained with, where the model has another number.
-    pub(crate) vocabulary: Option<usize>,
+    pub(super) folder: AdapterFolder,
+    /// How many tokens the adapter was trained with, where the model has another number ([`Adaptable::resize_vocabulary`]).
+    pub vocabulary: Option<usize>,
 }
 
-/// Reads a folder for a model.
+/// Reads a folder for a model, without attaching anything; `name` is the adapter's in messages.
 ///
 /// # Errors
 /// Files that cannot be read, a configuration that cannot be honoured, and tensors that contradict each other or the model.
-pub(crate) fn read<M: Adaptable>(
+pub fn read<M: Adaptable>(
     model: &M,
     names: &ParamNames,
     name: &str,

@@ -1,18 +1,17 @@
 //! An adapter that goes on from the values of another one.
 
 use std::collections::HashSet;
-use std::path::Path;
 
-use super::reading::{self, Reading};
+use super::reading::Reading;
 use crate::adaptable::Adaptable;
 use crate::attach::{AdapterSpec, AttachedSite};
 use crate::error::PeftError;
 use crate::file;
-use crate::method::MethodEntry;
 use crate::names::ParamNames;
 use crate::stored;
 
-/// Puts the values of the adapter in `dir` into the one called `name`, which is attached already and was made by `spec`.
+/// Puts the values of a folder, which was [read](super::read) for this model before anything was attached, into the adapter called `name`, which
+/// is attached now and was made by `spec`.
 ///
 /// Layers that share with another ([`crate::Method::shares_with`]) have no values of their own: what the folder has for them is
 /// ignored, and the shared values are those of the layer that they share with.
@@ -23,15 +22,14 @@ pub fn start<M: Adaptable>(
     model: M,
     names: &ParamNames,
     name: &str,
-    entries: &[&'static MethodEntry],
     spec: &AdapterSpec,
-    dir: &Path,
+    from: Reading,
 ) -> Result<M, PeftError> {
     let Reading {
         spec: theirs,
         mut folder,
         ..
-    } = reading::read(&model, names, name, entries, dir)?;
+    } = from;
     let problems = other_scales(&model, spec, &theirs)?;
     if !problems.is_empty() {
         return Err(PeftError::Mismatch {
