@@ -11,8 +11,8 @@ use burn::tensor::{Device, activation};
 use peft_core::Pass;
 use peft_models::{CausalBatch, CausalLm, ModelConfig, init_causal_lm};
 use peft_train::data::{
-    ChatTemplate, ReadOptions, RowOptions, TextTokenizer, TokenRow, TokenRows, TokenizeOptions,
-    read_table, table_rows, text_rows,
+    ChatTemplate, ReadOptions, RowLength, RowOptions, TextTokenizer, TokenRow, TokenRows,
+    TokenizeOptions, read_table, table_rows, text_rows,
 };
 use peft_train::task::{CausalTask, Prompts, Task, perplexity};
 use serde_json::json;
@@ -53,7 +53,7 @@ const END: u32 = 0;
 
 fn options(max_length: usize) -> RowOptions {
     RowOptions {
-        max_length,
+        length: RowLength::of(max_length),
         end: Some(END),
         packing: None,
         train_on_prompt: false,
@@ -93,8 +93,8 @@ fn learnt(rows: &TokenRows) -> Vec<Vec<u32>> {
 #[test]
 fn completions_alone_are_learnt_unless_the_prompt_is_asked_for() {
     let lines = [
-        json!({"prompt": "a b", "completion": "c d"}),
-        json!({"prompt": "a", "completion": "e"}),
+        json!({"prompt": "a b", "completion": " c d"}),
+        json!({"prompt": "a ", "completion": "e"}),
     ];
     let found = rows(&lines, options(16)).unwrap();
     let ids: Vec<_> = found.rows.iter().map(|row| row.ids.clone()).collect();
@@ -116,7 +116,7 @@ fn plain_texts_share_rows_as_segments_and_long_ones_are_cut() {
         json!({"text": "d e f a b c d"}),
     ];
     let found = rows(&lines, options(7)).unwrap();
-    assert_eq!(found.truncated, 0);
+    assert_eq!(found.account.cut_rows(), 0);
     assert_eq!(found.rows[0].ids, [1, 2, 3, END, 1, 4, END]);
     assert_eq!(found.rows[0].segments, [1, 1, 1, 1, 2, 2, 2]);
     assert_eq!(
@@ -146,22 +146,81 @@ fn instructions_get_the_prompt_of_alpaca() {
 }
 
 #[test]
-fn cells_that_teach_nothing_are_named_with_their_line() {
-    let error = rows(
-        &[
-            json!({"prompt": "a", "completion": "b"}),
-            json!({"prompt": "a", "completion": " "}),
-            json!({"prompt": "a b c d e f a b", "completion": "c"}),
-        ],
-        options(6),
-    )
-    .unwrap_err();
-    assert!(
-        error.contains("line 2") && error.contains("line 3"),
-        "{error}"
-    );
+fn cells_that_cannot_be_used_are_named_with_their_line() {
+    let lines = [
+        json!({"prompt": "a", "completion": "b"}),
+        json!({"prompt": "a", "completion": " "}),
+        json!({"prompt": 3, "completion": "b"}),
+    ];
+    let error = rows(&lines, options(6)).unwrap_err();
+    for part in ["line 2", "line 3", "found a number"] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
     let error = rows(&[json!({"label": 1})], options(6)).unwrap_err();
     assert!(error.contains("prompt and completion"), "{error}");
+}
+
+#[test]
+fn rows_that_the_length_leaves_nothing_of_are_dropped_and_counted() {
+    let long = json!({"prompt": "a b c d e f a b ", "completion": "c"});
+    let cut = json!({"prompt": "a ", "completion": "b c d e f"});
+    let lines = [
+        long.clone(),
+        json!({"prompt": "a ", "completion": "b"}),
+        cut,
+    ];
+    let found = rows(&lines, options(6)).unwrap();
+    assert_eq!(found.rows.len(), 2);
+    let account = found.account;
+    assert_eq!(
+        (account.rows, account.examples, account.dropped_rows()),
+        (3, 2, 1)
+    );
+    let dropped = &account.dropped[0];
+    assert!(
+        dropped.what.contains("--max-length") && dropped.what.contains("6 tokens"),
+        "{dropped}"
+    );
+    assert_eq!(dropped.places, ["line 1 (11 tokens)"]);
+    let tokens = account.tokens.unwrap();
+    assert_eq!((tokens.shortest, tokens.median, tokens.longest), (4, 8, 11));
+    assert_eq!((tokens.cut_rows, tokens.cut_tokens), (1, 2));
+    assert_eq!((tokens.kept, tokens.learnt), (10, Some(2 + 4)));
+    let error = rows(&[long], options(6)).unwrap_err();
+    assert!(
+        error.contains("line 1 (11 tokens)") && error.contains("--max-length"),
+        "{error}"
+    );
+}
+
+#[test]
+fn without_a_length_the_longest_row_is_taken_whole_as_far_as_the_model_goes() {
+    let lines = [
+        json!({"prompt": "a ", "completion": "b"}),
+        json!({"prompt": "a ", "completion": "b c d e f a b c"}),
+    ];
+    let fitted = |model| RowOptions {
+        length: RowLength { asked: None, model },
+        ..options(0)
+    };
+    let whole = rows(&lines, fitted(None)).unwrap();
+    assert_eq!(whole.account.tokens.as_ref().unwrap().max_length, 11);
+    assert_eq!(whole.account.cut_rows(), 0);
+    let cut = rows(&lines, fitted(Some(7))).unwrap();
+    assert_eq!((cut.rows[1].ids.len(), cut.account.cut_rows()), (7, 1));
+}
+
+#[test]
+fn a_text_that_ends_in_the_end_token_gets_no_second_one() {
+    let texts = ["a b", "a b ?", "a b?"].map(|text| json!({"text": text}));
+    let apart = RowOptions {
+        packing: Some(false),
+        ..options(16)
+    };
+    let found = rows(&texts, apart).unwrap();
+    for row in &found.rows {
+        assert_eq!(row.ids, [1, 2, 3, END]);
+    }
 }
 
 #[test]
@@ -170,11 +229,11 @@ fn a_plain_file_becomes_rows_of_one_length() {
     let tokenizer = tokenizer(folder.path());
     let path = folder.path().join("text.txt");
     std::fs::write(&path, "a b c\nd e f a b c d").unwrap();
-    let found = text_rows(&path, &tokenizer, 4).unwrap();
+    let found = text_rows(&path, &tokenizer, RowLength::of(4)).unwrap();
     let ids: Vec<_> = found.rows.iter().map(|row| row.ids.clone()).collect();
     assert_eq!(ids, [[2, 3, 4, 5], [6, 7, 2, 3]]);
-    assert_eq!(found.truncated, 1);
-    assert!(text_rows(&path, &tokenizer, 11).is_err());
+    assert_eq!(found.account.cut_rows(), 1);
+    assert!(text_rows(&path, &tokenizer, RowLength::of(11)).is_err());
 }
 
 fn model(device: &Device) -> CausalLm {
@@ -256,13 +315,13 @@ fn conversations_need_a_template_and_messages() {
 
 #[test]
 fn conversations_that_the_template_refuses_are_all_named_with_their_line() {
-    let source = "{% if messages|length != 2 %}{{ raise_exception('two messages') }}{% endif %}a b";
+    let source = "{% if messages|length > 2 %}{{ raise_exception('two messages') }}{% endif %}a b";
     let fields = serde_json::Map::new();
     let chat = ChatTemplate::new("template".into(), source.into(), &fields);
     let message = |role: &str| json!({"role": role, "content": "a"});
-    let one = json!({"messages": [message("user")]});
+    let many = json!({"messages": [message("user"), message("assistant"), message("user")]});
     let two = json!({"messages": [message("user"), message("assistant")]});
-    let lines = [one.clone(), two, one];
+    let lines = [many.clone(), two, many];
     let error = rows_with(&lines, options(16), Some(&chat)).unwrap_err();
     for part in [
         "line 1: the chat template refuses",
