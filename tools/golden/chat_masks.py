@@ -33,8 +33,8 @@ THINK = "{% if m.role == 'assistant' %}{% generation %}" + LAST + "{{ m.content 
         "{{ m.content + '<|im_end|>\\n' }}{% endif %}"
 SYSTEM_LAST = "{% if messages[0].role == 'system' %}{% set system = messages[0].content %}{% set turns = messages[1:] %}{% else %}" \
     "{% set system = '' %}{% set turns = messages %}{% endif %}{{ bos_token }}{% for m in turns %}{% if m.role == 'user' %}{{ '[INST]' }}" \
-    "{% if loop.last and system %}{{ system + '\\n\\n' }}{% endif %}{{ m.content + '[/INST]' }}{% else %}{% generation %}" \
-    "{{ m.content + eos_token }}{% endgeneration %}{% endif %}{% endfor %}"
+    "{% if loop.last and system %}{{ system + '\\n\\n' }}{% endif %}{{ m.content + '[/INST]' }}{% elif m.role == 'assistant' %}{% generation %}" \
+    "{{ m.content + eos_token }}{% endgeneration %}{% else %}{{ m.content + eos_token }}{% endif %}{% endfor %}"
 ONCE = "{% for m in messages %}{{ '<|' + m.role + '|>' }}{% if m.role == 'assistant' %}{% generation %}{{ m.content }}{% if loop.last %}" \
     "{{ eos_token }}{% endif %}{% endgeneration %}{% else %}{{ m.content }}{% endif %}{% endfor %}" \
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"

@@ -209,3 +209,27 @@ fn rows_without_an_answer_are_dropped_and_counted() {
     assert_eq!((found.rows.len(), found.account.dropped_rows()), (1, 1));
     assert_eq!(found.account.dropped[0].places, ["line 2"]);
 }
+
+#[test]
+fn what_a_template_does_not_write_is_counted() {
+    let tokenizer = tokenizer();
+    let source = json!(
+        "{% for m in messages %}{% if m.role != 'system' %}[{{ m.role }}]{{ m.content }}{% endif %}{% endfor %}"
+    );
+    let messages = json!([{"role": "system", "content": "Brief."}, {"role": "user", "content": "Hi."},
+        {"role": "assistant", "content": "Yes."}]);
+    let tools = json!([{"type": "function", "function": {"name": "weather"}}]);
+    let line = json!({"messages": messages, "tools": tools});
+    let found = rows(&line, &template(&source), &tokenizer, false);
+    let remarks: Vec<&str> = found
+        .account
+        .remarks
+        .iter()
+        .map(|remark| remark.what.as_str())
+        .collect();
+    assert_eq!(remarks.len(), 2, "{remarks:?}");
+    assert!(
+        remarks[0].contains("messages") && remarks[1].contains("tools"),
+        "{remarks:?}"
+    );
+}
