@@ -14,6 +14,7 @@ use super::Unmatched;
 use super::memory_estimate::{Activations, MemoryEstimate};
 use crate::any_model::{self, AnyModel, Opened};
 use crate::causal_data::Files;
+use crate::companions::Companions;
 use crate::run_config::{RunConfig, TaskKind};
 use crate::{adapter_spec, data, device, image_data};
 
@@ -195,7 +196,8 @@ fn with_length(config: &RunConfig) -> Result<RunConfig> {
     let mut config = config.clone();
     let data = &config.data;
     if config.task == TaskKind::CausalLm && data.max_length.is_none() && data.train.exists() {
-        let rows = Files::new(config.model_dir(), data)?.rows(&data.train, data.limit)?;
+        let files = Files::new(&Companions::of_run(&config)?, data)?;
+        let rows = files.rows(&data.train, data.limit)?;
         let longest = rows.rows.iter().map(|row| row.ids.len()).max();
         config.data.max_length = longest;
     }
