@@ -1,8 +1,7 @@
 """What transformers makes of conversations: crates/peft-train/tests/golden/chat.json
 
-For each template: the text of conversations with and without the beginning of an answer, or the template's refusal; for conversations
-with answers also the token ids of the text (TinyStories-656K's tokenizer) and which tokens are the assistant's: those that begin
-within what a rendering up to and with an answer has beyond one up to its beginning.
+For each template: the text of conversations with and without the beginning of an answer, or the template's refusal, and the token
+ids of the text (TinyStories-656K's tokenizer). What is learnt of them: chat_masks.py.
 
 Templates of published models stand in the data folder, ours in this file; the JSON holds the source of ours alone.
 
@@ -89,25 +88,11 @@ def render(fields, messages, ask):
         return None
 
 
-def spans(fields, messages, text):
-    found = []
-    for at, message in enumerate(messages):
-        if message["role"] != "assistant":
-            continue
-        until = text if at + 1 == len(messages) else render(fields, messages[: at + 1], False)
-        before = render(fields, messages[:at], True) if at else None
-        if until and before is not None and text.startswith(until) and until.startswith(before) and len(until) > len(before):
-            found.append((len(before), len(until)))
-    return found
-
-
 def case(fields, tokenizer, messages):
     text = render(fields, messages, False)
     out = {"messages": messages, "text": text, "asked": render(fields, messages, True)}
-    if text is not None and (found := spans(fields, messages, text)):
-        encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        out["ids"] = encoded.input_ids
-        out["learnt"] = [any(a <= start < b for a, b in found) for start, _ in encoded.offset_mapping]
+    if text is not None:
+        out["ids"] = tokenizer(text, add_special_tokens=False).input_ids
     return out
 
 

@@ -1,10 +1,11 @@
 //! Data files of a run to a task that can be trained.
 
+mod account;
+
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use indexmap::IndexMap;
 use peft_models::hf::ModelConfig;
 use peft_train::data::{
     DataAccount, Example, FileAccount, LabelSet, ReadOptions, Roles, Table, Target, Targets,
@@ -15,6 +16,9 @@ use peft_train::task::{Classifier, ClassifierTask, Objective, TextSet};
 
 use crate::companions::Companions;
 use crate::run_config::{DataConfig, RunConfig, TaskKind};
+
+pub use account::label_counts;
+use account::text_account;
 
 /// The data of a run, ready for the model.
 #[derive(Debug)]
@@ -262,45 +266,6 @@ pub fn text_set(
     };
     let set = TextSet::new(tokenized.examples, examples, tokenizer.pad_id());
     Ok((set, tokens))
-}
-
-/// The account of a table of texts.
-fn text_account(
-    table: &Table,
-    roles: &Roles,
-    targets: Targets<'_>,
-    found: &[Target],
-    tokens: TokenAccount,
-) -> Result<FileAccount> {
-    let columns = roles.resolve(table, targets.kind())?;
-    let used = [Some(columns.text), columns.pair, columns.target];
-    let names = table.columns.iter().enumerate();
-    let unused = names.filter(|(at, _)| !used.contains(&Some(*at)));
-    Ok(FileAccount {
-        path: table.path.clone(),
-        rows: found.len(),
-        examples: found.len(),
-        unused_columns: unused.map(|(_, name)| name.clone()).collect(),
-        labels: label_counts(targets, found),
-        tokens: Some(tokens),
-        ..FileAccount::default()
-    })
-}
-
-/// How often each label stands, in the order of the labels.
-pub fn label_counts(targets: Targets<'_>, found: &[Target]) -> IndexMap<String, usize> {
-    let Targets::Classes(labels) = targets else {
-        return IndexMap::new();
-    };
-    let count = |class: usize| {
-        found
-            .iter()
-            .filter(move |target| **target == Target::Class(class))
-    };
-    let names = labels.names().enumerate();
-    names
-        .map(|(class, name)| (name.to_owned(), count(class).count()))
-        .collect()
 }
 
 /// The indices of about `ratio` of the examples, the same share of each class; a function of the seed.

@@ -3,6 +3,7 @@
 mod causal;
 mod classification;
 pub mod expert_use;
+mod kind;
 pub mod lora_drop;
 pub mod start;
 pub mod timing;
@@ -34,6 +35,7 @@ use crate::out_folder;
 use crate::run_config::{RunConfig, TaskKind};
 
 pub use classification::train_texts;
+pub use kind::kind;
 
 /// Name under which a run attaches its adapter; Python PEFT calls it so too.
 pub const ADAPTER: &str = "default";
@@ -132,25 +134,6 @@ fn by_task(
         TaskKind::ImageCls => classification::train_images(config, options, callbacks),
         TaskKind::CausalLm => Ok(causal::train_model(config, options, callbacks)?.0),
     }
-}
-
-/// The kind of the model that a run starts from, if it can do the task.
-///
-/// # Errors
-/// [`crate::Usage`] when it cannot.
-pub fn kind(config: &RunConfig) -> Result<ModelKind> {
-    let kind = ModelKind::of(&ModelConfig::read(config.model_dir())?);
-    if (kind == ModelKind::Images) != (config.task == TaskKind::ImageCls) {
-        let (what, task) = match kind {
-            ModelKind::Images => ("images", "image-cls"),
-            _ => ("texts", "seq-cls, regression or causal-lm"),
-        };
-        bail!(crate::Usage(format!(
-            "{} is a model of {what}; give --task {task}",
-            config.model.display()
-        )));
-    }
-    Ok(kind)
 }
 
 /// A model with the data that it is to learn from.

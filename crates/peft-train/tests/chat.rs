@@ -1,4 +1,4 @@
-//! Chat templates against `transformers` (tools/golden/chat.py): texts, refusals, token ids and what is learnt.
+//! Chat templates against `transformers` (tools/golden/chat.py): texts, refusals and token ids.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,9 +8,7 @@
 
 use std::path::{Path, PathBuf};
 
-use peft_train::data::{
-    ChatTemplate, ReadOptions, RowOptions, TextTokenizer, TokenizeOptions, read_table, table_rows,
-};
+use peft_train::data::{ChatContext, ChatTemplate, TextTokenizer, TokenizeOptions};
 use serde_json::Value;
 
 /// The day on which `transformers` rendered.
@@ -45,55 +43,47 @@ fn tokenizer(data: &Path) -> TextTokenizer {
         .unwrap()
 }
 
-/// Texts and refusals; how many conversations have answers to learn.
+/// Texts, refusals and token ids; how many conversations are rendered.
 fn check(template: &ChatTemplate, cases: &Value, tokenizer: Option<&TextTokenizer>) -> usize {
-    let mut taught = 0;
+    let mut rendered = 0;
     for case in cases.as_array().unwrap() {
         let messages = case["messages"].as_array().unwrap();
         for (ask, expected) in [(false, &case["text"]), (true, &case["asked"])] {
-            match (template.render(messages, ask), expected.as_str()) {
+            let found = template.render(messages, &ChatContext::default(), ask);
+            match (found, expected.as_str()) {
                 (Ok(text), Some(expected)) => assert_eq!(text, expected),
                 (Err(error), None) => assert!(error.to_string().contains("chat template")),
                 (found, expected) => panic!("{found:?}, expected {expected:?}: {messages:?}"),
             }
         }
-        let Some(ids) = case.get("ids") else {
-            assert!(template.conversation(messages).is_err(), "{messages:?}");
+        let (Some(ids), Some(text)) = (case.get("ids"), case["text"].as_str()) else {
             continue;
         };
-        taught += 1;
-        let said = template.conversation(messages).unwrap();
-        assert_eq!(said.text, case["text"]);
+        rendered += 1;
         if let Some(tokenizer) = tokenizer {
-            let (found, starts) = tokenizer.ids_with_starts(&said.text).unwrap();
-            assert_eq!(Value::from(found), *ids);
-            let learnt: Vec<bool> = starts
-                .iter()
-                .map(|start| said.learnt.iter().any(|said| said.contains(start)))
-                .collect();
-            assert_eq!(Value::from(learnt), case["learnt"]);
+            assert_eq!(Value::from(tokenizer.ids(text, false).unwrap()), *ids);
         }
     }
-    taught
+    rendered
 }
 
 #[test]
 fn our_templates_render_and_refuse_as_in_transformers() {
     let data = data();
     let tokenizer = data.as_deref().map(tokenizer);
-    let mut taught = 0;
+    let mut rendered = 0;
     for (name, ours) in golden()["ours"].as_object().unwrap() {
         let fields = ours["config"].as_object().unwrap();
         let source = fields["chat_template"].as_str().unwrap().to_owned();
         let template = ChatTemplate::new(PathBuf::from(name), source, fields);
         let template = template.on(TODAY).unwrap();
-        taught += check(&template, &ours["cases"], tokenizer.as_ref());
+        rendered += check(&template, &ours["cases"], tokenizer.as_ref());
     }
-    assert_eq!(taught, 3);
+    assert_eq!(rendered, 12);
 }
 
 #[test]
-fn published_templates_render_and_mask_as_in_transformers() {
+fn published_templates_render_as_in_transformers() {
     let Some(data) = data() else {
         return;
     };
@@ -102,56 +92,26 @@ fn published_templates_render_and_mask_as_in_transformers() {
         let folder = data.join("model_configs").join(name);
         let template = ChatTemplate::load(&folder).unwrap().unwrap();
         let template = template.on(TODAY).unwrap();
-        assert_eq!(check(&template, cases, Some(&tokenizer)), 4, "{name}");
+        assert_eq!(check(&template, cases, Some(&tokenizer)), 7, "{name}");
     }
-}
-
-#[test]
-fn conversations_of_a_file_become_rows_with_the_answers_learnt() {
-    let Some(data) = data() else {
-        return;
-    };
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("data.jsonl");
-    let all = golden();
-    let case = &all["published"]["qwen2-14b"][3];
-    let line = serde_json::json!({"messages": case["messages"]});
-    std::fs::write(&path, format!("{line}\n")).unwrap();
-    let table = read_table(&path, &ReadOptions::default()).unwrap();
-    let template = ChatTemplate::load(&data.join("model_configs/qwen2-14b")).unwrap();
-    let rows = |train_on_prompt| {
-        let options = RowOptions {
-            max_length: 500,
-            end: Some(0),
-            packing: None,
-            train_on_prompt,
-        };
-        table_rows(&table, &tokenizer(&data), template.as_ref(), options)
-            .unwrap()
-            .rows
-            .remove(0)
-    };
-    let row = rows(false);
-    assert_eq!(
-        Value::from(row.ids.clone()),
-        case["ids"],
-        "the template ends texts itself"
-    );
-    assert_eq!(Value::from(row.learnt), case["learnt"]);
-    assert_eq!(rows(true).targets(), row.ids.len() - 1);
 }
 
 #[test]
 fn a_template_that_asks_for_the_date_gets_todays_or_the_one_that_was_set() {
     let source = "{{ strftime_now('%Y-%m-%d') }}";
     let template = || ChatTemplate::new(PathBuf::from("x"), source.into(), &serde_json::Map::new());
-    let today = template().render(&[], false).unwrap();
+    let today = template()
+        .render(&[], &ChatContext::default(), false)
+        .unwrap();
     assert!(
         today.len() == 10 && today.as_str() > "2026-01-01",
         "{today}"
     );
     let set = template().on("1999-12-31").unwrap();
-    assert_eq!(set.render(&[], false).unwrap(), "1999-12-31");
+    assert_eq!(
+        set.render(&[], &ChatContext::default(), false).unwrap(),
+        "1999-12-31"
+    );
     assert!(template().on("yesterday").is_err());
 }
 
@@ -165,7 +125,11 @@ fn a_template_is_found_in_either_file_and_a_broken_one_is_named() {
         {"name": "default", "template": "{{ bos_token }}yes"}]}"#;
     std::fs::write(&config, named).unwrap();
     assert_eq!(
-        load().unwrap().unwrap().render(&[], false).unwrap(),
+        load()
+            .unwrap()
+            .unwrap()
+            .render(&[], &ChatContext::default(), false)
+            .unwrap(),
         "<b>yes"
     );
     std::fs::write(
@@ -174,14 +138,18 @@ fn a_template_is_found_in_either_file_and_a_broken_one_is_named() {
     )
     .unwrap();
     assert_eq!(
-        load().unwrap().unwrap().render(&[], false).unwrap(),
+        load()
+            .unwrap()
+            .unwrap()
+            .render(&[], &ChatContext::default(), false)
+            .unwrap(),
         "<b>own"
     );
     std::fs::write(folder.path().join("chat_template.jinja"), "{% if %}").unwrap();
     let error = load()
         .unwrap()
         .unwrap()
-        .render(&[], false)
+        .render(&[], &ChatContext::default(), false)
         .unwrap_err()
         .to_string();
     assert!(

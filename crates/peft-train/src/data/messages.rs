@@ -102,7 +102,7 @@ fn json_cell(cell: &Value) -> Option<Value> {
 fn is_blank(cell: &Value) -> bool {
     match cell {
         Value::Null => true,
-        Value::String(text) => text.trim().is_empty(),
+        Value::String(text) => matches!(text.trim(), "" | "null"),
         Value::Array(list) => list.is_empty(),
         _ => false,
     }

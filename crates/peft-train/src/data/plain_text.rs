@@ -45,7 +45,7 @@ pub fn text_rows(
     });
     let rows: Vec<TokenRow> = rows.collect();
     let left = ids.len() % limit;
-    let mut account = FileAccount {
+    let account = FileAccount {
         path: path.to_path_buf(),
         rows: text.lines().count(),
         tokens: Some(TokenAccount {
@@ -55,11 +55,6 @@ pub fn text_rows(
         }),
         ..FileAccount::default()
     };
-    account.remark(
-        "tokens at the end that fill no row",
-        left,
-        "the end of the text",
-    );
     TokenRows { rows, account }.counted()
 }
 

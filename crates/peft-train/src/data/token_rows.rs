@@ -15,6 +15,8 @@ const JOINED: &str =
     "rows whose completion joins the last token of the prompt, which is learnt with it";
 const NOT_FOUND: &str = "answers that cannot be told from the rest of what the template renders, and are not learnt; \
                          data.train_on_prompt learns whole conversations";
+const LEFT_OUT: &str = "messages that the chat template does not write into the text";
+const NO_TOOLS: &str = "rows with tools that the chat template does not write into the text";
 const NOT_WANTED: &str = "answers that are not learnt, by their weight or train";
 
 /// Rows from the columns `messages` or `conversations`, through the chat template; `prompt` and `completion`, texts or lists of
@@ -125,6 +127,11 @@ impl Reader<'_> {
         let place = format!("line {line}");
         self.account.remark(NOT_FOUND, text.not_found, &place);
         self.account.remark(NOT_WANTED, text.not_wanted, &place);
+        self.account
+            .remark(LEFT_OUT, left_out(messages, &text.text), &place);
+        let hides_tools = !shows_tools(&context.tools, &text.text);
+        self.account
+            .remark(NO_TOOLS, usize::from(hides_tools), &place);
         let said = Text::said(&text, self.tokenizer)?;
         let Some(prompt) = prompt else {
             return Ok(Ok(said));
@@ -174,4 +181,25 @@ impl Reader<'_> {
         }
         text.not_before(same)
     }
+}
+
+/// How many messages of others than the assistant are not in a text.
+fn left_out(messages: &[Value], text: &str) -> usize {
+    let others = messages
+        .iter()
+        .filter(|message| message["role"] != "assistant");
+    let contents = others.filter_map(|message| message["content"].as_str());
+    contents
+        .filter(|content| !text.contains(content.trim()))
+        .count()
+}
+
+/// Whether every tool is named in a text.
+fn shows_tools(tools: &Value, text: &str) -> bool {
+    let name = |tool: &Value| {
+        let named = tool.get("function").unwrap_or(tool);
+        named["name"].as_str().map(str::to_owned)
+    };
+    let mut names = tools.as_array().into_iter().flatten().filter_map(name);
+    names.all(|name| text.contains(&name))
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 use peft_models::{Pooling, l2_normalized, load_encoder};
-use peft_train::data::{BatchPlan, FileAccount, Target, Targets};
+use peft_train::data::{BatchPlan, FileAccount, Target, Targets, TokenAccount};
 use peft_train::metric::Metric;
 use peft_train::task::{ExampleSet, Scores, TextSet};
 
@@ -59,23 +59,42 @@ pub(super) fn score(args: &EvalArgs) -> Result<EvalResult> {
             ))
         })
         .collect();
+    let account = account(args, pairs.len(), &tokens_first, &tokens_second);
+    eprintln!("{account}");
     Ok(EvalResult {
         adapter: None,
         examples: pairs.len(),
-        truncated: tokens_first.cut_rows + tokens_second.cut_rows,
-        data: FileAccount {
-            path: args.data.data.clone(),
-            rows: pairs.len(),
-            examples: pairs.len(),
-            tokens: Some(tokens_first),
-            ..FileAccount::default()
-        },
+        truncated: account.cut_rows(),
+        data: account,
         scores: Scores {
             metrics,
             ..Scores::default()
         },
         seconds: started.elapsed().as_secs_f64(),
     })
+}
+
+/// The account of pairs whose sides are read one by one.
+fn account(
+    args: &EvalArgs,
+    pairs: usize,
+    first: &TokenAccount,
+    second: &TokenAccount,
+) -> FileAccount {
+    FileAccount {
+        path: args.data.data.clone(),
+        rows: pairs,
+        examples: pairs,
+        tokens: Some(TokenAccount {
+            shortest: first.shortest.min(second.shortest),
+            longest: first.longest.max(second.longest),
+            cut_rows: first.cut_rows + second.cut_rows,
+            cut_tokens: first.cut_tokens + second.cut_tokens,
+            kept: first.kept + second.kept,
+            ..first.clone()
+        }),
+        ..FileAccount::default()
+    }
 }
 
 fn dot(a: &[f32], b: &[f32]) -> f64 {

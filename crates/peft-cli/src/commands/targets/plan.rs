@@ -13,6 +13,8 @@ use peft_train::data::LabelSet;
 use super::Unmatched;
 use super::memory_estimate::{Activations, MemoryEstimate};
 use crate::any_model::{self, AnyModel, Opened};
+use crate::causal_data::Files;
+use crate::companions::Companions;
 use crate::run_config::{RunConfig, TaskKind};
 use crate::{adapter_spec, data, device, image_data};
 
@@ -103,7 +105,7 @@ fn plan(config: &RunConfig, opened: &Opened) -> Result<Plan> {
     };
     let base: usize = sizes.0.values().sum();
     let adapter: usize = sites.iter().map(|site| site.trainable).sum();
-    let sizes_of_model = Activations::of(&loaded.model, config);
+    let sizes_of_model = Activations::of(&loaded.model, &with_length(config)?);
     let activations = Activations {
         blocks: trained_blocks(&sites, &saved, sizes_of_model.blocks),
         ..sizes_of_model
@@ -187,6 +189,19 @@ impl ModuleVisitor for Sizes {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         self.0.insert(param.id, param.lazy_shape().num_elements());
     }
+}
+
+/// The settings with the length of the longest row, where that follows from the data.
+fn with_length(config: &RunConfig) -> Result<RunConfig> {
+    let mut config = config.clone();
+    let data = &config.data;
+    if config.task == TaskKind::CausalLm && data.max_length.is_none() && data.train.exists() {
+        let files = Files::new(&Companions::of_run(&config)?, data)?;
+        let rows = files.rows(&data.train, data.limit)?;
+        let longest = rows.rows.iter().map(|row| row.ids.len()).max();
+        config.data.max_length = longest;
+    }
+    Ok(config)
 }
 
 #[cfg(test)]

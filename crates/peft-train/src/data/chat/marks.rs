@@ -98,6 +98,7 @@ pub(super) fn with_marks(message: &Value, place: Where) -> Value {
 
 fn mark(value: &mut Value, place: Where) {
     match value {
+        Value::String(text) if text.is_empty() => text.push(HERE),
         Value::String(text) => {
             let last = text.trim_end().matches('\n').count();
             let lines = text.split('\n').enumerate().map(|(at, line)| match place {

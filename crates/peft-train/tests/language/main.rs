@@ -5,14 +5,16 @@
     reason = "a panic in a test helper is the failure report"
 )]
 
+mod lengths;
+
 use std::path::Path;
 
 use burn::tensor::{Device, activation};
 use peft_core::Pass;
 use peft_models::{CausalBatch, CausalLm, ModelConfig, init_causal_lm};
 use peft_train::data::{
-    ChatTemplate, ReadOptions, RowOptions, TextTokenizer, TokenRow, TokenRows, TokenizeOptions,
-    read_table, table_rows, text_rows,
+    ChatTemplate, ReadOptions, RowLength, RowOptions, TextTokenizer, TokenRow, TokenRows,
+    TokenizeOptions, read_table, table_rows, text_rows,
 };
 use peft_train::task::{CausalTask, Prompts, Task, perplexity};
 use serde_json::json;
@@ -53,7 +55,7 @@ const END: u32 = 0;
 
 fn options(max_length: usize) -> RowOptions {
     RowOptions {
-        max_length,
+        length: RowLength::of(max_length),
         end: Some(END),
         packing: None,
         train_on_prompt: false,
@@ -93,8 +95,8 @@ fn learnt(rows: &TokenRows) -> Vec<Vec<u32>> {
 #[test]
 fn completions_alone_are_learnt_unless_the_prompt_is_asked_for() {
     let lines = [
-        json!({"prompt": "a b", "completion": "c d"}),
-        json!({"prompt": "a", "completion": "e"}),
+        json!({"prompt": "a b", "completion": " c d"}),
+        json!({"prompt": "a ", "completion": "e"}),
     ];
     let found = rows(&lines, options(16)).unwrap();
     let ids: Vec<_> = found.rows.iter().map(|row| row.ids.clone()).collect();
@@ -116,7 +118,7 @@ fn plain_texts_share_rows_as_segments_and_long_ones_are_cut() {
         json!({"text": "d e f a b c d"}),
     ];
     let found = rows(&lines, options(7)).unwrap();
-    assert_eq!(found.truncated, 0);
+    assert_eq!(found.account.cut_rows(), 0);
     assert_eq!(found.rows[0].ids, [1, 2, 3, END, 1, 4, END]);
     assert_eq!(found.rows[0].segments, [1, 1, 1, 1, 2, 2, 2]);
     assert_eq!(
@@ -146,22 +148,31 @@ fn instructions_get_the_prompt_of_alpaca() {
 }
 
 #[test]
-fn cells_that_teach_nothing_are_named_with_their_line() {
-    let error = rows(
-        &[
-            json!({"prompt": "a", "completion": "b"}),
-            json!({"prompt": "a", "completion": " "}),
-            json!({"prompt": "a b c d e f a b", "completion": "c"}),
-        ],
-        options(6),
-    )
-    .unwrap_err();
-    assert!(
-        error.contains("line 2") && error.contains("line 3"),
-        "{error}"
-    );
+fn cells_that_cannot_be_used_are_named_with_their_line() {
+    let lines = [
+        json!({"prompt": "a", "completion": "b"}),
+        json!({"prompt": "a", "completion": " "}),
+        json!({"prompt": 3, "completion": "b"}),
+    ];
+    let error = rows(&lines, options(6)).unwrap_err();
+    for part in ["line 2", "line 3", "found a number"] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
     let error = rows(&[json!({"label": 1})], options(6)).unwrap_err();
     assert!(error.contains("prompt and completion"), "{error}");
+}
+
+#[test]
+fn a_text_that_ends_in_the_end_token_gets_no_second_one() {
+    let texts = ["a b", "a b ?", "a b?"].map(|text| json!({"text": text}));
+    let apart = RowOptions {
+        packing: Some(false),
+        ..options(16)
+    };
+    let found = rows(&texts, apart).unwrap();
+    for row in &found.rows {
+        assert_eq!(row.ids, [1, 2, 3, END]);
+    }
 }
 
 #[test]
@@ -170,11 +181,11 @@ fn a_plain_file_becomes_rows_of_one_length() {
     let tokenizer = tokenizer(folder.path());
     let path = folder.path().join("text.txt");
     std::fs::write(&path, "a b c\nd e f a b c d").unwrap();
-    let found = text_rows(&path, &tokenizer, 4).unwrap();
+    let found = text_rows(&path, &tokenizer, RowLength::of(4)).unwrap();
     let ids: Vec<_> = found.rows.iter().map(|row| row.ids.clone()).collect();
     assert_eq!(ids, [[2, 3, 4, 5], [6, 7, 2, 3]]);
-    assert_eq!(found.truncated, 1);
-    assert!(text_rows(&path, &tokenizer, 11).is_err());
+    assert_eq!(found.account.cut_rows(), 1);
+    assert!(text_rows(&path, &tokenizer, RowLength::of(11)).is_err());
 }
 
 fn model(device: &Device) -> CausalLm {
@@ -256,13 +267,13 @@ fn conversations_need_a_template_and_messages() {
 
 #[test]
 fn conversations_that_the_template_refuses_are_all_named_with_their_line() {
-    let source = "{% if messages|length != 2 %}{{ raise_exception('two messages') }}{% endif %}a b";
+    let source = "{% if messages|length > 2 %}{{ raise_exception('two messages') }}{% endif %}a b";
     let fields = serde_json::Map::new();
     let chat = ChatTemplate::new("template".into(), source.into(), &fields);
     let message = |role: &str| json!({"role": role, "content": "a"});
-    let one = json!({"messages": [message("user")]});
+    let many = json!({"messages": [message("user"), message("assistant"), message("user")]});
     let two = json!({"messages": [message("user"), message("assistant")]});
-    let lines = [one.clone(), two, one];
+    let lines = [many.clone(), two, many];
     let error = rows_with(&lines, options(16), Some(&chat)).unwrap_err();
     for part in [
         "line 1: the chat template refuses",
