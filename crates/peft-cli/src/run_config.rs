@@ -248,6 +248,10 @@ impl Default for AdapterConfig {
 
 impl RunConfig {
     /// Reads a run file, if there is one, and lays `settings` (dotted key, value) over it, later ones winning.
+    #[allow(
+        dead_code,
+        reason = "for tests and fuzzing; the program looks at the table in between (run/start.rs)"
+    )]
     pub fn load(file: Option<&Path>, settings: &[(String, toml::Value)]) -> Result<Self> {
         Self::of_table(Self::table(file, settings)?)
     }

@@ -88,7 +88,7 @@ fn folders_of_mlx_lm_are_read_or_named_with_the_way_out() {
         ];
         let calls = calls
             .iter()
-            .filter(|call| call[0] != "convert" || *folder != &good);
+            .filter(|call| call[0] != "convert" || *folder != good);
         for call in calls {
             let (_, error) = failure(call);
             assert!(

@@ -163,7 +163,7 @@ fn adapters_that_do_not_fit_the_basis_are_refused_and_change_nothing() {
     elsewhere.put("head.o", "lora_A.weight", &random(2, 4, 1));
     elsewhere.put("head.o", "lora_B.weight", &random(4, 2, 1));
     refused(&elsewhere, "1 of its sites: head.o");
-    let mut other = Adapter::new(2, 7);
+    let mut other = wide;
     other.config.base_model_name_or_path = Some("x/y".into());
     refused(&other, "its base model is `x/y`");
     let mut diverged = Adapter::new(2, 7);
@@ -179,6 +179,23 @@ fn adapters_that_do_not_fit_the_basis_are_refused_and_change_nothing() {
     );
     assert_eq!(basis.members().len(), 2);
     Basis::open(basis.folder()).unwrap();
+}
+
+#[test]
+fn an_adapter_whose_base_has_another_name_and_the_same_layers_joins_and_says_so() {
+    let root = tempfile::tempdir().unwrap();
+    let mut basis = basis(root.path(), &[2, 2], &options(4));
+    let mut copy = Adapter::new(2, 7);
+    copy.config.base_model_name_or_path = Some("x/base-bnb-4bit".into());
+    let folder = copy.write(&root.path().join("copy"));
+    let projected = basis.project(&folder).unwrap();
+    assert_eq!(projected.other_base.as_deref(), Some("x/base-bnb-4bit"));
+    assert_eq!(
+        basis.project(&newcomer(root.path())).unwrap().other_base,
+        None
+    );
+    basis.add(&folder, Extend::No).unwrap();
+    assert_eq!(basis.members().len(), 3);
 }
 
 /// What a process that was killed while an adapter joined leaves behind: longer components and a file that nobody lists.

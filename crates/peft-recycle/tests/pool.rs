@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use faer::Mat;
 use peft_core::file::{CONFIG_FILE, TENSOR_FILE, key};
-use peft_recycle::{Folding, MemberFault, Pool, RecycleError};
+use peft_recycle::{Bases, Folding, MemberFault, Pool, RecycleError};
 use support::{Adapter, SITES, distance, folders, random};
 
 fn product(pool: &Pool, member: usize, site: &str) -> Mat<f64> {
@@ -283,4 +283,40 @@ fn no_folder_at_all_and_none_that_can_be_used_are_errors() {
     ));
     let error = Pool::open_skipping(&["absent"]).unwrap_err().to_string();
     assert!(error.contains("absent"), "{error}");
+}
+
+#[test]
+fn one_base_under_two_names_is_one_where_the_layers_agree() {
+    let root = tempfile::tempdir().unwrap();
+    let write = |name: &str, base: &str, change: fn(&mut Adapter)| {
+        let mut adapter = Adapter::new(2, 1);
+        adapter.config.base_model_name_or_path = Some(base.to_owned());
+        change(&mut adapter);
+        adapter.write(&root.path().join(name))
+    };
+    let same = |_: &mut Adapter| {};
+    let one = write("one", "some/base", same);
+    let copy = write("copy", "some/base-bnb-4bit", same);
+    let wide = write("wide", "some/large", |adapter| {
+        adapter.put("layer.0.q", "lora_A.weight", &random(2, 13, 1));
+    });
+    let elsewhere = write("elsewhere", "some/other", |adapter| {
+        let tensors = std::mem::take(&mut adapter.tensors).into_iter();
+        adapter.tensors = tensors
+            .map(|(key, tensor)| (key.replace("layer.", "block."), tensor))
+            .collect();
+    });
+    assert!(Pool::open(&[&one, &copy]).is_err());
+    let pool = Pool::open_by(&[&one, &copy], Bases::ByLayers).unwrap();
+    assert_eq!(pool.base_names(), ["some/base", "some/base-bnb-4bit"]);
+    assert_eq!(pool.with_base("it").base_model(), Some("it"));
+    for other in [&wide, &elsewhere] {
+        let error = Pool::open_by(&[&one, other], Bases::ByLayers)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("layers") && error.contains("`some/base`"),
+            "{error}"
+        );
+    }
 }

@@ -122,8 +122,6 @@ pub fn merge_folder(merging: &Merging<'_>) -> Result<MergeResult> {
     };
     let written = Written::new(merging, &config, &tensors)?;
     drop(tensors);
-    let beside = Companions::new(merging.model, &[merging.adapter], merging.tokenizer)?;
-    beside.announced().carry(written.folder.path())?;
     let allowed = match merging.tolerance {
         Some(tolerance) => tolerance,
         None => tolerance(written.dtype),
@@ -205,6 +203,8 @@ impl Written {
             .tempdir_in(out)
             .with_context(|| format!("cannot create a folder in {}", out.display()))?;
         save_model(model, folder.path(), config, tensors, dtype)?;
+        let beside = Companions::new(model, &[merging.adapter], merging.tokenizer)?;
+        beside.announced().carry(folder.path())?;
         let dtype = TensorArchive::open(folder.path())?.main_dtype();
         Ok(Self { folder, dtype })
     }

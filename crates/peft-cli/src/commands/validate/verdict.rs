@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use peft_core::file::{
     AdapterFolder, FileError, TENSOR_FILE, check_finite, read_config, read_folder,
 };
-use peft_core::target::is_saved_module;
+use peft_core::target::{Target, is_saved_module};
 use peft_core::{AdapterSpec, PeftError, Site, causes, folder, grouped};
 use serde::Serialize;
 
@@ -90,9 +90,11 @@ impl Verdict {
 
     /// What is wrong with the configuration of a folder whose tensors cannot be read.
     fn judge_config(&mut self, dir: &Path) {
-        let Ok(config) = read_config(dir) else {
+        let Ok(mut config) = read_config(dir) else {
             return;
         };
+        // Without tensors it is open what targets that are not named are.
+        config.target.get_or_insert(Target::AllLinear);
         let folder = AdapterFolder {
             config,
             tensors: BTreeMap::new(),
