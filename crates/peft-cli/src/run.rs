@@ -192,10 +192,19 @@ fn execute<T: Task>(
         ties,
         transforms: Chain::default(),
         preconditioner: config.precondition.build(),
+        fresh: loaded.fresh,
         callbacks,
         dir: config.out.clone(),
         fingerprint: fingerprint(config, &prepared.data)?,
     };
+    if let Some(own) = trainer.own_rate(&model)? {
+        eprintln!(
+            "{} at a learning rate of {} instead of {} (--head-lr same: one rate for all)",
+            own.names.join(", "),
+            own.lr,
+            config.train.lr
+        );
+    }
     let (model, report) = trainer.run(model, options.resume)?;
     if let Part::Weights(weights) = &part {
         write_full_model(config, &model, weights, &loaded.config)?;

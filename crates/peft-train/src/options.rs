@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 use crate::group::GroupOptions;
+use crate::head_rate::HeadRate;
 use crate::optimizer::OptimizerKind;
 use crate::schedule::{ScheduleKind, Warmup};
 
@@ -58,6 +59,8 @@ pub struct TrainOptions {
     pub optimizer: OptimizerKind,
     /// Peak learning rate.
     pub lr: f64,
+    /// Peak learning rate of an output layer that starts afresh.
+    pub head_lr: HeadRate,
     /// Learning rate of the second factor of each low-rank pair, `B`, over that of the first: LoRA+ (Hayou et al. 2024, arXiv 2402.12354)
     /// uses 16.
     pub lora_plus: f64,
@@ -108,6 +111,7 @@ impl Default for TrainOptions {
             gradient_checkpointing: false,
             optimizer: OptimizerKind::AdamW,
             lr: 1e-3,
+            head_lr: HeadRate::Auto,
             lora_plus: 1.0,
             schedule: ScheduleKind::Linear,
             warmup: Warmup::Steps(0),
@@ -184,6 +188,33 @@ impl TrainOptions {
                     value.to_string(),
                 );
             }
+        }
+        if let HeadRate::Rate(rate) = self.head_lr
+            && !(rate.is_finite() && rate > 0.0)
+        {
+            return bad(
+                "head_lr",
+                "auto, same or a positive number",
+                rate.to_string(),
+            );
+        }
+        let unused = match self.optimizer {
+            OptimizerKind::AdamW => vec![("momentum", self.momentum, 0.0)],
+            OptimizerKind::Sgd => vec![
+                ("beta1", self.beta1, 0.9),
+                ("beta2", self.beta2, 0.999),
+                ("epsilon", self.epsilon, 1e-8),
+            ],
+        };
+        if let Some((name, value, _)) = unused
+            .into_iter()
+            .find(|(_, value, usual)| (value - usual).abs() > f64::EPSILON)
+        {
+            let other = match self.optimizer {
+                OptimizerKind::AdamW => "no value with adamw: it is sgd's",
+                OptimizerKind::Sgd => "no value with sgd: it is adamw's",
+            };
+            return bad(name, other, value.to_string());
         }
         self.groups.iter().try_for_each(GroupOptions::check)
     }

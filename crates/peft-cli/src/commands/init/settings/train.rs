@@ -44,6 +44,11 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("train.optimizer", "adamw or sgd.", Never),
     setting("train.lr", "Peak learning rate.", Never),
     setting(
+        "train.head_lr",
+        "That of the output layer: a number, \"same\" (as lr), or \"auto\": 2e-2 or lr, whichever is larger, for one that starts afresh beside an adapter.",
+        Never,
+    ),
+    setting(
         "train.lora_plus",
         "Learning rate of the factors B over that of A: LoRA+ uses 16.",
         Never,
