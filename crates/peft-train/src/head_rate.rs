@@ -14,17 +14,25 @@ use crate::TrainError;
 use crate::optimizer::OptimizerKind;
 use crate::options::TrainOptions;
 
-/// Peak rate of a new output layer beside an adapter, with AdamW.
-///
-/// The best of 2e-3 to 1e-1 by the mean over TREC, SST-2, CoLA and Banking77 and two rates of LoRA, see docs/RESULTS.md.
+/// Peak rate of a new output layer of up to [`USUAL_WIDTH`] inputs beside an adapter, with AdamW, whose steps move every weight by about the
+/// rate. `cargo xtask study head` compares it with others.
 pub const NEW_HEAD_RATE: f64 = 2e-2;
+
+/// Inputs of an output layer beyond which the rate falls as they grow: an output moves by the sum over all its inputs.
+pub const USUAL_WIDTH: usize = 384;
+
+/// The rate of a new output layer of so many inputs.
+fn of_width(inputs: usize) -> f64 {
+    let share = USUAL_WIDTH as f64 / inputs.max(1) as f64;
+    NEW_HEAD_RATE * share.min(1.0)
+}
 
 /// Peak learning rate of an output layer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Written", into = "Written")]
 pub enum HeadRate {
-    /// [`NEW_HEAD_RATE`], or the run's rate where that is larger, for output layers that start afresh beside an adapter and are trained
-    /// by AdamW; the run's rate for all others.
+    /// [`NEW_HEAD_RATE`], for more than [`USUAL_WIDTH`] inputs less in proportion, or the run's rate where that is larger, for output
+    /// layers that start afresh beside an adapter and are trained by AdamW; the run's rate for all others.
     #[default]
     Auto,
     /// The run's rate, as for all else that trains.
@@ -88,14 +96,19 @@ impl OwnRate {
         names: &ParamNames,
         fresh: &[String],
     ) -> Result<Option<Self>, TrainError> {
+        let heads = model.output_heads();
         let lr = match options.head_lr {
             HeadRate::Same => return Ok(None),
             HeadRate::Auto if options.optimizer != OptimizerKind::AdamW => return Ok(None),
-            HeadRate::Auto => NEW_HEAD_RATE.max(options.lr),
+            HeadRate::Auto => {
+                let sites = model.sites();
+                let of_heads = sites.iter().filter(|site| heads.contains(&site.path));
+                let inputs = of_heads.map(|site| site.d_in).max();
+                of_width(inputs.unwrap_or(1)).max(options.lr)
+            }
             HeadRate::Rate(rate) => rate,
         };
         let any = options.head_lr != HeadRate::Auto;
-        let heads = model.output_heads();
         let is_head = |name: &str| {
             let path = name.rsplit_once('.').map_or(name, |(path, _)| path);
             heads.iter().any(|head| head == path)
@@ -133,6 +146,13 @@ impl OwnRate {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn wide_layers_take_a_smaller_rate_and_narrow_ones_none_above_the_usual() {
+        for (inputs, share) in [(16, 1.0), (384, 1.0), (768, 0.5), (3840, 0.1)] {
+            assert!((of_width(inputs) - share * NEW_HEAD_RATE).abs() < 1e-12);
+        }
+    }
 
     fn read(text: &str) -> Result<HeadRate, String> {
         serde_json::from_str(text).map_err(|error| error.to_string())

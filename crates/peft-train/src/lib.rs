@@ -22,7 +22,7 @@ pub use callback::{Callback, ScheduledRate, Step};
 pub use checkpoint::{Checkpoints, RunState};
 pub use error::TrainError;
 pub use group::GroupOptions;
-pub use head_rate::{HeadRate, NEW_HEAD_RATE, OwnRate};
+pub use head_rate::{HeadRate, NEW_HEAD_RATE, OwnRate, USUAL_WIDTH};
 pub use optimizer::OptimizerKind;
 pub use options::{Select, TrainOptions};
 pub use trained::{Trained, TrainedAdapter, TrainedWeights, WEIGHTS_FILE};

@@ -6,7 +6,8 @@ use burn::tensor::{DType, Device, FloatDType, Tensor};
 
 use super::{Contract, ROWS, host};
 use crate::adapter::cast;
-use crate::attach::{Adaptable, AdapterSpec, attach};
+use crate::adaptable::Adaptable;
+use crate::attach::{AdapterSpec, attach};
 use crate::base_params::BiasTraining;
 use crate::linear::AdaptedLinear;
 use crate::merge::{merge, merge_site};

@@ -45,7 +45,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("train.lr", "Peak learning rate.", Never),
     setting(
         "train.head_lr",
-        "That of the output layer: a number, \"same\" (as lr), or \"auto\": 2e-2 or lr, whichever is larger, for one that starts afresh beside an adapter.",
+        "That of the output layer: a number, \"same\" (as lr), or \"auto\": for one that starts afresh beside an adapter 2e-2 (less beyond 384 inputs) or lr, whichever is larger.",
         Never,
     ),
     setting(
