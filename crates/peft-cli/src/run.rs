@@ -197,14 +197,7 @@ fn execute<T: Task>(
         dir: config.out.clone(),
         fingerprint: fingerprint(config, &prepared.data)?,
     };
-    if let Some(own) = trainer.own_rate(&model)? {
-        eprintln!(
-            "{} at a learning rate of {} instead of {} (--head-lr same: one rate for all)",
-            own.names.join(", "),
-            own.lr,
-            config.train.lr
-        );
-    }
+    rates::announce(&trainer, &model)?;
     let (model, report) = trainer.run(model, options.resume)?;
     if let Part::Weights(weights) = &part {
         write_full_model(config, &model, weights, &loaded.config)?;

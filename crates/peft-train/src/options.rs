@@ -189,33 +189,43 @@ impl TrainOptions {
                 );
             }
         }
+        self.check_effects()?;
+        self.groups.iter().try_for_each(GroupOptions::check)
+    }
+
+    /// Refuses a rate of the head that is none, and values that the chosen optimizer does not take.
+    fn check_effects(&self) -> Result<(), TrainError> {
+        let bad = |option, expected: &str, found: f64| {
+            Err(TrainError::Option {
+                option,
+                expected: expected.into(),
+                found: found.to_string(),
+            })
+        };
         if let HeadRate::Rate(rate) = self.head_lr
             && !(rate.is_finite() && rate > 0.0)
         {
-            return bad(
-                "head_lr",
-                "auto, same or a positive number",
-                rate.to_string(),
-            );
+            return bad("head_lr", "auto, same or a positive number", rate);
         }
-        let unused = match self.optimizer {
-            OptimizerKind::AdamW => vec![("momentum", self.momentum, 0.0)],
-            OptimizerKind::Sgd => vec![
-                ("beta1", self.beta1, 0.9),
-                ("beta2", self.beta2, 0.999),
-                ("epsilon", self.epsilon, 1e-8),
-            ],
+        let usual = Self::default();
+        let (unused, other) = match self.optimizer {
+            OptimizerKind::AdamW => (
+                vec![("momentum", self.momentum, usual.momentum)],
+                "no value with adamw: it is sgd's",
+            ),
+            OptimizerKind::Sgd => (
+                vec![
+                    ("beta1", self.beta1, usual.beta1),
+                    ("beta2", self.beta2, usual.beta2),
+                    ("epsilon", self.epsilon, usual.epsilon),
+                ],
+                "no value with sgd: it is adamw's",
+            ),
         };
-        if let Some((name, value, _)) = unused
-            .into_iter()
-            .find(|(_, value, usual)| (value - usual).abs() > f64::EPSILON)
-        {
-            let other = match self.optimizer {
-                OptimizerKind::AdamW => "no value with adamw: it is sgd's",
-                OptimizerKind::Sgd => "no value with sgd: it is adamw's",
-            };
-            return bad(name, other, value.to_string());
+        let is_given = |(_, value, usual): &&(&str, f64, f64)| value.to_bits() != usual.to_bits();
+        match unused.iter().find(is_given) {
+            Some((name, value, _)) => bad(*name, other, *value),
+            None => Ok(()),
         }
-        self.groups.iter().try_for_each(GroupOptions::check)
     }
 }

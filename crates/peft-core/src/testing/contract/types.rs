@@ -5,8 +5,8 @@ use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{DType, Device, FloatDType, Tensor};
 
 use super::{Contract, ROWS, host};
-use crate::adapter::cast;
 use crate::adaptable::Adaptable;
+use crate::adapter::cast;
 use crate::attach::{AdapterSpec, attach};
 use crate::base_params::BiasTraining;
 use crate::linear::AdaptedLinear;
