@@ -16,6 +16,12 @@ pub const METHODS: &[&MethodEntry] = &[
     &peft_recycle::eigenlorax::EIGENLORAX,
 ];
 
+/// Identifiers of the methods with low-rank pairs, as a list for messages.
+pub fn with_pairs() -> String {
+    let ids = METHODS.iter().filter(|entry| entry.pairs);
+    ids.map(|entry| entry.id).collect::<Vec<_>>().join(", ")
+}
+
 /// The entry called `id`.
 pub fn find(id: &str) -> Option<&'static MethodEntry> {
     METHODS.iter().copied().find(|entry| entry.id == id)

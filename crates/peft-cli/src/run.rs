@@ -174,10 +174,12 @@ fn execute<T: Task>(
         ties,
         transforms: Chain::default(),
         preconditioner: config.precondition.build(),
+        fresh: loaded.fresh,
         callbacks,
         dir: config.out.clone(),
         fingerprint: fingerprint(config, &prepared.data)?,
     };
+    rates::announce(&trainer, &model)?;
     let (model, report) = trainer.run(model, options.resume)?;
     if let Part::Weights(weights) = &part {
         write_full_model(config, &model, weights, &loaded.config)?;

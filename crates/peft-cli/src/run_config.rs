@@ -1,5 +1,6 @@
 //! The run file: every setting of a training run, from TOML, flags and `--set`.
 
+mod effects;
 mod keys;
 mod precondition;
 mod prune;
@@ -292,6 +293,7 @@ impl RunConfig {
         let config: Self = table.try_into().context("in the settings of the run")?;
         config.train.check()?;
         config.precondition.check()?;
+        effects::check(&config)?;
         if config.adapter.method == LORA_DROP.id {
             config.prune.check()?;
         }

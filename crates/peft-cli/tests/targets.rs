@@ -54,7 +54,8 @@ fn a_dry_run_lists_layers_parameters_and_memory() {
 fn the_settings_of_a_run_file_and_of_flags_reach_the_dry_run() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("run.toml");
-    std::fs::write(&file, "[adapter]\nrank = 2\nlayers = [1]\n").unwrap();
+    let text = "[adapter]\nrank = 2\nlayers = [1]\n[train]\nbatch_size = 4\n";
+    std::fs::write(&file, text).unwrap();
     let bert = model("bert");
     let file = file.to_str().unwrap();
     let plan = json(&[
@@ -66,7 +67,15 @@ fn the_settings_of_a_run_file_and_of_flags_reach_the_dry_run() {
         "query,value",
         "--task",
         "regression",
+        "--max-length",
+        "24",
     ]);
+    let memory = &plan["memory"];
+    assert_eq!(
+        (memory["batch_size"].as_u64(), memory["length"].as_u64()),
+        (Some(4), Some(24)),
+        "the estimate is for the batches of the run"
+    );
     let sites = plan["sites"].as_array().unwrap();
     assert_eq!(sites.len(), 2, "{plan}");
     assert!(

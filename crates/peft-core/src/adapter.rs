@@ -72,18 +72,22 @@ impl BaseLinear<'_> {
     /// Adds the bias, if there is one, to `y` of shape `[rows, d_out]`, in the type of `y`.
     #[must_use]
     pub fn add_bias(&self, y: Tensor<2>) -> Tensor<2> {
-        match self.bias {
-            Some(bias) => {
-                let bias = cast(bias.val(), y.dtype());
-                y + bias.unsqueeze()
-            }
+        match self.bias_as(y.dtype()) {
+            Some(bias) => y + bias.unsqueeze(),
             None => y,
         }
+    }
+
+    /// The bias, if there is one, in a float type: that of the output it is to be added to.
+    #[must_use]
+    pub fn bias_as(&self, dtype: DType) -> Option<Tensor<1>> {
+        self.bias.map(|bias| cast(bias.val(), dtype))
     }
 }
 
 /// The tensor in a float type; itself where it has that type already.
-pub(crate) fn cast<const D: usize>(x: Tensor<D>, dtype: DType) -> Tensor<D> {
+#[must_use]
+pub fn cast<const D: usize>(x: Tensor<D>, dtype: DType) -> Tensor<D> {
     if x.dtype() == dtype {
         x
     } else {
@@ -179,7 +183,7 @@ pub trait Adapter: Module + Sync + 'static {
         base.add_bias(product + delta)
     }
 
-    /// The weight that reproduces the adapter without it, shape `[d_in, d_out]`, computed in the type of `weight`.
+    /// The weight that reproduces the adapter without it, shape `[d_in, d_out]`; `weight` and the result are f32.
     ///
     /// # Errors
     /// The reason, when the forward depends on the input and no single weight exists.

@@ -5,10 +5,10 @@
 //! PEFT's `modules_to_save` does; files hold `weight` and `bias` under the path of the layer.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{DType, Int, Tensor};
 use peft_kernels::linear;
 
-use crate::adapter::{Adapter, BaseLinear, TensorName};
+use crate::adapter::{Adapter, BaseLinear, TensorName, cast};
 use crate::erased::AnyAdapter;
 use crate::linear::AdaptedLinear;
 use crate::names::{Layout, param_id};
@@ -27,16 +27,16 @@ pub struct TrainedCopy {
 }
 
 impl TrainedCopy {
-    /// A copy of `linear` for the adapter called `adapter`, equal to it at first.
+    /// A copy of `linear` for the adapter called `adapter`, equal to it at first: in f32, as all that trains, whatever the layer's type.
     pub(crate) fn of(linear: &AdaptedLinear, adapter: &str) -> AnyAdapter {
         let site = linear.site();
         let id = |field: &str| param_id(&format!("{adapter}#{}#{field}", site.path));
         AnyAdapter::new(Self {
-            weight: Param::initialized(id("weight"), linear.weight.val()),
+            weight: Param::initialized(id("weight"), own(&linear.weight)),
             bias: linear
                 .bias
                 .as_ref()
-                .map(|bias| Param::initialized(id("bias"), bias.val())),
+                .map(|bias| Param::initialized(id("bias"), own(bias))),
             kind: site.kind,
         })
     }
@@ -45,6 +45,10 @@ impl TrainedCopy {
     fn output(&self, x: Tensor<2>) -> Tensor<2> {
         linear(x, self.weight.val(), self.bias.as_ref().map(Param::val))
     }
+}
+
+fn own<const D: usize>(param: &Param<Tensor<D>>) -> Tensor<D> {
+    cast(param.val().detach(), DType::F32)
 }
 
 const BIAS: TensorName = TensorName::trained("bias", "bias", Layout::AsIs);
@@ -97,6 +101,7 @@ impl Adapter for TrainedCopy {
 
     fn lookup(&self, ids: Tensor<1, Int>, base: &BaseLinear<'_>) -> Option<Tensor<2>> {
         let own = self.weight.val().select(0, ids.clone());
-        Some(own - base.weight.val().select(0, ids))
+        let frozen = base.weight.val().select(0, ids);
+        Some(own - cast(frozen, DType::F32))
     }
 }

@@ -1,8 +1,9 @@
 //! The host of embeddings: a frozen table whose rows adapters change.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Int, Tensor, module};
+use burn::tensor::{DType, Int, Tensor, module};
 
+use crate::adapter::cast;
 use crate::linear::AdaptedLinear;
 use crate::pass::Pass;
 use crate::site::{Site, SiteKind};
@@ -58,7 +59,7 @@ impl AdaptedEmbedding {
         rows.join(parts.collect()).reshape([batch, seq, dim])
     }
 
-    /// Rows of the table with the deltas of some adapters, shape `[ids, dim]`.
+    /// Rows of the table with the deltas of some adapters, shape `[ids, dim]`: added up in f32, given in the type of the table.
     fn lookup<'a>(
         &'a self,
         ids: Tensor<2, Int>,
@@ -68,11 +69,12 @@ impl AdaptedEmbedding {
         let flat: Tensor<1, Int> = ids.clone().reshape([batch * seq]);
         let rows = module::embedding(self.table.weight.val(), ids);
         let mut output = rows.reshape([batch * seq, self.table.site().d_out]);
+        let stored = output.dtype();
         for (_, adapter, weight) in adapters {
             if let Some(delta) = adapter.lookup(flat.clone(), &self.table.base()) {
-                output = output + delta.mul_scalar(weight);
+                output = cast(output, DType::F32) + delta.mul_scalar(weight);
             }
         }
-        output
+        cast(output, stored)
     }
 }

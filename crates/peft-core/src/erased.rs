@@ -11,9 +11,9 @@ use std::fmt::Debug;
 use burn::module::{
     Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor,
 };
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{DType, Device, Int, Tensor};
 
-use crate::adapter::{Adapter, BaseLinear, Fact, FactorPair, TensorName};
+use crate::adapter::{Adapter, BaseLinear, Fact, FactorPair, TensorName, cast};
 use crate::pass::Pass;
 use bridge::{
     EraseMapper, EraseVisitor, ErasedMapper, ErasedVisitor, RestoreMapper, RestoreVisitor,
@@ -65,12 +65,14 @@ impl AnyAdapter {
         self.0.forward(x, base, pass)
     }
 
-    /// See [`Adapter::effective_weight`].
+    /// See [`Adapter::effective_weight`]; computed in f32, the type of the adapter's values, and given in the type of `weight`.
     ///
     /// # Errors
     /// The reason, when no single weight reproduces the adapter.
     pub fn effective_weight(&self, weight: Tensor<2>) -> Result<Tensor<2>, &'static str> {
-        self.0.effective_weight(weight)
+        let stored = weight.dtype();
+        let effective = self.0.effective_weight(cast(weight, DType::F32))?;
+        Ok(cast(effective, stored))
     }
 
     /// See [`Adapter::replaces_base`].

@@ -100,14 +100,14 @@ impl ModuleVisitor for IdReader {
     }
 }
 
-/// The parameter with other values: same id, device and trainability.
+/// The parameter with other values: same id, device, type and trainability.
 pub(crate) fn with_data<const D: usize>(
     param: Param<Tensor<D>>,
     data: TensorData,
 ) -> Param<Tensor<D>> {
     param.map(|old| {
         let tracked = old.is_require_grad();
-        let new = Tensor::from_data(data, &old.device());
+        let new = Tensor::from_data(data, (&old.device(), old.dtype()));
         if tracked { new.require_grad() } else { new }
     })
 }

@@ -52,7 +52,7 @@ pub use active::{
     select_adapters,
 };
 pub use adaptable::{Adaptable, TiedOutput};
-pub use adapter::{Adapter, BaseLinear, Fact, FactorPair, TensorName};
+pub use adapter::{Adapter, BaseLinear, Fact, FactorPair, TensorName, cast};
 pub use attach::{AdapterSpec, AttachReport, AttachedSite, attach};
 pub use base_params::{BiasTraining, saved_modules};
 pub use causes::causes;

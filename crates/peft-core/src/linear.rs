@@ -105,8 +105,9 @@ impl AdaptedLinear {
         let base = self.base();
         match adapters {
             [] => base.output(x),
-            [(_, only, 1.0)] if !pass.is_observed() && x.dtype() == DType::F32 => {
-                only.forward(x, &base, pass)
+            [(_, only, 1.0)] if !pass.is_observed() => {
+                let stored = x.dtype();
+                cast(only.forward(cast(x, DType::F32), &base, pass), stored)
             }
             several => self.sum_of_deltas(x, several, pass),
         }

@@ -106,6 +106,7 @@ impl Default for Lora {
 pub const LORA: MethodEntry = MethodEntry {
     id: "lora",
     name: "LoRA",
+    pairs: true,
     summary: "a trained low-rank product beside each frozen weight",
     paper: "Hu et al. 2021, LoRA: Low-Rank Adaptation of Large Language Models, arXiv 2106.09685",
     default_options,
@@ -118,6 +119,7 @@ pub const LORA: MethodEntry = MethodEntry {
 pub const RSLORA: MethodEntry = MethodEntry {
     id: "rslora",
     name: "rsLoRA",
+    pairs: true,
     summary: "LoRA scaled by alpha / sqrt(rank), so that high ranks keep learning",
     paper: "Kalajdzievski 2023, A Rank Stabilization Scaling Factor for Fine-Tuning with LoRA, arXiv 2312.03732",
     default_options,

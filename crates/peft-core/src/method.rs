@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::path::Path;
 
 use burn::module::{Param, ParamId};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value};
@@ -43,12 +43,12 @@ impl Slot<'_> {
         ChaCha8Rng::seed_from_u64(self.seed ^ param_id(&self.site.path).val())
     }
 
-    /// A trainable parameter named `field` with the given values, on the device of the frozen weight.
+    /// A trainable parameter named `field` with the given values, in f32 whatever the type of the frozen weight, on its device.
     ///
     /// Its id derives from adapter, site and field, so that optimizer states find it again in another process.
     #[must_use]
     pub fn trainable<const D: usize>(&self, field: &str, data: TensorData) -> Param<Tensor<D>> {
-        let tensor = Tensor::from_data(data, &self.device());
+        let tensor = Tensor::from_data(data, (&self.device(), DType::F32));
         Param::initialized(self.param_id(field), tensor).set_require_grad(true)
     }
 
@@ -124,6 +124,9 @@ pub struct MethodEntry {
     pub id: &'static str,
     /// Name as papers write it.
     pub name: &'static str,
+    /// Whether its adapters hold low-rank pairs of which both factors train ([`crate::Adapter::pairs`]), as preconditioning and
+    /// LoRA+ need them.
+    pub pairs: bool,
     /// One sentence.
     pub summary: &'static str,
     /// Paper, with its arXiv id.

@@ -3,10 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 
 use crate::adaptable::Adaptable;
-use crate::adapter::FactorPair;
+use crate::adapter::{FactorPair, cast};
 use crate::fields;
 use crate::names::ParamNames;
 
@@ -83,6 +83,8 @@ impl ModuleVisitor for Lister {
 }
 
 /// Makes exactly the parameters in `ids` require gradients and freezes all others.
+///
+/// What trains is turned to f32: steps of half precision round to nothing, and the floor of AdamW's denominator is zero in f16.
 pub fn mark_trainable<M: Module>(model: M, ids: &HashSet<ParamId>) -> M {
     model.map(&mut Marker { ids })
 }
@@ -94,6 +96,11 @@ struct Marker<'a> {
 impl ModuleMapper for Marker<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let trains = self.ids.contains(&param.id);
+        let is_half = matches!(param.val().dtype(), DType::F16 | DType::BF16);
+        let param = match trains && is_half {
+            true => param.map(|value| cast(value.detach(), DType::F32)),
+            false => param,
+        };
         param.set_require_grad(trains)
     }
 }

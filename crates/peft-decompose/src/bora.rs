@@ -86,6 +86,7 @@ impl Default for Bora {
 pub const BORA: MethodEntry = MethodEntry {
     id: "bora",
     name: "BoRA",
+    pairs: true,
     summary: "LoRA for the directions of the weight, trained magnitudes per output and per input",
     paper: "Wang et al. 2024, BoRA: Bi-dimensional Weight-Decomposed Low-Rank Adaptation, arXiv 2412.06441",
     default_options: || as_map(&Bora::default()),
@@ -273,7 +274,8 @@ impl Adapter for BoraAdapter {
 
     fn forward(&self, x: Tensor<2>, base: &BaseLinear<'_>, pass: &mut Pass<'_>) -> Tensor<2> {
         let (z, a) = self.before_rows(x, base, pass);
-        scale_columns(z, a.reshape([-1]), base.bias.map(Param::val), Keep::Output)
+        let bias = base.bias_as(z.dtype());
+        scale_columns(z, a.reshape([-1]), bias, Keep::Output)
     }
 
     fn effective_weight(&self, weight: Tensor<2>) -> Result<Tensor<2>, &'static str> {

@@ -54,6 +54,7 @@ impl Default for Dora {
 pub const DORA: MethodEntry = MethodEntry {
     id: "dora",
     name: "DoRA",
+    pairs: true,
     summary: "LoRA for the directions of the weight and a trained magnitude per output",
     paper: "Liu et al. 2024, DoRA: Weight-Decomposed Low-Rank Adaptation, arXiv 2402.09353",
     default_options: || as_map(&Dora::default()),
@@ -218,12 +219,8 @@ impl Adapter for DoraAdapter {
         match self.axis {
             Side::Output => {
                 let sum = base.product_with(x, self.factors.beside_product());
-                scale_columns(
-                    sum,
-                    n.reshape([-1]),
-                    base.bias.map(Param::val),
-                    Keep::Output,
-                )
+                let bias = base.bias_as(sum.dtype());
+                scale_columns(sum, n.reshape([-1]), bias, Keep::Output)
             }
             Side::Input => {
                 let low = self.factors.scaled_product(x.clone(), n.clone());

@@ -3,10 +3,11 @@
 //! `A_0` and `B_0` are the start of `A` and `B`. Published implementations subtract `scale * A_0 B_0` from the weight, and an adapter is
 //! then worthless without the very same subtraction. Here the weight stays as it is and the start is subtracted beside it, so that
 //! training begins at the base, and a folder holds plain LoRA of twice the rank:
-//! `A' = [A | A_0]`, `B' = [B ; -B_0]`, with the same scale.
+//! `A' = [A | A_0]`, `B' = [B ; -B_0]`, with the same scale. Dropout acts on the input of both products: a fresh adapter is the base in every
+//! training step too. (Where the start is taken from the weight, as in PEFT, it is never dropped.)
 
 use burn::module::{Module, Param, ParamId};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
 use peft_core::file::PeftConfig;
 use peft_core::lora::{Lora, LoraAdapter, LoraInit, Scaling};
 use peft_core::options::{as_map, check_dropout};
@@ -126,7 +127,7 @@ impl RelativeOptions {
         a: TensorData,
         b: TensorData,
     ) -> AnyAdapter {
-        let fixed = |data: TensorData| Tensor::<2>::from_data(data, &slot.device());
+        let fixed = |data: TensorData| Tensor::<2>::from_data(data, (&slot.device(), DType::F32));
         AnyAdapter::new(RelativeAdapter {
             a_start: fixed(a.clone()),
             b_start: fixed(b.clone()).neg(),

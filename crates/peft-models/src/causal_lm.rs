@@ -4,7 +4,9 @@ use std::path::Path;
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
-use peft_core::{Adaptable, AdaptedLinear, Layout, Pass, Site, SiteKind, TiedOutput, param_id};
+use peft_core::{
+    Adaptable, AdaptedLinear, Layout, Pass, Site, SiteKind, TiedOutput, cast, param_id,
+};
 use peft_kernels::product;
 
 use crate::causal_batch::CausalBatch;
@@ -61,7 +63,9 @@ impl CausalLm {
             None => {
                 let [rows, seq, d] = hidden.dims();
                 let table = self.decoder.words.table.weight.val();
-                let logits = product(hidden.reshape([rows * seq, d]), table.transpose());
+                let stored = hidden.dtype();
+                let hidden = cast(hidden.reshape([rows * seq, d]), table.dtype());
+                let logits = cast(product(hidden, table.transpose()), stored);
                 let vocab = logits.dims()[1];
                 logits.reshape([rows, seq, vocab])
             }

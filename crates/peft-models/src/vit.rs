@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
-use peft_core::{Adaptable, AdaptedLinear, Pass, SiteKind};
+use peft_core::{Adaptable, AdaptedLinear, Pass, SiteKind, cast};
 use peft_kernels::linear;
 
 use crate::classifier::Loaded;
@@ -146,7 +146,9 @@ impl ImageClassifier {
         let (batch, d) = (dims[0], self.config.d_model);
         let tokens = self.config.tokens();
         let class = self.class_token.val().expand([batch, 1, d]);
-        let x = Tensor::cat(vec![class, self.patches(pixels)], 1) + self.positions.val();
+        let stored = class.dtype();
+        let patches = cast(self.patches(pixels), stored);
+        let x = Tensor::cat(vec![class, patches], 1) + cast(self.positions.val(), stored);
         let x = pass.dropout(x, self.config.hidden_dropout);
         let mut x = x.reshape([batch * tokens, d]);
         for block in &self.blocks {
@@ -181,7 +183,11 @@ impl ImageClassifier {
             .reshape([batch * side * side, channels * patch * patch]);
         let weight = self.patch_weight.val();
         let weight = weight.reshape([d, channels * patch * patch]).transpose();
-        let embedded = linear(rows, weight, Some(self.patch_bias.val()));
+        let (rows, bias) = (
+            cast(rows, weight.dtype()),
+            cast(self.patch_bias.val(), weight.dtype()),
+        );
+        let embedded = linear(rows, weight, Some(bias));
         embedded.reshape([batch, side * side, d])
     }
 }

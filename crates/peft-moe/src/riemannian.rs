@@ -2,8 +2,8 @@
 //! `delta = scale * A B`, `A [d_in, rank]`, `B [rank, d_out]` and their gradients `G_A`, `G_B`:
 //!
 //! ```text
-//! G_A <- G_A (B B^T + damping I)^-1
-//! G_B <- (A^T A + damping I)^-1 G_B
+//! G_A <- G_A (B B^T + damping_A I)^-1,  damping_A = max(damping, 1e-6 trace(B B^T))
+//! G_B <- (A^T A + damping_B I)^-1 G_B,  damping_B = max(damping, 1e-6 trace(A^T A))
 //! ```
 //!
 //! What follows (SGD, or AdamW with both of its moments) takes the new gradients for the old ones. With `damping = 0`, a step of SGD changes
@@ -11,15 +11,20 @@
 //! compensated, as in the published code.
 //!
 //! The matrices `[rank, rank]` of all pairs are inverted together, through their Cholesky factors: one read from the device and one write
-//! to it per rank. Deviation from the published code, which inverts without factorising and goes on with the plain gradient where that fails: a
-//! positive damping makes that impossible, and values that are not finite are an error.
+//! to it per rank. Products and inverses are f64 on devices that have it.
+//!
+//! Deviation from the published code, which damps absolutely, inverts without factorising and goes on with the plain gradient where that
+//! fails: as factors grow, an absolute damping falls below the rounding of what it is added to. A gradient in f32 carries noise of 1e-7 of its
+//! size, and a direction in which a factor of norm 10 has nothing would multiply that by 1e6. The share of the trace bounds the condition number,
+//! and where rounding on a device without f64 still spoils a factorisation, the damping of that matrix is raised tenfold until it
+//! succeeds. Values that are not finite are an error.
 
 use burn::module::ParamId;
 use burn::optim::GradientsParams;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use indexmap::IndexMap;
 use peft_core::precondition::{Factors, Preconditioner};
-use peft_core::{FactorPair, PeftError};
+use peft_core::{FactorPair, PeftError, cast};
 use serde::{Deserialize, Serialize};
 
 const NAME: &str = "riemannian";
@@ -38,7 +43,7 @@ pub enum Order {
 /// The preconditioner with its settings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Riemannian {
-    /// What is added to the diagonals; without any, a `B` of zero, where training starts, has no inverse.
+    /// What is added to the diagonals at least; without any, a `B` of zero, where training starts, has no inverse.
     pub damping: f64,
     /// Which values condition the second gradient.
     pub order: Order,
@@ -114,7 +119,7 @@ impl Job {
             Side::B => (pair.b, pair.a),
         };
         grads.get::<2>(gradient)?;
-        let value = factors.get(other)?;
+        let value = wide(factors.get(other)?);
         let grams = match side {
             Side::A => {
                 let rows = rows(value, pair.count);
@@ -147,34 +152,45 @@ impl Riemannian {
             let Some(gradient) = grads.remove::<2>(job.gradient) else {
                 continue;
             };
-            let shape = gradient.dims();
+            let (shape, stored) = (gradient.dims(), gradient.dtype());
+            let gradient = cast(gradient, inverse.dtype());
             let conditioned = match job.side {
                 Side::A => columns(gradient, job.count).matmul(inverse).swap_dims(0, 1),
                 Side::B => inverse.matmul(rows(gradient, job.count)),
             };
-            grads.register(job.gradient, conditioned.reshape(shape));
+            grads.register(job.gradient, cast(conditioned.reshape(shape), stored));
         }
         Ok(())
     }
 
-    /// `(gram + damping I)^-1` of each of `[n, rank, rank]`, on the host.
+    /// The damped inverse of each of `[n, rank, rank]`, made on the host, in the type of these.
     fn inverses(&self, grams: Tensor<3>, device: &Device) -> Result<Tensor<3>, PeftError> {
-        let shape = grams.dims();
+        let (shape, dtype) = (grams.dims(), grams.dtype());
         let rank = shape[1];
         let values: Vec<f64> = grams.into_data().iter::<f64>().collect();
         let mut inverses = Vec::with_capacity(values.len());
         for gram in values.chunks_exact(rank * rank) {
             let inverse =
-                inverse(gram, rank, self.damping).ok_or_else(|| PeftError::Precondition {
+                damped_inverse(gram, rank, self.damping).ok_or_else(|| PeftError::Precondition {
                     name: NAME,
                     problem: format!(
                         "a pair's matrix of {rank} x {rank} has no inverse: its values are not finite, or no damping is added (damping = {})",
                         self.damping
                     ),
                 })?;
-            inverses.extend(inverse.into_iter().map(|value| value as f32));
+            inverses.extend(inverse);
         }
-        Ok(Tensor::from_data(TensorData::new(inverses, shape), device))
+        let inverses = TensorData::new(inverses, shape);
+        Ok(Tensor::from_data(inverses, (device, dtype)))
+    }
+}
+
+/// In f64 where the device has it.
+fn wide(x: Tensor<2>) -> Tensor<2> {
+    if x.device().supports_dtype(DType::F64) {
+        cast(x, DType::F64)
+    } else {
+        x
     }
 }
 
@@ -188,6 +204,17 @@ fn columns(x: Tensor<2>, count: usize) -> Tensor<3> {
 fn rows(x: Tensor<2>, count: usize) -> Tensor<3> {
     let [height, d] = x.dims();
     x.reshape([count, height / count, d])
+}
+
+/// Smallest damping, over the trace.
+const SMALLEST_SHARE: f64 = 1e-6;
+
+/// `(gram + max(damping, 1e-6 trace) I)^-1`; `None` for values that are not finite, and for zeros without damping.
+fn damped_inverse(gram: &[f64], n: usize, damping: f64) -> Option<Vec<f64>> {
+    let trace: f64 = (0..n).map(|at| gram[at * n + at]).sum();
+    let damping = damping.max(SMALLEST_SHARE * trace);
+    // Ten times the trace outweighs whatever rounding did to the matrix.
+    (0..8).find_map(|power| inverse(gram, n, damping * 10f64.powi(power)))
 }
 
 /// `(gram + damping I)^-1` by its Cholesky factor, row-major; `None` when there is none.
@@ -237,49 +264,4 @@ fn cholesky(gram: &[f64], n: usize, damping: f64) -> Option<Vec<f64>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_inverse_is_that_of_the_explicit_formula() {
-        // (a + d, b; b, c + d) with determinant (a + d)(c + d) - b^2.
-        let (a, b, c, d) = (2.0, 0.75, 1.0, 0.25);
-        let found = inverse(&[a, b, b, c], 2, d).unwrap();
-        let determinant = (a + d) * (c + d) - b * b;
-        let expected = [c + d, -b, -b, a + d].map(|value| value / determinant);
-        for (found, expected) in found.iter().zip(expected) {
-            assert!(
-                (found - expected).abs() < 1e-15,
-                "{found} is not {expected}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_matrix_times_its_inverse_is_one() {
-        let n = 7;
-        let half: Vec<f64> = (0..n * n)
-            .map(|at| ((at * 37 % 11) as f64 - 5.0) / 7.0)
-            .collect();
-        let entry =
-            |i: usize, j: usize| -> f64 { (0..n).map(|k| half[i * n + k] * half[j * n + k]).sum() };
-        let gram: Vec<f64> = (0..n * n).map(|at| entry(at / n, at % n)).collect();
-        let found = inverse(&gram, n, 1e-3).unwrap();
-        for i in 0..n {
-            for j in 0..n {
-                let mut product: f64 = (0..n).map(|k| gram[i * n + k] * found[k * n + j]).sum();
-                product += 1e-3 * found[i * n + j];
-                let one = if i == j { 1.0 } else { 0.0 };
-                assert!((product - one).abs() < 1e-9, "at {i}, {j}: {product}");
-            }
-        }
-    }
-
-    #[test]
-    fn nothing_and_nan_have_no_inverse_but_damping_gives_nothing_one() {
-        assert!(inverse(&[0.0; 4], 2, 0.0).is_none());
-        assert!(inverse(&[f64::NAN, 0.0, 0.0, 1.0], 2, 1e-6).is_none());
-        let damped = inverse(&[0.0; 4], 2, 1e-6).unwrap();
-        assert!((damped[0] - 1e6).abs() < 1e-3 && damped[1] == 0.0);
-    }
-}
+mod tests;

@@ -217,3 +217,82 @@ fn values_without_an_inverse_are_an_error_and_change_nothing() {
     let error = conditioned(&broken, &names, 1e-6, &device).unwrap_err();
     assert!(error.to_string().contains("not finite"), "{error}");
 }
+
+/// The solution of `(gram + damping I) x = column`, by elimination in f64.
+fn solved(gram: &[f64], damping: f64, column: &[f64]) -> Vec<f64> {
+    let n = column.len();
+    let mut rows: Vec<Vec<f64>> = (0..n)
+        .map(|i| {
+            let mut row = gram[i * n..][..n].to_vec();
+            row[i] += damping;
+            row.push(column[i]);
+            row
+        })
+        .collect();
+    for at in 0..n {
+        for below in at + 1..n {
+            let factor = rows[below][at] / rows[at][at];
+            for k in at..=n {
+                rows[below][k] -= factor * rows[at][k];
+            }
+        }
+    }
+    let mut x = vec![0.0; n];
+    for at in (0..n).rev() {
+        let known: f64 = (at + 1..n).map(|k| rows[at][k] * x[k]).sum();
+        x[at] = (rows[at][n] - known) / rows[at][at];
+    }
+    x
+}
+
+/// Factors as training leaves them: one direction outweighs all others, and norms are far above one.
+#[test]
+fn factors_with_one_direction_are_conditioned_as_in_f64() {
+    let device = Device::flex().autodiff();
+    for (rank, norm) in [(8, 3.0), (16, 10.0), (16, 100.0), (8, 1e4)] {
+        let (d_in, d_out) = (96, 80);
+        let (network, names) =
+            support::adapted_of(Box::new(Lora::default()), [d_in, d_out, rank], &device);
+        let adapter = factors(&network);
+        let (left, right) = (numbers(3, rank, 1.0), numbers(4, d_out, 1.0));
+        let mut b: Vec<f32> = (0..rank * d_out)
+            .map(|at| left[at / d_out] * right[at % d_out])
+            .zip(numbers(9, rank * d_out, 1e-4))
+            .map(|(product, rest)| product + rest)
+            .collect();
+        let length = b.iter().map(|value| value * value).sum::<f32>().sqrt();
+        b.iter_mut().for_each(|value| *value *= norm / length);
+        let network = set(network, adapter.b.id, b.clone());
+        let pairs = Trainable::of(&network, &names).pairs;
+        let gradient = numbers(7, d_in * rank, 1.0);
+        let mut grads = GradientsParams::new();
+        let plain = tensor(gradient.clone(), [d_in, rank], &Device::flex());
+        grads.register(adapter.a.id, plain);
+        Riemannian::default()
+            .precondition(&mut grads, &pairs, &Factors::of(&network, &pairs))
+            .unwrap();
+        let found = host(grads.get::<2>(adapter.a.id).unwrap());
+        let row = |i: usize| {
+            b[i * d_out..][..d_out]
+                .iter()
+                .map(|value| f64::from(*value))
+        };
+        let gram: Vec<f64> = (0..rank * rank)
+            .map(|at| row(at / rank).zip(row(at % rank)).map(|(a, b)| a * b).sum())
+            .collect();
+        let trace: f64 = (0..rank).map(|at| gram[at * rank + at]).sum();
+        let damping = 1e-6f64.max(1e-6 * trace);
+        let (mut error, mut size) = (0.0, 0.0);
+        for (found, gradient) in found.chunks(rank).zip(gradient.chunks(rank)) {
+            let gradient: Vec<f64> = gradient.iter().map(|value| f64::from(*value)).collect();
+            for (found, expected) in found.iter().zip(solved(&gram, damping, &gradient)) {
+                error += (f64::from(*found) - expected).powi(2);
+                size += expected * expected;
+            }
+        }
+        assert!(
+            size > 0.0 && error < 1e-10 * size,
+            "{rank}, {norm}: {error} of {size}"
+        );
+    }
+}

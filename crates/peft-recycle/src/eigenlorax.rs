@@ -5,12 +5,18 @@
 //! orthonormal directions, the same for a seed and a site. The factors `C_A L_A` and `L_B C_B` are made first, so that a step costs what
 //! LoRA's does.
 //!
+//! With `variant = flat`, the form of the published vision experiments, a component is a whole factor, row by row of `[rank, d_in]` (of B
+//! `[rank, d_out]`), and a loading one number: `vec(A) = sum_j l_j c_j` and likewise B. An adapter is then `k_a + k_b` numbers per layer, whatever its
+//! rank, which is that of all adapters of the basis. Files hold `loadings_A [1, k_a]`, `loadings_B [1, k_b]`, `components_A [k_a, rank * d_in]` and
+//! `components_B [k_b, rank * d_out]`.
+//!
 //! Files are of an own type (`EIGENLORAX`): `loadings_A [rank, k_a]`, `loadings_B [k_b, rank]` and, unless left out, `components_A [k_a, d_in]`
 //! and `components_B [k_b, d_out]`, one direction a row. The result is exactly a LoRA of its rank, which `peft convert --to peft` writes.
 //!
 //! Deviations: `L_B` starts at zero by default, so that training starts from the base; the published code draws both factors from
 //! `U(-0.5, 0.5)`. There is dropout. As in the published code there is no scale: alpha is not used.
 
+mod loadings;
 mod source;
 
 use std::path::PathBuf;
@@ -26,6 +32,7 @@ use peft_core::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::options::Variant;
 use source::Source;
 
 /// What files call the type.
@@ -37,7 +44,8 @@ const COUNTS: &str = "component_counts";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LoadingsInit {
-    /// `L_A` from `U(-1/sqrt(d_in), 1/sqrt(d_in))` and `L_B` zero: training starts from exactly the base.
+    /// `L_A` from `U(-1/sqrt(d_in), 1/sqrt(d_in))` (of whole factors `U(-sqrt(rank/k_a), sqrt(rank/k_a))`, which gives A the norm of
+    /// LoRA's) and `L_B` zero: training starts from exactly the base.
     #[default]
     ZeroB,
     /// Both from `U(-0.5, 0.5)`, as published.
@@ -54,6 +62,8 @@ pub enum LoadingsInit {
 pub struct EigenLoraX {
     /// Folder of the basis; random orthonormal components when absent.
     pub basis: Option<PathBuf>,
+    /// What one component is: a direction of single columns, or a whole factor. The basis's when absent, or columns.
+    pub variant: Option<Variant>,
     /// Without a basis: how many components each factor has, as far as its size allows.
     pub components: usize,
     /// Without a basis: decides the components.
@@ -73,6 +83,7 @@ impl Default for EigenLoraX {
     fn default() -> Self {
         Self {
             basis: None,
+            variant: None,
             components: 32,
             components_seed: 0,
             init: LoadingsInit::default(),
@@ -87,6 +98,7 @@ impl Default for EigenLoraX {
 pub const EIGENLORAX: MethodEntry = MethodEntry {
     id: "eigenlorax",
     name: "EigenLoRAx",
+    pairs: false,
     summary: "coordinates in a subspace that other adapters of the same base share",
     paper: "Kaushik et al. 2025, EigenLoRAx: Recycling Adapters to Find Principal Subspaces for Resource-Efficient Adaptation and Inference, \
             arXiv 2502.04700",
@@ -125,28 +137,33 @@ impl Method for EigenLoraXMethod {
     }
 
     fn create(&self, slot: &Slot<'_>) -> Result<AnyAdapter, PeftError> {
-        let components = self.source.components(slot.site)?;
-        let counts = (components.a.shape()[1], components.b.shape()[0]);
-        let loadings = self.source.loadings(&self.options, slot, counts)?;
+        let components = self.source.components(slot.site, slot.rank)?;
+        let loadings = self.source.loadings(&self.options, slot)?;
         Ok(AnyAdapter::new(EigenLoraXAdapter {
             loadings_a: slot.trainable("loadings_a", loadings.a),
             loadings_b: slot.trainable("loadings_b", loadings.b),
             components_a: slot.frozen("components_a", components.a),
             components_b: slot.frozen("components_b", components.b),
+            rank: slot.rank,
+            variant: self.source.variant(),
             dropout: self.options.dropout,
             save_components: self.options.save_components,
         }))
     }
 
-    /// `rank * (k_a + k_b)`.
+    /// `rank * (k_a + k_b)`; `k_a + k_b` with whole factors.
     fn trainable(&self, site: &Site, rank: usize) -> usize {
-        let (k_a, k_b) = self.source.counts(site).unwrap_or((0, 0));
-        rank * (k_a + k_b)
+        let (k_a, k_b) = self.source.counts(site, rank).unwrap_or((0, 0));
+        match self.source.variant() {
+            Variant::Columns => rank * (k_a + k_b),
+            Variant::Flat => k_a + k_b,
+        }
     }
 
     fn config_fields(&self) -> Map<String, Value> {
         let mut fields = as_map(&self.options);
         fields.remove("dropout");
+        fields.insert("variant".into(), json!(self.source.variant()));
         fields.insert("peft_type".into(), json!(PEFT_TYPE));
         fields.insert("format_version".into(), json!(1));
         fields.insert("lora_dropout".into(), json!(self.options.dropout));
@@ -166,14 +183,19 @@ impl Method for EigenLoraXMethod {
 /// The trained loadings at one site, and the frozen directions they belong to.
 #[derive(Module, Debug)]
 pub struct EigenLoraXAdapter {
-    /// `L_A`, shape `[k_a, rank]`.
+    /// `L_A`, shape `[k_a, rank]`; of whole factors `[1, k_a]`.
     pub loadings_a: Param<Tensor<2>>,
-    /// `L_B`, shape `[rank, k_b]`.
+    /// `L_B`, shape `[rank, k_b]`; of whole factors `[1, k_b]`.
     pub loadings_b: Param<Tensor<2>>,
-    /// `C_A`, shape `[d_in, k_a]`, columns orthonormal.
+    /// `C_A`, shape `[d_in, k_a]`, columns orthonormal; of whole factors `[k_a, rank * d_in]`, rows orthonormal.
     pub components_a: Param<Tensor<2>>,
-    /// `C_B`, shape `[k_b, d_out]`, rows orthonormal.
+    /// `C_B`, shape `[k_b, d_out]`, rows orthonormal; of whole factors `[k_b, rank * d_out]`.
     pub components_b: Param<Tensor<2>>,
+    /// Rank of the factors.
+    pub rank: usize,
+    /// What one component is.
+    #[module(skip)]
+    pub variant: Variant,
     /// Probability that an input of the adapter is dropped while training.
     pub dropout: f64,
     /// Whether files hold the components.
@@ -183,28 +205,41 @@ pub struct EigenLoraXAdapter {
 impl EigenLoraXAdapter {
     /// `(A [d_in, rank], B [rank, d_out])`.
     fn factors(&self) -> (Tensor<2>, Tensor<2>) {
-        (
-            self.components_a.val().matmul(self.loadings_a.val()),
-            self.loadings_b.val().matmul(self.components_b.val()),
-        )
+        let b = self.loadings_b.val().matmul(self.components_b.val());
+        match self.variant {
+            Variant::Columns => (self.components_a.val().matmul(self.loadings_a.val()), b),
+            Variant::Flat => {
+                let a = self.loadings_a.val().matmul(self.components_a.val());
+                let factor = |row: Tensor<2>| {
+                    let width = row.dims()[1] / self.rank;
+                    row.reshape([self.rank, width])
+                };
+                (factor(a).transpose(), factor(b))
+            }
+        }
     }
 }
 
-/// Tensors of a file; the last two where components are stored.
-static TENSORS: [TensorName; 4] = [
-    TensorName::trained("loadings_a", "loadings_A", Layout::Transposed),
-    TensorName::trained("loadings_b", "loadings_B", Layout::Transposed),
-    TensorName::frozen("components_a", "components_A", Layout::Transposed),
-    TensorName::frozen("components_b", "components_B", Layout::AsIs),
-];
+/// Tensors of a file; the last two where components are stored. Of A both are stored as `a`, the loadings of B as `b`.
+const fn tensors(a: Layout, b: Layout) -> [TensorName; 4] {
+    [
+        TensorName::trained("loadings_a", "loadings_A", a),
+        TensorName::trained("loadings_b", "loadings_B", b),
+        TensorName::frozen("components_a", "components_A", a),
+        TensorName::frozen("components_b", "components_B", Layout::AsIs),
+    ]
+}
+
+static OF_COLUMNS: [TensorName; 4] = tensors(Layout::Transposed, Layout::Transposed);
+static OF_FACTORS: [TensorName; 4] = tensors(Layout::AsIs, Layout::AsIs);
 
 impl Adapter for EigenLoraXAdapter {
     fn tensors(&self) -> &'static [TensorName] {
-        if self.save_components {
-            &TENSORS
-        } else {
-            &TENSORS[..2]
-        }
+        let tensors = match self.variant {
+            Variant::Columns => &OF_COLUMNS,
+            Variant::Flat => &OF_FACTORS,
+        };
+        &tensors[..if self.save_components { 4 } else { 2 }]
     }
 
     fn delta(

@@ -6,7 +6,7 @@ mod support;
 use burn::tensor::Device;
 use peft_core::testing::contract::Contract;
 use peft_recycle::eigenlorax::EIGENLORAX;
-use peft_recycle::{Basis, BasisOptions, Components, Pool};
+use peft_recycle::{Basis, BasisOptions, Components, Mean, Pool, Variant};
 use serde_json::{Map, Value, json};
 use support::Adapter;
 
@@ -28,6 +28,20 @@ fn random_components_pass_the_contract() {
 }
 
 #[test]
+fn random_components_of_whole_factors_pass_the_contract() {
+    let flat = |save_components: bool| {
+        let options =
+            json!({ "variant": "flat", "components": 24, "save_components": save_components });
+        // 24 numbers for each factor, the smallest of which has 12 entries.
+        let mut contract = contract(options);
+        contract.loss_share = 0.5;
+        contract.check(&Device::flex());
+    };
+    flat(true);
+    flat(false);
+}
+
+#[test]
 fn a_basis_passes_the_contract() {
     let place = tempfile::tempdir().unwrap();
     // The model of the contract, and the same as a plain module.
@@ -44,14 +58,27 @@ fn a_basis_passes_the_contract() {
         })
         .collect();
     let pool = Pool::open(&folders).unwrap();
-    let options = BasisOptions {
-        components: Components::Fixed(5),
-        ..BasisOptions::default()
-    };
-    let basis = place.path().join("basis");
-    Basis::build(&pool, &options, &basis).unwrap();
-    for save_components in [true, false] {
-        contract(json!({ "basis": basis, "save_components": save_components }))
-            .check(&Device::flex());
+    for (variant, mean) in [
+        (Variant::Columns, Mean::Uncentred),
+        (Variant::Flat, Mean::Direction),
+    ] {
+        let options = BasisOptions {
+            variant,
+            mean,
+            components: Components::Fixed(5),
+            // Three adapters span three whole factors, too few to fit the targets of the contract.
+            pseudo: if variant == Variant::Flat { 9 } else { 0 },
+            ..BasisOptions::default()
+        };
+        let basis = place.path().join(format!("basis-{variant:?}"));
+        Basis::build(&pool, &options, &basis).unwrap();
+        for save_components in [true, false] {
+            let options = json!({ "basis": basis, "save_components": save_components });
+            let mut contract = contract(options);
+            if variant == Variant::Flat {
+                contract.loss_share = 0.6;
+            }
+            contract.check(&Device::flex());
+        }
     }
 }

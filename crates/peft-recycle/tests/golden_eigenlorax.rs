@@ -8,7 +8,7 @@ use peft_recycle::eigenlorax::EIGENLORAX;
 #[test]
 fn eigenlorax_equals_the_dense_formula() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/eigenlorax");
-    for name in ["single", "layers"] {
+    for name in ["single", "layers", "flat-single", "flat-layers"] {
         Case::read(&root, name).check(&[&EIGENLORAX]);
     }
 }

@@ -12,6 +12,7 @@ use peft_core::{PeftError, Trainable, TrainableParam};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
+use crate::head_rate::OwnRate;
 use crate::options::TrainOptions;
 use crate::schedule::{Schedule, ScheduleKind, Warmup};
 
@@ -66,7 +67,7 @@ struct Group {
     clip: Option<ClipNorm>,
 }
 
-/// All parameters that train, in groups; the last one is those that no group names.
+/// All parameters that train, in groups; the last ones are the output layer where it has a rate of its own, and those that no group names.
 #[derive(Debug)]
 pub(crate) struct Groups {
     groups: Vec<Group>,
@@ -87,16 +88,24 @@ impl Groups {
     pub(crate) fn new(
         options: &TrainOptions,
         trainable: &Trainable,
+        head: Option<&OwnRate>,
         total: usize,
     ) -> Result<Self, TrainError> {
         let patterns = options.groups.iter().enumerate();
         let patterns: IndexMap<String, usize> = patterns
             .map(|(at, group)| (group.params.clone(), at))
             .collect();
-        let mut members: Vec<Vec<TrainableParam>> = vec![vec![]; options.groups.len() + 1];
+        let mut members: Vec<Vec<TrainableParam>> = vec![vec![]; options.groups.len()];
+        let (mut of_head, mut others) = (vec![], vec![]);
         for param in &trainable.params {
             let group = pattern_value(&patterns, &param.name).map_err(PeftError::from)?;
-            members[group.copied().unwrap_or(options.groups.len())].push(param.clone());
+            match group {
+                Some(group) => members[*group].push(param.clone()),
+                None if head.is_some_and(|head| head.ids.contains(&param.id)) => {
+                    of_head.push(param.clone());
+                }
+                None => others.push(param.clone()),
+            }
         }
         let mut groups = Vec::new();
         for (members, own) in members.iter().zip(&options.groups) {
@@ -106,8 +115,16 @@ impl Groups {
             params,
             pairs: vec![],
         };
+        if let Some(head) = head {
+            let schedule = Schedule::new(options.schedule, options.warmup, total)?;
+            groups.push(Group {
+                trainable: alone(of_head),
+                rate: Some((head.lr, schedule)),
+                clip: None,
+            });
+        }
         groups.push(Group {
-            trainable: alone(members.pop().unwrap_or_default()),
+            trainable: alone(others),
             rate: None,
             clip: None,
         });

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 use crate::group::GroupOptions;
+use crate::head_rate::HeadRate;
 use crate::optimizer::OptimizerKind;
 use crate::schedule::{ScheduleKind, Warmup};
 
@@ -58,6 +59,8 @@ pub struct TrainOptions {
     pub optimizer: OptimizerKind,
     /// Peak learning rate.
     pub lr: f64,
+    /// Peak learning rate of an output layer that starts afresh.
+    pub head_lr: HeadRate,
     /// Learning rate of the second factor of each low-rank pair, `B`, over that of the first: LoRA+ (Hayou et al. 2024, arXiv 2402.12354)
     /// uses 16.
     pub lora_plus: f64,
@@ -108,6 +111,7 @@ impl Default for TrainOptions {
             gradient_checkpointing: false,
             optimizer: OptimizerKind::AdamW,
             lr: 1e-3,
+            head_lr: HeadRate::Auto,
             lora_plus: 1.0,
             schedule: ScheduleKind::Linear,
             warmup: Warmup::Steps(0),
@@ -185,6 +189,43 @@ impl TrainOptions {
                 );
             }
         }
+        self.check_effects()?;
         self.groups.iter().try_for_each(GroupOptions::check)
+    }
+
+    /// Refuses a rate of the head that is none, and values that the chosen optimizer does not take.
+    fn check_effects(&self) -> Result<(), TrainError> {
+        let bad = |option, expected: &str, found: f64| {
+            Err(TrainError::Option {
+                option,
+                expected: expected.into(),
+                found: found.to_string(),
+            })
+        };
+        if let HeadRate::Rate(rate) = self.head_lr
+            && !(rate.is_finite() && rate > 0.0)
+        {
+            return bad("head_lr", "auto, same or a positive number", rate);
+        }
+        let usual = Self::default();
+        let (unused, other) = match self.optimizer {
+            OptimizerKind::AdamW => (
+                vec![("momentum", self.momentum, usual.momentum)],
+                "no value with adamw: it is sgd's",
+            ),
+            OptimizerKind::Sgd => (
+                vec![
+                    ("beta1", self.beta1, usual.beta1),
+                    ("beta2", self.beta2, usual.beta2),
+                    ("epsilon", self.epsilon, usual.epsilon),
+                ],
+                "no value with sgd: it is adamw's",
+            ),
+        };
+        let is_given = |(_, value, usual): &&(&str, f64, f64)| value.to_bits() != usual.to_bits();
+        match unused.iter().find(is_given) {
+            Some((name, value, _)) => bad(*name, other, *value),
+            None => Ok(()),
+        }
     }
 }

@@ -17,6 +17,7 @@ use crate::callback::{Callback, ScheduledRate};
 use crate::checkpoint::{Checkpoints, RunState};
 use crate::data::{BatchOptions, BatchPlan};
 use crate::group::Groups;
+use crate::head_rate::OwnRate;
 use crate::log::TrainLog;
 use crate::options::{Select, TrainOptions};
 use crate::schedule::Schedule;
@@ -55,6 +56,8 @@ pub struct Trainer<'a, T: Task> {
     pub trained: &'a dyn Trained<T::Model>,
     /// Names of the base's parameters.
     pub names: &'a ParamNames,
+    /// Names of those that start afresh, as a new output layer's.
+    pub fresh: Vec<String>,
     /// Parameters that are one.
     pub ties: TieGroups,
     /// Applied to the gradients before the norm is clipped.
@@ -117,6 +120,32 @@ impl<T: Task> Trainer<'_, T> {
         self.finish(progress, stopped_early)
     }
 
+    /// What of the output layer trains at a rate of its own.
+    ///
+    /// # Errors
+    /// As [`OwnRate::of`].
+    pub fn own_rate(&self, model: &T::Model) -> Result<Option<OwnRate>, TrainError> {
+        OwnRate::of(self.options, model, self.names, &self.fresh)
+    }
+
+    /// Refuses settings of low-rank pairs where none train.
+    fn need_pairs(&self, trainable: &Trainable) -> Result<(), TrainError> {
+        let expected = "no value where no low-rank pairs train, as there it changes nothing";
+        let (option, found) = match &self.preconditioner {
+            Some(preconditioner) => ("preconditioner", preconditioner.name().to_owned()),
+            None => ("lora_plus", self.options.lora_plus.to_string()),
+        };
+        let is_given = self.preconditioner.is_some() || (self.options.lora_plus - 1.0).abs() > 0.0;
+        if trainable.pairs.is_empty() && is_given {
+            return Err(TrainError::Option {
+                option,
+                expected: expected.into(),
+                found,
+            });
+        }
+        Ok(())
+    }
+
     /// The batches of every epoch that is begun, and the steps of the run.
     fn plans(&self, lengths: &[usize]) -> Result<(Vec<BatchPlan>, usize), TrainError> {
         let limit = self.options.max_steps.unwrap_or(usize::MAX);
@@ -172,8 +201,10 @@ impl<T: Task> Trainer<'_, T> {
             }
         };
         let trainable = Trainable::of(&model, self.names);
+        self.need_pairs(&trainable)?;
+        let head = self.own_rate(&model)?;
         Ok(Progress {
-            groups: Groups::new(self.options, &trainable, total)?,
+            groups: Groups::new(self.options, &trainable, head.as_ref(), total)?,
             trainable,
             model,
             optimizer,

@@ -3,6 +3,7 @@
 mod comparison;
 mod data;
 mod decompose;
+mod head;
 mod language;
 mod moe;
 mod outcome;
@@ -25,6 +26,8 @@ use clap::{Args, ValueEnum};
 enum Name {
     /// Head only, LoRA, DoRA, BoRA, SVFit and full fine-tuning on SST-2 and CoLA.
     Decompose,
+    /// LoRA with one learning rate for all, and with rates of its own for the new head, on TREC, SST-2, CoLA and Banking77.
+    Head,
     /// LoRA-drop, random layers and layers by parameter norm at half of LoRA's parameters, on SST-2, CoLA and TREC.
     Prune,
     /// LoRA and mixtures of experts with SGD and AdamW, plain, preconditioned and with rescaled gates, on TREC and a mixture of four tasks.
@@ -46,6 +49,7 @@ pub(crate) struct Arguments {
     #[arg(
         long,
         required_if_eq("name", "decompose"),
+        required_if_eq("name", "head"),
         required_if_eq("name", "language"),
         required_if_eq("name", "moe"),
         required_if_eq("name", "prune"),
@@ -77,6 +81,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     let study = match arguments.name {
         Name::Decompose => decompose::STUDY,
+        Name::Head => head::STUDY,
         Name::Language => language::STUDY,
         Name::Moe => moe::STUDY,
         Name::Prune => prune::STUDY,

@@ -86,6 +86,8 @@ impl Run<'_> {
         .to_vec();
         let steps = [
             "train.batch_size=32".to_owned(),
+            // The rates of every study were chosen with one rate for all.
+            "train.head_lr=\"same\"".to_owned(),
             "train.epochs=1000".to_owned(),
             format!("train.max_steps={}", self.steps),
             format!(

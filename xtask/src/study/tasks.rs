@@ -74,17 +74,7 @@ pub(super) fn nine(data: &Path, part: Part) -> anyhow::Result<Vec<Task>> {
         pair.label = if score < 3.0 { "different" } else { "alike" }.to_owned();
     }
     tasks.push(("stsb", alike));
-    let file = data.join(match part {
-        Part::Train => "banking77/train.csv",
-        Part::Dev => "banking77/test.csv",
-    });
-    let mut reader =
-        csv::Reader::from_path(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    let mut banking = Vec::new();
-    for record in reader.records() {
-        let record = record.with_context(|| format!("in {}", file.display()))?;
-        banking.push(example(&record[1], &record[0]));
-    }
+    let banking = banking77(data, part)?;
     let mut labels: Vec<String> = banking.iter().map(|row| row.label.clone()).collect();
     labels.sort();
     labels.dedup();
@@ -96,6 +86,22 @@ pub(super) fn nine(data: &Path, part: Part) -> anyhow::Result<Vec<Task>> {
     not_empty(tasks)
 }
 
+/// Banking77 with all its labels.
+fn banking77(data: &Path, part: Part) -> anyhow::Result<Vec<Example>> {
+    let file = data.join(match part {
+        Part::Train => "banking77/train.csv",
+        Part::Dev => "banking77/test.csv",
+    });
+    let mut reader =
+        csv::Reader::from_path(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let mut banking = Vec::new();
+    for record in reader.records() {
+        let record = record.with_context(|| format!("in {}", file.display()))?;
+        banking.push(example(&record[1], &record[0]));
+    }
+    Ok(banking)
+}
+
 /// Examples as lines that `peft train --columns text,label` reads.
 pub(super) fn lines<'a>(examples: impl IntoIterator<Item = &'a Example>) -> String {
     let mut lines = String::new();
@@ -105,10 +111,13 @@ pub(super) fn lines<'a>(examples: impl IntoIterator<Item = &'a Example>) -> Stri
     lines
 }
 
-/// Writes one of the four to `NAME-train.tsv` and `NAME-dev.tsv`.
+/// Writes one of the four, or `banking77`, to `NAME-train.tsv` and `NAME-dev.tsv`.
 pub(super) fn write(from: &Path, to: &Path, name: &str) -> anyhow::Result<()> {
     for part in Part::ALL {
-        let tasks = four(from, part)?;
+        let mut tasks = four(from, part)?;
+        if name == "banking77" {
+            tasks.push(("banking77", banking77(from, part)?));
+        }
         let task = tasks.iter().find(|(task, _)| *task == name);
         let (_, examples) = task.with_context(|| format!("no task {name}"))?;
         let file = to.join(format!("{name}-{}.tsv", part.name()));

@@ -103,6 +103,9 @@ pub struct SettingArgs {
     /// Peak learning rate.
     #[arg(long)]
     lr: Option<f64>,
+    /// Peak learning rate of the output layer: a number, same (as --lr), or auto: a larger one for a layer that starts afresh beside an adapter.
+    #[arg(long, value_name = "RATE")]
+    head_lr: Option<String>,
     /// constant, linear or cosine.
     #[arg(long)]
     schedule: Option<String>,
@@ -176,6 +179,9 @@ impl SettingArgs {
             text("precondition.kind", &self.precondition),
             text("train.optimizer", &self.optimizer),
             float("train.lr", self.lr),
+            self.head_lr
+                .as_deref()
+                .map(|text| ("train.head_lr".to_owned(), number_or_text(text))),
             text("train.schedule", &self.schedule),
             self.warmup
                 .as_deref()
@@ -197,11 +203,14 @@ impl SettingArgs {
 
 /// A number of steps, or a share of all; a text that is neither is refused with the other settings.
 fn warmup(text: &str) -> toml::Value {
-    let share = |_| {
-        let share = text.parse().map(toml::Value::Float);
-        share.unwrap_or_else(|_| toml::Value::String(text.into()))
-    };
-    text.parse().map_or_else(share, toml::Value::Integer)
+    let steps = text.parse().map(toml::Value::Integer);
+    steps.unwrap_or_else(|_| number_or_text(text))
+}
+
+/// A number, or a word.
+fn number_or_text(text: &str) -> toml::Value {
+    let number = text.parse().map(toml::Value::Float);
+    number.unwrap_or_else(|_| toml::Value::String(text.into()))
 }
 
 fn names(value: &str) -> toml::Value {

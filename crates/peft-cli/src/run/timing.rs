@@ -88,6 +88,7 @@ pub fn steps<T: Task>(
         ties,
         transforms: Chain::default(),
         preconditioner: config.precondition.build(),
+        fresh: loaded.fresh,
         callbacks: vec![Box::new(clock)],
         dir: dir.path().to_path_buf(),
         fingerprint: String::new(),

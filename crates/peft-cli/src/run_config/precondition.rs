@@ -45,6 +45,15 @@ impl PreconditionConfig {
     /// # Errors
     /// The setting, what it may be and what it is.
     pub fn check(&self) -> Result<()> {
+        let without = Self {
+            kind: PreconditionKind::None,
+            ..self.clone()
+        };
+        if self.kind == PreconditionKind::None && without != Self::default() {
+            bail!(crate::Usage(
+                "precondition.order, precondition.damping: nothing is preconditioned; give --precondition riemannian".into()
+            ));
+        }
         if self.damping.is_finite() && self.damping > 0.0 {
             return Ok(());
         }

@@ -141,3 +141,49 @@ fn a_setting_that_is_no_finite_number_is_named() {
         assert!(error.contains(&format!("`{key}`")), "{error}");
     }
 }
+
+#[test]
+fn settings_that_can_have_no_effect_are_refused_with_what_they_go_with() {
+    let pairs = "lora, rslora, dora, bora, pissa, olora, lora-drop, moe-lora";
+    for (settings, words) in [
+        (
+            &["adapter.method=svfit", "precondition.kind=riemannian"][..],
+            &["precondition", "svfit", pairs][..],
+        ),
+        (
+            &["adapter.method=eigenlorax", "train.lora_plus=16.0"],
+            &["lora_plus", "eigenlorax", pairs],
+        ),
+        (
+            &["adapter.method=full", "train.lora_plus=16.0"],
+            &["lora_plus", "full", pairs],
+        ),
+        (
+            &["adapter.method=head", "precondition.kind=riemannian"],
+            &["precondition", "head", pairs],
+        ),
+        (
+            &["precondition.damping=1e-3"],
+            &["precondition.damping", "--precondition riemannian"],
+        ),
+        (
+            &["adapter.method=head", "train.head_lr=0.1"],
+            &["head_lr", "--lr"],
+        ),
+        (&["train.head_lr=fast"], &["auto, same or a number", "fast"]),
+        (&["train.head_lr=-1.0"], &["head_lr", "positive"]),
+    ] {
+        let error = format!("{:#}", load(settings).unwrap_err());
+        for word in words {
+            assert!(error.contains(word), "{error}");
+        }
+    }
+    for settings in [
+        &["adapter.method=dora", "precondition.kind=riemannian"][..],
+        &["adapter.method=moe-lora", "train.lora_plus=16.0"],
+        &["adapter.method=head", "train.head_lr=same"],
+        &["train.head_lr=0.05"],
+    ] {
+        load(settings).unwrap();
+    }
+}

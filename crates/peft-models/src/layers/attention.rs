@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Bool, Tensor};
-use peft_core::{AdaptedLinear, Pass};
+use peft_core::{AdaptedLinear, Pass, cast};
 
 /// What is added to the scores of keys that are not to be seen: `exp` of it is 0 in every float type, and it fits into every one.
 pub(crate) const UNSEEN: f32 = -3.0e4;
@@ -77,7 +77,7 @@ impl Attention {
         let value = split(self.value.forward(x, pass));
         let how = peft_kernels::Attention {
             scale,
-            bias: bias.cloned(),
+            bias: bias.map(|bias| cast(bias.clone(), query.dtype())),
             dropout: pass.mask(self.dropout),
         };
         let joined = peft_kernels::attention(query, key, value, how)

@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use peft_core::{AdaptedLinear, Pass};
+use peft_core::{AdaptedLinear, Pass, cast};
 use peft_kernels::{Attention, attention};
 
 use super::norm::RmsNorm;
@@ -111,7 +111,7 @@ impl CausalAttention {
         };
         let how = Attention {
             scale: 1.0 / (self.d_head as f64).sqrt(),
-            bias: context.bias.cloned(),
+            bias: context.bias.map(|bias| cast(bias.clone(), query.dtype())),
             dropout: pass.mask(self.dropout),
         };
         let joined = attention(query, key, value, how)

@@ -1,7 +1,8 @@
-//! Layer normalisation and its variant without mean and shift.
+//! Layer normalisation and its variant without mean and shift: computed in f32 whatever the type of the model, whose squares f16 cannot hold.
 
 use burn::module::{Module, Param};
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
+use peft_core::cast;
 use peft_kernels::{layer_norm, rms_norm};
 
 /// `y = (x - mean) / sqrt(var + eps) * weight + bias` over the last axis.
@@ -24,7 +25,12 @@ impl LayerNorm {
     /// Normalises the last axis of `x [.., d]`.
     #[must_use]
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        layer_norm(x, self.weight.val(), self.bias.val(), self.eps)
+        let stored = x.dtype();
+        let [weight, bias] = [&self.weight, &self.bias].map(|param| cast(param.val(), DType::F32));
+        cast(
+            layer_norm(cast(x, DType::F32), weight, bias, self.eps),
+            stored,
+        )
     }
 }
 
@@ -46,7 +52,9 @@ impl RmsNorm {
     /// Normalises the last axis of `x [.., d]`.
     #[must_use]
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        rms_norm(x, self.weight.val(), self.eps)
+        let stored = x.dtype();
+        let weight = cast(self.weight.val(), DType::F32);
+        cast(rms_norm(cast(x, DType::F32), weight, self.eps), stored)
     }
 }
 

@@ -8,6 +8,7 @@ use std::f64::consts::TAU;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
+use peft_core::cast;
 use peft_kernels::rotary;
 use serde_json::{Map, Value};
 
@@ -87,7 +88,8 @@ impl Rotation {
     /// Turns queries or keys `x [batch, heads, seq, d_head]`.
     #[must_use]
     pub fn apply(&self, x: Tensor<4>) -> Tensor<4> {
-        rotary(x, self.cos.clone(), self.sin.clone())
+        let angles = |values: &Tensor<4>| cast(values.clone(), x.dtype());
+        rotary(x.clone(), angles(&self.cos), angles(&self.sin))
     }
 }
 

@@ -46,28 +46,38 @@ pub(crate) fn adapted(
     moved: bool,
     device: &Device,
 ) -> (Network, ParamNames) {
-    let mut names = ParamNames::new();
-    let id = names.insert("layer.weight", Layout::Transposed);
-    let weight = tensor(numbers(1, D_IN * D_OUT, 0.5), [D_IN, D_OUT], device);
-    let weight = Param::initialized(id, weight).set_require_grad(false);
-    let layer = AdaptedLinear::new(Site::new("layer", D_IN, D_OUT), weight, None);
-    let base = Network {
-        layers: vec![layer],
-    };
-    let spec = AdapterSpec {
-        method,
-        rank: RANK,
-        alpha: ALPHA,
-        targets: TargetRules::list(["layer"]),
-        ..AdapterSpec::default()
-    };
-    let (network, _) = attach(base, &names, "a", &spec, 11).unwrap();
+    let (network, names) = adapted_of(method, [D_IN, D_OUT, RANK], device);
     if !moved {
         return (network, names);
     }
     let pair = network.layers[0].adapter("a").unwrap().pairs()[0];
     let count = pair.count * RANK * D_OUT;
     (set(network, pair.b, numbers(23, count, 0.4)), names)
+}
+
+/// One layer without a bias of other sizes, freshly adapted.
+pub(crate) fn adapted_of(
+    method: Box<dyn Method>,
+    [d_in, d_out, rank]: [usize; 3],
+    device: &Device,
+) -> (Network, ParamNames) {
+    let mut names = ParamNames::new();
+    let id = names.insert("layer.weight", Layout::Transposed);
+    let weight = tensor(numbers(1, d_in * d_out, 0.5), [d_in, d_out], device);
+    let weight = Param::initialized(id, weight).set_require_grad(false);
+    let layer = AdaptedLinear::new(Site::new("layer", d_in, d_out), weight, None);
+    let base = Network {
+        layers: vec![layer],
+    };
+    let spec = AdapterSpec {
+        method,
+        rank,
+        alpha: ALPHA,
+        targets: TargetRules::list(["layer"]),
+        ..AdapterSpec::default()
+    };
+    let (network, _) = attach(base, &names, "a", &spec, 11).unwrap();
+    (network, names)
 }
 
 /// The same with one parameter replaced.

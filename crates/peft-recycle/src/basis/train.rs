@@ -8,25 +8,26 @@ use super::Basis;
 use super::coordinates::stored_loadings;
 use super::files::{Side, loadings_path};
 use crate::error::RecycleError;
-use crate::options::{Mean, Variant};
+use crate::options::Mean;
 
 impl Basis {
     /// Whether an adapter is linear in its loadings here, so that they can be trained and exported as a LoRA.
     ///
     /// # Errors
-    /// [`RecycleError::NotLinear`] for a basis with stored means, or of flattened factors.
+    /// [`RecycleError::NotLinear`] for a basis with stored means.
     pub(crate) fn check_linear(&self) -> Result<(), RecycleError> {
-        let problem = match (self.options().mean, self.options().variant) {
-            (Mean::Stored, _) => {
-                "it adds a stored mean to what loadings give; build it with the mean as a direction, or uncentred"
-            }
-            (_, Variant::Flat) => "its loadings are of flattened factors; build it of columns",
-            _ => return Ok(()),
-        };
+        if self.options().mean != Mean::Stored {
+            return Ok(());
+        }
         Err(RecycleError::NotLinear {
             folder: self.folder().to_owned(),
-            problem,
+            problem: "it adds a stored mean to what loadings give; build it with the mean as a direction, or uncentred",
         })
+    }
+
+    /// The rank of all factors at a site, in a basis of whole factors.
+    pub(crate) fn rank(&self, path: &str) -> Option<usize> {
+        self.manifest.sites.get(path)?.rank
     }
 
     /// Numbers of components at a site, of A and of B; `None` where the basis has none.
@@ -43,7 +44,7 @@ impl Basis {
             .collect()
     }
 
-    /// `C_A [d_in, k_a]` and `C_B^T [d_out, k_b]` at a site.
+    /// `C_A [d_in, k_a]` and `C_B^T [d_out, k_b]` at a site; of whole factors `[d_in rank, k_a]` and `[d_out rank, k_b]`.
     ///
     /// # Errors
     /// [`RecycleError::NoSite`], [`RecycleError::Malformed`] and [`RecycleError::File`].
@@ -53,7 +54,7 @@ impl Basis {
             .map(|directions| directions.components))
     }
 
-    /// The mean loadings `L_A [k_a, rank]` and `L_B [k_b, rank]` of the adapters that have this rank at a site; `None` where none has.
+    /// The mean loadings `L_A [k_a, rank]` and `L_B [k_b, rank]` (of whole factors `[k_a, 1]` and `[k_b, 1]`) of the adapters that have this rank at a site; `None` where none has.
     ///
     /// # Errors
     /// [`RecycleError::Malformed`] and [`RecycleError::File`].

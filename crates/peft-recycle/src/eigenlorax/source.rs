@@ -1,4 +1,4 @@
-//! Where components and first loadings come from: a basis, a seed, or the file of the adapter itself.
+//! Where components come from: a basis, a seed, or the file of the adapter itself.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,14 +8,15 @@ use faer::Mat;
 use indexmap::IndexMap;
 use peft_core::file::PeftConfig;
 use peft_core::options::{check_dropout, own_option};
-use peft_core::{PeftError, Site, Slot, param_id};
-use rand::{Rng, RngExt, SeedableRng};
+use peft_core::{PeftError, Site, param_id};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::{COUNTS, EIGENLORAX, EigenLoraX, LoadingsInit};
 use crate::basis::{Basis, Projection};
 use crate::error::RecycleError;
 use crate::linalg::append_random;
+use crate::options::Variant;
 
 /// Numbers of components of each site: of A and of B.
 type Counts = IndexMap<String, (usize, usize)>;
@@ -24,33 +25,32 @@ type Counts = IndexMap<String, (usize, usize)>;
 #[derive(Debug, Clone)]
 pub(super) enum Source {
     /// A seed: as many directions for every factor, as far as its size allows.
-    Random { components: usize, seed: u64 },
+    Random {
+        components: usize,
+        seed: u64,
+        variant: Variant,
+    },
     /// A basis, and what is to start from a projection.
     Basis {
         basis: Arc<Basis>,
         projected: Option<Arc<Projection>>,
     },
     /// The file that is being read: only their numbers are known, the values come.
-    File { counts: Arc<Counts> },
+    File {
+        counts: Arc<Counts>,
+        variant: Variant,
+    },
 }
 
 /// Values of both components at a site.
 pub(super) struct Components {
-    /// `C_A [d_in, k_a]`.
+    /// `C_A [d_in, k_a]`; of whole factors `[k_a, rank * d_in]`.
     pub(super) a: TensorData,
-    /// `C_B [k_b, d_out]`.
+    /// `C_B [k_b, d_out]`; of whole factors `[k_b, rank * d_out]`.
     pub(super) b: TensorData,
 }
 
-/// Values of both loadings at a site.
-pub(super) struct Loadings {
-    /// `L_A [k_a, rank]`.
-    pub(super) a: TensorData,
-    /// `L_B [rank, k_b]`.
-    pub(super) b: TensorData,
-}
-
-fn bad(option: &str, problem: impl Into<String>) -> PeftError {
+pub(super) fn bad(option: &str, problem: impl Into<String>) -> PeftError {
     PeftError::Option {
         method: EIGENLORAX.id,
         option: option.into(),
@@ -78,7 +78,7 @@ impl Source {
             }
             return Ok(Self::random(options));
         };
-        let basis = open(folder)?;
+        let basis = open(folder, options)?;
         let project = |from: &std::path::PathBuf| {
             let projected = basis.project(from);
             projected.map_err(|error| bad("project", error.to_string()))
@@ -94,6 +94,7 @@ impl Source {
         Self::Random {
             components: options.components,
             seed: options.components_seed,
+            variant: options.variant.unwrap_or_default(),
         }
     }
 
@@ -108,23 +109,41 @@ impl Source {
                 let counts: Counts = own_option(EIGENLORAX.id, config, COUNTS)?;
                 Ok(Self::File {
                     counts: Arc::new(counts),
+                    variant: options.variant.unwrap_or_default(),
                 })
             }
             Some(folder) => Ok(Self::Basis {
-                basis: Arc::new(open(folder)?),
+                basis: Arc::new(open(folder, options)?),
                 projected: None,
             }),
         }
     }
 
+    /// What one component is.
+    pub(super) fn variant(&self) -> Variant {
+        match self {
+            Self::Random { variant, .. } | Self::File { variant, .. } => *variant,
+            Self::Basis { basis, .. } => basis.options().variant,
+        }
+    }
+
+    /// Lengths of components of A and of B.
+    fn heights(&self, site: &Site, rank: usize) -> (usize, usize) {
+        match self.variant() {
+            Variant::Columns => (site.d_in, site.d_out),
+            Variant::Flat => (site.d_in * rank, site.d_out * rank),
+        }
+    }
+
     /// Numbers of components at a site; `None` where there are none.
-    pub(super) fn counts(&self, site: &Site) -> Option<(usize, usize)> {
+    pub(super) fn counts(&self, site: &Site, rank: usize) -> Option<(usize, usize)> {
         match self {
             Self::Random { components, .. } => {
-                Some(((*components).min(site.d_in), (*components).min(site.d_out)))
+                let (a, b) = self.heights(site, rank);
+                Some(((*components).min(a), (*components).min(b)))
             }
             Self::Basis { basis, .. } => basis.counts(&site.path),
-            Self::File { counts } => counts.get(&site.path).copied(),
+            Self::File { counts, .. } => counts.get(&site.path).copied(),
         }
     }
 
@@ -133,151 +152,121 @@ impl Source {
         match self {
             Self::Random { .. } => Counts::new(),
             Self::Basis { basis, .. } => basis.all_counts(),
-            Self::File { counts } => counts.as_ref().clone(),
+            Self::File { counts, .. } => counts.as_ref().clone(),
         }
     }
 
     /// The components at a site.
-    pub(super) fn components(&self, site: &Site) -> Result<Components, PeftError> {
+    pub(super) fn components(&self, site: &Site, rank: usize) -> Result<Components, PeftError> {
         let none = || {
             let problem =
                 "the basis has no components for it; adapt layers that its adapters adapt";
             base(&site.path, problem.into())
         };
-        let (k_a, k_b) = self.counts(site).ok_or_else(none)?;
-        if k_a > site.d_in || k_b > site.d_out {
+        let (k_a, k_b) = self.counts(site, rank).ok_or_else(none)?;
+        let (height_a, height_b) = self.heights(site, rank);
+        if k_a > height_a || k_b > height_b {
             let problem = format!(
-                "{COUNTS} asks for {k_a} and {k_b} components, more than its sizes {} and {}",
-                site.d_in, site.d_out
+                "{COUNTS} asks for {k_a} and {k_b} components, more than its sizes {height_a} and {height_b}"
             );
             return Err(base(&site.path, problem));
         }
-        match self {
+        let [a, b] = match self {
             Self::Random { seed, .. } => {
                 let mut rng = ChaCha8Rng::seed_from_u64(*seed ^ param_id(&site.path).val());
-                let (mut a, mut b) = (Mat::zeros(site.d_in, 0), Mat::zeros(site.d_out, 0));
+                let (mut a, mut b) = (Mat::zeros(height_a, 0), Mat::zeros(height_b, 0));
                 append_random(&mut a, k_a, &mut rng);
                 append_random(&mut b, k_b, &mut rng);
-                Ok(Components {
-                    a: data(&a),
-                    b: data(&b.transpose().to_owned()),
-                })
+                [a, b]
             }
-            Self::File { .. } => Ok(Components {
-                a: TensorData::new(vec![0.0f32; site.d_in * k_a], [site.d_in, k_a]),
-                b: TensorData::new(vec![0.0f32; k_b * site.d_out], [k_b, site.d_out]),
+            Self::File { .. } => {
+                return zeros(site, [(k_a, height_a), (k_b, height_b)], self.variant());
+            }
+            Self::Basis { basis, .. } => of_basis(basis, site, rank)?,
+        };
+        Ok(Components {
+            a: data(&match self.variant() {
+                Variant::Columns => a,
+                Variant::Flat => a.transpose().to_owned(),
             }),
-            Self::Basis { basis, .. } => {
-                let [a, b] = basis
-                    .components(&site.path)
-                    .map_err(|error| at(&site.path, &error))?;
-                if (a.nrows(), b.nrows()) != (site.d_in, site.d_out) {
-                    return Err(base(
-                        &site.path,
-                        format!(
-                            "the basis was made for a layer of {} x {}, this one is {} x {}",
-                            a.nrows(),
-                            b.nrows(),
-                            site.d_in,
-                            site.d_out
-                        ),
-                    ));
-                }
-                Ok(Components {
-                    a: data(&a),
-                    b: data(&b.transpose().to_owned()),
-                })
-            }
-        }
-    }
-
-    /// What the loadings at a site start as.
-    pub(super) fn loadings(
-        &self,
-        options: &EigenLoraX,
-        slot: &Slot<'_>,
-        (k_a, k_b): (usize, usize),
-    ) -> Result<Loadings, PeftError> {
-        let (path, rank) = (slot.site.path.as_str(), slot.rank);
-        let mut rng = slot.rng();
-        let mut drawn = |bound: f64, k: usize| uniform(bound, [k, rank], &mut rng);
-        match (options.init, self) {
-            // Where a file is read its values follow.
-            (_, Self::File { .. }) | (LoadingsInit::ZeroB, _) => {
-                let a = drawn(1.0 / (slot.site.d_in as f64).sqrt(), k_a);
-                Ok(Loadings::of(&a, &Mat::zeros(k_b, rank)))
-            }
-            (LoadingsInit::Uniform, _) => {
-                let a = drawn(0.5, k_a);
-                Ok(Loadings::of(&a, &drawn(0.5, k_b)))
-            }
-            (LoadingsInit::Mean, Self::Basis { basis, .. }) => {
-                let mean = basis.mean_loadings(path, rank);
-                let none = || format!("no adapter of the basis has rank {rank} there");
-                let [a, b] = mean
-                    .map_err(|error| at(path, &error))?
-                    .ok_or_else(|| base(path, none()))?;
-                Ok(Loadings::of(&a, &b))
-            }
-            (LoadingsInit::Project, Self::Basis { projected, .. }) => match projected {
-                Some(projected) => Loadings::projected(projected, path, rank),
-                // A folder is being read: its values follow.
-                None => Ok(Loadings::of(&Mat::zeros(k_a, rank), &Mat::zeros(k_b, rank))),
-            },
-            (LoadingsInit::Mean | LoadingsInit::Project, Self::Random { .. }) => {
-                Err(bad("init", "mean and project need a basis"))
-            }
-        }
-    }
-}
-
-impl Loadings {
-    /// Of `L_A [k_a, rank]` and `L_B [k_b, rank]`, as a basis has them.
-    fn of(a: &Mat<f64>, b: &Mat<f64>) -> Self {
-        Self {
-            a: data(a),
             b: data(&b.transpose().to_owned()),
-        }
-    }
-
-    fn projected(projected: &Projection, path: &str, rank: usize) -> Result<Self, PeftError> {
-        match projected.sites.get(path) {
-            Some(found) if found.rank == rank => Ok(Self::of(&found.a, &found.b)),
-            Some(found) => {
-                let problem = format!(
-                    "the adapter to start from has rank {} there, this one {rank}; give its rank",
-                    found.rank
-                );
-                Err(base(path, problem))
-            }
-            None => Err(base(
-                path,
-                "the adapter to start from does not adapt it".into(),
-            )),
-        }
+        })
     }
 }
 
-/// Numbers from `U(-bound, bound)`.
-fn uniform(bound: f64, [rows, columns]: [usize; 2], rng: &mut impl Rng) -> Mat<f64> {
-    Mat::from_fn(rows, columns, |_, _| {
-        (rng.random::<f64>() * 2.0 - 1.0) * bound
+/// Components that are about to be read. What a file claims of their number and rank does not decide an allocation beyond all reason.
+fn zeros(
+    site: &Site,
+    [(k_a, height_a), (k_b, height_b)]: [(usize, usize); 2],
+    variant: Variant,
+) -> Result<Components, PeftError> {
+    const MOST: usize = 1 << 28;
+    let size = |k: usize, height: usize| k.checked_mul(height).filter(|size| *size <= MOST);
+    let (Some(of_a), Some(of_b)) = (size(k_a, height_a), size(k_b, height_b)) else {
+        let problem = format!(
+            "{COUNTS} asks for {k_a} and {k_b} components of {height_a} and {height_b} numbers"
+        );
+        return Err(base(&site.path, problem));
+    };
+    let shape = match variant {
+        Variant::Columns => [height_a, k_a],
+        Variant::Flat => [k_a, height_a],
+    };
+    Ok(Components {
+        a: TensorData::new(vec![0.0f32; of_a], shape),
+        b: TensorData::new(vec![0.0f32; of_b], [k_b, height_b]),
     })
 }
 
-fn base(site: &str, problem: String) -> PeftError {
+/// The directions of a basis at a site, which must have the sizes of the layer and, of whole factors, the rank.
+fn of_basis(basis: &Basis, site: &Site, rank: usize) -> Result<[Mat<f64>; 2], PeftError> {
+    if let Some(expected) = basis.rank(&site.path)
+        && expected != rank
+    {
+        let problem = format!(
+            "the basis is of whole factors of rank {expected}, this adapter has rank {rank} there; give --rank {expected}"
+        );
+        return Err(base(&site.path, problem));
+    }
+    let [a, b] = basis
+        .components(&site.path)
+        .map_err(|error| at(&site.path, &error))?;
+    let times = basis.rank(&site.path).unwrap_or(1);
+    let found = (a.nrows() / times, b.nrows() / times);
+    if found != (site.d_in, site.d_out) {
+        let problem = format!(
+            "the basis was made for a layer of {} x {}, this one is {} x {}",
+            found.0, found.1, site.d_in, site.d_out
+        );
+        return Err(base(&site.path, problem));
+    }
+    Ok([a, b])
+}
+
+pub(super) fn base(site: &str, problem: String) -> PeftError {
     PeftError::Base {
         site: site.to_owned(),
         problem,
     }
 }
 
-fn at(site: &str, error: &RecycleError) -> PeftError {
+pub(super) fn at(site: &str, error: &RecycleError) -> PeftError {
     base(site, error.to_string())
 }
 
-fn open(folder: &Path) -> Result<Basis, PeftError> {
+fn open(folder: &Path, options: &EigenLoraX) -> Result<Basis, PeftError> {
     let basis = Basis::open(folder).map_err(|error| bad("basis", error.to_string()))?;
+    let found = basis.options().variant;
+    if options.variant.is_some_and(|asked| asked != found) {
+        let (found, flag) = match found {
+            Variant::Columns => ("columns", "with"),
+            Variant::Flat => ("whole factors", "without"),
+        };
+        let problem = format!(
+            "the basis is of {found}; leave the option out, or build a basis {flag} --flat"
+        );
+        return Err(bad("variant", problem));
+    }
     basis
         .check_linear()
         .map_err(|error| bad("basis", error.to_string()))?;
@@ -289,7 +278,7 @@ fn open(folder: &Path) -> Result<Basis, PeftError> {
     clippy::cast_possible_truncation,
     reason = "parameters have single precision"
 )]
-fn data(matrix: &Mat<f64>) -> TensorData {
+pub(super) fn data(matrix: &Mat<f64>) -> TensorData {
     let rows = matrix.row_iter();
     let values: Vec<f32> = rows
         .flat_map(|row| row.iter().map(|value| *value as f32))

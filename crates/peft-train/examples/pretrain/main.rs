@@ -180,6 +180,7 @@ fn train(
         ties: TieGroups::default(),
         transforms: Chain::default(),
         preconditioner: None,
+        fresh: vec![],
         callbacks: vec![Box::new(Report)],
         dir: folder.path().to_path_buf(),
         fingerprint: String::new(),

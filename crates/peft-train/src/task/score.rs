@@ -1,8 +1,9 @@
 //! What logits are worth: the loss to train by, and the scores to judge by.
 
 use burn::nn::loss::{CrossEntropyLossConfig, MseLoss, Reduction};
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{DType, Int, Tensor, TensorData};
 use indexmap::IndexMap;
+use peft_core::cast;
 
 use super::Scores;
 use crate::data::Target;
@@ -28,8 +29,9 @@ impl Objective {
     }
 }
 
-/// Mean loss of logits `[rows, labels]`, shape `[1]`.
+/// Mean loss of logits `[rows, labels]`, shape `[1]`: in f32 whatever the type of the model.
 pub(super) fn loss(logits: Tensor<2>, targets: &[Target], objective: Objective) -> Tensor<1> {
+    let logits = cast(logits, DType::F32);
     let device = logits.device();
     let rows = targets.len();
     match objective {

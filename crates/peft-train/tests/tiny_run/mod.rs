@@ -110,6 +110,9 @@ pub(crate) fn run_with(
         ties: TieGroups::default(),
         transforms: Chain::default(),
         preconditioner: None,
+        fresh: ["weight", "bias"]
+            .map(|part| format!("classifier.{part}"))
+            .to_vec(),
         callbacks,
         dir: dir.to_owned(),
         fingerprint: format!("seed {}", options.seed),

@@ -1,15 +1,14 @@
-//! Merging: the same outputs from one weight, the old bits back, other base types, and what is refused.
+//! Merging: the same outputs from one weight, the old bits back, and what is refused.
 
-use burn::module::{Module, Param};
-use burn::tensor::{DType, Device, FloatDType};
+use burn::module::Module;
+use burn::tensor::Device;
 
 use super::{Contract, ROWS, host, poisoned, values};
 use crate::error::PeftError;
-use crate::linear::AdaptedLinear;
-use crate::merge::{merge, merge_site};
+use crate::merge::merge;
 use crate::pass::Pass;
 use crate::testing::tiny;
-use crate::testing::tolerance::{BF16, MATMUL, assert_close};
+use crate::testing::tolerance::{MATMUL, assert_close};
 
 impl Contract {
     pub(super) fn merging_reproduces_the_adapter_and_unmerging_the_bits(&self, device: &Device) {
@@ -42,42 +41,6 @@ impl Contract {
         let model = merged.unmerge();
         assert_eq!(before, values(&model), "unmerging restores every bit");
         assert_eq!(adapted, host(model.forward(x, &mut Pass::eval())));
-    }
-
-    /// On devices that compute in bf16.
-    pub(super) fn a_bf16_base_runs_and_merges_in_f32(&self, device: &Device) {
-        if !self.mergeable || !device.supports_dtype(DType::BF16) {
-            return;
-        }
-        let (model, _) = self.trained(device, 5);
-        let model = model.valid();
-        let full = model.up();
-        let weight = full.weight.val().cast(FloatDType::BF16);
-        let mut half = AdaptedLinear::new(
-            full.site().clone(),
-            Param::initialized(full.weight.id, weight),
-            full.bias.clone(),
-        );
-        half.insert(
-            "default",
-            full.adapter("default").expect("attached").clone(),
-        );
-        let x = tiny::inputs(ROWS, device);
-        let expected = host(full.forward(x.clone(), &mut Pass::eval()));
-        let output = half.forward(x.cast(FloatDType::BF16), &mut Pass::eval());
-        assert_eq!(
-            output.dtype(),
-            DType::BF16,
-            "outputs have the type of the base"
-        );
-        let output = host(output.cast(FloatDType::F32));
-        assert_close("adapted bf16 layer", &output, &expected, BF16);
-        let (report, merged) = merge_site(&half).expect("a bf16 base merges");
-        assert_eq!(merged.dtype(), DType::BF16, "the type of the base");
-        assert!(report.max_change > 0.0 && report.output_error.is_finite());
-        let (_, expected) = merge_site(full).expect("an f32 base merges");
-        let merged = host(merged.cast(FloatDType::F32));
-        assert_close("merged bf16 weight", &merged, &host(expected), BF16);
     }
 
     pub(super) fn a_nan_in_the_adapter_is_refused_by_merge(&self, device: &Device) {

@@ -6,6 +6,7 @@ mod hosts;
 mod merging;
 mod start;
 mod training;
+mod types;
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -58,7 +59,7 @@ impl Contract {
         self.only_the_adapter_trains(&device);
         self.every_trained_parameter_moves_and_the_loss_falls(&device);
         self.merging_reproduces_the_adapter_and_unmerging_the_bits(&device);
-        self.a_bf16_base_runs_and_merges_in_f32(&device);
+        self.bases_of_half_precision_run_train_and_merge(&device);
         self.a_nan_in_the_adapter_is_refused_by_merge(&device);
         self.exported_as_a_lora_it_does_the_same(&device);
         self.the_second_host_agrees(&device);

@@ -26,6 +26,11 @@ impl Contract {
                 param.name
             );
         }
+        assert_eq!(
+            trainable.pairs.is_empty(),
+            !self.method.entry().pairs,
+            "the entry says whether there are low-rank pairs"
+        );
         let x = tiny::inputs(ROWS, &device);
         let loss = tiny::loss(
             model.forward(x, &mut Pass::train(0)),

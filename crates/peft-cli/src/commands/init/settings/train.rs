@@ -44,6 +44,11 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("train.optimizer", "adamw or sgd.", Never),
     setting("train.lr", "Peak learning rate.", Never),
     setting(
+        "train.head_lr",
+        "That of the output layer: a number, \"same\" (as lr), or \"auto\": for one that starts afresh beside an adapter 2e-2 (less beyond 384 inputs) or lr, whichever is larger.",
+        Never,
+    ),
+    setting(
         "train.lora_plus",
         "Learning rate of the factors B over that of A: LoRA+ uses 16.",
         Never,
