@@ -18,6 +18,12 @@ fuzz_target!(|bytes: &[u8]| {
         format: Some(format),
         quoting,
         columns,
+        separator: (choice & 32 != 0).then_some(';'),
+        encoding: (choice & 64 == 0).then(|| "utf-16le".parse().expect("a known name")),
+        renamed: match choice & 128 {
+            0 => vec![],
+            _ => vec![("label".to_owned(), "text".to_owned())],
+        },
         ..ReadOptions::default()
     };
     scratch::with_file(content, |path| {

@@ -94,6 +94,11 @@ pub struct ModelArgs {
 }
 
 impl ModelArgs {
+    /// The folders of the adapters.
+    pub fn adapter_folders(&self) -> impl Iterator<Item = &PathBuf> {
+        self.adapter.iter().map(|adapter| &adapter.dir)
+    }
+
     /// Every path that may be a repository.
     fn folders(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let adapters = self.adapter.iter_mut().map(|adapter| &mut adapter.dir);
@@ -143,7 +148,7 @@ impl Verb {
 /// A data file and how it is read.
 #[derive(Debug, Args)]
 pub struct DataArgs {
-    /// Data file: CSV, TSV, JSONL or JSON; for a model of images a folder, a table of pixels or idx.
+    /// Data file: CSV, TSV, JSONL, JSON or Parquet, also packed (.gz); for a model of images a folder, a table of pixels or idx.
     #[arg(long)]
     pub data: PathBuf,
     #[command(flatten)]
@@ -153,15 +158,25 @@ pub struct DataArgs {
 /// How a data file is read.
 #[derive(Debug, Args)]
 pub struct ReadArgs {
-    /// csv, tsv, jsonl or json, where the extension does not tell.
+    /// csv, tsv, jsonl, json or parquet, where the extension does not tell.
     #[arg(long)]
     pub format: Option<peft_train::data::Format>,
-    /// What a double quote means: auto, none or double.
+    /// What a double quote means: auto (by the file), none (itself) or double (it encloses cells).
     #[arg(long, default_value = "auto")]
     pub quoting: peft_train::data::Quoting,
-    /// Column names of a file without a header, for example text,label; `_` skips a column.
+    /// What stands between cells: one character, or tab; found out where absent.
+    #[arg(long, value_parser = separator)]
+    pub separator: Option<char>,
+    /// Encoding of a text that is no UTF-8, for example windows-1252.
+    #[arg(long)]
+    pub encoding: Option<peft_train::data::Encoding>,
+    /// Columns: text=review,label=sentiment by the names of a header; or text,label in their order for a file without one, `_` skips a
+    /// column. Absent: the usual names, or those of the run that made the adapter.
     #[arg(long, value_delimiter = ',')]
     pub columns: Option<Vec<String>>,
+    /// Whether the first row is a header: yes or no; as it looks where absent.
+    #[arg(long, value_parser = yes_or_no)]
+    pub header: Option<bool>,
     /// Largest number of tokens of an example; when absent 128, and for causal-lm the longest row that the model takes.
     #[arg(long)]
     pub max_length: Option<usize>,
@@ -173,13 +188,45 @@ pub struct ReadArgs {
     pub limit: Option<usize>,
 }
 
+/// One character between cells.
+///
+/// # Errors
+/// When it is none.
+pub fn separator(text: &str) -> Result<char, String> {
+    if matches!(text, "tab" | "\\t") {
+        return Ok('\t');
+    }
+    let mut chars = text.chars();
+    match (chars.next(), chars.next()) {
+        (Some(one), None) if one.is_ascii() && !one.is_alphanumeric() && one != '"' => Ok(one),
+        _ => Err(format!(
+            "expected one character such as ; or tab, found `{text}`"
+        )),
+    }
+}
+
+/// yes or no.
+///
+/// # Errors
+/// When it is neither.
+pub fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text {
+        "yes" | "true" => Ok(true),
+        "no" | "false" => Ok(false),
+        _ => Err(format!("expected yes or no, found `{text}`")),
+    }
+}
+
 impl ReadArgs {
     /// The same in the form of a run file.
     pub fn config(&self) -> crate::run_config::DataConfig {
         crate::run_config::DataConfig {
             format: self.format,
             quoting: self.quoting,
+            separator: self.separator,
+            encoding: self.encoding,
             columns: self.columns.clone(),
+            header: self.header,
             max_length: self.max_length,
             limit: self.limit,
             ..Default::default()

@@ -34,13 +34,19 @@ impl RunRows {
     pub fn read(config: &RunConfig) -> Result<Self> {
         let files = Files::new(&Companions::of_run(config)?.announced(), &config.data)?;
         let mut train = files.rows(&config.data.train, config.data.limit)?;
+        let mut valid = None;
+        if let Some((learnt, judged)) = data::held_out(config, &vec![0; train.rows.len()])? {
+            valid = Some(train.clone().subset(&judged, "rows to learn from")?);
+            train = train.subset(&learnt, "rows set aside to judge by")?;
+        }
         if let Some(ratio) = config.data.sample {
             let one_class = vec![0; train.rows.len()];
             let chosen = peft_prune::stratified(&one_class, ratio, config.train.seed);
             train = train.subset(&chosen, "rows left out by data.sample")?;
         }
-        let valid = config.data.valid.as_ref();
-        let valid = valid.map(|path| files.rows(path, None)).transpose()?;
+        if let Some(path) = &config.data.valid {
+            valid = Some(files.rows(path, None)?);
+        }
         Ok(Self {
             files,
             train,

@@ -1,24 +1,33 @@
 //! Data files of a run to a task that can be trained.
 
 mod account;
+mod columns;
+mod holdout;
+mod measures;
+mod tables;
 
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use peft_models::hf::ModelConfig;
+use peft_models::hf::{HeadLabels, ModelConfig};
 use peft_train::data::{
-    DataAccount, Example, FileAccount, LabelSet, ReadOptions, Roles, Table, Target, Targets,
-    TextTokenizer, TokenAccount, examples, read_table,
+    DataAccount, Example, FileAccount, LabelSet, Roles, Table, Target, Targets, TextTokenizer,
+    TokenAccount, examples,
 };
-use peft_train::metric::Metric;
 use peft_train::task::{Classifier, ClassifierTask, Objective, TextSet};
 
 use crate::companions::Companions;
+use crate::open::{self, Numbering};
 use crate::run_config::{DataConfig, RunConfig, TaskKind};
 
-pub use account::label_counts;
 use account::text_account;
+
+pub use account::label_counts;
+pub use columns::Columns;
+pub use holdout::{classes, held_out};
+pub use measures::measures;
+pub use tables::{table, table_with};
 
 /// The data of a run, ready for the model.
 #[derive(Debug)]
@@ -27,6 +36,8 @@ pub struct PreparedData<M: Classifier> {
     pub task: ClassifierTask<M>,
     /// The labels, for classification.
     pub labels: Option<LabelSet>,
+    /// The head that answers them.
+    pub head: HeadLabels,
     /// Training examples.
     pub examples: usize,
     /// What became of the files.
@@ -68,10 +79,18 @@ pub trait Input {
 /// Everything that is wrong with a file, with the place.
 pub fn prepare<M: Classifier<Set = TextSet>>(config: &RunConfig) -> Result<PreparedData<M>> {
     let mut table = table(&config.data, &config.data.train)?;
-    let labels = match config.task {
-        TaskKind::SeqCls => Some(LabelSet::fit(&table, &config.data.roles)?),
+    let numbering = match config.task {
+        TaskKind::SeqCls => Some(open::number(
+            config,
+            LabelSet::fit(&table, &config.data.roles)?,
+        )?),
         _ => None,
     };
+    let (labels, head) = match numbering {
+        Some(Numbering { labels, head }) => (Some(labels), head),
+        None => (None, HeadLabels::Count(1)),
+    };
+    let measures = measures(&config.metrics, config.positive.as_deref(), labels.as_ref())?;
     if let Some(limit) = config.data.limit {
         table.rows.truncate(limit);
     }
@@ -86,7 +105,12 @@ pub fn prepare<M: Classifier<Set = TextSet>>(config: &RunConfig) -> Result<Prepa
     let (mut train, mut account) = set(&table)?;
     let valid = config.data.valid.as_ref();
     let valid = valid.map(|path| set(&self::table(&config.data, path)?));
-    let (valid, valid_account) = valid.transpose()?.unzip();
+    let (mut valid, valid_account) = valid.transpose()?.unzip();
+    if let Some((learnt, judged)) = held_out(config, &classes(&train.targets))? {
+        valid = Some(train.subset(&judged));
+        train = train.subset(&learnt);
+        account.set_aside(train.targets.len(), label_counts(targets, &train.targets));
+    }
     if let Some(ratio) = config.data.sample {
         train = train.subset(&sample(&train.targets, ratio, config.train.seed));
         account.sampled(train.targets.len(), label_counts(targets, &train.targets));
@@ -98,12 +122,13 @@ pub fn prepare<M: Classifier<Set = TextSet>>(config: &RunConfig) -> Result<Prepa
         train,
         valid,
         objective: objective(labels.as_ref()),
-        metrics: metrics(&config.metrics, labels.as_ref()),
+        metrics: measures,
         eval_batch_size: config.train.eval_batch_size,
     };
     Ok(PreparedData {
         task,
         labels,
+        head,
         examples,
         account: DataAccount {
             train: account,
@@ -111,29 +136,6 @@ pub fn prepare<M: Classifier<Set = TextSet>>(config: &RunConfig) -> Result<Prepa
         },
         rows,
     })
-}
-
-/// Reads one data file.
-///
-/// # Errors
-/// When it cannot be read, with the place.
-pub fn table(config: &DataConfig, path: &Path) -> Result<Table> {
-    table_with(config, path, config.roles.names())
-}
-
-/// Reads one data file whose header has some of the columns `wanted`.
-///
-/// # Errors
-/// As [`table`].
-pub fn table_with(config: &DataConfig, path: &Path, wanted: Vec<String>) -> Result<Table> {
-    let options = ReadOptions {
-        format: config.format,
-        quoting: config.quoting,
-        columns: config.columns.clone(),
-        wanted,
-        ..ReadOptions::default()
-    };
-    Ok(read_table(path, &options)?)
 }
 
 /// A table of texts and the tokenizer of the model that is to answer it, an `M`.
@@ -153,9 +155,10 @@ impl<M> TextInput<M> {
     /// # Errors
     /// When either cannot be read.
     pub fn read(config: &DataConfig, file: &Path, beside: &Companions) -> Result<Self> {
+        let table = table(config, file)?;
         Ok(Self {
-            table: table(config, file)?,
-            roles: config.roles.clone(),
+            roles: config.roles.present(&table)?,
+            table,
             limit: config.limit,
             tokenizer: fitting_tokenizer(beside, config)?,
             model: PhantomData,
@@ -271,12 +274,7 @@ pub fn text_set(
 /// The indices of about `ratio` of the examples, the same share of each class; a function of the seed.
 #[must_use]
 pub fn sample(targets: &[Target], ratio: f64, seed: u64) -> Vec<usize> {
-    let class = |target: &Target| match target {
-        Target::Class(class) => *class,
-        _ => 0,
-    };
-    let classes: Vec<usize> = targets.iter().map(class).collect();
-    peft_prune::stratified(&classes, ratio, seed)
+    peft_prune::stratified(&classes(targets), ratio, seed)
 }
 
 /// What to read from the target column.
@@ -289,17 +287,4 @@ pub fn targets(labels: Option<&LabelSet>) -> Targets<'_> {
 #[must_use]
 pub fn objective(labels: Option<&LabelSet>) -> Objective {
     labels.map_or(Objective::Value, |labels| Objective::Classes(labels.len()))
-}
-
-/// The metrics asked for, or those usual for the task.
-#[must_use]
-pub fn metrics(asked: &[Metric], labels: Option<&LabelSet>) -> Vec<Metric> {
-    if !asked.is_empty() {
-        return asked.to_vec();
-    }
-    match labels.map(LabelSet::len) {
-        None => vec![Metric::Pearson, Metric::Spearman, Metric::Mse],
-        Some(2) => vec![Metric::Accuracy, Metric::F1, Metric::Matthews],
-        Some(_) => vec![Metric::Accuracy, Metric::F1Macro, Metric::Matthews],
-    }
 }

@@ -12,7 +12,8 @@ use peft_train::task::{ClassifierTask, ImageSet};
 use sha2::{Digest, Sha256};
 
 use crate::companions::Companions;
-use crate::data::{self, Input, PreparedData};
+use crate::data::{self, Columns, Input, PreparedData};
+use crate::open::{self, Numbering};
 use crate::run_config::{DataConfig, RunConfig};
 
 /// Images and the processor of the model that is to answer them.
@@ -36,18 +37,25 @@ impl ImageInput {
         labelled: bool,
     ) -> Result<Self> {
         let sizes = VitConfig::read(&ModelConfig::read(beside.model())?)?;
-        let columns = data
-            .columns
-            .as_ref()
-            .map(|columns| columns.join(",").parse());
+        let columns = Columns::of(data.columns.as_deref())?;
+        let renamed = columns.renamed.iter().chain(&data.renamed_in_run);
+        let mut labels = renamed.filter(|(name, _)| name.eq_ignore_ascii_case("label"));
+        let label_column = labels.next().map(|(_, column)| column.clone());
         let usual = PictureOptions::default();
         let options = PictureOptions {
-            columns: columns.transpose()?,
-            label_column: data.roles.target.clone().unwrap_or(usual.label_column),
+            columns: columns
+                .named
+                .map(|named| named.join(",").parse())
+                .transpose()?,
+            label_column: label_column
+                .or_else(|| data.roles.target.clone())
+                .unwrap_or(usual.label_column),
             labelled,
         };
+        let read = read_pictures(images, &options)?;
+        say_skipped(&read);
         Ok(Self {
-            images: read_pictures(images, &options)?,
+            images: read,
             limit: data.limit.unwrap_or(usize::MAX),
             processor: ImageProcessor::load(beside.images()?, sizes.channels, sizes.image_size)?,
             tokens: sizes.tokens(),
@@ -107,22 +115,16 @@ impl Input for ImageInput {
 /// Everything that is wrong with a file, with the place.
 pub fn prepare(config: &RunConfig) -> Result<PreparedData<ImageClassifier>> {
     let beside = Companions::of_run(config)?.announced();
-    let read = |path: &Path| ImageInput::read(&config.data, path, &beside, true);
+    let read = |path: &Path| -> Result<ImageInput> {
+        let input = ImageInput::read(&config.data, path, &beside, true)?;
+        verify(&input.images)?;
+        Ok(input)
+    };
     let train = read(&config.data.train)?;
-    let labels = train.labels()?;
-    if labels.len() < 2 {
-        bail!(
-            "{}: expected two classes or more, found {}: is there a folder per class?",
-            config.data.train.display(),
-            labels.names().collect::<Vec<_>>().join(", ")
-        );
-    }
+    let Numbering { labels, head } = open::number(config, train.labels()?)?;
+    let measures = data::measures(&config.metrics, config.positive.as_deref(), Some(&labels))?;
     let targets = Targets::Classes(&labels);
     let (mut set, mut account) = train.set(targets)?;
-    if let Some(ratio) = config.data.sample {
-        set = set.subset(&data::sample(&set.targets, ratio, config.train.seed));
-        account.sampled(set.targets.len(), data::label_counts(targets, &set.targets));
-    }
     let valid = config.data.valid.as_deref().map(|path| -> Result<_> {
         let all = ImageInput {
             limit: usize::MAX,
@@ -130,7 +132,16 @@ pub fn prepare(config: &RunConfig) -> Result<PreparedData<ImageClassifier>> {
         };
         all.set(targets)
     });
-    let (valid, valid_account) = valid.transpose()?.unzip();
+    let (mut valid, valid_account) = valid.transpose()?.unzip();
+    if let Some((learnt, judged)) = data::held_out(config, &data::classes(&set.targets))? {
+        valid = Some(set.subset(&judged));
+        set = set.subset(&learnt);
+        account.set_aside(set.targets.len(), data::label_counts(targets, &set.targets));
+    }
+    if let Some(ratio) = config.data.sample {
+        set = set.subset(&data::sample(&set.targets, ratio, config.train.seed));
+        account.sampled(set.targets.len(), data::label_counts(targets, &set.targets));
+    }
     let mut rows = vec![ImageProcessor::source(beside.images()?)?];
     for (picture, target) in set.pictures.iter().zip(&set.targets) {
         rows.push(format!("{} {target:?}\n", identity(picture)?));
@@ -146,11 +157,39 @@ pub fn prepare(config: &RunConfig) -> Result<PreparedData<ImageClassifier>> {
             train: set,
             valid,
             objective: data::objective(Some(&labels)),
-            metrics: data::metrics(&config.metrics, Some(&labels)),
+            metrics: measures,
             eval_batch_size: config.train.eval_batch_size,
         },
         labels: Some(labels),
+        head,
     })
+}
+
+/// Decodes every image once: a broken one is refused now rather than learnt, or found hours later.
+fn verify(images: &Pictures) -> Result<()> {
+    let verified = images.verify()?;
+    if let Some((one, other)) = verified.twins.first() {
+        eprintln!(
+            "warning: {}: {} image(s) lie in several classes, the first {} and {}",
+            images.path.display(),
+            verified.twins.len(),
+            one.display(),
+            other.display()
+        );
+    }
+    Ok(())
+}
+
+/// Says what of a folder was skipped.
+fn say_skipped(images: &Pictures) {
+    if let Some(first) = images.skipped.first() {
+        eprintln!(
+            "{}: {} file(s) or folder(s) that are no data skipped, the first {}",
+            images.path.display(),
+            images.skipped.len(),
+            first.display()
+        );
+    }
 }
 
 /// What tells a picture from another one in the fingerprint of a run: of a file its name, length and time, of pixels their digest.

@@ -197,9 +197,9 @@ where
     Ok(Measured::new(&adapted, scores, sample.len(), start))
 }
 
-/// The labels in the order of the adapter's outputs: those beside it, or else those of the data where they are as many.
+/// The labels in the order of the adapter's outputs: those beside it or of the model, or else those of the data where they are as many.
 fn labels<I: Input>(args: &Measuring, input: &I, outputs: usize) -> Result<LabelSet> {
-    let labels = match open::read_labels(&args.adapter)? {
+    let labels = match open::known_labels(&args.model, &args.adapter, outputs)? {
         Some(labels) => labels,
         None => input.labels()?,
     };

@@ -3,12 +3,14 @@
 mod classifiers;
 mod labels;
 mod language;
+mod numbering;
 
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
 use peft_core::{Adaptable, AdapterSpec, AttachReport, PeftError, folder, select_adapters};
+use peft_models::hf::HeadLabels;
 use peft_models::{Loaded, ModelConfig};
 use peft_train::data::LabelSet;
 use peft_train::task::Classifier;
@@ -19,8 +21,10 @@ use crate::run::LABELS_FILE;
 
 pub use classifiers::OpenClassifier;
 use labels::named_labels;
-pub use labels::{is_decoder, labels_in_adapter, labels_in_folder, read_labels};
+pub use labels::{is_decoder, known_labels, labels_in_adapter, labels_in_folder, read_labels};
 pub use language::{OpenedCausal, answering_causal, causal};
+pub use numbering::{Numbering, number};
+use numbering::{by_names, common};
 
 /// Field of config.json that holds the number of tokens.
 pub const VOCABULARY: &str = "vocab_size";
@@ -44,13 +48,13 @@ const DROPOUTS: &[&str] = &[
 /// When the folder is no model that can be read.
 pub fn classifier<M: OpenClassifier>(
     model: &Path,
-    num_labels: Option<usize>,
+    head: impl Into<HeadLabels>,
     dropout: Option<f64>,
     seed: u64,
     device: &Device,
 ) -> Result<Loaded<M>> {
     let config = configuration(model, dropout)?;
-    Ok(M::load(config, model, num_labels, seed, device)?)
+    Ok(M::load(config, model, head.into(), seed, device)?)
 }
 
 fn configuration(model: &Path, dropout: Option<f64>) -> Result<ModelConfig> {
@@ -111,7 +115,12 @@ pub fn answering<M: OpenClassifier>(
     let labels = labels.filter(|labels| labels.len() == loaded.model.outputs());
     let loaded = add_all(loaded, adapters)?;
     let opened = adapters.iter().map(|adapter| {
-        let labels = read_labels(&adapter.dir)?;
+        let own = read_labels(&adapter.dir)?;
+        // Data may give the ids of a head that was trained further, as they may those of the model itself.
+        let labels = own.map(|own| match &labels {
+            Some(labels) if labels.names().eq(own.names()) => own.with_ids(),
+            _ => own,
+        });
         Ok(OpenedAdapter {
             name: adapter.name.clone(),
             labels: labels.filter(|labels| labels.len() == loaded.model.outputs()),
@@ -221,10 +230,18 @@ impl<M: Classifier> Answering<M> {
         if self.loaded.model.outputs() == 1 {
             return Ok(None);
         }
-        if let Some(labels) = self.labels(adapter) {
-            return Ok(Some(labels.clone()));
+        if let Some(own) = self.labels(adapter) {
+            // What is wrong with the labels of the file is reported with the lines of the examples.
+            let spelt = of_file().ok().and_then(|found| by_names(own, &found));
+            return Ok(Some(spelt.unwrap_or_else(|| own.clone())));
         }
         let labels = of_file()?;
+        let unnamed = LabelSet::from_names(self.loaded.config.labels().to_vec())?;
+        if let Some(labels) = common(&unnamed, &labels)
+            && labels.len() == self.loaded.model.outputs()
+        {
+            return Ok(Some(labels));
+        }
         if labels.len() != self.loaded.model.outputs() {
             bail!(
                 "the model has {} outputs without names, the data {} labels; put the label names, in the order of \

@@ -2,6 +2,7 @@
 
 mod effects;
 mod keys;
+mod names;
 mod precondition;
 mod prune;
 
@@ -9,16 +10,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use peft_core::BiasTraining;
-use peft_core::target::{ALL_LINEAR, Target};
 use peft_prune::lora_drop::LORA_DROP;
 use peft_train::TrainOptions;
-use peft_train::data::{Format, Quoting, Roles};
+use peft_train::data::{Encoding, Format, Quoting, Roles};
 use peft_train::metric::Metric;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use keys::{not_finite, unknown_keys};
 pub use keys::{parse_setting, set};
+pub use names::Names;
 pub use precondition::PreconditionConfig;
 pub use prune::{PruneConfig, Start, When, check_sample};
 
@@ -57,6 +58,8 @@ pub struct RunConfig {
     pub device: String,
     /// Metrics to report; the first one compares models.
     pub metrics: Vec<Metric>,
+    /// The label that metrics of one label (f1, precision, recall) are of; of two labels else the second.
+    pub positive: Option<String>,
     /// Dropout of the base model while training; without it, what its config.json says.
     pub base_dropout: Option<f64>,
     /// Training and validation data.
@@ -80,6 +83,7 @@ impl Default for RunConfig {
             out: PathBuf::new(),
             device: "auto".into(),
             metrics: vec![],
+            positive: None,
             base_dropout: None,
             data: DataConfig::default(),
             adapter: AdapterConfig::default(),
@@ -98,12 +102,26 @@ pub struct DataConfig {
     pub train: PathBuf,
     /// Validation file.
     pub valid: Option<PathBuf>,
+    /// Share of the training examples to set aside and judge by, instead of a validation file.
+    pub valid_share: Option<f64>,
     /// Format, where the extension does not tell.
     pub format: Option<Format>,
     /// What a double quote means in CSV and TSV.
     pub quoting: Quoting,
-    /// Column names of a file without a header.
+    /// What stands between the cells of CSV and TSV, where the file does not tell.
+    pub separator: Option<char>,
+    /// Encoding of a text without a byte order mark, where it is none of UTF-8.
+    pub encoding: Option<Encoding>,
+    /// Column names of a file without a header, in their order; or NAME=COLUMN for columns of a header.
     pub columns: Option<Vec<String>>,
+    /// Whether the first row of CSV and TSV is a header, where the file does not tell.
+    pub header: Option<bool>,
+    /// Columns of a file without a header, where nothing else is said: those of the run that made the adapter.
+    #[serde(skip)]
+    pub columns_of_run: Option<Vec<String>>,
+    /// (name, column): what the run that made the adapter called columns, for those that are there.
+    #[serde(skip)]
+    pub renamed_in_run: Vec<(String, String)>,
     /// Which columns hold text, second text and target, where they are named unusually.
     pub roles: Roles,
     /// Largest number of tokens of an example; when absent, [`TEXT_LENGTH`], and for causal-lm the longest row that the model takes.
@@ -131,9 +149,15 @@ impl Default for DataConfig {
         Self {
             train: PathBuf::new(),
             valid: None,
+            valid_share: None,
             format: None,
             quoting: Quoting::Auto,
+            separator: None,
+            encoding: None,
             columns: None,
+            header: None,
+            columns_of_run: None,
+            renamed_in_run: vec![],
             roles: Roles::default(),
             max_length: None,
             limit: None,
@@ -153,38 +177,16 @@ impl DataConfig {
     pub fn text_length(&self) -> usize {
         self.max_length.unwrap_or(TEXT_LENGTH)
     }
-}
 
-/// One text (a regex, or `all-linear`) or a list of names.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Names {
-    /// A regular expression, or `all-linear`.
-    Text(String),
-    /// Names or suffixes of module paths.
-    List(Vec<String>),
-}
-
-impl Names {
-    /// `all-linear` and `/regex/` are one text, anything else a list of names, comma-separated.
-    pub fn of_flag(value: &str) -> Self {
-        if value.eq_ignore_ascii_case(ALL_LINEAR) {
-            return Self::Text(value.into());
+    fn check(&self) -> Result<()> {
+        if let Some(share) = self.sample {
+            check_sample("data.sample", share)?;
         }
-        let regex = value
-            .strip_prefix('/')
-            .and_then(|rest| rest.strip_suffix('/'));
-        match regex {
-            Some(regex) => Self::Text(regex.into()),
-            None => Self::List(value.split(',').map(|name| name.trim().into()).collect()),
-        }
-    }
-
-    /// The modules that they name.
-    pub fn target(&self) -> Target {
-        match self {
-            Self::List(names) => Target::List(names.clone()),
-            Self::Text(text) => Target::from_text(text),
+        match self.valid_share {
+            Some(share) if !(share > 0.0 && share <= 0.5) => bail!(crate::Usage(format!(
+                "data.valid_share: expected a share above 0 and up to 0.5, found {share}"
+            ))),
+            _ => Ok(()),
         }
     }
 }
@@ -297,10 +299,7 @@ impl RunConfig {
         if config.adapter.method == LORA_DROP.id {
             config.prune.check()?;
         }
-        config
-            .data
-            .sample
-            .map_or(Ok(()), |share| check_sample("data.sample", share))?;
+        config.data.check()?;
         Ok(config)
     }
 

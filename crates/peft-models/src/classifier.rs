@@ -11,7 +11,7 @@ use crate::encoder::Encoder;
 use crate::encoder_config::{EncoderConfig, Family};
 use crate::error::ModelError;
 use crate::heads::ClassificationHead;
-use crate::hf::{HeadPolicy, LoadReport, ModelConfig, WeightReader};
+use crate::hf::{HeadLabels, LoadReport, ModelConfig, WeightReader};
 
 /// A model and everything that was learnt while loading it.
 #[derive(Debug, Clone)]
@@ -131,18 +131,18 @@ impl Loaded<SequenceClassifier> {
 
 /// Loads a folder as a sequence classifier.
 ///
-/// With `num_labels` the head gets that many outputs and starts afresh where the file has another number; without it
+/// With a number of outputs the head gets that many and starts afresh where the file has another number; without it
 /// the configuration decides. Heads that the file lacks start afresh from `seed`.
 ///
 /// # Errors
 /// An unreadable or unsupported configuration, unreadable files, or weights that do not fit (all listed).
 pub fn load_classifier(
     dir: &Path,
-    num_labels: Option<usize>,
+    head: impl Into<HeadLabels>,
     seed: u64,
     device: &Device,
 ) -> Result<Loaded<SequenceClassifier>, ModelError> {
-    load_classifier_with(ModelConfig::read(dir)?, dir, num_labels, seed, device)
+    load_classifier_with(ModelConfig::read(dir)?, dir, head, seed, device)
 }
 
 /// As [`load_classifier`], with a configuration that differs from the folder's own, for example in its dropout.
@@ -152,14 +152,14 @@ pub fn load_classifier(
 pub fn load_classifier_with(
     config: ModelConfig,
     dir: &Path,
-    num_labels: Option<usize>,
+    head: impl Into<HeadLabels>,
     seed: u64,
     device: &Device,
 ) -> Result<Loaded<SequenceClassifier>, ModelError> {
     let family = Family::of(&config)?;
     let sizes = (family.read)(&config)?;
     let reader = WeightReader::open(dir, family.prefix, sizes.initializer_range, seed, device)?;
-    build_classifier(config, family, &sizes, num_labels, reader)
+    build_classifier(config, family, &sizes, head.into(), reader)
 }
 
 /// A sequence classifier with fresh weights throughout, for pretraining and for tests.
@@ -174,7 +174,7 @@ pub fn init_classifier(
     let family = Family::of(&config)?;
     let sizes = (family.read)(&config)?;
     let reader = WeightReader::untrained(family.prefix, sizes.initializer_range, seed, device);
-    build_classifier(config, family, &sizes, None, reader)
+    build_classifier(config, family, &sizes, HeadLabels::OfConfig, reader)
 }
 
 /// Loads a folder as a bare encoder: paths without base prefix, heads and pooler ignored.
@@ -213,11 +213,10 @@ fn build_classifier(
     config: ModelConfig,
     family: &Family,
     sizes: &EncoderConfig,
-    num_labels: Option<usize>,
+    head: HeadLabels,
     mut reader: WeightReader,
 ) -> Result<Loaded<SequenceClassifier>, ModelError> {
-    let policy = HeadPolicy::of(num_labels);
-    let num_labels = num_labels.unwrap_or_else(|| config.num_labels());
+    let (num_labels, policy) = head.of(&config);
     let base = format!("{}.", family.prefix);
     let encoder = Encoder::load(&mut reader, &base, family, sizes);
     let head = ClassificationHead::load(&mut reader, &family.head, sizes, num_labels, policy);

@@ -11,7 +11,7 @@ use crate::classifier::Loaded;
 use crate::decoder::Decoder;
 use crate::decoder_config::{DecoderConfig, DecoderFamily};
 use crate::error::ModelError;
-use crate::hf::{HeadPolicy, ModelConfig, WeightReader};
+use crate::hf::{HeadLabels, ModelConfig, WeightReader};
 use crate::sites::decoder_sites;
 
 /// How the classes of `transformers` with this head end.
@@ -72,7 +72,7 @@ impl Adaptable for DecoderClassifier {
     }
 }
 
-/// Loads a folder as a classifier, every parameter frozen; with `num_labels` its head gets that many outputs and starts afresh where the
+/// Loads a folder as a classifier, every parameter frozen; with a number of outputs its head gets that many and starts afresh where the
 /// file has another number, or none. The configuration may differ from the folder's own, for example in its dropout.
 ///
 /// # Errors
@@ -80,14 +80,14 @@ impl Adaptable for DecoderClassifier {
 pub fn load_decoder_classifier(
     config: ModelConfig,
     dir: &Path,
-    num_labels: Option<usize>,
+    head: impl Into<HeadLabels>,
     seed: u64,
     device: &Device,
 ) -> Result<Loaded<DecoderClassifier>, ModelError> {
     let family = DecoderFamily::of(&config)?;
     let sizes = (family.read)(&config)?;
     let reader = WeightReader::open(dir, family.prefix, sizes.initializer_range, seed, device)?;
-    build(config, family, &sizes, num_labels, reader)
+    build(config, family, &sizes, head.into(), reader)
 }
 
 /// Every site of the classifier that the configuration describes, in the order of the model.
@@ -105,11 +105,10 @@ fn build(
     config: ModelConfig,
     family: &DecoderFamily,
     sizes: &DecoderConfig,
-    num_labels: Option<usize>,
+    head: HeadLabels,
     mut reader: WeightReader,
 ) -> Result<Loaded<DecoderClassifier>, ModelError> {
-    let policy = HeadPolicy::of(num_labels);
-    let num_labels = num_labels.unwrap_or_else(|| config.num_labels());
+    let (num_labels, policy) = head.of(&config);
     let base = format!("{}.", family.prefix);
     let decoder = Decoder::load(&mut reader, &base, family, sizes);
     let shape = [sizes.d_model, num_labels];

@@ -9,7 +9,7 @@ use peft_kernels::linear;
 
 use crate::classifier::Loaded;
 use crate::error::ModelError;
-use crate::hf::{HeadPolicy, ModelConfig, WeightReader};
+use crate::hf::{HeadLabels, HeadPolicy, ModelConfig, WeightReader};
 use crate::layers::{Attention, LayerNorm, Mlp};
 use crate::pooling::first_token;
 use crate::vit_config::VitConfig;
@@ -208,18 +208,18 @@ impl Adaptable for ImageClassifier {
     }
 }
 
-/// Loads a folder as an image classifier; with `num_labels` its head gets that many outputs and starts afresh where the file has
+/// Loads a folder as an image classifier; with a number of outputs its head gets that many and starts afresh where the file has
 /// another number.
 ///
 /// # Errors
 /// An unreadable or unsupported configuration, unreadable files, or weights that do not fit (all listed).
 pub fn load_image_classifier(
     dir: &Path,
-    num_labels: Option<usize>,
+    head: impl Into<HeadLabels>,
     seed: u64,
     device: &Device,
 ) -> Result<Loaded<ImageClassifier>, ModelError> {
-    load_image_classifier_with(ModelConfig::read(dir)?, dir, num_labels, seed, device)
+    load_image_classifier_with(ModelConfig::read(dir)?, dir, head, seed, device)
 }
 
 /// As [`load_image_classifier`], with a configuration that differs from the folder's own, for example in its dropout.
@@ -229,7 +229,7 @@ pub fn load_image_classifier(
 pub fn load_image_classifier_with(
     config: ModelConfig,
     dir: &Path,
-    num_labels: Option<usize>,
+    head: impl Into<HeadLabels>,
     seed: u64,
     device: &Device,
 ) -> Result<Loaded<ImageClassifier>, ModelError> {
@@ -241,7 +241,7 @@ pub fn load_image_classifier_with(
         seed,
         device,
     )?;
-    build(config, &sizes, num_labels, reader)
+    build(config, &sizes, head.into(), reader)
 }
 
 /// An image classifier with fresh weights throughout.
@@ -260,17 +260,16 @@ pub fn init_image_classifier(
         seed,
         device,
     );
-    build(config, &sizes, None, reader)
+    build(config, &sizes, HeadLabels::OfConfig, reader)
 }
 
 fn build(
     config: ModelConfig,
     sizes: &VitConfig,
-    num_labels: Option<usize>,
+    head: HeadLabels,
     mut reader: WeightReader,
 ) -> Result<Loaded<ImageClassifier>, ModelError> {
-    let policy = HeadPolicy::of(num_labels);
-    let num_labels = num_labels.unwrap_or_else(|| config.num_labels());
+    let (num_labels, policy) = head.of(&config);
     let model = ImageClassifier::load(&mut reader, sizes, num_labels, policy);
     let config = config
         .with_num_labels(num_labels)

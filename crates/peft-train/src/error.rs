@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::data::RowProblem;
+use crate::data::{RowProblem, TableError, columns_flag};
 
 use peft_core::PeftError;
 use peft_core::file::FileError;
@@ -79,60 +79,9 @@ pub enum TrainError {
         /// The file.
         path: PathBuf,
     },
-    /// A data file is not UTF-8 text.
-    #[error(
-        "{}: line {line}, byte {byte} of the file: expected UTF-8 text, found {found}; convert the file to UTF-8",
-        path.display()
-    )]
-    NotText {
-        /// The file.
-        path: PathBuf,
-        /// The line, counted from 1.
-        line: u64,
-        /// The offset in the file, counted from 0.
-        byte: usize,
-        /// What stands there.
-        found: String,
-    },
-    /// A line is too long to be one example.
-    #[error(
-        "{}: line {line} has {bytes} bytes, expected at most {limit}; is it one row per line? \
-         raise the limit when it is",
-        path.display()
-    )]
-    LongLine {
-        /// The file.
-        path: PathBuf,
-        /// The line, counted from 1.
-        line: u64,
-        /// Its length in bytes.
-        bytes: usize,
-        /// The limit in bytes.
-        limit: usize,
-    },
-    /// A quoted CSV cell never ends.
-    #[error(
-        "{}: the row that begins on line {line} opens a quote that is never closed; \
-         double the quotes inside a cell, or read the file with quoting = none",
-        path.display()
-    )]
-    OpenQuote {
-        /// The file.
-        path: PathBuf,
-        /// The line on which the row begins, counted from 1.
-        line: u64,
-    },
-    /// A file called `.csv` is separated by tabs.
-    #[error(
-        "{}: line {line} is separated by tabs although the name says csv; give the format tsv (or csv to insist)",
-        path.display()
-    )]
-    TabsInCsv {
-        /// The file.
-        path: PathBuf,
-        /// The first line with text, counted from 1.
-        line: u64,
-    },
+    /// A table cannot be read in the form that it has.
+    #[error(transparent)]
+    Table(#[from] TableError),
     /// A JSON file is broken, or is not an array of objects.
     #[error("{}: line {line}, column {column}: broken JSON: {message}", path.display())]
     Json {
@@ -148,8 +97,10 @@ pub enum TrainError {
     /// The first row is neither a header with a known name, nor were column names given.
     #[error(
         "{}: line {line}: expected a header with one of {expected:?}, found {found:?}; \
-         name the columns yourself (for example text,label; _ skips one) when the file has no header",
-        path.display()
+         where that is a header of other names, give {}; where it is an example, name the columns in their order: --columns text,label \
+         (_ skips one)",
+        path.display(),
+        columns_flag(expected, found)
     )]
     NoHeader {
         /// The file.
@@ -163,8 +114,9 @@ pub enum TrainError {
     },
     /// A column that is needed does not exist.
     #[error(
-        "{}: no column {expected:?}, found {found:?}; rename the column or say which one it is",
-        path.display()
+        "{}: no column {expected:?}, found {found:?}; say which one it is: {}",
+        path.display(),
+        columns_flag(expected, found)
     )]
     MissingColumn {
         /// The file.

@@ -143,7 +143,7 @@ impl<T: Task> Trainer<'_, T> {
             return Ok(false);
         };
         let step = progress.state.step;
-        let rank = scores.rank(self.task.headline());
+        let rank = scores.rank(&self.task.headline());
         let improved = progress.state.best.is_none_or(|(_, best)| rank > best);
         if improved {
             progress.state.best = Some((step, rank));

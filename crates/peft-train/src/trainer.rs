@@ -40,6 +40,8 @@ pub struct TrainReport {
     pub scores: Option<Scores>,
     /// Step of the best evaluation.
     pub best_step: Option<usize>,
+    /// The metric by which evaluations are compared.
+    pub judged_by: String,
     /// Step of the weights that the run ends with.
     pub selected_step: usize,
     /// Whether the run stopped before its time for lack of improvement.
@@ -299,6 +301,7 @@ impl<T: Task> Trainer<'_, T> {
             seconds,
             scores,
             best_step,
+            judged_by: self.task.headline().key(),
             selected_step,
             stopped_early,
         };

@@ -7,8 +7,8 @@
 
 use peft_train::TrainError;
 use peft_train::data::{
-    Example, LabelSet, ReadOptions, Roles, RowFault, Table, Target, TargetKind, Targets, examples,
-    read_table,
+    Example, LabelSet, ReadOptions, Roles, RowFault, Table, TableError, Target, TargetKind,
+    Targets, examples, read_table,
 };
 
 fn table(name: &str, content: &str) -> Table {
@@ -123,15 +123,21 @@ fn a_header_among_whole_number_labels_is_recognised() {
     let folder = tempfile::TempDir::new().unwrap();
     let path = folder.path().join("a.tsv");
     std::fs::write(&path, "Quality\tString\n1\ta\n0\tb\n").unwrap();
-    let columns = Some(vec!["label".to_string(), "text".to_string()]);
-    let file = read_table(
-        &path,
-        &ReadOptions {
-            columns,
-            ..ReadOptions::default()
-        },
-    )
-    .unwrap();
+    let options = ReadOptions {
+        columns: Some(vec!["label".to_string(), "text".to_string()]),
+        ..ReadOptions::default()
+    };
+    let error = read_table(&path, &options).unwrap_err().to_string();
+    assert!(
+        error.contains("--columns label=Quality,text=String"),
+        "{error}"
+    );
+    // Whoever insists that there is no header is still asked about the word among the numbers.
+    let insisted = ReadOptions {
+        header: Some(false),
+        ..options
+    };
+    let file = read_table(&path, &insisted).unwrap();
     let found = faults(LabelSet::fit(&file, &Roles::default()));
     let label = "Quality".to_string();
     assert_eq!(
@@ -144,6 +150,56 @@ fn a_header_among_whole_number_labels_is_recognised() {
             }
         )]
     );
+}
+
+#[test]
+fn one_label_in_several_spellings_is_one_class() {
+    let (labels, found) = classes(&table(
+        "a.jsonl",
+        "{\"text\": \"a\", \"label\": 1}\n{\"text\": \"b\", \"label\": 1.0}\n{\"text\": \"c\", \"label\": \"1\"}\n\
+         {\"text\": \"d\", \"label\": \"0.0\"}\n",
+    ));
+    assert_eq!(names(&labels), ["0", "1"]);
+    let targets: Vec<Target> = found.iter().map(|example| example.target).collect();
+    let (zero, one) = (Target::Class(0), Target::Class(1));
+    assert_eq!(targets, [one, one, one, zero]);
+    let (labels, found) = classes(&table(
+        "a.csv",
+        "text,label\na,True\nb,FALSE\nc,true\nd,False\n",
+    ));
+    assert_eq!(names(&labels), ["FALSE", "True"]);
+    assert_eq!((found[0].target, found[2].target), (one, one));
+    assert_eq!((labels.id("false"), labels.id("TRUE")), (Some(0), Some(1)));
+}
+
+#[test]
+fn one_number_in_two_spellings_is_asked_about() {
+    for content in [
+        "text,label\na,0.5\nb,0.50\n",
+        "text,label\na,1\nb,01\nc,2\n",
+    ] {
+        let error = LabelSet::fit(&table("a.csv", content), &Roles::default()).unwrap_err();
+        assert!(
+            matches!(error, TrainError::Table(TableError::SameNumber { .. })),
+            "{error:?}"
+        );
+    }
+    let (labels, _) = classes(&table("a.csv", "text,label\na,1.5\nb,1\nc,Good\nd,good\n"));
+    assert_eq!(names(&labels), ["1", "1.5", "Good", "good"]);
+    assert_eq!(labels.alike(), [("Good".to_string(), "good".to_string())]);
+}
+
+#[test]
+fn ids_stand_for_the_labels_of_a_model_where_that_is_said() {
+    let named = || LabelSet::from_names(vec!["POS".to_string(), "NEG".to_string()]).unwrap();
+    assert_eq!(named().id("1"), None);
+    let with_ids = named().with_ids();
+    assert_eq!(
+        (with_ids.id("1"), with_ids.id("POS"), with_ids.id("2")),
+        (Some(1), Some(0), None)
+    );
+    let numbers = LabelSet::from_names(vec!["1".to_string(), "0".to_string()]).unwrap();
+    assert_eq!(numbers.with_ids().id("1"), Some(0));
 }
 
 #[test]

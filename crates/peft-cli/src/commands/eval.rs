@@ -17,6 +17,7 @@ use crate::args::{DataArgs, ModelArgs};
 use crate::data::{self, Input, TextInput};
 use crate::image_data::ImageInput;
 use crate::open::{OpenClassifier, OpenedAdapter, is_decoder};
+use crate::run_config::DataConfig;
 use crate::{device, open};
 
 /// What is scored.
@@ -60,6 +61,19 @@ pub struct EvalArgs {
     /// Metrics, comma-separated; the usual ones of the task when absent.
     #[arg(long, value_delimiter = ',')]
     metrics: Vec<Metric>,
+    /// Label that metrics of one label (f1, precision, recall) are of; of two labels else the second.
+    #[arg(long)]
+    positive: Option<String>,
+}
+
+impl EvalArgs {
+    /// How the data file is read.
+    fn read(&self) -> DataConfig {
+        self.data
+            .read
+            .config()
+            .as_trained(self.model.adapter_folders())
+    }
 }
 
 /// The scores of one adapter, or of the base.
@@ -85,7 +99,7 @@ pub fn run(args: &EvalArgs, json: bool) -> Result<()> {
         }
         EvalTask::SeqCls => classification(args, &texts::<SequenceClassifier>(args)?)?,
         EvalTask::ImageCls => {
-            let config = args.data.read.config();
+            let config = args.read();
             let beside = args.model.companions()?;
             let input = ImageInput::read(&config, &args.data.data, &beside, true)?;
             classification(args, &input)?
@@ -140,7 +154,7 @@ fn fits(args: &EvalArgs) -> Result<()> {
 /// The texts to be scored by an `M`.
 fn texts<M>(args: &EvalArgs) -> Result<TextInput<M>> {
     let beside = args.model.companions()?;
-    TextInput::read(&args.data.read.config(), &args.data.data, &beside)
+    TextInput::read(&args.read(), &args.data.data, &beside)
 }
 
 fn classification<I: Input>(args: &EvalArgs, input: &I) -> Result<Vec<EvalResult>>
@@ -179,6 +193,7 @@ fn one<I: Input>(
     device: &Device,
 ) -> Result<EvalResult> {
     let started = std::time::Instant::now();
+    let metrics = data::measures(&args.metrics, args.positive.as_deref(), labels)?;
     let (set, account) = input.set(data::targets(labels))?;
     eprintln!("{account}");
     let how = Inference {
@@ -187,7 +202,6 @@ fn one<I: Input>(
         adapters: None,
     };
     let logits = classify(model, &set, how)?;
-    let metrics = data::metrics(&args.metrics, labels);
     let objective = data::objective(labels);
     Ok(EvalResult {
         adapter: None,

@@ -56,7 +56,11 @@ struct Prediction<'a> {
 /// Runs the verb.
 pub fn run(args: &PredictArgs, json: bool) -> Result<()> {
     let model = &args.model.model;
-    let (data, file) = (args.data.read.config(), &args.data.data);
+    let data = args.data.read.config();
+    let (data, file) = (
+        data.as_trained(args.model.adapter_folders()),
+        &args.data.data,
+    );
     let beside = args.model.companions()?;
     match ModelKind::of(&ModelConfig::read(model)?) {
         ModelKind::Images => answer(args, &ImageInput::read(&data, file, &beside, false)?, json),

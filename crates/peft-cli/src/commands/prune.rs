@@ -48,7 +48,7 @@ pub struct PruneArgs {
     /// Adapter folder of a LoRA or rsLoRA that was trained for a while, or a repository of the hub.
     #[arg(long)]
     pub adapter: PathBuf,
-    /// Data file, for the scores that need one: CSV, TSV, JSONL or JSON; for a model of images a folder, a table of pixels or idx.
+    /// Data file, for the scores that need one: CSV, TSV, JSONL, JSON or Parquet, also packed (.gz); for a model of images a folder, a table of pixels or idx.
     #[arg(long)]
     data: Option<PathBuf>,
     #[command(flatten)]
@@ -121,7 +121,7 @@ pub fn run(args: &PruneArgs, json: bool) -> Result<()> {
         model: args.model.clone(),
         adapter: args.adapter.clone(),
         data: args.data.clone(),
-        read: args.read.config(),
+        read: args.read.config().as_trained([&args.adapter]),
         batch_size: args.read.batch_size,
         sample: args.sample,
         seed: args.seed,

@@ -1,10 +1,14 @@
 //! `peft train`: a run from a run file, from flags, or from both.
 
+mod flags;
+
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::Args;
 use peft_prune::Plan;
+
+use flags::{ReadFlags, StepFlags};
 
 use crate::hub;
 use crate::progress::Progress;
@@ -18,6 +22,10 @@ pub struct RunArgs {
     run: Option<PathBuf>,
     #[command(flatten)]
     settings: SettingArgs,
+    #[command(flatten)]
+    read: ReadFlags,
+    #[command(flatten)]
+    steps: StepFlags,
     /// Any setting by its dotted name, for example train.warmup=0.1; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -45,13 +53,14 @@ pub struct SettingArgs {
     /// seq-cls, regression, causal-lm or image-cls.
     #[arg(long)]
     task: Option<String>,
-    /// Training file: CSV, TSV, JSONL or JSON; for image-cls a folder per class, a table of pixels or idx.
+    /// Training file: CSV, TSV, JSONL, JSON or Parquet, also packed (.gz); for image-cls a folder per class, a table of pixels or idx.
     #[arg(long)]
     train: Option<String>,
     /// Validation file.
     #[arg(long)]
     valid: Option<String>,
-    /// Column names of a file without a header, for example text,label; `_` skips a column.
+    /// Columns: text=review,label=sentiment by the names of a header; or text,label in their order for a file without one, `_` skips a
+    /// column.
     #[arg(long)]
     columns: Option<String>,
     /// Method: see `peft methods`; or head, or full.
@@ -245,6 +254,8 @@ impl RunArgs {
             None => vec![],
         };
         settings.extend(self.settings.settings());
+        settings.extend(self.read.settings());
+        settings.extend(self.steps.settings());
         for text in &self.set {
             settings.push(parse_setting(text)?);
         }
@@ -298,6 +309,12 @@ fn print(result: &RunResult) {
         report.steps, report.tokens, report.seconds
     );
     if let Some(scores) = &report.scores {
+        if let Some(best) = report.best_step {
+            println!(
+                "weights of step {}; the best by {} is step {best}",
+                report.selected_step, report.judged_by
+            );
+        }
         println!("valid loss {:.4}", scores.loss);
         for (name, value) in &scores.metrics {
             println!("{name} {value:.4}");

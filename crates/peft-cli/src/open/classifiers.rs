@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use burn::tensor::Device;
+use peft_models::hf::HeadLabels;
 use peft_models::{
     DecoderClassifier, ImageClassifier, Loaded, ModelConfig, ModelError, SequenceClassifier,
     load_classifier_with, load_decoder_classifier, load_image_classifier_with,
@@ -11,14 +12,14 @@ use peft_train::task::Classifier;
 
 /// A classifier that can be opened from a folder.
 pub trait OpenClassifier: Classifier {
-    /// Loads the folder with this configuration; with `num_labels` the head gets so many outputs.
+    /// Loads the folder with this configuration; the head gets the outputs that are asked for.
     ///
     /// # Errors
     /// When the folder is no model that can be read.
     fn load(
         config: ModelConfig,
         dir: &Path,
-        num_labels: Option<usize>,
+        head: HeadLabels,
         seed: u64,
         device: &Device,
     ) -> Result<Loaded<Self>, ModelError>;
@@ -31,11 +32,11 @@ impl OpenClassifier for SequenceClassifier {
     fn load(
         config: ModelConfig,
         dir: &Path,
-        num_labels: Option<usize>,
+        head: HeadLabels,
         seed: u64,
         device: &Device,
     ) -> Result<Loaded<Self>, ModelError> {
-        load_classifier_with(config, dir, num_labels, seed, device)
+        load_classifier_with(config, dir, head, seed, device)
     }
 
     fn head_modules(loaded: &Loaded<Self>) -> Vec<String> {
@@ -47,11 +48,11 @@ impl OpenClassifier for DecoderClassifier {
     fn load(
         config: ModelConfig,
         dir: &Path,
-        num_labels: Option<usize>,
+        head: HeadLabels,
         seed: u64,
         device: &Device,
     ) -> Result<Loaded<Self>, ModelError> {
-        load_decoder_classifier(config, dir, num_labels, seed, device)
+        load_decoder_classifier(config, dir, head, seed, device)
     }
 
     fn head_modules(_loaded: &Loaded<Self>) -> Vec<String> {
@@ -63,11 +64,11 @@ impl OpenClassifier for ImageClassifier {
     fn load(
         config: ModelConfig,
         dir: &Path,
-        num_labels: Option<usize>,
+        head: HeadLabels,
         seed: u64,
         device: &Device,
     ) -> Result<Loaded<Self>, ModelError> {
-        load_image_classifier_with(config, dir, num_labels, seed, device)
+        load_image_classifier_with(config, dir, head, seed, device)
     }
 
     fn head_modules(_loaded: &Loaded<Self>) -> Vec<String> {

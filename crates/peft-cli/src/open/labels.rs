@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use peft_core::file::{AdapterFolder, parse_key, read_folder};
+use peft_models::hf::TensorArchive;
 use peft_models::{DecoderClassifier, Family, ImageClassifier, ModelConfig, ModelKind};
 use peft_train::data::LabelSet;
 
@@ -23,12 +24,7 @@ pub fn labels_in_adapter(model: &Path, dir: &Path) -> Result<Option<usize>> {
 /// # Errors
 /// When the model's configuration cannot be read.
 pub fn labels_in_folder(model: &Path, folder: &AdapterFolder) -> Result<Option<usize>> {
-    let config = ModelConfig::read(model)?;
-    let head = match ModelKind::of(&config) {
-        ModelKind::Causal | ModelKind::DecoderTexts => DecoderClassifier::HEAD,
-        ModelKind::Images => ImageClassifier::HEAD,
-        ModelKind::Texts => Family::of(&config)?.head.output,
-    };
+    let head = head(model)?;
     let below = format!(".{head}");
     let is_head = |raw: &str| {
         parse_key(raw, &[]).is_some_and(|key| {
@@ -40,6 +36,29 @@ pub fn labels_in_folder(model: &Path, folder: &AdapterFolder) -> Result<Option<u
         .iter()
         .find(|(key, _)| is_head(key))
         .and_then(|(_, tensor)| tensor.shape.first().copied()))
+}
+
+/// How many outputs the trained head in the files of a model has; `None` where they hold no head.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn trained_outputs(model: &Path) -> Result<Option<usize>> {
+    let weight = format!("{}.weight", head(model)?);
+    let below = format!(".{weight}");
+    let archive = TensorArchive::open(model)?;
+    let mut entries = archive.entries();
+    let found = entries.find(|(key, _)| *key == weight || key.ends_with(&below));
+    Ok(found.and_then(|(_, entry)| entry.shape().first().copied()))
+}
+
+/// Name of the last layer of a classifier of this kind of model.
+fn head(model: &Path) -> Result<&'static str> {
+    let config = ModelConfig::read(model)?;
+    Ok(match ModelKind::of(&config) {
+        ModelKind::Causal | ModelKind::DecoderTexts => DecoderClassifier::HEAD,
+        ModelKind::Images => ImageClassifier::HEAD,
+        ModelKind::Texts => Family::of(&config)?.head.output,
+    })
 }
 
 /// Whether a model folder holds a decoder, with or without a classification head.
@@ -67,6 +86,17 @@ pub fn read_labels(dir: &Path) -> Result<Option<LabelSet>> {
     Ok(Some(LabelSet::from_names(names)?))
 }
 
+/// The labels of an adapter with so many outputs: those beside it, else those of the model's configuration.
+///
+/// # Errors
+/// As [`read_labels`], and when the configuration cannot be read.
+pub fn known_labels(model: &Path, adapter: &Path, outputs: usize) -> Result<Option<LabelSet>> {
+    let own = read_labels(adapter)?;
+    let of_model = named_labels(&ModelConfig::read(model)?)?;
+    let fits = |labels: &LabelSet| labels.len() == outputs;
+    Ok(own.or(of_model.filter(fits)))
+}
+
 /// Labels of the configuration, unless they are placeholders such as `LABEL_0`.
 pub(super) fn named_labels(config: &ModelConfig) -> Result<Option<LabelSet>> {
     let labels = config.labels();
@@ -77,5 +107,5 @@ pub(super) fn named_labels(config: &ModelConfig) -> Result<Option<LabelSet>> {
     if placeholder {
         return Ok(None);
     }
-    Ok(Some(LabelSet::from_names(labels.to_vec())?))
+    Ok(Some(LabelSet::from_names(labels.to_vec())?.with_ids()))
 }

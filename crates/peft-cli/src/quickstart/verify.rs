@@ -79,7 +79,7 @@ impl TestSet {
             logits,
             &self.set.targets,
             data::objective(labels),
-            &data::metrics(&[], labels),
+            &data::measures(&[], None, labels)?,
         );
         let accuracy = scores.metrics.get("accuracy").copied();
         accuracy.ok_or_else(|| anyhow::anyhow!("no accuracy without test data"))

@@ -3,10 +3,10 @@
 use anyhow::{Result, bail};
 use peft_models::CausalLm;
 use peft_train::Callback;
+use peft_train::metric::Metric;
 use peft_train::task::{CausalTask, Prompts};
 
 use super::{Prepared, RunOptions, RunResult, check_paths, claim_directory, execute};
-use crate::companions::Companions;
 use crate::run_config::RunConfig;
 use crate::{causal_data, device, open};
 
@@ -23,6 +23,17 @@ pub fn train_model(
     if config.adapter.method == "head" {
         bail!(crate::Usage(
             "method `head` trains a classification head, which a language model does not have; take an adapter or full".into()
+        ));
+    }
+    if config.positive.is_some()
+        || config
+            .metrics
+            .iter()
+            .any(|metric| *metric != Metric::Perplexity)
+    {
+        bail!(crate::Usage(
+            "metrics, positive: a language model is judged by its perplexity; leave them out"
+                .into()
         ));
     }
     let device = device::open(&config.device)?.autodiff();
@@ -71,7 +82,7 @@ fn prompts(
             prompts.longest()
         )));
     }
-    if config.data.valid.is_none() {
+    if config.data.valid.is_none() && config.data.valid_share.is_none() {
         bail!(crate::Usage(
             "data.sample_prompts are continued after every evaluation, for which --valid is missing".into()
         ));

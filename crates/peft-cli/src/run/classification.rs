@@ -48,9 +48,8 @@ fn train<M: OpenClassifier>(
     let device = device::open(&config.device)?.autodiff();
     let _claim = claim_directory(config, options)?;
     let labels = data.labels.as_ref();
-    let outputs = Some(labels.map_or(1, LabelSet::len));
     let (dropout, seed) = (config.base_dropout, config.train.seed);
-    let mut loaded = open::classifier::<M>(config.model_dir(), outputs, dropout, seed, &device)?;
+    let mut loaded = open::classifier::<M>(config.model_dir(), data.head, dropout, seed, &device)?;
     if let Some(labels) = labels {
         let names: Vec<String> = labels.names().map(str::to_owned).collect();
         loaded.config = loaded.config.with_labels(&names);

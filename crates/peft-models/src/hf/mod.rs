@@ -21,4 +21,4 @@ pub use dtype::FloatDtype;
 #[cfg(feature = "hub")]
 pub use hub::{Hub, HubId};
 pub use save::{COMPANIONS, HostTensors, export, save_model, write_model};
-pub use weights::{HeadPolicy, LoadReport, WeightReader};
+pub use weights::{HeadLabels, HeadPolicy, LoadReport, WeightReader};

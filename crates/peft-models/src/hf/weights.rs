@@ -10,28 +10,49 @@ use burn::tensor::{Device, Tensor, TensorData};
 use peft_core::{AdaptedEmbedding, Layout, ParamNames};
 
 use super::archive::TensorArchive;
+use super::config::ModelConfig;
 use super::dtype::FloatDtype;
 use super::initial::{Initial, Start};
 use super::spelling::{is_leftover, spellings};
 use crate::error::{Misshaped, ModelError, UnreadableDtype, WeightProblems};
 use crate::layers::{LayerNorm, RmsNorm};
 
-/// What to do when a head in the file has another shape than the one asked for.
+/// What to do with a head in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeadPolicy {
-    /// Report it: the file and its configuration disagree.
+    /// Take it; report another shape: the file and its configuration disagree.
     Keep,
-    /// Start afresh: the caller asked for other labels.
+    /// Take it, and start afresh where it has another shape: the caller asked for other labels.
     Resize,
+    /// Start afresh whatever there is: the outputs mean something else.
+    Restart,
 }
 
-impl HeadPolicy {
-    /// A head for labels that the caller asked for, or for those of the configuration.
+/// The outputs that a head is to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeadLabels {
+    /// Those of the configuration.
+    OfConfig,
+    /// So many: the head of the file where it has as many, else a fresh one.
+    Count(usize),
+    /// So many that mean something else than those of the file: a fresh head.
+    Fresh(usize),
+}
+
+impl From<Option<usize>> for HeadLabels {
+    fn from(count: Option<usize>) -> Self {
+        count.map_or(Self::OfConfig, Self::Count)
+    }
+}
+
+impl HeadLabels {
+    /// How many outputs, and what becomes of the file's head.
     #[must_use]
-    pub fn of(num_labels: Option<usize>) -> Self {
-        match num_labels {
-            Some(_) => Self::Resize,
-            None => Self::Keep,
+    pub fn of(self, config: &ModelConfig) -> (usize, HeadPolicy) {
+        match self {
+            Self::OfConfig => (config.num_labels(), HeadPolicy::Keep),
+            Self::Count(count) => (count, HeadPolicy::Resize),
+            Self::Fresh(count) => (count, HeadPolicy::Restart),
         }
     }
 }
@@ -246,6 +267,9 @@ impl WeightReader {
             return None;
         };
         self.taken.insert(spelling.clone());
+        if head == Some(HeadPolicy::Restart) {
+            return self.fresh_head(name, start, shape);
+        }
         if entry.shape() != shape {
             if head == Some(HeadPolicy::Resize) {
                 return self.fresh_head(name, start, shape);

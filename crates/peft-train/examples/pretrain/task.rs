@@ -7,7 +7,7 @@ use peft_core::Pass;
 use peft_models::{SequenceClassifier, TokenBatch};
 use peft_train::TrainError;
 use peft_train::data::BatchPlan;
-use peft_train::metric::Metric;
+use peft_train::metric::{Measure, Metric};
 use peft_train::task::{Scores, Task};
 
 use crate::masking::Masked;
@@ -158,7 +158,7 @@ impl Task for MaskedWords {
         }))
     }
 
-    fn headline(&self) -> Metric {
-        Metric::Accuracy
+    fn headline(&self) -> Measure {
+        Metric::Accuracy.into()
     }
 }

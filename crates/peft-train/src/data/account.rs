@@ -131,14 +131,19 @@ impl FileAccount {
 
     /// Counts what was left out when only a share of the examples is used: how many, and their labels.
     pub fn sampled(&mut self, examples: usize, labels: IndexMap<String, usize>) {
+        self.left("examples left out by data.sample", examples, labels);
+    }
+
+    /// Counts what was set aside to judge by: how many are left, and their labels.
+    pub fn set_aside(&mut self, examples: usize, labels: IndexMap<String, usize>) {
+        self.left("examples set aside to judge by", examples, labels);
+    }
+
+    fn left(&mut self, what: &str, examples: usize, labels: IndexMap<String, usize>) {
         let left_out = self.examples.saturating_sub(examples);
         self.examples = examples;
         self.labels = labels;
-        self.remark(
-            "examples left out by data.sample",
-            left_out,
-            "chosen by the seed",
-        );
+        self.remark(what, left_out, "chosen by the seed");
     }
 
     /// Rows that became no example.

@@ -4,9 +4,13 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::header::looks_like_header;
 use super::problem::{Problems, RowFault, shorten};
+use super::quotes::{Broken, Quotes};
 use super::read::ReadOptions;
-use super::table::{Format, Quoting, Row, Table};
+use super::separator::{named, separator};
+use super::table::{Format, Quoting, ReadNote, Row, Table};
+use super::table_error::TableError;
 use crate::TrainError;
 
 /// The cells of one row and the line on which it begins.
@@ -32,46 +36,67 @@ pub(super) fn read(
     format: Format,
     options: &ReadOptions,
 ) -> Result<Table, TrainError> {
+    let usual = if format == Format::Csv { ',' } else { '\t' };
+    let (separator, from) = match (options.separator, named(text)) {
+        (Some(given), _) => (given, 0),
+        (None, Some(named)) => named,
+        (None, None) if options.format.is_some() => (usual, 0),
+        (None, None) => (separator(text, usual), 0),
+    };
+    let mut notes = Vec::new();
+    if separator != usual && options.separator.is_none() {
+        notes.push(ReadNote::Separator { separator });
+    }
     let quoted = match options.quoting {
-        Quoting::Auto => format == Format::Csv,
         Quoting::None => false,
         Quoting::Double => true,
+        Quoting::Auto if separator != '\t' => true,
+        Quoting::Auto => {
+            let quoted = Quotes::of(&text[from..], separator).enclose_cells();
+            notes.extend(quoted.then_some(ReadNote::QuotedCells));
+            quoted
+        }
     };
-    if format == Format::Csv && options.format.is_none() {
-        refuse_tabs(path, text)?;
-    }
-    let separator = if format == Format::Csv { ',' } else { '\t' };
     let mut rows = if quoted {
+        refuse_lone_quotes(path, text, separator)?;
         quoted_rows(path, text, separator)?
     } else {
         plain_rows(text, separator)
     };
+    if from > 0 {
+        rows.retain(|row| row.line > 1);
+    }
     let (layout, skip) = match &options.columns {
-        Some(names) => given_layout(names, rows.first(), options)?,
+        Some(names) => given_layout(path, names, &rows, options)?,
         None => (header_layout(path, rows.first(), options)?, true),
     };
     if skip && !rows.is_empty() {
-        rows.remove(0);
+        let header = rows.remove(0);
+        let before = rows.len();
+        // Files that were put one after the other bring their headers along.
+        rows.retain(|row| row.cells != header.cells);
+        let repeated = before - rows.len();
+        notes.extend((repeated > 0).then_some(ReadNote::RepeatedHeader { rows: repeated }));
     }
-    collect(path, rows, layout)
+    let table = collect(path, rows, layout)?;
+    Ok(Table { notes, ..table })
 }
 
-/// A `.csv` whose first line has more tabs than commas is a TSV in disguise (STS-B ships like this).
-fn refuse_tabs(path: &Path, text: &str) -> Result<(), TrainError> {
-    let first = text
-        .lines()
-        .enumerate()
-        .find(|(_, line)| !line.trim().is_empty());
-    let Some((index, line)) = first else {
-        return Ok(());
-    };
-    if line.matches('\t').count() > line.matches(',').count() {
-        return Err(TrainError::TabsInCsv {
+/// A quoted cell over several lines that goes on after its closing quote was never meant to be one: a text begins with a quote, and so
+/// does one of the rows below, and everything between them would become one cell.
+fn refuse_lone_quotes(path: &Path, text: &str, separator: char) -> Result<(), TrainError> {
+    match Quotes::of(text, separator).broken {
+        Some(Broken {
+            lines,
+            closed: true,
+        }) if lines.end > lines.start => Err(TableError::LoneQuote {
             path: path.to_path_buf(),
-            line: index as u64 + 1,
-        });
+            line: lines.start,
+            end: lines.end,
+        }
+        .into()),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn is_blank(cells: &[String]) -> bool {
@@ -99,11 +124,12 @@ fn quoted_rows(path: &Path, text: &str, separator: char) -> Result<Vec<RawRow>, 
     let mut record = csv::StringRecord::new();
     let broken = |line, byte, error: csv::Error| {
         let found = error.to_string();
-        TrainError::NotText {
+        TableError::NotText {
             path: path.to_path_buf(),
             line,
             byte,
             found,
+            help: "convert the file to UTF-8",
         }
     };
     while reader
@@ -124,10 +150,11 @@ fn quoted_rows(path: &Path, text: &str, separator: char) -> Result<Vec<RawRow>, 
         }
     }
     if ends_in_quotes(&text[start..], separator) {
-        return Err(TrainError::OpenQuote {
+        return Err(TableError::OpenQuote {
             path: path.to_path_buf(),
             line,
-        });
+        }
+        .into());
     }
     Ok(rows)
 }
@@ -156,8 +183,9 @@ fn is_skipped(name: &str) -> bool {
 
 /// The layout of given column names, and whether the first row is a header to be skipped.
 fn given_layout(
+    path: &Path,
     names: &[String],
-    first: Option<&RawRow>,
+    rows: &[RawRow],
     options: &ReadOptions,
 ) -> Result<(Layout, bool), TrainError> {
     let layout = layout(names.iter().map(|name| name.trim()), None);
@@ -181,10 +209,36 @@ fn given_layout(
                 .is_some_and(|cell| cell.trim().eq_ignore_ascii_case(name))
         })
     };
-    let skip = options
-        .header
-        .unwrap_or_else(|| first.is_some_and(repeats_name));
+    let skip = match (options.header, rows.first()) {
+        (Some(header), _) => header,
+        (None, Some(first)) if repeats_name(first) => true,
+        (None, _) => {
+            refuse_header(path, &layout, rows)?;
+            false
+        }
+    };
     Ok((layout, skip))
+}
+
+/// Refuses a first row that looks like a header of other names: whether it is one only the user knows.
+fn refuse_header(path: &Path, layout: &Layout, rows: &[RawRow]) -> Result<(), TrainError> {
+    let cells: Vec<&[String]> = rows.iter().map(|row| row.cells.as_slice()).collect();
+    let columns: Vec<usize> = layout.named.iter().map(|(index, _)| *index).collect();
+    if !looks_like_header(&cells, &columns) {
+        return Ok(());
+    }
+    let named = layout.named.iter();
+    let renamed = named.map(|(at, name)| format!("{name}={}", rows[0].cells[*at].trim()));
+    Err(TableError::HeaderAsRow {
+        path: path.to_path_buf(),
+        line: rows[0].line,
+        found: columns
+            .iter()
+            .map(|at| shorten(&rows[0].cells[*at]))
+            .collect(),
+        renamed: renamed.collect::<Vec<_>>().join(","),
+    }
+    .into())
 }
 
 /// The layout that the first row, a header, describes.
@@ -272,5 +326,6 @@ fn collect(path: &Path, rows: Vec<RawRow>, layout: Layout) -> Result<Table, Trai
         path: path.to_path_buf(),
         columns,
         rows: kept,
+        notes: vec![],
     })
 }

@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::json::kind;
-use super::label::{LabelSet, label_text};
+use super::label::LabelSet;
+use super::label_text::label_text;
 use super::problem::{Problems, RowFault, shorten};
 use super::roles::Roles;
 use super::table::Table;

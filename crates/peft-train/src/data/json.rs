@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use indexmap::IndexSet;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use super::problem::{Problems, RowFault};
@@ -12,8 +13,82 @@ use crate::TrainError;
 /// One object and its line.
 type Object = (u64, Map<String, Value>);
 
+/// Reads an array of objects, one object per line, or objects one after the other over any number of lines; `wanted` are names of columns.
+pub(super) fn read(path: &Path, text: &str, wanted: &[String]) -> Result<Table, TrainError> {
+    if is_array(text) {
+        return read_array(path, text);
+    }
+    let table = match first_value(text) {
+        Some(lines) if lines > 1 => read_values(path, text)?,
+        _ => read_lines(path, text)?,
+    };
+    refuse_wrapped(&table, wanted)?;
+    Ok(table)
+}
+
+/// Whether a text is an array, which is often written on one line.
+pub(super) fn is_array(text: &str) -> bool {
+    text.trim_start().starts_with('[')
+}
+
+/// How many lines the first value takes, where the text begins with one.
+fn first_value(text: &str) -> Option<usize> {
+    let text = text.trim_start();
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>();
+    values.next()?.ok()?;
+    Some(text[..values.byte_offset()].lines().count())
+}
+
+/// Refuses one object that holds the rows, or the columns, instead of being one.
+fn refuse_wrapped(table: &Table, wanted: &[String]) -> Result<(), TrainError> {
+    let [row] = table.rows.as_slice() else {
+        return Ok(());
+    };
+    let is_known = |column: &str| wanted.iter().any(|name| name.eq_ignore_ascii_case(column));
+    let cells = || table.columns.iter().zip(&row.cells);
+    let mut known = cells().filter(|(name, _)| is_known(name)).peekable();
+    let message = if known.peek().is_some() {
+        if !known.all(|(_, value)| is_column(value)) {
+            return Ok(());
+        }
+        "expected rows, found one object of columns; write one object per row (pandas: to_json with orient=\"records\")"
+            .to_owned()
+    } else {
+        let inside = cells().filter_map(|(name, value)| Some((name, objects(value)?)));
+        let Some((name, rows)) = inside.max_by_key(|(_, rows)| *rows) else {
+            return Ok(());
+        };
+        format!(
+            "expected rows, found one object whose `{name}` is a list of {rows} objects; write that list alone into a file: jq .{name}"
+        )
+    };
+    Err(TrainError::Json {
+        path: table.path.clone(),
+        line: row.line,
+        column: 1,
+        message,
+    })
+}
+
+/// Whether a value is all cells of a column: by their numbers, or in a list.
+fn is_column(value: &Value) -> bool {
+    match value {
+        Value::Object(cells) => cells.keys().all(|key| key.parse::<usize>().is_ok()),
+        Value::Array(cells) => {
+            !cells.is_empty() && !cells.iter().any(|cell| cell.is_object() || cell.is_array())
+        }
+        _ => false,
+    }
+}
+
+/// How many objects a list of nothing else holds.
+fn objects(value: &Value) -> Option<usize> {
+    let list = value.as_array().filter(|list| !list.is_empty())?;
+    list.iter().all(Value::is_object).then_some(list.len())
+}
+
 /// Reads one object per line.
-pub(super) fn read_lines(path: &Path, text: &str) -> Result<Table, TrainError> {
+fn read_lines(path: &Path, text: &str) -> Result<Table, TrainError> {
     let mut problems = Problems::default();
     let mut objects = Vec::new();
     for (index, line) in text
@@ -37,15 +112,25 @@ pub(super) fn read_lines(path: &Path, text: &str) -> Result<Table, TrainError> {
     Ok(table(path, objects))
 }
 
+/// Reads values one after the other.
+fn read_values(path: &Path, text: &str) -> Result<Table, TrainError> {
+    let mut scan = Scan::new(path, text);
+    let mut problems = Problems::default();
+    let mut objects = Vec::new();
+    scan.skip_space();
+    while scan.peek().is_some() {
+        let line = scan.line;
+        let value = scan.value()?;
+        keep_object(line, value, &mut objects, &mut problems);
+        scan.skip_space();
+    }
+    problems.finish(path)?;
+    Ok(table(path, objects))
+}
+
 /// Reads one array of objects, value by value, so that each keeps its line.
-pub(super) fn read_array(path: &Path, text: &str) -> Result<Table, TrainError> {
-    let mut scan = Scan {
-        path,
-        text,
-        at: 0,
-        line: 1,
-        line_start: 0,
-    };
+fn read_array(path: &Path, text: &str) -> Result<Table, TrainError> {
+    let mut scan = Scan::new(path, text);
     scan.skip_space();
     scan.expect(
         '[',
@@ -84,7 +169,17 @@ struct Scan<'a> {
     line_start: usize,
 }
 
-impl Scan<'_> {
+impl<'a> Scan<'a> {
+    fn new(path: &'a Path, text: &'a str) -> Self {
+        Self {
+            path,
+            text,
+            at: 0,
+            line: 1,
+            line_start: 0,
+        }
+    }
+
     fn peek(&self) -> Option<char> {
         self.text[self.at..].chars().next()
     }
@@ -204,5 +299,6 @@ fn table(path: &Path, objects: Vec<Object>) -> Table {
         path: path.to_path_buf(),
         columns: keys.into_iter().collect(),
         rows,
+        notes: vec![],
     }
 }

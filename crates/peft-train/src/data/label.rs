@@ -1,13 +1,13 @@
 //! The labels of a classification and their ids, the same in every run.
 
 use indexmap::{IndexMap, IndexSet};
-use serde_json::Value;
 
 use super::example::TargetKind;
-use super::json::kind;
+use super::label_text::{alike, key, label_text, same_number};
 use super::problem::{Problems, RowFault, shorten};
 use super::roles::Roles;
 use super::table::Table;
+use super::table_error::TableError;
 use crate::TrainError;
 
 /// How many known labels an error names.
@@ -15,10 +15,16 @@ const NAMED_LABELS: usize = 8;
 
 /// The labels of a classification, sorted; the id of a label is its position.
 ///
-/// When every label is a whole number they are sorted as numbers (`2` before `10`), otherwise by their bytes.
+/// When every label is a whole number they are sorted as numbers (`2` before `10`), otherwise by their bytes. One label may be written in
+/// several ways: a whole number with or without a fraction (`1`, `1.0`), a truth value in any case (`true`, `True`). Its name is the number
+/// without a fraction, and the first spelling of a truth value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelSet {
     names: IndexSet<String>,
+    /// What each name has in common with its other spellings, in the same order.
+    keys: IndexSet<String>,
+    /// Whether a whole number that is no name is the id of a label.
+    ids: bool,
 }
 
 impl LabelSet {
@@ -27,24 +33,25 @@ impl LabelSet {
     ///
     /// # Errors
     /// [`TrainError::MissingColumn`] when there is no label column; [`TrainError::Rows`] with every missing label, or
-    /// with the first row when it looks like a header.
+    /// with the first row when it looks like a header; [`TableError::SameNumber`] for one number written in two ways.
     pub fn fit(table: &Table, roles: &Roles) -> Result<Self, TrainError> {
         let target = roles.target(table, TargetKind::Class)?;
         let column = &table.columns[target];
         let mut problems = Problems::default();
-        let mut names = IndexSet::new();
+        let mut names = IndexMap::new();
         let mut rest = IndexSet::new();
         for (index, row) in table.rows.iter().enumerate() {
             match label_text(column, &row.cells[target]) {
                 Ok(label) => {
-                    names.insert(label.clone());
                     if index > 0 {
-                        rest.insert(label);
+                        rest.insert(label.clone());
                     }
+                    names.entry(key(&label)).or_insert(label);
                 }
                 Err(fault) => problems.push(row.line, fault),
             }
         }
+        let names: IndexSet<String> = names.into_values().collect();
         if let Some(label) = header_as_label(&names, &rest) {
             let fault = RowFault::HeaderAsLabel {
                 column: column.clone(),
@@ -53,16 +60,20 @@ impl LabelSet {
             problems.push(table.rows[0].line, fault);
         }
         problems.finish(&table.path)?;
-        Ok(Self {
-            names: sorted(names),
-        })
+        if let Some((first, second)) = same_number(names.iter().map(String::as_str)) {
+            return Err(TableError::SameNumber {
+                path: table.path.clone(),
+                first,
+                second,
+            }
+            .into());
+        }
+        Ok(Self::ordered(sorted(names)))
     }
 
     /// The labels that occur, in the same order as from [`LabelSet::fit`].
     pub fn of(labels: impl IntoIterator<Item = String>) -> Self {
-        Self {
-            names: sorted(labels.into_iter().collect()),
-        }
+        Self::ordered(sorted(labels.into_iter().collect()))
     }
 
     /// The labels in the order of their ids, for example from the `id2label` of a model.
@@ -79,7 +90,37 @@ impl LabelSet {
                 found: format!("{count} labels, {} of them different", unique.len()),
             });
         }
-        Ok(Self { names: unique })
+        Ok(Self::ordered(unique))
+    }
+
+    fn ordered(names: IndexSet<String>) -> Self {
+        let mut keys = IndexSet::new();
+        for name in &names {
+            // Two names of one key (a model may call its outputs so) are told apart by their spelling.
+            if !keys.insert(key(name)) {
+                keys.insert(name.clone());
+            }
+        }
+        Self {
+            names,
+            keys,
+            ids: false,
+        }
+    }
+
+    /// The same, for data that may give the ids of the labels instead of their names, as data sets of the hub do.
+    #[must_use]
+    pub fn with_ids(self) -> Self {
+        let named_by_numbers = self.names.iter().any(|name| is_whole(name));
+        Self {
+            ids: !named_by_numbers,
+            ..self
+        }
+    }
+
+    /// Whether data may give the ids of the labels instead of their names.
+    pub fn takes_ids(&self) -> bool {
+        self.ids
     }
 
     /// The number of classes.
@@ -92,9 +133,11 @@ impl LabelSet {
         self.names.is_empty()
     }
 
-    /// The id of a label.
+    /// The id of a label, in any of its spellings.
     pub fn id(&self, name: &str) -> Option<usize> {
-        self.names.get_index_of(name)
+        let by_key = || self.keys.get_index_of(&key(name));
+        let by_id = || name.parse().ok().filter(|id| self.ids && *id < self.len());
+        self.names.get_index_of(name).or_else(by_key).or_else(by_id)
     }
 
     /// The label of an id.
@@ -105,6 +148,11 @@ impl LabelSet {
     /// The labels in the order of their ids.
     pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
         self.names.iter().map(String::as_str)
+    }
+
+    /// Pairs of labels that differ in the case of their letters alone, which are seldom meant to be two classes.
+    pub fn alike(&self) -> Vec<(String, String)> {
+        alike(self.names())
     }
 
     /// The map that a Hugging Face `config.json` calls `label2id`.
@@ -127,38 +175,13 @@ impl LabelSet {
     }
 
     /// The first few labels, for messages.
-    pub(super) fn examples(&self) -> String {
+    pub fn examples(&self) -> String {
         let mut examples: Vec<String> = self.names().take(NAMED_LABELS).map(shorten).collect();
         if self.len() > NAMED_LABELS {
             examples.push("...".to_string());
         }
         examples.join(", ")
     }
-}
-
-/// The label that a cell holds.
-pub(super) fn label_text(column: &str, value: &Value) -> Result<String, RowFault> {
-    const EXPECTED: &str = "a label";
-    let text = match value {
-        Value::String(text) => text.trim().to_string(),
-        Value::Number(number) => number.to_string(),
-        Value::Bool(flag) => flag.to_string(),
-        Value::Null => String::new(),
-        other => {
-            return Err(RowFault::WrongCell {
-                column: column.to_string(),
-                expected: EXPECTED,
-                found: kind(other).to_string(),
-            });
-        }
-    };
-    if text.is_empty() {
-        return Err(RowFault::EmptyCell {
-            column: column.to_string(),
-            expected: EXPECTED,
-        });
-    }
-    Ok(text)
 }
 
 fn is_whole(label: &str) -> bool {

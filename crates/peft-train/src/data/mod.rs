@@ -3,21 +3,30 @@
 
 mod account;
 mod batch;
+mod bytes;
 mod causal_columns;
 mod chat;
 mod delimited;
+mod encoding;
 mod example;
+mod header;
 mod image;
 mod json;
 mod label;
+mod label_text;
 mod messages;
 mod packing;
+mod parquet;
 mod plain_text;
 mod problem;
 mod python_json;
+mod quotes;
 mod read;
 mod roles;
+mod separator;
+mod suggest;
 mod table;
+mod table_error;
 mod token_rows;
 mod tokenize;
 
@@ -25,16 +34,20 @@ pub use account::{Counted, DataAccount, FileAccount, TokenAccount};
 pub use batch::{BatchOptions, BatchPlan};
 pub use causal_columns::CAUSAL_COLUMNS;
 pub use chat::{ChatContext, ChatTemplate, Conversation, TOOLS_FILE, TemplateSource};
+pub use encoding::Encoding;
 pub use example::{Example, Target, TargetKind, Targets, examples};
 pub use image::{
-    ImageProcessor, Picture, PictureOptions, Pictures, PixelColumns, Pixels, read_pictures,
+    ImageProcessor, Picture, PictureOptions, Pictures, PixelColumns, Pixels, Verified,
+    read_pictures,
 };
 pub use label::LabelSet;
 pub use packing::{RowLength, RowOptions, TokenRow, TokenRows};
 pub use plain_text::text_rows;
 pub use problem::{RowFault, RowProblem};
-pub use read::{ReadOptions, read_table};
+pub use read::{ReadOptions, read_table, read_text};
 pub use roles::{RoleColumns, Roles};
-pub use table::{Format, Quoting, Row, Table};
+pub(crate) use suggest::columns_flag;
+pub use table::{Format, Quoting, ReadNote, Row, Table};
+pub use table_error::TableError;
 pub use token_rows::table_rows;
 pub use tokenize::{Encoded, TextTokenizer, TokenizeOptions, Tokenized};

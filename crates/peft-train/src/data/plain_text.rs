@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::account::{FileAccount, TokenAccount};
 use super::packing::{RowLength, Text, TokenRow, TokenRows};
+use super::read::read_text;
 use super::tokenize::TextTokenizer;
 use crate::TrainError;
 
@@ -22,12 +23,8 @@ pub fn text_rows(
     tokenizer: &TextTokenizer,
     length: RowLength,
 ) -> Result<TokenRows, TrainError> {
-    let text = std::fs::read_to_string(path).map_err(|source| TrainError::Read {
-        path: path.to_path_buf(),
-        source,
-    })?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    let ids = ids(text, tokenizer, PIECE)?;
+    let text = read_text(path, None)?;
+    let ids = ids(&text, tokenizer, PIECE)?;
     let unasked = RowLength {
         asked: length.asked.or(Some(UNASKED.min(ids.len().max(2)))),
         ..length

@@ -79,7 +79,7 @@ pub enum RowFault {
     /// The first row looks like a header that was read as data.
     #[error(
         "column `{column}`: label `{label}` stands on the first row only and every other label is a whole number; \
-         say that the file has a header"
+         name the columns by that row: --columns text=COLUMN,label=COLUMN"
     )]
     HeaderAsLabel {
         /// The column.

@@ -1,10 +1,13 @@
-//! Reads a data file into a [`Table`]: checks that it is text, then hands it to the reader of its format.
+//! Reads a data file into a [`Table`]: unpacks it, makes text of it, then hands it to the reader of its format.
 
 use std::path::Path;
 
+use super::bytes::{refuse_other_forms, unpacked};
+use super::encoding::{Encoding, decode};
 use super::roles::Roles;
-use super::table::{Format, Quoting, Table};
-use super::{delimited, json};
+use super::table::{Format, Quoting, ReadNote, Table};
+use super::table_error::TableError;
+use super::{delimited, json, parquet};
 use crate::TrainError;
 
 /// How a data file is read.
@@ -14,10 +17,17 @@ pub struct ReadOptions {
     pub format: Option<Format>,
     /// What a double quote means in CSV and TSV.
     pub quoting: Quoting,
+    /// What stands between the cells of CSV and TSV; `None` finds out, unless the format is given.
+    pub separator: Option<char>,
+    /// The encoding of a text without a byte order mark; `None` is UTF-8.
+    pub encoding: Option<Encoding>,
     /// The names of the columns of a CSV or TSV file, in order; an empty name or `_` skips a column.
     pub columns: Option<Vec<String>>,
+    /// Other names for columns, (name, column of the file), whatever the format.
+    pub renamed: Vec<(String, String)>,
     /// Whether the first row of a CSV or TSV file is a header; `None` finds out: it is one when a cell is one of
-    /// `wanted` or, with `columns`, the name of its own column (ASCII case ignored).
+    /// `wanted` or a column that gets another name, or, with `columns`, the name of its own column (ASCII case ignored). With `columns` a
+    /// first row that looks like a header of other names is an error.
     pub header: Option<bool>,
     /// The names by which a header is recognised, from [`Roles::names`] or of another task.
     pub wanted: Vec<String>,
@@ -30,7 +40,10 @@ impl Default for ReadOptions {
         Self {
             format: None,
             quoting: Quoting::Auto,
+            separator: None,
+            encoding: None,
             columns: None,
+            renamed: vec![],
             header: None,
             wanted: Roles::default().names(),
             max_line: 16 << 20,
@@ -38,83 +51,115 @@ impl Default for ReadOptions {
     }
 }
 
-/// Reads a CSV, TSV, JSONL or JSON file. A byte order mark and blank lines are skipped; line ends may be LF or CRLF.
+/// Reads a CSV, TSV, JSONL, JSON or Parquet file, as it is or packed by gzip. Byte order marks and blank lines are skipped; line ends may
+/// be LF, CRLF or CR.
 ///
 /// # Errors
-/// A file that cannot be read, is not UTF-8, contains NUL, has an over-long line, no rows, no usable header or rows of
+/// A file that cannot be read, is no text of its encoding, contains NUL, has an over-long line, no rows, no usable header or rows of
 /// the wrong width gives the [`TrainError`] that names the place; unusable rows are reported all together.
 pub fn read_table(path: &Path, options: &ReadOptions) -> Result<Table, TrainError> {
     let format = match options.format {
         Some(format) => format,
         None => Format::from_path(path)?,
     };
-    let bytes = std::fs::read(path).map_err(|source| TrainError::Read {
-        path: path.to_path_buf(),
-        source,
-    })?;
-    // A JSON array is often written on one line.
-    let max_line = if format == Format::Json {
-        usize::MAX
+    let bytes = unpacked(path)?;
+    let mut table = if format == Format::Parquet || parquet::is_parquet(&bytes) {
+        parquet::read(path, bytes)?
     } else {
-        options.max_line
-    };
-    let text = checked_text(path, &bytes, max_line)?;
-    if text.trim().is_empty() {
-        return Err(TrainError::Empty {
-            path: path.to_path_buf(),
-        });
-    }
-    let table = match format {
-        Format::Csv | Format::Tsv => delimited::read(path, text, format, options)?,
-        Format::Jsonl | Format::Json if options.columns.is_some() => {
-            return Err(TrainError::Option {
-                option: "columns",
-                expected: format!("none for {}: JSON names its own columns", path.display()),
-                found: options.columns.as_deref().unwrap_or_default().join(","),
-            });
-        }
-        Format::Jsonl => json::read_lines(path, text)?,
-        Format::Json => json::read_array(path, text)?,
+        refuse_other_forms(path, &bytes)?;
+        text_table(path, bytes, format, options)?
     };
     if table.rows.is_empty() {
-        return Err(TrainError::Empty {
-            path: path.to_path_buf(),
-        });
+        return Err(empty(path));
     }
+    table.rename(&options.renamed)?;
     Ok(table)
 }
 
-/// The file as text without its byte order mark.
-fn checked_text<'a>(path: &Path, bytes: &'a [u8], max_line: usize) -> Result<&'a str, TrainError> {
-    let not_text = |byte: usize, found: String| TrainError::NotText {
-        path: path.to_path_buf(),
-        line: line_of(bytes, byte),
-        byte,
-        found,
+/// The text of a file, as it is or packed by gzip: without byte order marks, every line end a line feed where all are carriage returns.
+///
+/// # Errors
+/// As [`read_table`], for a file that cannot be read or is no text.
+pub fn read_text(path: &Path, encoding: Option<Encoding>) -> Result<String, TrainError> {
+    let bytes = unpacked(path)?;
+    refuse_other_forms(path, &bytes)?;
+    Ok(plain(path, bytes, encoding)?.0)
+}
+
+fn text_table(
+    path: &Path,
+    bytes: Vec<u8>,
+    format: Format,
+    options: &ReadOptions,
+) -> Result<Table, TrainError> {
+    let (text, mut notes) = plain(path, bytes, options.encoding)?;
+    let is_json = matches!(format, Format::Json | Format::Jsonl);
+    if !(is_json && json::is_array(&text)) {
+        refuse_long_lines(path, &text, options.max_line)?;
+    }
+    if text.trim().is_empty() {
+        return Err(empty(path));
+    }
+    let table = match (is_json, &options.columns) {
+        (false, _) => delimited::read(path, &text, format, options)?,
+        (true, None) => json::read(path, &text, &options.wanted)?,
+        (true, Some(columns)) => {
+            return Err(TrainError::Option {
+                option: "columns",
+                expected: format!(
+                    "NAME=COLUMN for {}, as in text=review,label=sentiment: JSON names its own columns",
+                    path.display()
+                ),
+                found: columns.join(","),
+            });
+        }
     };
-    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        return Err(not_text(0, "the mark of UTF-16".to_string()));
+    notes.extend(table.notes);
+    Ok(Table { notes, ..table })
+}
+
+/// The text of a file with nothing but line feeds at the ends of its lines, and what stands out about it.
+fn plain(
+    path: &Path,
+    bytes: Vec<u8>,
+    encoding: Option<Encoding>,
+) -> Result<(String, Vec<ReadNote>), TrainError> {
+    let (mut text, encoding) = decode(path, bytes, encoding)?;
+    let named = encoding.map(|encoding| ReadNote::Encoding {
+        encoding: encoding.name(),
+    });
+    let mut notes: Vec<ReadNote> = named.into_iter().collect();
+    if text.contains('\r') && !text.contains('\n') {
+        text = text.replace('\r', "\n");
     }
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let at = error.valid_up_to();
-        not_text(at, format!("the byte 0x{:02x}", bytes[at]))
-    })?;
-    if let Some(at) = bytes.iter().position(|&byte| byte == 0) {
-        return Err(not_text(at, "a NUL byte".to_string()));
+    let marks = text.matches("\n\u{feff}").count();
+    if marks > 0 {
+        text = text.replace("\n\u{feff}", "\n");
+        notes.push(ReadNote::Marks { lines: marks });
     }
+    if text.starts_with('\u{feff}') {
+        text.drain(..'\u{feff}'.len_utf8());
+    }
+    Ok((text, notes))
+}
+
+fn refuse_long_lines(path: &Path, text: &str, max_line: usize) -> Result<(), TrainError> {
     for (index, line) in text.split('\n').enumerate() {
         if line.len() > max_line {
-            return Err(TrainError::LongLine {
+            return Err(TableError::LongLine {
                 path: path.to_path_buf(),
                 line: index as u64 + 1,
                 bytes: line.len(),
                 limit: max_line,
-            });
+            }
+            .into());
         }
     }
-    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+    Ok(())
 }
 
-fn line_of(bytes: &[u8], at: usize) -> u64 {
-    bytes[..at].iter().filter(|&&byte| byte == b'\n').count() as u64 + 1
+fn empty(path: &Path) -> TrainError {
+    TrainError::Empty {
+        path: path.to_path_buf(),
+    }
 }

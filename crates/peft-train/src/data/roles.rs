@@ -51,6 +51,22 @@ impl Roles {
             .collect()
     }
 
+    /// The roles whose columns are in `table`; for the others the usual names count.
+    ///
+    /// # Errors
+    /// [`TrainError::TwoColumns`] when a name stands twice.
+    pub fn present(&self, table: &Table) -> Result<Self, TrainError> {
+        let there = |name: &Option<String>| match name {
+            Some(name) => Ok(table.column(name)?.map(|_| name.clone())),
+            None => Ok::<_, TrainError>(None),
+        };
+        Ok(Self {
+            text: there(&self.text)?,
+            pair: there(&self.pair)?,
+            target: there(&self.target)?,
+        })
+    }
+
     /// Finds the columns in `table`.
     ///
     /// # Errors

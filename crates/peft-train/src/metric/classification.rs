@@ -12,25 +12,41 @@ pub fn accuracy(predicted: &[usize], truth: &[usize]) -> f64 {
     ratio(correct as f64, predicted.len() as f64)
 }
 
-/// F1 of class 1 against all others: `2 tp / (2 tp + fp + fn)`.
-///
-/// 0 when class 1 is neither predicted nor true, as scikit-learn with `zero_division=0`.
-///
-/// # Panics
-/// When the slices differ in length.
-pub fn f1_binary(predicted: &[usize], truth: &[usize]) -> f64 {
-    check(predicted, truth);
-    counts(predicted, truth).get(&1).map_or(0.0, Counts::f1)
+/// How the values of several classes become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Average {
+    /// Every class that is predicted or true counts the same (scikit-learn's `average="macro"`).
+    Macro,
+    /// Every class counts as often as it is true (`average="weighted"`).
+    Weighted,
 }
 
-/// The mean of the F1 of every class that is predicted or true (scikit-learn's `average="macro"`); 0 for no input.
-///
-/// # Panics
-/// When the slices differ in length.
-pub fn f1_macro(predicted: &[usize], truth: &[usize]) -> f64 {
+/// The value of one class against all others; 0 when it is neither predicted nor true, as scikit-learn with `zero_division=0`.
+pub(super) fn of_class(
+    predicted: &[usize],
+    truth: &[usize],
+    class: usize,
+    value: fn(&Counts) -> f64,
+) -> f64 {
+    check(predicted, truth);
+    counts(predicted, truth).get(&class).map_or(0.0, value)
+}
+
+/// The mean of the values of all classes; 0 for no input.
+pub(super) fn mean(
+    predicted: &[usize],
+    truth: &[usize],
+    value: fn(&Counts) -> f64,
+    average: Average,
+) -> f64 {
     check(predicted, truth);
     let counts = counts(predicted, truth);
-    ratio(counts.values().map(Counts::f1).sum(), counts.len() as f64)
+    let weight = |class: &Counts| match average {
+        Average::Macro => 1.0,
+        Average::Weighted => class.truth,
+    };
+    let sum = counts.values().map(|class| weight(class) * value(class));
+    ratio(sum.sum(), counts.values().map(weight).sum())
 }
 
 /// The Matthews correlation coefficient, of two classes or more, from -1 to 1.
@@ -53,15 +69,26 @@ pub fn matthews(predicted: &[usize], truth: &[usize]) -> f64 {
 
 /// How often a class is predicted, true, and both.
 #[derive(Default)]
-struct Counts {
+pub(super) struct Counts {
     predicted: f64,
     truth: f64,
     both: f64,
 }
 
 impl Counts {
-    fn f1(&self) -> f64 {
+    /// `2 tp / (2 tp + fp + fn)`.
+    pub(super) fn f1(&self) -> f64 {
         ratio(2.0 * self.both, self.predicted + self.truth)
+    }
+
+    /// `tp / (tp + fp)`.
+    pub(super) fn precision(&self) -> f64 {
+        ratio(self.both, self.predicted)
+    }
+
+    /// `tp / (tp + fn)`.
+    pub(super) fn recall(&self) -> f64 {
+        ratio(self.both, self.truth)
     }
 }
 
@@ -92,6 +119,14 @@ fn check(predicted: &[usize], truth: &[usize]) {
 mod tests {
     use super::*;
 
+    fn f1_binary(predicted: &[usize], truth: &[usize]) -> f64 {
+        of_class(predicted, truth, 1, Counts::f1)
+    }
+
+    fn f1_macro(predicted: &[usize], truth: &[usize]) -> f64 {
+        mean(predicted, truth, Counts::f1, Average::Macro)
+    }
+
     fn assert_close(found: f64, expected: f64) {
         assert!(
             (found - expected).abs() < 1e-12,
@@ -107,6 +142,10 @@ mod tests {
         assert_close(accuracy(&predicted, &truth), 0.7);
         assert_close(f1_binary(&predicted, &truth), 6.0 / 9.0);
         assert_close(f1_macro(&predicted, &truth), (6.0 / 9.0 + 8.0 / 11.0) / 2.0);
+        let of = |class, value| of_class(&predicted, &truth, class, value);
+        assert_close(of(1, Counts::precision), 0.75);
+        assert_close(of(1, Counts::recall), 0.6);
+        assert_close(of(0, Counts::recall), 0.8);
         // (tp tn - fp fn) / sqrt((tp+fp)(tp+fn)(tn+fp)(tn+fn))
         assert_close(
             matthews(&predicted, &truth),
@@ -120,6 +159,16 @@ mod tests {
         assert_close(
             f1_macro(&[0, 2, 1, 0, 0, 1], &[0, 1, 2, 0, 1, 2]),
             0.8 / 3.0,
+        );
+        // the same with average="weighted", and precision and recall, macro: 0.2666.., 0.2222.., 0.3333..
+        let both = |value, average| mean(&[0, 2, 1, 0, 0, 1], &[0, 1, 2, 0, 1, 2], value, average);
+        assert_close(both(Counts::f1, Average::Weighted), 0.8 / 3.0);
+        assert_close(both(Counts::precision, Average::Macro), 2.0 / 9.0);
+        assert_close(both(Counts::recall, Average::Macro), 1.0 / 3.0);
+        // f1_score: y_true [0,0,0,1], y_pred [0,0,1,1], weighted: (3 * 0.8 + 2/3) / 4
+        assert_close(
+            mean(&[0, 0, 1, 1], &[0, 0, 0, 1], Counts::f1, Average::Weighted),
+            (2.4 + 2.0 / 3.0) / 4.0,
         );
         // matthews_corrcoef: y_true [1,1,1,-1], y_pred [1,-1,1,1], -0.33..
         assert_close(matthews(&[1, 0, 1, 1], &[1, 1, 1, 0]), -1.0 / 3.0);

@@ -1,13 +1,16 @@
 //! Metrics, all computed in f64, with a number (or `None`) for every input, never NaN.
 
 mod classification;
+mod measure;
 mod regression;
 
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-pub use classification::{accuracy, f1_binary, f1_macro, matthews};
+use classification::{Average, Counts, mean, of_class};
+pub use classification::{accuracy, matthews};
+pub use measure::Measure;
 pub use regression::{mse, pearson, spearman};
 
 use crate::TrainError;
@@ -18,10 +21,20 @@ use crate::TrainError;
 pub enum Metric {
     /// [`accuracy`]
     Accuracy,
-    /// [`f1_binary`]
+    /// `2 tp / (2 tp + fp + fn)` of one class.
     F1,
-    /// [`f1_macro`]
+    /// Mean of the F1 of every class.
     F1Macro,
+    /// Mean of the F1 of every class, each weighted by how often it is true.
+    F1Weighted,
+    /// `tp / (tp + fp)` of one class.
+    Precision,
+    /// Mean of the precision of every class.
+    PrecisionMacro,
+    /// `tp / (tp + fn)` of one class.
+    Recall,
+    /// Mean of the recall of every class, the balanced accuracy.
+    RecallMacro,
     /// [`matthews`]
     Matthews,
     /// [`pearson`]
@@ -36,10 +49,15 @@ pub enum Metric {
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 13] = [
         Self::Accuracy,
         Self::F1,
         Self::F1Macro,
+        Self::F1Weighted,
+        Self::Precision,
+        Self::PrecisionMacro,
+        Self::Recall,
+        Self::RecallMacro,
         Self::Matthews,
         Self::Pearson,
         Self::Spearman,
@@ -53,6 +71,11 @@ impl Metric {
             Self::Accuracy => "accuracy",
             Self::F1 => "f1",
             Self::F1Macro => "f1_macro",
+            Self::F1Weighted => "f1_weighted",
+            Self::Precision => "precision",
+            Self::PrecisionMacro => "precision_macro",
+            Self::Recall => "recall",
+            Self::RecallMacro => "recall_macro",
             Self::Matthews => "matthews",
             Self::Pearson => "pearson",
             Self::Spearman => "spearman",
@@ -68,21 +91,35 @@ impl Metric {
 
     /// Whether it compares classes rather than values.
     pub fn is_of_classes(self) -> bool {
-        matches!(
-            self,
-            Self::Accuracy | Self::F1 | Self::F1Macro | Self::Matthews
-        )
+        !self.is_of_values() && self != Self::Perplexity
     }
 
-    /// Compares predicted with true classes; `None` for a metric of values.
+    /// Whether it compares values.
+    pub fn is_of_values(self) -> bool {
+        matches!(self, Self::Pearson | Self::Spearman | Self::Mse)
+    }
+
+    /// Whether it is of one class against all others.
+    pub fn is_of_one_class(self) -> bool {
+        matches!(self, Self::F1 | Self::Precision | Self::Recall)
+    }
+
+    /// Compares predicted with true classes; `None` for a metric of values. `positive` is the class that a metric of one class is of.
     ///
     /// # Panics
     /// When the slices differ in length.
-    pub fn of_classes(self, predicted: &[usize], truth: &[usize]) -> Option<f64> {
+    pub fn of_classes(self, predicted: &[usize], truth: &[usize], positive: usize) -> Option<f64> {
+        let one = |value| Some(of_class(predicted, truth, positive, value));
+        let all = |value, average| Some(mean(predicted, truth, value, average));
         match self {
             Self::Accuracy => Some(accuracy(predicted, truth)),
-            Self::F1 => Some(f1_binary(predicted, truth)),
-            Self::F1Macro => Some(f1_macro(predicted, truth)),
+            Self::F1 => one(Counts::f1),
+            Self::F1Macro => all(Counts::f1, Average::Macro),
+            Self::F1Weighted => all(Counts::f1, Average::Weighted),
+            Self::Precision => one(Counts::precision),
+            Self::PrecisionMacro => all(Counts::precision, Average::Macro),
+            Self::Recall => one(Counts::recall),
+            Self::RecallMacro => all(Counts::recall, Average::Macro),
             Self::Matthews => Some(matthews(predicted, truth)),
             Self::Pearson | Self::Spearman | Self::Mse | Self::Perplexity => None,
         }
@@ -97,7 +134,7 @@ impl Metric {
             Self::Pearson => pearson(predicted, truth),
             Self::Spearman => spearman(predicted, truth),
             Self::Mse => mse(predicted, truth),
-            Self::Accuracy | Self::F1 | Self::F1Macro | Self::Matthews | Self::Perplexity => None,
+            _ => None,
         }
     }
 }
@@ -138,12 +175,12 @@ mod tests {
     fn a_metric_answers_for_its_own_kind_alone() {
         for metric in Metric::ALL {
             assert_eq!(
-                metric.of_classes(&[0, 1], &[0, 1]).is_some(),
+                metric.of_classes(&[0, 1], &[0, 1], 1).is_some(),
                 metric.is_of_classes()
             );
             assert_eq!(
-                metric.of_values(&[0.0, 1.0], &[0.0, 1.0]).is_none(),
-                metric.is_of_classes() || metric == Metric::Perplexity
+                metric.of_values(&[0.0, 1.0], &[0.0, 1.0]).is_some(),
+                metric.is_of_values()
             );
         }
         assert!(!Metric::Mse.higher_is_better() && Metric::F1.higher_is_better());

@@ -9,7 +9,7 @@ use peft_models::{CausalBatch, CausalLm};
 use super::{Prompts, Scores, Task};
 use crate::TrainError;
 use crate::data::{BatchPlan, TokenRow};
-use crate::metric::Metric;
+use crate::metric::{Measure, Metric};
 
 /// Training and validation rows of a language model.
 #[derive(Debug, Clone)]
@@ -59,8 +59,8 @@ impl Task for CausalTask {
         Ok(Some(scores))
     }
 
-    fn headline(&self) -> Metric {
-        Metric::Perplexity
+    fn headline(&self) -> Measure {
+        Metric::Perplexity.into()
     }
 }
 

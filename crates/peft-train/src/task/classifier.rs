@@ -7,7 +7,7 @@ use super::score::{Objective, loss, score_logits};
 use super::{Scores, Task};
 use crate::TrainError;
 use crate::data::{BatchPlan, Target};
-use crate::metric::Metric;
+use crate::metric::{Measure, Metric};
 
 /// Examples on the host, with what a model should say about each.
 pub trait ExampleSet {
@@ -49,7 +49,7 @@ pub struct ClassifierTask<M: Classifier> {
     /// What the logits mean.
     pub objective: Objective,
     /// What is reported; the first one compares models.
-    pub metrics: Vec<Metric>,
+    pub metrics: Vec<Measure>,
     /// Examples of an evaluation batch.
     pub eval_batch_size: usize,
 }
@@ -89,12 +89,12 @@ impl<M: Classifier> Task for ClassifierTask<M> {
         Ok(Some(scores))
     }
 
-    fn headline(&self) -> Metric {
+    fn headline(&self) -> Measure {
         let usual = match self.objective {
             Objective::Classes(_) => Metric::Accuracy,
             Objective::Value => Metric::Pearson,
         };
-        self.metrics.first().copied().unwrap_or(usual)
+        self.metrics.first().cloned().unwrap_or(usual.into())
     }
 }
 

@@ -14,7 +14,7 @@ use peft_core::{Adaptable, Pass};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
-use crate::metric::Metric;
+use crate::metric::Measure;
 
 pub use causal_lm::{CausalTask, perplexity};
 pub use classifier::{Classifier, ClassifierTask, ExampleSet, Inference, classify};
@@ -48,9 +48,9 @@ pub struct Sample {
 impl Scores {
     /// The value by which models are compared, greater is better: the headline metric, or minus the loss.
     #[must_use]
-    pub fn rank(&self, headline: Metric) -> f64 {
-        match self.metrics.get(headline.name()) {
-            Some(value) if headline.higher_is_better() => *value,
+    pub fn rank(&self, headline: &Measure) -> f64 {
+        match self.metrics.get(&headline.key()) {
+            Some(value) if headline.metric().higher_is_better() => *value,
             Some(value) => -value,
             None => -self.loss,
         }
@@ -89,5 +89,5 @@ pub trait Task {
     fn evaluate(&self, model: &Self::Model, device: &Device) -> Result<Option<Scores>, TrainError>;
 
     /// The metric by which models are compared.
-    fn headline(&self) -> Metric;
+    fn headline(&self) -> Measure;
 }

@@ -7,7 +7,7 @@ use peft_core::cast;
 
 use super::Scores;
 use crate::data::Target;
-use crate::metric::Metric;
+use crate::metric::Measure;
 
 /// What the logits mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +72,7 @@ pub fn score_logits(
     logits: &[Vec<f32>],
     targets: &[Target],
     objective: Objective,
-    metrics: &[Metric],
+    metrics: &[Measure],
 ) -> Scores {
     let losses = logits
         .iter()
@@ -82,7 +82,7 @@ pub fn score_logits(
             (_, target) => (f64::from(row[0]) - value_of(target)).powi(2),
         });
     let loss = losses.sum::<f64>() / logits.len().max(1) as f64;
-    let value = |metric: &Metric| match objective {
+    let value = |measure: &Measure| match objective {
         Objective::Classes(_) => {
             let predicted: Vec<usize> = logits.iter().map(|row| argmax(row)).collect();
             let truth: Vec<usize> = targets
@@ -92,17 +92,17 @@ pub fn score_logits(
                     _ => usize::MAX,
                 })
                 .collect();
-            metric.of_classes(&predicted, &truth)
+            measure.of_classes(&predicted, &truth)
         }
         Objective::Value => {
             let predicted: Vec<f64> = logits.iter().map(|row| f64::from(row[0])).collect();
             let truth: Vec<f64> = targets.iter().map(value_of).collect();
-            metric.of_values(&predicted, &truth)
+            measure.metric().of_values(&predicted, &truth)
         }
     };
     let metrics: IndexMap<String, f64> = metrics
         .iter()
-        .filter_map(|metric| Some((metric.name().to_owned(), value(metric)?)))
+        .filter_map(|measure| Some((measure.key(), value(measure)?)))
         .collect();
     Scores {
         loss,

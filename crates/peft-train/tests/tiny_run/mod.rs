@@ -47,7 +47,7 @@ pub(crate) fn task() -> ClassifierTask<SequenceClassifier> {
         train: set(64, 0),
         valid: Some(set(40, 1000)),
         objective: Objective::Classes(2),
-        metrics: vec![Metric::Accuracy, Metric::F1],
+        metrics: vec![Metric::Accuracy.into(), Metric::F1.into()],
         eval_batch_size: 16,
     }
 }

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use peft_core::select_adapters;
+use peft_train::metric::Metric;
 use peft_train::task::perplexity;
 
 use super::{EvalArgs, EvalResult};
@@ -12,9 +13,16 @@ use crate::{device, open};
 
 /// Scores the base, or each adapter by itself, or their sum.
 pub(super) fn scores(args: &EvalArgs) -> Result<Vec<EvalResult>> {
+    let other = |metric: &Metric| *metric != Metric::Perplexity;
+    if args.positive.is_some() || args.metrics.iter().any(other) {
+        bail!(crate::Usage(
+            "--metrics, --positive: a language model is judged by its perplexity; leave them out"
+                .into()
+        ));
+    }
     let device = device::open(&args.model.device)?;
     let opened = open::answering_causal(&args.model.model, &args.model.adapter, &device)?;
-    let config = args.data.read.config();
+    let config = args.read();
     let rows =
         Files::new(&args.model.companions()?, &config)?.rows(&args.data.data, config.limit)?;
     eprintln!("{}", rows.account);

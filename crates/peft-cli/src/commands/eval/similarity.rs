@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use peft_models::{Pooling, l2_normalized, load_encoder};
 use peft_train::data::{BatchPlan, FileAccount, Target, Targets, TokenAccount};
-use peft_train::metric::Metric;
+use peft_train::metric::{Measure, Metric};
 use peft_train::task::{ExampleSet, Scores, TextSet};
 
 use super::{EvalArgs, EvalResult, PoolingArg};
@@ -21,7 +21,7 @@ pub(super) fn score(args: &EvalArgs) -> Result<EvalResult> {
         ));
     }
     let started = std::time::Instant::now();
-    let (config, beside) = (args.data.read.config(), args.model.companions()?);
+    let (config, beside) = (args.read(), args.model.companions()?);
     let input = TextInput::<()>::read(&config, &args.data.data, &beside)?;
     let pairs = input.examples(Targets::Values)?;
     let mut sides = [pairs.clone(), pairs.clone()];
@@ -48,10 +48,11 @@ pub(super) fn score(args: &EvalArgs) -> Result<EvalResult> {
             _ => f64::NAN,
         })
         .collect();
-    let asked = data::metrics(&args.metrics, None);
+    let asked = data::measures(&args.metrics, args.positive.as_deref(), None)?;
     let metrics = asked
         .iter()
-        .filter(|metric| **metric != Metric::Mse)
+        .map(Measure::metric)
+        .filter(|metric| *metric != Metric::Mse)
         .filter_map(|metric| {
             Some((
                 metric.name().to_owned(),

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::source::unpacked;
 use super::{Picture, Pixels};
 use crate::TrainError;
+use crate::data::bytes::unpacked;
 
 /// Unsigned bytes in three dimensions: images, rows, columns.
 const IMAGES: [u8; 4] = [0, 0, 8, 3];

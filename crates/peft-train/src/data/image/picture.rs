@@ -1,10 +1,13 @@
 //! One image: a file that is decoded when it is needed, or pixels that are there already.
 
 use std::borrow::Cow;
+use std::fs::File;
+use std::io::{BufReader, Cursor};
 use std::path::{Path, PathBuf};
 
 use image::{DynamicImage, ImageDecoder, ImageReader};
 
+use super::jpeg;
 use crate::TrainError;
 
 /// Pixels row after row, the channels of a pixel side by side.
@@ -94,8 +97,17 @@ impl Picture {
 }
 
 fn decode(path: &Path) -> Result<Pixels, TrainError> {
+    let bytes = std::fs::read(path).map_err(|source| unreadable(path, source))?;
+    if jpeg::is_jpeg(&bytes) && !jpeg::is_whole(&bytes) {
+        return Err(TrainError::Picture {
+            path: path.to_path_buf(),
+            message: "the JPEG is cut short: its end is missing".into(),
+        });
+    }
     let broken = |error| broken(path, &error);
-    let mut decoder = open(path)?.into_decoder().map_err(broken)?;
+    let reader = ImageReader::new(Cursor::new(&bytes)).with_guessed_format();
+    let reader = reader.map_err(|source| unreadable(path, source))?;
+    let mut decoder = reader.into_decoder().map_err(broken)?;
     // What a header claims decides no allocation beyond half a gigabyte.
     let mut limits = image::Limits::default();
     limits.reserve(decoder.total_bytes()).map_err(broken)?;
@@ -117,17 +129,25 @@ fn decode(path: &Path) -> Result<Pixels, TrainError> {
 }
 
 /// The file, whose first bytes rather than its name say the format.
-fn open(path: &Path) -> Result<ImageReader<std::io::BufReader<std::fs::File>>, TrainError> {
+fn open(path: &Path) -> Result<ImageReader<BufReader<File>>, TrainError> {
     let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
-    reader.map_err(|source| TrainError::Read {
+    reader.map_err(|source| unreadable(path, source))
+}
+
+fn unreadable(path: &Path, source: std::io::Error) -> TrainError {
+    TrainError::Read {
         path: path.to_path_buf(),
         source,
-    })
+    }
 }
 
 fn broken(path: &Path, error: &image::ImageError) -> TrainError {
+    let empty = std::fs::metadata(path).is_ok_and(|about| about.len() == 0);
     TrainError::Picture {
         path: path.to_path_buf(),
-        message: error.to_string(),
+        message: match empty {
+            true => "the file is empty (0 bytes)".into(),
+            false => error.to_string(),
+        },
     }
 }

@@ -1,17 +1,12 @@
 //! Where images come from: a folder, a table of pixels or an idx file, and what they are labelled.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
-
-use flate2::read::MultiGzDecoder;
 
 use super::pixel_table::PixelColumns;
 use super::{Picture, folder, idx, pixel_table};
 use crate::TrainError;
+use crate::data::bytes::unpacked;
 use crate::data::{LabelSet, Target};
-
-/// The largest unpacked file of pixels: more is taken for a broken or hostile archive.
-const MAX_BYTES: u64 = 4 << 30;
 
 /// How a source of images is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +38,8 @@ pub struct Pictures {
     pub pictures: Vec<Picture>,
     /// The label of each; empty when they have none.
     pub labels: Vec<String>,
+    /// Files of a folder that are no data and were skipped: what systems and archives leave behind, notes and licences.
+    pub skipped: Vec<PathBuf>,
 }
 
 impl Pictures {
@@ -91,6 +88,7 @@ impl Pictures {
             path: self.path.clone(),
             pictures: self.pictures.iter().take(limit).cloned().collect(),
             labels: self.labels.iter().take(limit).cloned().collect(),
+            skipped: self.skipped.clone(),
         }
     }
 }
@@ -101,8 +99,11 @@ impl Pictures {
 /// # Errors
 /// [`TrainError`] with the place: unreadable and broken files, no images, images without labels where labels are needed.
 pub fn read_pictures(path: &Path, options: &PictureOptions) -> Result<Pictures, TrainError> {
+    let mut skipped = Vec::new();
     let (pictures, labels) = if path.is_dir() {
-        folder::read(path, options.labelled)?
+        let found = folder::read(path, options.labelled)?;
+        skipped = found.skipped;
+        (found.pictures, found.labels)
     } else if idx::is_idx(path) {
         idx::read(path, options.labelled)?
     } else if is_table(path) {
@@ -126,6 +127,7 @@ pub fn read_pictures(path: &Path, options: &PictureOptions) -> Result<Pictures, 
         path: path.to_path_buf(),
         pictures,
         labels,
+        skipped,
     };
     if options.labelled {
         read.need_labels()?;
@@ -138,30 +140,4 @@ fn is_table(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let name = name.to_ascii_lowercase();
     name.trim_end_matches(".gz").ends_with(".csv")
-}
-
-/// The bytes of a file, unpacked when its name ends in `.gz`.
-pub(super) fn unpacked(path: &Path) -> Result<Vec<u8>, TrainError> {
-    let failed = |source| TrainError::Read {
-        path: path.to_path_buf(),
-        source,
-    };
-    let file = std::fs::File::open(path).map_err(failed)?;
-    let mut bytes = Vec::new();
-    let packed = path
-        .extension()
-        .is_some_and(|end| end.eq_ignore_ascii_case("gz"));
-    let source: Box<dyn Read> = if packed {
-        Box::new(MultiGzDecoder::new(file))
-    } else {
-        Box::new(file)
-    };
-    let read = source.take(MAX_BYTES + 1).read_to_end(&mut bytes);
-    if read.map_err(failed)? as u64 > MAX_BYTES {
-        return Err(TrainError::Picture {
-            path: path.to_path_buf(),
-            message: format!("unpacks to more than {MAX_BYTES} bytes"),
-        });
-    }
-    Ok(bytes)
 }

@@ -26,8 +26,13 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting(
         "metrics",
-        "accuracy, f1, f1_macro, matthews, pearson, spearman, mse; empty: the usual ones.",
+        "accuracy, f1, precision, recall, f1_macro, f1_weighted, precision_macro, recall_macro, matthews; pearson, spearman, mse; empty: the usual ones. The first one compares models.",
         Never,
+    ),
+    setting(
+        "positive",
+        "Label that f1, precision and recall are of; absent: of two labels the second, f1 says which.",
+        Example("\"fraud\""),
     ),
     setting(
         "base_dropout",
@@ -37,7 +42,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("data", "Training and validation data.", Table),
     setting(
         "data.train",
-        "Training file: CSV, TSV, JSONL or JSON; for image-cls a folder per class, a table of pixels or idx.",
+        "Training file: CSV, TSV, JSONL, JSON or Parquet, also packed (.gz); for image-cls a folder per class, a table of pixels or idx.",
         Required("\"path/to/train.csv\""),
     ),
     setting(
@@ -46,19 +51,39 @@ pub(super) const SETTINGS: &[Setting] = &[
         Example("\"path/to/valid.csv\""),
     ),
     setting(
+        "data.valid_share",
+        "Share of the training examples to set aside and judge by, the same of each label, instead of data.valid.",
+        Example("0.1"),
+    ),
+    setting(
         "data.format",
-        "csv, tsv, jsonl or json; absent: by the extension.",
+        "csv, tsv, jsonl, json or parquet; absent: by the extension.",
         Example("\"csv\""),
     ),
     setting(
         "data.quoting",
-        "What a double quote means: auto, none or double.",
+        "What a double quote means: auto (by the file), none (itself) or double (it encloses cells).",
         Never,
     ),
     setting(
+        "data.separator",
+        "What stands between cells, such as ; or a tab; absent: as the file has it.",
+        Example("\";\""),
+    ),
+    setting(
+        "data.encoding",
+        "Encoding of the texts, such as windows-1252; absent: UTF-8, or what the file's mark says.",
+        Example("\"windows-1252\""),
+    ),
+    setting(
         "data.columns",
-        "Column names of a file without a header; _ skips one.",
+        "[\"text=review\", \"label=sentiment\"] for columns of a header; or names for a file without one, in their order, _ skips one.",
         Example("[\"text\", \"label\"]"),
+    ),
+    setting(
+        "data.header",
+        "Whether the first row is a header; absent: as it looks, and asked about where that is unclear.",
+        Example("true"),
     ),
     setting(
         "data.max_length",

@@ -1,0 +1,89 @@
+//! The bytes of a data file, unpacked where they are packed, and files that are no data refused by what they are.
+
+use std::io::Read;
+use std::path::Path;
+
+use flate2::read::MultiGzDecoder;
+
+use super::table_error::TableError;
+use crate::TrainError;
+
+/// The largest file, unpacked: more is taken for a broken or hostile archive.
+const MAX_BYTES: u64 = 4 << 30;
+/// How a gzip file begins.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// Beginnings of files that hold data in a form that is not read, what they are, and what to do.
+const OTHERS: [(&[u8], &str, &str); 8] = [
+    (
+        b"PK\x03\x04",
+        "a zip archive or an Excel workbook",
+        "unpack it, or save the sheet as CSV",
+    ),
+    (
+        &[0xd0, 0xcf, 0x11, 0xe0],
+        "an Excel workbook",
+        "save the sheet as CSV",
+    ),
+    (&[0xfd, b'7', b'z', b'X', b'Z'], "packed by xz", "unpack it"),
+    (b"BZh", "packed by bzip2", "unpack it"),
+    (&[0x28, 0xb5, 0x2f, 0xfd], "packed by zstd", "unpack it"),
+    (
+        b"ARROW1",
+        "an Arrow file",
+        "write it as Parquet or JSON lines",
+    ),
+    (
+        b"SQLite format 3",
+        "an SQLite database",
+        "export the table as CSV",
+    ),
+    (b"%PDF-", "a PDF", "give a table of texts"),
+];
+
+/// The bytes of a file, unpacked when it is a gzip file, whatever it is called.
+pub(super) fn unpacked(path: &Path) -> Result<Vec<u8>, TrainError> {
+    let failed = |source| TrainError::Read {
+        path: path.to_path_buf(),
+        source,
+    };
+    let bytes = limited(path, std::fs::File::open(path).map_err(failed)?)?;
+    if bytes.starts_with(&GZIP) {
+        return limited(path, MultiGzDecoder::new(bytes.as_slice()));
+    }
+    Ok(bytes)
+}
+
+fn limited(path: &Path, source: impl Read) -> Result<Vec<u8>, TrainError> {
+    let mut bytes = Vec::new();
+    let read = source.take(MAX_BYTES + 1).read_to_end(&mut bytes);
+    let read = read.map_err(|source| TrainError::Read {
+        path: path.to_path_buf(),
+        source,
+    })?;
+    if read as u64 > MAX_BYTES {
+        return Err(TableError::OtherForm {
+            path: path.to_path_buf(),
+            what: "larger than 4 GiB",
+            help: "split it",
+        }
+        .into());
+    }
+    Ok(bytes)
+}
+
+/// Refuses a file that is known to be something else than text.
+pub(super) fn refuse_other_forms(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
+    let other = OTHERS
+        .iter()
+        .find(|(beginning, _, _)| bytes.starts_with(beginning));
+    match other {
+        None => Ok(()),
+        Some(&(_, what, help)) => Err(TableError::OtherForm {
+            path: path.to_path_buf(),
+            what,
+            help,
+        }
+        .into()),
+    }
+}
