@@ -25,6 +25,7 @@ mod end_tokens;
 mod hub;
 mod image_data;
 mod importance;
+mod interrupt;
 mod memory;
 mod open;
 mod out_folder;
@@ -53,10 +54,43 @@ fn main() -> ExitCode {
     match cli.verb.fetch().and_then(|()| run(&cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::from(if is_usage(&error) { 2 } else { 1 })
+            eprintln!("{}", report(&error));
+            ExitCode::from(exit_code(&error))
         }
     }
+}
+
+/// An error and its causes on one line, without those that are said already: many errors name their cause themselves.
+fn report(error: &anyhow::Error) -> String {
+    let mut text = String::from(if is_interruption(error) {
+        ""
+    } else {
+        "error: "
+    });
+    for (at, cause) in error.chain().map(ToString::to_string).enumerate() {
+        if at > 0 && text.contains(&cause) {
+            continue;
+        }
+        let between = if at > 0 { ": " } else { "" };
+        text.push_str(&format!("{between}{cause}"));
+    }
+    text
+}
+
+fn exit_code(error: &anyhow::Error) -> u8 {
+    match (is_interruption(error), is_usage(error)) {
+        (true, _) => interrupt::EXIT_CODE,
+        (false, true) => 2,
+        (false, false) => 1,
+    }
+}
+
+/// Whether a run ended early because it was asked to, with all that it needs to go on.
+pub fn is_interruption(error: &anyhow::Error) -> bool {
+    use peft_train::{RunError, TrainError};
+    let interrupted =
+        |error: &TrainError| matches!(error, TrainError::Run(RunError::Interrupted { .. }));
+    error.downcast_ref().is_some_and(interrupted)
 }
 
 /// `peft inspect X | head` closes our stdout early, and printing there panics: that is no failure of ours.
@@ -101,11 +135,14 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
 /// Wrong usage or settings, as opposed to a run that failed.
 fn is_usage(error: &anyhow::Error) -> bool {
     use peft_core::PeftError;
-    use peft_train::TrainError;
+    use peft_train::{RunError, TrainError};
     error.chain().any(|cause| {
         cause.is::<Usage>()
             || cause.is::<toml::de::Error>()
-            || matches!(cause.downcast_ref(), Some(TrainError::Option { .. }))
+            || matches!(
+                cause.downcast_ref(),
+                Some(TrainError::Option { .. } | TrainError::Run(RunError::Shorter { .. }))
+            )
             || matches!(
                 cause.downcast_ref(),
                 Some(

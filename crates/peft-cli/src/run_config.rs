@@ -1,5 +1,6 @@
 //! The run file: every setting of a training run, from TOML, flags and `--set`.
 
+mod effect;
 mod keys;
 mod precondition;
 mod prune;
@@ -272,6 +273,7 @@ impl RunConfig {
             .data
             .sample
             .map_or(Ok(()), |share| check_sample("data.sample", share))?;
+        effect::check(&config)?;
         Ok(config)
     }
 

@@ -5,7 +5,7 @@ use peft_models::CausalLm;
 use peft_train::Callback;
 use peft_train::task::{CausalTask, Prompts};
 
-use super::{Prepared, RunOptions, RunResult, check_paths, claim_directory, execute};
+use super::{Prepared, RunFolder, RunResult, execute};
 use crate::run_config::RunConfig;
 use crate::{causal_data, device, open};
 
@@ -15,10 +15,9 @@ use crate::{causal_data, device, open};
 /// As [`super::train`].
 pub fn train_model(
     config: &RunConfig,
-    options: RunOptions,
+    folder: &RunFolder<'_>,
     callbacks: Vec<Box<dyn Callback + '_>>,
 ) -> Result<(RunResult, CausalLm)> {
-    check_paths(config)?;
     if config.adapter.method == "head" {
         bail!(crate::Usage(
             "method `head` trains a classification head, which a language model does not have; take an adapter or full".into()
@@ -37,7 +36,6 @@ pub fn train_model(
         .as_ref()
         .map(|path| files.rows(path, None));
     let valid = valid.transpose()?;
-    let _claim = claim_directory(config, options)?;
     let loaded = open::causal(config.model_dir(), config.base_dropout, &device)?;
     let prompts = prompts(config, &files, loaded.model.decoder.config().max_positions)?;
     let task = CausalTask {
@@ -51,9 +49,10 @@ pub fn train_model(
         truncated: train.truncated,
         head_modules: vec![],
         loaded,
+        labels: None,
         data: task.train.iter().map(|row| format!("{row:?}\n")).collect(),
     };
-    execute(config, options, callbacks, &task, prepared)
+    execute(config, folder, callbacks, &task, prepared)
 }
 
 /// The prompts that were asked for; refuses those that could not be continued before anything trains.
