@@ -55,6 +55,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{}", report(&error));
+            if is_interruption(&error) {
+                eprintln!("go on with: {}", interrupt::to_go_on(std::env::args()));
+            }
             ExitCode::from(exit_code(&error))
         }
     }
@@ -86,7 +89,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
 }
 
 /// Whether a run ended early because it was asked to, with all that it needs to go on.
-pub fn is_interruption(error: &anyhow::Error) -> bool {
+fn is_interruption(error: &anyhow::Error) -> bool {
     use peft_train::{RunError, TrainError};
     let interrupted =
         |error: &TrainError| matches!(error, TrainError::Run(RunError::Interrupted { .. }));

@@ -208,10 +208,7 @@ fn execute<T: Task>(
     };
     let ready = trainer.prepare(model, run_folder.resumes())?;
     run_folder.begin(Some(&examples))?;
-    if let Some(labels) = &prepared.labels {
-        let labels = serde_json::to_string(labels)?;
-        write_atomic(&config.out.join(LABELS_FILE), labels.as_bytes())?;
-    }
+    write_labels(config, prepared.labels.as_deref())?;
     announce::announce(config, run_folder, &ready);
     let (model, report) = interrupt::while_training(|| trainer.train(ready))?;
     if let Part::Weights(weights) = &part {
@@ -235,6 +232,14 @@ fn execute<T: Task>(
     write_atomic(&config.out.join(RESULTS_FILE), text.as_bytes())?;
     run_folder.finish()?;
     Ok((result, model))
+}
+
+fn write_labels(config: &RunConfig, labels: Option<&[String]>) -> Result<()> {
+    if let Some(labels) = labels {
+        let labels = serde_json::to_string(labels)?;
+        write_atomic(&config.out.join(LABELS_FILE), labels.as_bytes())?;
+    }
+    Ok(())
 }
 
 fn make_trainable<M: Adaptable>(

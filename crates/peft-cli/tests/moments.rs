@@ -130,7 +130,8 @@ impl<'a> Broken<'a> {
             story.push_str(&format!("{signal} after {} ms; ", delay.as_millis()));
             self.assert_consistent(&story);
             if moments.below(3) == 0 && self.out.join("run_state.json").exists() {
-                let other = [&words(&self.resuming())[..], &["--rank", "3"]].concat();
+                let resuming = self.resuming();
+                let other = [&words(&resuming)[..], &["--rank", "3"]].concat();
                 assert_eq!(failure(&other).0, 2, "{story}");
                 story.push_str("refused; ");
             }

@@ -266,12 +266,7 @@ pub fn run(args: &TrainArgs, json: bool) -> Result<()> {
     };
     interrupt::watch()?;
     let progress = Progress::new(config.train.log_every);
-    let outcome = run::train(&config, options, vec![Box::new(progress)]);
-    let outcome = outcome.inspect_err(|error| {
-        if crate::is_interruption(error) {
-            eprintln!("go on with: {}", interrupt::to_go_on(std::env::args()));
-        }
-    })?;
+    let outcome = run::train(&config, options, vec![Box::new(progress)])?;
     match outcome {
         Outcome::Trained(result) if json => super::print_json(&result),
         Outcome::Trained(result) => {
