@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Every file and folder below some paths, with what the files hold; `None` for folders.
+/// Every file and folder below some paths, with what the files hold; `None` for folders. What a killed process left, its
+/// claim and temporary files, does not count: whoever looks next removes it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Files(BTreeMap<PathBuf, Option<Vec<u8>>>);
 
@@ -32,7 +33,10 @@ fn read(path: &Path, files: &mut BTreeMap<PathBuf, Option<Vec<u8>>>) {
     } else if path.is_dir() {
         files.insert(path.to_owned(), None);
         for entry in std::fs::read_dir(path).unwrap() {
-            read(&entry.unwrap().path(), files);
+            let entry = entry.unwrap();
+            if !entry.file_name().to_string_lossy().starts_with(".peft") {
+                read(&entry.path(), files);
+            }
         }
     }
 }
