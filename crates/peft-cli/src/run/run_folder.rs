@@ -197,6 +197,10 @@ impl RunFolder<'_> {
         record.write(&self.out)?;
         self.remove_results(&record.products)?;
         self.remove_beginnings()?;
+        // A tokenizer or a template that another run left would be taken for this one's.
+        for name in &record.products {
+            remove_file(&self.out.join(name))?;
+        }
         record.foreign = files_in(&self.out)?;
         record.products.clear();
         record.phase = Phase::Running;
