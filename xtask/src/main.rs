@@ -1,4 +1,4 @@
-//! Chores of this workspace: `cargo xtask validate | tidy | bench | compare | compare-basis | test | study | new-method`.
+//! Chores of this workspace: `cargo xtask validate | tidy | bench | compare | compare-basis | test | study | torture | new-method`.
 
 #![allow(
     clippy::print_stdout,
@@ -17,6 +17,7 @@ mod ratio;
 mod shell;
 mod study;
 mod tidy;
+mod torture;
 mod validate;
 
 use std::process::ExitCode;
@@ -50,6 +51,8 @@ enum Command {
     Pretrain(pretrain::Arguments),
     /// Compare methods on real data and print a table.
     Study(study::Arguments),
+    /// Break runs at two hundred random moments: killed, interrupted, refused.
+    Torture,
     /// Write the skeleton of a new method.
     NewMethod(new_method::Arguments),
     /// Write the skeleton of something new.
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         Command::CompareBasis(arguments) => compare_basis::run(&root, arguments),
         Command::Test(arguments) => device_test::run(&root, arguments),
         Command::Pretrain(arguments) => pretrain::run(&root, arguments),
+        Command::Torture => torture::run(&root),
         Command::Study(arguments) => study::run(&root, arguments),
         Command::NewMethod(arguments) | Command::New(New::Method(arguments)) => {
             new_method::run(&root, arguments)

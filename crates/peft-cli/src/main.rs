@@ -26,6 +26,7 @@ mod end_tokens;
 mod hub;
 mod image_data;
 mod importance;
+mod interrupt;
 mod memory;
 mod open;
 mod out_folder;
@@ -55,10 +56,38 @@ fn main() -> ExitCode {
     match cli.verb.fetch().and_then(|()| run(&cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", peft_core::causes(error.as_ref()));
-            ExitCode::from(if is_usage(&error) { 2 } else { 1 })
+            eprintln!("{}", report(&error));
+            if is_interruption(&error) {
+                eprintln!("go on with: {}", interrupt::to_go_on(std::env::args()));
+            }
+            ExitCode::from(exit_code(&error))
         }
     }
+}
+
+/// An error and its causes on one line.
+fn report(error: &anyhow::Error) -> String {
+    let causes = peft_core::causes(error.as_ref());
+    match is_interruption(error) {
+        true => causes,
+        false => format!("error: {causes}"),
+    }
+}
+
+fn exit_code(error: &anyhow::Error) -> u8 {
+    match (is_interruption(error), is_usage(error)) {
+        (true, _) => interrupt::EXIT_CODE,
+        (false, true) => 2,
+        (false, false) => 1,
+    }
+}
+
+/// Whether a run ended early because it was asked to, with all that it needs to go on.
+fn is_interruption(error: &anyhow::Error) -> bool {
+    use peft_train::{RunError, TrainError};
+    let interrupted =
+        |error: &TrainError| matches!(error, TrainError::Run(RunError::Interrupted { .. }));
+    error.downcast_ref().is_some_and(interrupted)
 }
 
 /// `peft inspect X | head` closes our stdout early, and printing there panics: that is no failure of ours.
@@ -105,11 +134,14 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
 /// Wrong usage or settings, as opposed to a run that failed.
 fn is_usage(error: &anyhow::Error) -> bool {
     use peft_core::PeftError;
-    use peft_train::TrainError;
+    use peft_train::{RunError, TrainError};
     error.chain().any(|cause| {
         cause.is::<Usage>()
             || cause.is::<toml::de::Error>()
-            || matches!(cause.downcast_ref(), Some(TrainError::Option { .. }))
+            || matches!(
+                cause.downcast_ref(),
+                Some(TrainError::Option { .. } | TrainError::Run(RunError::Shorter { .. }))
+            )
             || matches!(
                 cause.downcast_ref(),
                 Some(

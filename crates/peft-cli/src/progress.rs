@@ -13,7 +13,6 @@ pub struct Progress {
     since: Instant,
     first_tokens: Option<usize>,
     every: usize,
-    smooth: Option<f64>,
 }
 
 impl Progress {
@@ -33,7 +32,6 @@ impl Progress {
             since: Instant::now(),
             first_tokens: None,
             every: every.max(1),
-            smooth: None,
         }
     }
 
@@ -59,16 +57,12 @@ impl Callback for Progress {
     }
 
     fn step_end(&mut self, step: &Step) {
-        let smooth = self
-            .smooth
-            .map_or(step.loss, |smooth| 0.95 * smooth + 0.05 * step.loss);
-        self.smooth = Some(smooth);
         let seen = step.tokens - self.first_tokens.unwrap_or(0);
         let speed = seen as f64 / self.since.elapsed().as_secs_f64().max(1e-9);
         let memory = crate::memory::peak_mib().map_or(String::new(), |mib| format!(", {mib} MiB"));
         let state = format!(
-            "loss {smooth:.4}, lr {:.2e}, {speed:.0} tokens/s{memory}",
-            step.lr
+            "loss {:.4}, lr {:.2e}, {speed:.0} tokens/s{memory}",
+            step.mean_loss, step.lr
         );
         let taken = step.index + 1;
         match &self.bar {

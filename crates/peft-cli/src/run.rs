@@ -1,10 +1,14 @@
 //! A training run from its settings: data, model, adapter, training, results.
 
+mod announce;
 mod causal;
 mod classification;
 pub mod expert_use;
+mod identity;
 mod kind;
 pub mod lora_drop;
+mod record;
+mod run_folder;
 pub mod start;
 pub mod timing;
 
@@ -13,7 +17,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use burn::module::Module;
-use peft_core::file::{FolderClaim, write_atomic};
+use peft_core::file::write_atomic;
 use peft_core::gradient::Chain;
 use peft_core::tie::TieGroups;
 use peft_core::{
@@ -27,15 +31,14 @@ use peft_train::data::DataAccount;
 use peft_train::task::Task;
 use peft_train::{Callback, TrainReport, Trained, TrainedAdapter, TrainedWeights, Trainer};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
-use crate::adapter_spec;
 use crate::companions::Companions;
-use crate::out_folder;
 use crate::run_config::{RunConfig, TaskKind};
+use crate::{adapter_spec, interrupt};
 
 pub use classification::train_texts;
 pub use kind::kind;
+pub use run_folder::RunFolder;
 
 /// Name under which a run attaches its adapter; Python PEFT calls it so too.
 pub const ADAPTER: &str = "default";
@@ -101,38 +104,56 @@ impl Part {
     }
 }
 
+/// What became of a run.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It trained.
+    Trained(Box<RunResult>),
+    /// It was finished before, and ended with these results.
+    Finished(serde_json::Value),
+}
+
 /// Runs the training that `config` describes.
 ///
 /// # Errors
-/// Whatever is wrong with the settings, the data, the model or the disk; checkpoints stay.
+/// Whatever is wrong with the settings, the data, the model or the disk. Before the first step nothing is written;
+/// afterwards checkpoints stay.
 pub fn train(
     config: &RunConfig,
     options: RunOptions,
     callbacks: Vec<Box<dyn Callback + '_>>,
-) -> Result<RunResult> {
-    if lora_drop::finds_out(config) {
-        return lora_drop::whole(config, options, callbacks);
+) -> Result<Outcome> {
+    check_paths(config)?;
+    let folder = RunFolder::open(config, options)?;
+    if folder.is_finished() {
+        let path = config.out.join(RESULTS_FILE);
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        return Ok(Outcome::Finished(serde_json::from_str(&text)?));
     }
-    by_task(config, options, callbacks)
+    let result = match lora_drop::finds_out(config) {
+        true => lora_drop::whole(config, &folder, callbacks)?,
+        false => by_task(config, &folder, callbacks)?,
+    };
+    Ok(Outcome::Trained(Box::new(result)))
 }
 
 /// Trains by what the settings say, with nothing to be found out first.
 fn by_task(
     config: &RunConfig,
-    options: RunOptions,
+    folder: &RunFolder<'_>,
     callbacks: Vec<Box<dyn Callback + '_>>,
 ) -> Result<RunResult> {
-    check_paths(config)?;
     let kind = kind(config)?;
     match config.task {
         TaskKind::SeqCls | TaskKind::Regression => {
             if matches!(kind, ModelKind::Causal | ModelKind::DecoderTexts) {
-                return Ok(train_texts::<DecoderClassifier>(config, options, callbacks)?.0);
+                return Ok(train_texts::<DecoderClassifier>(config, folder, callbacks)?.0);
             }
-            Ok(train_texts::<SequenceClassifier>(config, options, callbacks)?.0)
+            Ok(train_texts::<SequenceClassifier>(config, folder, callbacks)?.0)
         }
-        TaskKind::ImageCls => classification::train_images(config, options, callbacks),
-        TaskKind::CausalLm => Ok(causal::train_model(config, options, callbacks)?.0),
+        TaskKind::ImageCls => classification::train_images(config, folder, callbacks),
+        TaskKind::CausalLm => Ok(causal::train_model(config, folder, callbacks)?.0),
     }
 }
 
@@ -143,14 +164,16 @@ struct Prepared<M> {
     head_modules: Vec<String>,
     examples: usize,
     account: DataAccount,
-    /// Every training example as text, for the fingerprint.
+    /// Every training example as text, by which a run that goes on knows them.
     data: Vec<String>,
+    /// Names of the classes, where there are such.
+    labels: Option<Vec<String>>,
 }
 
 /// Trains the prepared model on a task, writes everything but what the task alone knows, and returns the model.
 fn execute<T: Task>(
     config: &RunConfig,
-    options: RunOptions,
+    run_folder: &RunFolder<'_>,
     callbacks: Vec<Box<dyn Callback + '_>>,
     task: &T,
     prepared: Prepared<T::Model>,
@@ -165,7 +188,8 @@ fn execute<T: Task>(
     let ties = part.ties(&model)?;
     let parameters = count(&model, &ties.followers());
     eprintln!("{parameters}");
-    write_atomic(&config.out.join(RUN_FILE), config.to_toml()?.as_bytes())?;
+    let examples = identity::digest_of(&prepared.data);
+    run_folder.check_examples(&examples)?;
     let mut trainer = Trainer {
         task,
         options: &config.train,
@@ -177,10 +201,15 @@ fn execute<T: Task>(
         fresh: loaded.fresh,
         callbacks,
         dir: config.out.clone(),
-        fingerprint: fingerprint(config, &prepared.data)?,
+        fingerprint: run_folder.fingerprint(),
+        stop: interrupt::stop(),
     };
     rates::announce(&trainer, &model)?;
-    let (model, report) = trainer.run(model, options.resume)?;
+    let ready = trainer.prepare(model, run_folder.resumes())?;
+    run_folder.begin(Some(&examples))?;
+    write_labels(config, prepared.labels.as_deref())?;
+    announce::announce(config, run_folder, &ready);
+    let (model, report) = interrupt::while_training(|| trainer.train(ready))?;
     if let Part::Weights(weights) = &part {
         write_full_model(config, &model, weights, &loaded.config)?;
     }
@@ -203,7 +232,16 @@ fn execute<T: Task>(
     }
     let text = serde_json::to_string_pretty(&result)?;
     write_atomic(&config.out.join(RESULTS_FILE), text.as_bytes())?;
+    run_folder.finish()?;
     Ok((result, model))
+}
+
+fn write_labels(config: &RunConfig, labels: Option<&[String]>) -> Result<()> {
+    if let Some(labels) = labels {
+        let labels = serde_json::to_string(labels)?;
+        write_atomic(&config.out.join(LABELS_FILE), labels.as_bytes())?;
+    }
+    Ok(())
 }
 
 fn make_trainable<M: Adaptable>(
@@ -282,42 +320,6 @@ fn check_paths(config: &RunConfig) -> Result<()> {
         "missing settings: {}; give them as flags or in a run file (see `peft init`)",
         missing.join(", ")
     )))
-}
-
-/// Makes sure that the run directory is ours to write, as long as the claim lives.
-fn claim_directory(config: &RunConfig, options: RunOptions) -> Result<FolderClaim> {
-    let claim = out_folder::claim(
-        &config.out,
-        options.overwrite || options.resume,
-        "use --overwrite to write there all the same, or --resume to continue the run",
-    )?;
-    if options.overwrite && !options.resume {
-        for step in peft_train::Checkpoints::new(&config.out, 1).steps()? {
-            let old = peft_train::Checkpoints::new(&config.out, 1).path(step);
-            std::fs::remove_dir_all(&old)
-                .with_context(|| format!("cannot remove the old checkpoint {}", old.display()))?;
-        }
-    }
-    Ok(claim)
-}
-
-/// Digest of everything that decides the course of a run, the data included.
-fn fingerprint(config: &RunConfig, data: &[String]) -> Result<String> {
-    let mut settings = config.clone();
-    settings.out = PathBuf::new();
-    settings.train.log_every = 1;
-    settings.train.keep_checkpoints = 1;
-    settings.train.save_every = None;
-    let mut digest = Sha256::new();
-    digest.update(settings.to_toml()?);
-    digest.update(config.commit().unwrap_or_default());
-    data.iter().for_each(|row| digest.update(row));
-    let bytes = digest.finalize();
-    Ok(bytes
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
 }
 
 /// A run without an adapter ends with a whole model folder.

@@ -1,6 +1,6 @@
 //! The run file: every setting of a training run, from TOML, flags and `--set`.
 
-mod effects;
+mod effect;
 mod keys;
 mod names;
 mod precondition;
@@ -295,11 +295,11 @@ impl RunConfig {
         let config: Self = table.try_into().context("in the settings of the run")?;
         config.train.check()?;
         config.precondition.check()?;
-        effects::check(&config)?;
         if config.adapter.method == LORA_DROP.id {
             config.prune.check()?;
         }
         config.data.check()?;
+        effect::check(&config)?;
         Ok(config)
     }
 

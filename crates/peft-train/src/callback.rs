@@ -19,6 +19,8 @@ pub struct Step {
     pub lr: f64,
     /// Mean loss of the step's batches; NaN before the backward pass.
     pub loss: f64,
+    /// Mean loss of the steps since the last training record of the log, this one included.
+    pub mean_loss: f64,
     /// Real tokens seen since the run began, padding not counted.
     pub tokens: usize,
     /// Figures that gradient transforms reported, such as `grad_norm`.

@@ -3,7 +3,8 @@
 //! `checkpoint-N/` holds the trained part (an adapter folder for adapters), `optimizer.bpk`, `transforms.safetensors`
 //! where gradient transforms have a state, and `state.json` with step, data position and seeds. Random numbers are
 //! seeded anew from `(seed, step)` at every step, so the step is the state of the generator. A checkpoint is written
-//! under another name and renamed when it is whole: a kill at any moment leaves the one before.
+//! under another name and renamed when it is whole, and renamed before it is removed: a kill at any moment leaves whole
+//! checkpoints. One that lacks a file nevertheless counts for nothing.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,17 +12,21 @@ use std::path::{Path, PathBuf};
 
 use burn::optim::{ModuleOptimizer, OptimizerRecord};
 use burn::tensor::Bytes;
-use peft_core::file::{HostTensor, read_tensors, write_atomic, write_tensors};
+use peft_core::file::{
+    HostTensor, read_tensors, remove_folder, sync_folder, write_atomic, write_tensors,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
+use crate::run_error::RunError;
 use crate::task::Scores;
 
 const STATE: &str = "state.json";
 const OPTIMIZER: &str = "optimizer.bpk";
 const TRANSFORMS: &str = "transforms.safetensors";
 const PREFIX: &str = "checkpoint-";
-const FORMAT_VERSION: u32 = 1;
+const PARTIAL: &str = ".partial";
+const FORMAT_VERSION: u32 = 2;
 
 /// Where a run stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +37,10 @@ pub struct RunState {
     pub fingerprint: String,
     /// Optimizer steps taken.
     pub step: usize,
+    /// Optimizer steps of the whole run.
+    pub total: usize,
+    /// Whether the evaluation that may follow the last step is still to be done: the run was stopped before its end.
+    pub pending: bool,
     /// Epoch that goes on, counted from 0.
     pub epoch: usize,
     /// Batches of that epoch that are done.
@@ -46,16 +55,22 @@ pub struct RunState {
     pub without_improvement: usize,
     /// Step and scores of the last evaluation.
     pub last_scores: Option<(usize, Scores)>,
+    /// Sum and number of the losses since the last training record of the log.
+    pub window: (f64, usize),
+    /// Names and lengths of the other files of the checkpoint.
+    pub files: BTreeMap<String, u64>,
 }
 
 impl RunState {
     /// The state before the first step.
     #[must_use]
-    pub fn start(fingerprint: String) -> Self {
+    pub fn start(fingerprint: String, total: usize) -> Self {
         Self {
             format_version: FORMAT_VERSION,
             fingerprint,
             step: 0,
+            total,
+            pending: false,
             epoch: 0,
             batch: 0,
             tokens: 0,
@@ -63,6 +78,8 @@ impl RunState {
             best: None,
             without_improvement: 0,
             last_scores: None,
+            window: (0.0, 0),
+            files: BTreeMap::new(),
         }
     }
 }
@@ -95,6 +112,13 @@ impl Checkpoints {
     /// # Errors
     /// When the directory cannot be listed.
     pub fn steps(&self) -> Result<Vec<usize>, TrainError> {
+        let mut steps = self.all()?;
+        steps.retain(|step| self.is_whole(*step));
+        Ok(steps)
+    }
+
+    /// Steps of all checkpoints, also of those that lack a file.
+    fn all(&self) -> Result<Vec<usize>, TrainError> {
         if !self.dir.exists() {
             return Ok(vec![]);
         }
@@ -102,10 +126,57 @@ impl Checkpoints {
         let mut steps: Vec<usize> = entries
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
             .filter_map(|name| name.strip_prefix(PREFIX)?.parse().ok())
-            .filter(|step| self.path(*step).join(STATE).exists())
             .collect();
         steps.sort_unstable();
         Ok(steps)
+    }
+
+    /// Whether no file is missing or cut off. A state that cannot be read is not missing: it is said when it is read.
+    fn is_whole(&self, step: usize) -> bool {
+        let dir = self.path(step);
+        let Ok(text) = fs::read_to_string(dir.join(STATE)) else {
+            return false;
+        };
+        let Ok(state) = serde_json::from_str::<RunState>(&text) else {
+            return true;
+        };
+        state.files.iter().all(|(name, length)| {
+            fs::metadata(dir.join(name)).is_ok_and(|about| about.len() == *length)
+        })
+    }
+
+    /// Removes checkpoints that lack a file, and what a killed process had begun to write. Returns the former.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn tidy(&self) -> Result<Vec<PathBuf>, TrainError> {
+        if !self.dir.exists() {
+            return Ok(vec![]);
+        }
+        let entries = fs::read_dir(&self.dir).map_err(read_error(&self.dir))?;
+        for entry in entries.map_while(Result::ok) {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with(&format!(".{PREFIX}")) && name.ends_with(PARTIAL) {
+                remove_folder(&entry.path())?;
+            }
+        }
+        let broken = self.all()?.into_iter().filter(|step| !self.is_whole(*step));
+        let broken: Vec<PathBuf> = broken.map(|step| self.path(step)).collect();
+        broken.iter().try_for_each(|path| remove_folder(path))?;
+        Ok(broken)
+    }
+
+    /// Removes all checkpoints.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn clear(&self) -> Result<(), TrainError> {
+        self.tidy()?;
+        let steps = self.all()?.into_iter();
+        Ok(steps
+            .map(|step| self.path(step))
+            .try_for_each(|path| remove_folder(&path))?)
     }
 
     /// Writes a checkpoint; `trained` writes the trained part into the folder it is given.
@@ -120,8 +191,8 @@ impl Checkpoints {
         trained: impl FnOnce(&Path) -> Result<(), TrainError>,
     ) -> Result<(), TrainError> {
         let whole = self.path(state.step);
-        let partial = self.dir.join(format!(".{PREFIX}{}.partial", state.step));
-        remove(&partial)?;
+        let partial = self.dir.join(format!(".{PREFIX}{}{PARTIAL}", state.step));
+        remove_folder(&partial)?;
         fs::create_dir_all(&partial).map_err(write_error(&partial))?;
         trained(&partial)?;
         let record = optimizer
@@ -132,11 +203,16 @@ impl Checkpoints {
         if !transforms.is_empty() {
             write_tensors(&partial.join(TRANSFORMS), transforms)?;
         }
-        let text = serde_json::to_string_pretty(state).map_err(|error| broken(&whole, &error))?;
+        let state = RunState {
+            files: files(&partial)?,
+            ..state.clone()
+        };
+        let text = serde_json::to_string_pretty(&state).map_err(|error| broken(&whole, &error))?;
         write_atomic(&partial.join(STATE), text.as_bytes())?;
-        remove(&whole)?;
+        remove_folder(&whole)?;
         fs::rename(&partial, &whole).map_err(write_error(&whole))?;
-        self.prune(state)
+        sync_folder(&self.dir)?;
+        self.prune(&state)
     }
 
     /// Removes all but the last checkpoints and the best one.
@@ -146,7 +222,7 @@ impl Checkpoints {
         let surplus = steps.len().saturating_sub(self.keep);
         for step in &steps[..surplus] {
             if Some(*step) != best {
-                remove(&self.path(*step))?;
+                remove_folder(&self.path(*step))?;
             }
         }
         Ok(())
@@ -166,16 +242,17 @@ impl Checkpoints {
                 "format version {}, this program reads {FORMAT_VERSION}",
                 state.format_version
             );
-            return Err(TrainError::Checkpoint { path, message });
+            return Err(RunError::Checkpoint { path, message }.into());
         }
         if state.fingerprint != fingerprint {
-            return Err(TrainError::OtherRun {
+            return Err(RunError::OtherRun {
                 path,
                 what: format!(
                     "fingerprint {}, this run has {fingerprint}",
                     state.fingerprint
                 ),
-            });
+            }
+            .into());
         }
         Ok(state)
     }
@@ -205,10 +282,11 @@ impl Checkpoints {
 }
 
 fn broken(path: &Path, error: &dyn std::fmt::Display) -> TrainError {
-    TrainError::Checkpoint {
+    RunError::Checkpoint {
         path: path.to_owned(),
         message: error.to_string(),
     }
+    .into()
 }
 
 fn read_error(path: &Path) -> impl FnOnce(std::io::Error) -> TrainError {
@@ -221,9 +299,16 @@ fn write_error(path: &Path) -> impl FnOnce(std::io::Error) -> TrainError {
     |source| TrainError::Write { path, source }
 }
 
-fn remove(dir: &Path) -> Result<(), TrainError> {
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(write_error(dir)(error)),
-        _ => Ok(()),
-    }
+/// Names and lengths of the files in a folder.
+fn files(dir: &Path) -> Result<BTreeMap<String, u64>, TrainError> {
+    let entries = fs::read_dir(dir).map_err(read_error(dir))?;
+    let about = |entry: std::io::Result<fs::DirEntry>| {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        Ok((name, entry.metadata()?.len()))
+    };
+    entries
+        .map(about)
+        .collect::<Result<_, _>>()
+        .map_err(read_error(dir))
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::data::{RowProblem, TableError, columns_flag};
+use crate::run_error::RunError;
 
 use peft_core::PeftError;
 use peft_core::file::FileError;
@@ -246,38 +247,12 @@ pub enum TrainError {
         /// What is wrong with it.
         message: String,
     },
-    /// The loss is not a number any more.
-    #[error(
-        "step {step}: the loss is {loss}; no further step was taken and {kept}; \
-         try a smaller learning rate, a warm-up or a smaller alpha"
-    )]
-    LossNotFinite {
-        /// The step that was not taken.
-        step: usize,
-        /// What the loss became.
-        loss: f64,
-        /// What is still there.
-        kept: String,
-    },
-    /// A checkpoint belongs to another run.
-    #[error("{}: was written by a run with other settings or data ({what}); resume with the same ones, or start anew elsewhere", path.display())]
-    OtherRun {
-        /// The checkpoint.
-        path: PathBuf,
-        /// What differs.
-        what: String,
-    },
-    /// A checkpoint cannot be used.
-    #[error("{}: broken checkpoint: {message}; remove it to resume from the one before", path.display())]
-    Checkpoint {
-        /// The checkpoint.
-        path: PathBuf,
-        /// What is wrong.
-        message: String,
-    },
     /// There are no training examples.
     #[error("no training examples: the run would take no step")]
     NothingToTrain,
+    /// The course of a run.
+    #[error(transparent)]
+    Run(#[from] RunError),
     /// An adapter, or its folder.
     #[error(transparent)]
     Peft(#[from] PeftError),

@@ -235,7 +235,7 @@ impl Group {
                 found: own.params.clone(),
             });
         }
-        let schedule = Schedule::new(
+        let schedule = Schedule::of_run(
             own.schedule.unwrap_or(options.schedule),
             own.warmup.unwrap_or(options.warmup),
             total,

@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use peft_core::file::write_atomic;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -36,23 +37,29 @@ impl TrainLog {
     }
 
     /// Continues the log of a run that resumes after `step`: records with a greater `step` are removed, and so is a
-    /// last line that a crash left half written. Records without a step stay. A missing file is begun.
+    /// last line that a crash left half written, and where its evaluation is still `pending` that of the step itself.
+    /// Records without a step stay. A missing file is begun.
     ///
     /// # Errors
     /// [`TrainError::LogLine`] when another line is broken; [`TrainError::Read`] or [`TrainError::Write`] when the
     /// file cannot be read or replaced.
-    pub fn resume(path: &Path, step: u64) -> Result<Self, TrainError> {
+    pub fn resume(path: &Path, step: u64, pending: bool) -> Result<Self, TrainError> {
         if !path.exists() {
             return Self::create(path);
         }
         let records = read_log(path)?;
-        let is_kept = |record: &&Value| record[STEP].as_u64().is_none_or(|at| at <= step);
+        let is_kept = |record: &&Value| {
+            let again = pending && record["kind"] == "eval";
+            record[STEP]
+                .as_u64()
+                .is_none_or(|at| at < step || at == step && !again)
+        };
         let mut text = String::new();
         for record in records.iter().filter(is_kept) {
             text.push_str(&record.to_string());
             text.push('\n');
         }
-        replace(path, text.as_bytes()).map_err(|source| write_error(path, source))?;
+        write_atomic(path, text.as_bytes())?;
         let file = OpenOptions::new()
             .append(true)
             .open(path)
@@ -118,22 +125,6 @@ pub fn read_log(path: &Path) -> Result<Vec<Value>, TrainError> {
         }
     }
     Ok(records)
-}
-
-/// Replaces a file as a whole: a crash leaves the old one or the new one.
-fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let permissions = std::fs::metadata(path)?.permissions();
-    let mut file = tempfile::Builder::new()
-        .permissions(permissions)
-        .tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
 }
 
 fn write_error(path: &Path, source: std::io::Error) -> TrainError {

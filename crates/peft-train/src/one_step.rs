@@ -17,8 +17,8 @@ impl<T: Task> Trainer<'_, T> {
         progress: &mut Progress<T::Model>,
         group: &[Vec<usize>],
         lengths: &[usize],
-        total: usize,
     ) -> Result<(), TrainError> {
+        let total = progress.state.total;
         let seed = step_seed(self.options.seed, progress.state.step);
         device_of(&progress.model).seed(seed);
         let mut step = Step {
@@ -27,6 +27,7 @@ impl<T: Task> Trainer<'_, T> {
             epoch: progress.state.epoch,
             lr: self.options.lr,
             loss: 0.0,
+            mean_loss: 0.0,
             tokens: progress.state.tokens,
             figures: vec![],
         };
@@ -62,6 +63,9 @@ impl<T: Task> Trainer<'_, T> {
         progress.state.tokens += seen;
         progress.state.step += 1;
         step.tokens = progress.state.tokens;
+        let window = &mut progress.state.window;
+        *window = (window.0 + step.loss, window.1 + 1);
+        step.mean_loss = window.0 / window.1 as f64;
         self.callbacks
             .iter_mut()
             .for_each(|callback| callback.step_end(&step));
@@ -96,7 +100,7 @@ impl<T: Task> Trainer<'_, T> {
             let loss = self.task.loss(&progress.model, batch, &device, &mut pass)?;
             let value = f64::from(loss.clone().into_scalar::<f32>());
             if !value.is_finite() {
-                return Err(self.not_finite(step.index, value));
+                return Err(self.loss_not_finite(step.index, value));
             }
             step.loss += share * value;
             pass.backward(loss, share, |part| {
@@ -111,18 +115,16 @@ impl<T: Task> Trainer<'_, T> {
     }
 
     fn record(&self, progress: &mut Progress<T::Model>, step: &Step) -> Result<(), TrainError> {
-        progress.window.0 += step.loss;
-        progress.window.1 += 1;
         let taken = step.index + 1;
         if !taken.is_multiple_of(self.options.log_every) && taken != step.total {
             return Ok(());
         }
-        let (sum, count) = std::mem::take(&mut progress.window);
+        progress.state.window = (0.0, 0);
         let mut record = json!({
             "kind": "train",
             "step": taken,
             "epoch": step.epoch,
-            "loss": sum / count as f64,
+            "loss": step.mean_loss,
             "lr": step.lr,
             "tokens": step.tokens,
             "seconds": progress.seconds(),
@@ -139,10 +141,14 @@ impl<T: Task> Trainer<'_, T> {
         progress: &mut Progress<T::Model>,
     ) -> Result<bool, TrainError> {
         let model = progress.model.valid();
-        let Some(scores) = self.task.evaluate(&model, &device_of(&model))? else {
+        let evaluated = self.task.evaluate(&model, &device_of(&model), &self.stop)?;
+        let Some(scores) = evaluated else {
             return Ok(false);
         };
         let step = progress.state.step;
+        if !scores.loss.is_finite() {
+            return Err(self.loss_not_finite(step, scores.loss));
+        }
         let rank = scores.rank(&self.task.headline());
         let improved = progress.state.best.is_none_or(|(_, best)| rank > best);
         if improved {
@@ -168,22 +174,6 @@ impl<T: Task> Trainer<'_, T> {
         progress.log.append(&record)?;
         progress.state.last_scores = Some((step, scores));
         Ok(improved)
-    }
-
-    fn not_finite(&self, step: usize, loss: f64) -> TrainError {
-        let last = self
-            .checkpoints()
-            .steps()
-            .ok()
-            .and_then(|mut steps| steps.pop());
-        let kept = match last {
-            Some(step) => format!(
-                "{} is the last good checkpoint",
-                self.checkpoints().path(step).display()
-            ),
-            None => "there is no checkpoint yet".into(),
-        };
-        TrainError::LossNotFinite { step, loss, kept }
     }
 }
 

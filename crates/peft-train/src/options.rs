@@ -41,9 +41,9 @@ impl std::str::FromStr for Select {
 pub struct TrainOptions {
     /// Decides the factors, the order of the data and every dropout mask.
     pub seed: u64,
-    /// Passes over the training data.
+    /// Passes over the training data, where `max_steps` does not say how long the run is.
     pub epochs: usize,
-    /// Stops after so many optimizer steps, whatever `epochs` says.
+    /// Takes exactly so many optimizer steps, in as many passes as that needs, whatever `epochs` says.
     pub max_steps: Option<usize>,
     /// Examples of a batch.
     pub batch_size: usize,
@@ -134,6 +134,18 @@ impl Default for TrainOptions {
 }
 
 impl TrainOptions {
+    /// Whether the learning rate of a step depends on how many steps the run has.
+    #[must_use]
+    pub fn depends_on_length(&self) -> bool {
+        let depends = |schedule: Option<ScheduleKind>, warmup: Option<Warmup>| {
+            schedule.is_some_and(|kind| kind != ScheduleKind::Constant)
+                || matches!(warmup, Some(Warmup::Ratio(_)))
+        };
+        let mut groups = self.groups.iter();
+        depends(Some(self.schedule), Some(self.warmup))
+            || groups.any(|group| depends(group.schedule, group.warmup))
+    }
+
     /// Refuses values that make no sense, before anything is loaded.
     ///
     /// # Errors

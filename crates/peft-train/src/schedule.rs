@@ -29,6 +29,16 @@ pub enum ScheduleKind {
     Cosine,
 }
 
+impl std::fmt::Display for ScheduleKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Constant => "constant",
+            Self::Linear => "linear",
+            Self::Cosine => "cosine",
+        })
+    }
+}
+
 impl FromStr for ScheduleKind {
     type Err = TrainError;
 
@@ -117,6 +127,28 @@ impl Schedule {
             warmup_steps: warmup.steps(total_steps)?,
             total_steps,
         })
+    }
+
+    /// The same for a run, whose warm-up has to end before it.
+    ///
+    /// # Errors
+    /// [`TrainError::Option`] also when the warm-up takes as many steps as the run, or more.
+    pub fn of_run(
+        kind: ScheduleKind,
+        warmup: Warmup,
+        total_steps: usize,
+    ) -> Result<Self, TrainError> {
+        if let Warmup::Steps(steps) = warmup
+            && steps >= total_steps
+            && steps > 0
+        {
+            return Err(TrainError::Option {
+                option: "warmup",
+                expected: format!("fewer steps than the {total_steps} of the run"),
+                found: format!("{steps} steps, in which the learning rate never reaches its peak"),
+            });
+        }
+        Self::new(kind, warmup, total_steps)
     }
 
     /// What the learning rate is multiplied by at `step`, counted from 0: between 0 and 1.

@@ -13,14 +13,16 @@ use peft_core::{ParamNames, Preconditioner, Trainable};
 use serde::Serialize;
 
 use crate::TrainError;
-use crate::callback::{Callback, ScheduledRate};
+use crate::callback::Callback;
 use crate::checkpoint::{Checkpoints, RunState};
-use crate::data::{BatchOptions, BatchPlan};
 use crate::group::Groups;
 use crate::head_rate::OwnRate;
 use crate::log::TrainLog;
 use crate::options::{Select, TrainOptions};
-use crate::schedule::Schedule;
+use crate::plans::Plans;
+use crate::ready::Ready;
+use crate::run_error::RunError;
+use crate::stop::Stop;
 use crate::task::{Scores, Task};
 use crate::trained::Trained;
 
@@ -70,8 +72,10 @@ pub struct Trainer<'a, T: Task> {
     pub callbacks: Vec<Box<dyn Callback + 'a>>,
     /// Run directory.
     pub dir: PathBuf,
-    /// Digest of settings and data, which a resumed run must share.
+    /// Digest of settings and data, which a resumed run must share; how long the run is does not belong to them.
     pub fingerprint: String,
+    /// Ends the run early.
+    pub stop: Stop,
 }
 
 impl<T: Task> std::fmt::Debug for Trainer<'_, T> {
@@ -93,33 +97,20 @@ pub(crate) struct Progress<M> {
     pub(crate) log: TrainLog,
     since: Instant,
     seconds_before: f64,
-    /// Loss and token sums since the last training record.
-    pub(crate) window: (f64, usize),
 }
 
-impl<T: Task> Trainer<'_, T> {
+impl<'a, T: Task> Trainer<'a, T> {
     /// Trains `model`, which lives on an autodiff device, and returns it with a report.
     ///
     /// # Errors
-    /// A loss that is not finite, a batch that does not fit, a disk that refuses; the last checkpoint stays.
+    /// As [`Self::prepare`] and [`Self::train`].
     pub fn run(
         &mut self,
         model: T::Model,
         resume: bool,
     ) -> Result<(T::Model, TrainReport), TrainError> {
-        self.options.check()?;
-        let lengths = self.task.lengths();
-        let (plans, total) = self.plans(&lengths)?;
-        if total == 0 {
-            return Err(TrainError::NothingToTrain);
-        }
-        let schedule = Schedule::new(self.options.schedule, self.options.warmup, total)?;
-        let peak = self.options.lr;
-        self.callbacks
-            .insert(0, Box::new(ScheduledRate { peak, schedule }));
-        let mut progress = self.begin(model, resume, total)?;
-        let stopped_early = self.epochs(&mut progress, &plans, &lengths, total)?;
-        self.finish(progress, stopped_early)
+        let ready = self.prepare(model, resume)?;
+        self.train(ready)
     }
 
     /// What of the output layer trains at a rate of its own.
@@ -131,7 +122,7 @@ impl<T: Task> Trainer<'_, T> {
     }
 
     /// Refuses settings of low-rank pairs where none train.
-    fn need_pairs(&self, trainable: &Trainable) -> Result<(), TrainError> {
+    pub(crate) fn need_pairs(&self, trainable: &Trainable) -> Result<(), TrainError> {
         let expected = "no value where no low-rank pairs train, as there it changes nothing";
         let (option, found) = match &self.preconditioner {
             Some(preconditioner) => ("preconditioner", preconditioner.name().to_owned()),
@@ -148,117 +139,126 @@ impl<T: Task> Trainer<'_, T> {
         Ok(())
     }
 
-    /// The batches of every epoch that is begun, and the steps of the run.
-    fn plans(&self, lengths: &[usize]) -> Result<(Vec<BatchPlan>, usize), TrainError> {
-        let limit = self.options.max_steps.unwrap_or(usize::MAX);
-        let (mut plans, mut steps) = (Vec::new(), 0);
-        while plans.len() < self.options.epochs && steps < limit && !lengths.is_empty() {
-            let options = BatchOptions {
-                batch_size: self.options.batch_size,
-                max_tokens: self.options.max_tokens,
-                group_by_length: self.options.group_by_length,
-                seed: self.options.seed,
-                epoch: plans.len() as u64,
-            };
-            let plan = BatchPlan::new(lengths, &options)?;
-            steps += plan.len().div_ceil(self.options.accumulation);
-            plans.push(plan);
-        }
-        Ok((plans, steps.min(limit)))
-    }
-
-    fn begin(
+    /// Trains what [`Self::prepare`] made ready.
+    ///
+    /// # Errors
+    /// A loss or a weight that is not finite, a batch that does not fit, a disk that refuses; the last checkpoint stays.
+    /// [`RunError::Interrupted`] when somebody asked to stop.
+    pub fn train(
         &mut self,
-        model: T::Model,
-        resume: bool,
-        total: usize,
-    ) -> Result<Progress<T::Model>, TrainError> {
-        let optimizer = self.options.optimizer.init(self.options);
+        ready: Ready<'a, T::Model>,
+    ) -> Result<(T::Model, TrainReport), TrainError> {
+        let state = ready.state;
+        self.checkpoints().tidy()?;
         let log = self.dir.join(LOG_FILE);
-        let last = if resume {
-            self.checkpoints().steps()?.pop()
-        } else {
-            None
+        let log = match state.step {
+            0 => TrainLog::create(&log)?,
+            step => TrainLog::resume(&log, step as u64, state.pending)?,
         };
-        let (model, optimizer, state, log) = match last {
-            None => (
-                model,
-                optimizer,
-                RunState::start(self.fingerprint.clone()),
-                TrainLog::create(&log)?,
-            ),
-            Some(step) => {
-                let state = self.checkpoints().state(step, &self.fingerprint)?;
-                let (optimizer, transforms) = self.checkpoints().optimizer(step, optimizer)?;
-                self.transforms.load_state(transforms)?;
-                let model = self
-                    .trained
-                    .restore(model, &self.checkpoints().path(step))?;
-                (
-                    self.ties.broadcast(model),
-                    optimizer,
-                    state,
-                    TrainLog::resume(&log, step as u64)?,
-                )
-            }
-        };
-        let trainable = Trainable::of(&model, self.names);
-        self.need_pairs(&trainable)?;
-        let head = self.own_rate(&model)?;
-        Ok(Progress {
-            groups: Groups::new(self.options, &trainable, head.as_ref(), total)?,
-            trainable,
-            model,
-            optimizer,
+        let mut progress = Progress {
+            groups: ready.groups,
+            trainable: ready.trainable,
+            model: ready.model,
+            optimizer: ready.optimizer,
             seconds_before: state.seconds,
             state,
             log,
             since: Instant::now(),
-            window: (0.0, 0),
-        })
+        };
+        let mut plans = ready.plans;
+        let stopped_early = self.steps(&mut progress, &mut plans)?;
+        self.finish(progress, &mut plans, stopped_early)
     }
 
     /// Returns whether the run stopped for lack of improvement.
-    fn epochs(
+    fn steps(
         &mut self,
         progress: &mut Progress<T::Model>,
-        plans: &[BatchPlan],
-        lengths: &[usize],
-        total: usize,
+        plans: &mut Plans<'_>,
     ) -> Result<bool, TrainError> {
-        while progress.state.epoch < plans.len() && progress.state.step < total {
-            let batches = plans[progress.state.epoch].batches();
-            let end = (progress.state.batch + self.options.accumulation).min(batches.len());
-            let group = &batches[progress.state.batch..end];
-            self.step(progress, group, lengths, total)?;
-            progress.state.batch = end;
-            let epoch_ends = end == batches.len();
-            if epoch_ends {
-                progress.state.epoch += 1;
-                progress.state.batch = 0;
+        loop {
+            if !progress.state.pending {
+                let patience = self.options.patience.unwrap_or(usize::MAX);
+                if progress.state.without_improvement >= patience {
+                    return Ok(true);
+                }
+                if progress.state.step >= progress.state.total {
+                    return Ok(false);
+                }
+                self.take_step(progress, plans)?;
             }
-            let last = progress.state.step == total;
-            let due = |every: Option<usize>| match every {
-                Some(every) => progress.state.step.is_multiple_of(every) || last,
-                None => epoch_ends || last,
-            };
-            let (evaluate, save) = (due(self.options.eval_every), due(self.options.save_every));
-            let improved = evaluate && self.evaluate(progress)?;
-            let keep_best = improved
-                && (self.options.select == Select::Best || self.options.patience.is_some());
-            if save || keep_best {
-                self.checkpoint(progress)?;
-            }
-            if let Some(patience) = self.options.patience
-                && progress.state.without_improvement >= patience
-            {
-                return Ok(true);
+            match self.after_step(progress, plans) {
+                Err(TrainError::Run(RunError::Stopped)) => {
+                    return Err(self.interrupted(progress, plans));
+                }
+                outcome => outcome?,
             }
         }
-        Ok(false)
     }
 
-    fn checkpoint(&self, progress: &mut Progress<T::Model>) -> Result<(), TrainError> {
+    /// Takes one step; what may follow it is pending then.
+    fn take_step(
+        &mut self,
+        progress: &mut Progress<T::Model>,
+        plans: &mut Plans<'_>,
+    ) -> Result<(), TrainError> {
+        let (epoch, batch) = (progress.state.epoch, progress.state.batch);
+        let batches = plans.epoch(epoch)?;
+        let end = (batch + self.options.accumulation).min(batches.len());
+        let ends = end == batches.len();
+        let group = batches[batch..end].to_vec();
+        self.step(progress, &group, plans.lengths())?;
+        progress.state.pending = true;
+        (progress.state.epoch, progress.state.batch) = match ends {
+            true => (epoch + 1, 0),
+            false => (epoch, end),
+        };
+        Ok(())
+    }
+
+    /// Evaluates and saves, where it is time for that.
+    fn after_step(
+        &mut self,
+        progress: &mut Progress<T::Model>,
+        plans: &mut Plans<'_>,
+    ) -> Result<(), TrainError> {
+        self.stop.check()?;
+        let state = &progress.state;
+        let (epoch_ends, last) = (state.batch == 0, state.step == state.total);
+        let due = |every: Option<usize>| match every {
+            Some(every) => state.step.is_multiple_of(every) || last,
+            None => epoch_ends || last,
+        };
+        let (evaluate, save) = (due(self.options.eval_every), due(self.options.save_every));
+        let improved = evaluate && self.evaluate(progress)?;
+        progress.state.pending = false;
+        let keep_best =
+            improved && (self.options.select == Select::Best || self.options.patience.is_some());
+        if save || keep_best {
+            self.checkpoint(progress, plans)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what a run that was asked to stop is to go on from.
+    fn interrupted(&self, progress: &mut Progress<T::Model>, plans: &mut Plans<'_>) -> TrainError {
+        let step = progress.state.step;
+        match self.checkpoint(progress, plans) {
+            Ok(()) => RunError::Interrupted {
+                step,
+                checkpoint: self.checkpoints().path(step),
+            }
+            .into(),
+            Err(error) => error,
+        }
+    }
+
+    fn checkpoint(
+        &self,
+        progress: &mut Progress<T::Model>,
+        plans: &mut Plans<'_>,
+    ) -> Result<(), TrainError> {
+        self.check_finite(progress, plans)?;
         progress.state.seconds = progress.seconds();
         let transforms: BTreeMap<_, _> = self.transforms.state();
         self.checkpoints()
@@ -269,11 +269,13 @@ impl<T: Task> Trainer<'_, T> {
 
     fn finish(
         &self,
-        progress: Progress<T::Model>,
+        mut progress: Progress<T::Model>,
+        plans: &mut Plans<'_>,
         stopped_early: bool,
     ) -> Result<(T::Model, TrainReport), TrainError> {
+        self.check_finite(&progress, plans)?;
         let seconds = progress.seconds();
-        let state = progress.state;
+        let state = progress.state.clone();
         let best_step = state.best.map(|(step, _)| step);
         let selected_step = match self.options.select {
             Select::Best => best_step.unwrap_or(state.step),
@@ -283,7 +285,7 @@ impl<T: Task> Trainer<'_, T> {
             .last_scores
             .filter(|(step, _)| *step == selected_step)
             .map(|(_, scores)| scores);
-        let mut model = progress.model;
+        let mut model = progress.model.clone();
         if selected_step != state.step {
             model = self
                 .trained
@@ -292,7 +294,12 @@ impl<T: Task> Trainer<'_, T> {
         }
         if scores.is_none() {
             let valid = model.valid();
-            scores = self.task.evaluate(&valid, &device_of(&valid))?;
+            scores = match self.task.evaluate(&valid, &device_of(&valid), &self.stop) {
+                Err(TrainError::Run(RunError::Stopped)) => {
+                    return Err(self.interrupted(&mut progress, plans));
+                }
+                scores => scores?,
+            };
         }
         self.trained.save(&model, &self.dir)?;
         let report = TrainReport {

@@ -29,7 +29,7 @@ fn resuming_drops_later_records_and_a_half_written_line() {
     let text = "{\"model\":\"m\"}\n{\"step\":1}\n\n{\"step\":2}\n{\"step\":3}\n{\"step\":2,\"eval\":1}\n{\"st\u{c3}";
     let bytes: Vec<u8> = text.chars().map(|c| c as u8).collect();
     std::fs::write(&path, bytes).unwrap();
-    let mut log = TrainLog::resume(&path, 2).unwrap();
+    let mut log = TrainLog::resume(&path, 2, false).unwrap();
     log.append(&json!({"step": 3, "again": true})).unwrap();
     let expected = "{\"model\":\"m\"}\n{\"step\":1}\n{\"step\":2}\n{\"step\":2,\"eval\":1}\n{\"step\":3,\"again\":true}\n";
     assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
@@ -46,7 +46,7 @@ fn a_whole_last_line_without_its_line_end_is_kept() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("train_log.jsonl");
     std::fs::write(&path, "{\"step\":1}\n{\"step\":2}").unwrap();
-    TrainLog::resume(&path, 9)
+    TrainLog::resume(&path, 9, false)
         .unwrap()
         .append(&json!({"step": 3}))
         .unwrap();
@@ -60,7 +60,7 @@ fn a_number_keeps_every_digit_when_the_log_is_rewritten() {
     let path = folder.path().join("train_log.jsonl");
     let text = "{\"step\":1,\"loss\":0.30000000000000004,\"lr\":5e-324}\n";
     std::fs::write(&path, text).unwrap();
-    TrainLog::resume(&path, 1).unwrap();
+    TrainLog::resume(&path, 1, false).unwrap();
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
 }
 
@@ -70,7 +70,7 @@ fn a_broken_line_in_the_middle_is_an_error_that_names_it() {
     let path = folder.path().join("train_log.jsonl");
     let text = "{\"step\":1}\n{\"step\":\n{\"step\":2}\n";
     std::fs::write(&path, text).unwrap();
-    let error = TrainLog::resume(&path, 2).unwrap_err();
+    let error = TrainLog::resume(&path, 2, false).unwrap_err();
     assert!(
         matches!(error, TrainError::LogLine { line: 2, .. }),
         "{error:?}"
@@ -85,7 +85,7 @@ fn a_broken_line_in_the_middle_is_an_error_that_names_it() {
 #[test]
 fn a_missing_log_is_begun_and_a_missing_folder_is_an_error() {
     let folder = TempDir::new().unwrap();
-    TrainLog::resume(&folder.path().join("new.jsonl"), 5).unwrap();
+    TrainLog::resume(&folder.path().join("new.jsonl"), 5, false).unwrap();
     assert!(folder.path().join("new.jsonl").exists());
     let error = TrainLog::create(&folder.path().join("no/where.jsonl")).unwrap_err();
     assert!(matches!(error, TrainError::Write { .. }), "{error:?}");

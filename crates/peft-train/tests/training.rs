@@ -5,7 +5,7 @@ mod tiny_run;
 
 use peft_train::log::read_log;
 use peft_train::schedule::{ScheduleKind, Warmup};
-use peft_train::{LOG_FILE, Select, TrainError, TrainOptions};
+use peft_train::{LOG_FILE, RunError, Select, TrainError, TrainOptions};
 use tiny_run::{Kill, Rate, Runs, adapter, alone, options, run, run_with};
 
 #[test]
@@ -100,7 +100,10 @@ fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint() {
     };
     let error = run(&dir, &options(), false, vec![Box::new(poison)]).unwrap_err();
     assert!(
-        matches!(error, TrainError::LossNotFinite { step: 12, .. }),
+        matches!(
+            error,
+            TrainError::Run(RunError::LossNotFinite { step: 12, .. })
+        ),
         "{error}"
     );
     assert!(error.to_string().contains("checkpoint-10"), "{error}");
@@ -176,7 +179,10 @@ fn a_checkpoint_of_another_run_is_refused() {
         ..options()
     };
     let error = run(&runs.dir("a"), &other, true, vec![]).unwrap_err();
-    assert!(matches!(error, TrainError::OtherRun { .. }), "{error}");
+    assert!(
+        matches!(error, TrainError::Run(RunError::OtherRun { .. })),
+        "{error}"
+    );
 }
 
 #[test]

@@ -10,10 +10,10 @@ use peft_prune::Plan;
 
 use flags::{ReadFlags, StepFlags};
 
-use crate::hub;
 use crate::progress::Progress;
-use crate::run::{self, RunOptions, RunResult, lora_drop, start};
+use crate::run::{self, Outcome, RunOptions, RunResult, lora_drop, start};
 use crate::run_config::{Names, RunConfig, parse_setting};
+use crate::{hub, interrupt};
 
 /// Settings of a run; flags win over the run file, and `--set` over both.
 #[derive(Debug, Args)]
@@ -36,11 +36,11 @@ pub struct RunArgs {
 pub struct TrainArgs {
     #[command(flatten)]
     run: RunArgs,
-    /// Write into a directory that is not empty.
+    /// Write into a directory that is not empty; what an earlier run left there is removed.
     #[arg(long)]
     overwrite: bool,
-    /// Continue the run in --out from its last checkpoint.
-    #[arg(long)]
+    /// Continue the run in --out from its last checkpoint, with the same settings and data; --epochs and --max-steps may be greater.
+    #[arg(long, conflicts_with = "overwrite")]
     resume: bool,
 }
 
@@ -121,10 +121,10 @@ pub struct SettingArgs {
     /// Warm-up: a number of steps, or a share such as 0.1.
     #[arg(long)]
     warmup: Option<String>,
-    /// Passes over the training data.
+    /// Passes over the training data, unless --max-steps is given.
     #[arg(long)]
     epochs: Option<i64>,
-    /// Largest number of steps.
+    /// Takes exactly so many steps, in as many passes over the data as that needs.
     #[arg(long)]
     max_steps: Option<i64>,
     /// Examples of a batch.
@@ -292,12 +292,30 @@ pub fn run(args: &TrainArgs, json: bool) -> Result<()> {
         overwrite: args.overwrite,
         resume: args.resume,
     };
+    interrupt::watch()?;
     let progress = Progress::new(config.train.log_every);
-    let result = run::train(&config, options, vec![Box::new(progress)])?;
-    if json {
-        return super::print_json(&result);
+    let outcome = run::train(&config, options, vec![Box::new(progress)])?;
+    match outcome {
+        Outcome::Trained(result) if json => super::print_json(&result),
+        Outcome::Trained(result) => {
+            print(&result);
+            Ok(())
+        }
+        Outcome::Finished(results) => finished(&config, &results, json),
     }
-    print(&result);
+}
+
+/// Says that there is nothing left to do, and what the run ended with.
+fn finished(config: &RunConfig, results: &serde_json::Value, json: bool) -> Result<()> {
+    let out = config.out.display();
+    eprintln!(
+        "{out} holds this run, finished: nothing was changed; more --epochs or --max-steps make it longer, --overwrite starts anew"
+    );
+    if json {
+        return super::print_json(results);
+    }
+    println!("{} steps, {} tokens", results["steps"], results["tokens"]);
+    println!("written to {out}");
     Ok(())
 }
 

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::commands::merge::{Merging, merge_folder};
 use crate::device;
-use crate::run::{self, RunOptions};
+use crate::run::{self, RunFolder, RunOptions};
 use crate::run_config::{AdapterConfig, DataConfig, Names, RunConfig};
 use peft_models::SequenceClassifier;
 
@@ -84,9 +84,10 @@ pub fn run(out: &Path, overwrite: bool, device: &str) -> Result<Report> {
             overwrite,
             resume: false,
         };
+        let folder = RunFolder::open(&config, options)?;
         let (result, model) = run::train_texts::<SequenceClassifier>(
             &config,
-            options,
+            &folder,
             vec![Box::new(recorder.clone())],
         )?;
         trained = test.logits(&model.valid())?;

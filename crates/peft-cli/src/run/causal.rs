@@ -6,7 +6,7 @@ use peft_train::Callback;
 use peft_train::metric::Metric;
 use peft_train::task::{CausalTask, Prompts};
 
-use super::{Prepared, RunOptions, RunResult, check_paths, claim_directory, execute};
+use super::{Prepared, RunFolder, RunResult, execute};
 use crate::run_config::RunConfig;
 use crate::{causal_data, device, open};
 
@@ -16,10 +16,9 @@ use crate::{causal_data, device, open};
 /// As [`super::train`].
 pub fn train_model(
     config: &RunConfig,
-    options: RunOptions,
+    folder: &RunFolder<'_>,
     callbacks: Vec<Box<dyn Callback + '_>>,
 ) -> Result<(RunResult, CausalLm)> {
-    check_paths(config)?;
     if config.adapter.method == "head" {
         bail!(crate::Usage(
             "method `head` trains a classification head, which a language model does not have; take an adapter or full".into()
@@ -39,7 +38,6 @@ pub fn train_model(
     let device = device::open(&config.device)?.autodiff();
     let rows = causal_data::RunRows::read(config)?;
     let account = rows.account();
-    let _claim = claim_directory(config, options)?;
     let loaded = open::causal(config.model_dir(), config.base_dropout, &device)?;
     let prompts = prompts(
         config,
@@ -57,9 +55,10 @@ pub fn train_model(
         account,
         head_modules: vec![],
         loaded,
+        labels: None,
         data: task.train.iter().map(|row| format!("{row:?}\n")).collect(),
     };
-    execute(config, options, callbacks, &task, prepared)
+    execute(config, folder, callbacks, &task, prepared)
 }
 
 /// The prompts that were asked for; refuses those that could not be continued before anything trains.

@@ -1,13 +1,11 @@
 //! A run that trains a classifier of texts or images, or a regression.
 
-use std::path::Path;
-
 use anyhow::Result;
 use peft_train::Callback;
 use peft_train::data::LabelSet;
 use peft_train::task::TextSet;
 
-use super::{LABELS_FILE, Prepared, RunOptions, RunResult, check_paths, claim_directory, execute};
+use super::{Prepared, RunFolder, RunResult, execute};
 use crate::data::PreparedData;
 use crate::open::OpenClassifier;
 use crate::run_config::RunConfig;
@@ -19,11 +17,10 @@ use crate::{data, device, image_data, open};
 /// As [`super::train`].
 pub fn train_texts<M: OpenClassifier<Set = TextSet>>(
     config: &RunConfig,
-    options: RunOptions,
+    folder: &RunFolder<'_>,
     callbacks: Vec<Box<dyn Callback + '_>>,
 ) -> Result<(RunResult, M)> {
-    check_paths(config)?;
-    train(config, options, callbacks, data::prepare(config)?)
+    train(config, folder, callbacks, data::prepare(config)?)
 }
 
 /// Trains on images.
@@ -32,27 +29,25 @@ pub fn train_texts<M: OpenClassifier<Set = TextSet>>(
 /// As [`super::train`].
 pub fn train_images(
     config: &RunConfig,
-    options: RunOptions,
+    folder: &RunFolder<'_>,
     callbacks: Vec<Box<dyn Callback + '_>>,
 ) -> Result<RunResult> {
-    check_paths(config)?;
-    Ok(train(config, options, callbacks, image_data::prepare(config)?)?.0)
+    Ok(train(config, folder, callbacks, image_data::prepare(config)?)?.0)
 }
 
 fn train<M: OpenClassifier>(
     config: &RunConfig,
-    options: RunOptions,
+    folder: &RunFolder<'_>,
     callbacks: Vec<Box<dyn Callback + '_>>,
     data: PreparedData<M>,
 ) -> Result<(RunResult, M)> {
     let device = device::open(&config.device)?.autodiff();
-    let _claim = claim_directory(config, options)?;
     let labels = data.labels.as_ref();
     let (dropout, seed) = (config.base_dropout, config.train.seed);
     let mut loaded = open::classifier::<M>(config.model_dir(), data.head, dropout, seed, &device)?;
-    if let Some(labels) = labels {
-        let names: Vec<String> = labels.names().map(str::to_owned).collect();
-        loaded.config = loaded.config.with_labels(&names);
+    let names = labels.map(|labels| labels.names().map(str::to_owned).collect::<Vec<String>>());
+    if let Some(names) = &names {
+        loaded.config = loaded.config.with_labels(names);
     }
     let prepared = Prepared {
         examples: data.examples,
@@ -60,19 +55,7 @@ fn train<M: OpenClassifier>(
         head_modules: M::head_modules(&loaded),
         loaded,
         data: data.rows,
+        labels: names,
     };
-    // Before the results, which mark a finished run.
-    write_labels(&config.out, labels)?;
-    execute(config, options, callbacks, &data.task, prepared)
-}
-
-fn write_labels(out: &Path, labels: Option<&LabelSet>) -> Result<()> {
-    if let Some(labels) = labels {
-        let names: Vec<&str> = labels.names().collect();
-        peft_core::file::write_atomic(
-            &out.join(LABELS_FILE),
-            serde_json::to_string(&names)?.as_bytes(),
-        )?;
-    }
-    Ok(())
+    execute(config, folder, callbacks, &data.task, prepared)
 }

@@ -1,8 +1,6 @@
 //! LoRA-drop as a whole: a LoRA trained on a sample, measured there, and a run whose unimportant layers share.
 
-use std::path::Path;
-
-use anyhow::{Result, bail};
+use anyhow::Result;
 use peft_core::Observer;
 use peft_core::lora::{LORA, RSLORA, Scaling};
 use peft_prune::lora_drop::LORA_DROP;
@@ -10,16 +8,16 @@ use peft_prune::{Budget, OutputImportance, Plan, PlannedSite, ScoreKind, scored}
 use peft_train::Callback;
 use peft_train::schedule::Warmup;
 
-use super::{RunOptions, RunResult, check_paths, claim_directory, train};
+use super::{RunFolder, RunResult, by_task};
 use crate::importance::{Measured, Measuring, norm};
 use crate::picture::plan_map;
 use crate::progress::Progress;
 use crate::run_config::{RunConfig, Start, When};
 
 /// The plan of a run, in its folder.
-const PLAN_FILE: &str = "plan.json";
+pub(super) const PLAN_FILE: &str = "plan.json";
 /// The run that is measured, below the folder of the run.
-const WARM_FOLDER: &str = "warm";
+pub(super) const WARM_FOLDER: &str = "warm";
 
 /// Whether a run is to find out by itself which layers share.
 pub fn finds_out(config: &RunConfig) -> bool {
@@ -27,33 +25,28 @@ pub fn finds_out(config: &RunConfig) -> bool {
     config.adapter.method == LORA_DROP.id && shared.is_none()
 }
 
-/// Trains the LoRA, makes the plan, trains by it; a resumed run goes on with the plan it has.
+/// Trains the LoRA, makes the plan, trains by it; a resumed run goes on with the plan it has. The folder is this
+/// run's from beginning to end, so that a plan in it was made by these settings and this data.
 ///
 /// # Errors
-/// As [`train`], and what is wrong with the plan.
+/// As [`by_task`], and what is wrong with the plan.
 pub fn whole(
     config: &RunConfig,
-    options: RunOptions,
+    folder: &RunFolder<'_>,
     callbacks: Vec<Box<dyn Callback + '_>>,
 ) -> Result<RunResult> {
-    check_paths(config)?;
     let budget = config.prune.budget()?;
-    drop(claim_directory(config, options)?);
     let file = config.out.join(PLAN_FILE);
-    if options.overwrite && !options.resume {
-        std::fs::remove_file(&file).ok();
-        std::fs::remove_dir_all(config.out.join(WARM_FOLDER)).ok();
-    }
-    let plan = if options.resume && file.exists() {
-        kept(config, &file, budget)?
+    let plan = if folder.resumes() && file.exists() {
+        Plan::read(&file)?
     } else {
-        let measured = measured(config, options)?;
+        let measured = measured(config, folder)?;
         let scores = scored(&measured.sites, &measured.scores);
         let (score, scope) = (config.prune.score, config.prune.scope);
         let plan = Plan::make(&scores, score, scope, budget, measured.scaling)?;
         warn_of(&plan);
-        plan.write(&file)?;
         plan_map::map(&plan).draw(&file)?;
+        plan.write(&file)?;
         plan
     };
     eprintln!(
@@ -64,28 +57,11 @@ pub fn whole(
         plan.parameters_before,
         file.display()
     );
-    let options = RunOptions {
-        overwrite: true,
-        ..options
-    };
     let mut last = config.with(&settings(&plan))?;
     if config.prune.start == Start::Warm {
         last.adapter.start = Some(config.out.join(WARM_FOLDER));
     }
-    train(&last, options, callbacks)
-}
-
-/// The plan of a run that goes on, if it was made by the same settings.
-fn kept(config: &RunConfig, file: &Path, budget: Budget) -> Result<Plan> {
-    let plan = Plan::read(file)?;
-    let asked = (config.prune.score, config.prune.scope, budget);
-    if (plan.score, plan.scope, plan.budget) != asked {
-        bail!(crate::Usage(format!(
-            "{} was made by other settings under `prune`; resume with those, or start anew with --overwrite",
-            file.display()
-        )));
-    }
-    Ok(plan)
+    by_task(&last, folder, callbacks)
 }
 
 /// Says where a plan is not what one would expect of its budget.
@@ -136,26 +112,25 @@ fn sample_of(config: &RunConfig) -> f64 {
 }
 
 /// Trains the LoRA on the sample and measures it there, or in the steps of its training.
-fn measured(config: &RunConfig, options: RunOptions) -> Result<Measured> {
+fn measured(config: &RunConfig, folder: &RunFolder<'_>) -> Result<Measured> {
     let warm = warm(config)?;
-    eprintln!(
-        "training the LoRA that is measured, in {}",
-        warm.out.display()
-    );
     let online = config.prune.measure == When::Online;
-    let options = RunOptions {
-        overwrite: true,
-        // What was seen before a stop is not kept.
-        resume: options.resume && !online,
-    };
-    let progress = Box::new(Progress::new(config.train.log_every));
+    // What was seen in the steps before a stop is not kept.
+    let warm_folder = folder.part(&warm, !online)?;
     let mut seen = OutputImportance::new(norm(config.prune.score));
-    let watching = Watching(&mut seen);
-    let callbacks: Vec<Box<dyn Callback + '_>> = match config.prune.measure {
-        When::After => vec![progress],
-        When::Online => vec![progress, Box::new(watching)],
-    };
-    train(&warm, options, callbacks)?;
+    if !warm_folder.is_finished() {
+        eprintln!(
+            "training the LoRA that is measured, in {}",
+            warm.out.display()
+        );
+        let progress = Box::new(Progress::new(config.train.log_every));
+        let watching = Watching(&mut seen);
+        let callbacks: Vec<Box<dyn Callback + '_>> = match config.prune.measure {
+            When::After => vec![progress],
+            When::Online => vec![progress, Box::new(watching)],
+        };
+        by_task(&warm, &warm_folder, callbacks)?;
+    }
     let mut measured = Measured::of(&Measuring {
         score: match config.prune.measure {
             When::After => config.prune.score,

@@ -10,7 +10,7 @@ use peft_core::{ParameterCount, Pass, count};
 use peft_kernels::profile::{self, Entry};
 use peft_models::Loaded;
 use peft_train::task::Task;
-use peft_train::{Callback, Step, TrainError, Trainer};
+use peft_train::{Callback, Step, Stop, TrainError, Trainer};
 
 use super::make_trainable;
 use crate::run_config::RunConfig;
@@ -92,6 +92,7 @@ pub fn steps<T: Task>(
         callbacks: vec![Box::new(clock)],
         dir: dir.path().to_path_buf(),
         fingerprint: String::new(),
+        stop: Stop::default(),
     };
     let (model, _) = trainer.run(model, false)?;
     drop(trainer);

@@ -40,7 +40,7 @@ pub enum Start {
 }
 
 /// How LoRA-drop finds out which layers matter: a LoRA is trained on a sample, then measured there.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PruneConfig {
     /// By what layers are compared.

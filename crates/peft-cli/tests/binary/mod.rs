@@ -7,6 +7,7 @@
 )]
 
 pub(crate) mod decoder;
+pub(crate) mod files;
 pub(crate) mod place;
 
 use std::path::{Path, PathBuf};
@@ -87,9 +88,13 @@ pub(crate) fn verdict(args: &[&str]) -> Value {
     verdict
 }
 
-/// Exit code and stderr of a run that failed.
+/// Exit code and stderr of a command that was refused: every file and folder that its arguments name is as it was, and
+/// what was not there is not there.
 pub(crate) fn failure(args: &[&str]) -> (i32, String) {
-    failed(&peft(args))
+    let before = files::Files::below(files::paths(args));
+    let (code, error) = failed(&peft(args));
+    before.assert_same(files::paths(args), &format!("{args:?}: {error}"));
+    (code, error)
 }
 
 /// Exit code and stderr of a run that failed.

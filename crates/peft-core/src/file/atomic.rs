@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use super::FileError;
+use super::leftover::{PREFIX, SUFFIX, keep, tidy};
 
 /// Size of the buffer before the file.
 const BUFFER: usize = 1 << 20;
@@ -30,16 +31,7 @@ impl Staged {
         path: &Path,
         fill: impl FnOnce(&mut StagedWriter<'_>) -> Result<(), E>,
     ) -> Result<Self, E> {
-        let folder = folder_of(path);
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".peft-").suffix(".tmp");
-        #[cfg(unix)]
-        let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666);
-        #[cfg(unix)]
-        builder.permissions(permissions);
-        let temporary = builder
-            .tempfile_in(folder)
-            .map_err(FileError::io("create a temporary file in", folder))?;
+        let temporary = temporary_in(folder_of(path))?;
         let mut writer = StagedWriter {
             out: BufWriter::with_capacity(BUFFER, temporary.as_file()),
             path,
@@ -106,6 +98,8 @@ impl StagedWriter<'_> {
 
 /// Writes a file atomically: a temporary file in the same folder, synced, then renamed over `path`.
 ///
+/// Temporary files that killed processes left beside it are removed.
+///
 /// On Unix the folder is synced too, so that the new name survives a power cut, and the file gets the permissions
 /// that a newly created file has.
 ///
@@ -113,7 +107,26 @@ impl StagedWriter<'_> {
 ///
 /// [`FileError::Io`] with the step that failed; the temporary file is removed and `path` is as it was.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    tidy(folder_of(path));
     Staged::new(path, |out| out.write(bytes))?.commit()
+}
+
+/// A temporary file that is this process's for as long as it lives.
+fn temporary_in(folder: &Path) -> Result<NamedTempFile, FileError> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(PREFIX).suffix(SUFFIX);
+    #[cfg(unix)]
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    #[cfg(unix)]
+    builder.permissions(permissions);
+    loop {
+        let temporary = builder
+            .tempfile_in(folder)
+            .map_err(FileError::io("create a temporary file in", folder))?;
+        if keep(temporary.as_file(), temporary.path()) {
+            return Ok(temporary);
+        }
+    }
 }
 
 fn folder_of(path: &Path) -> &Path {
@@ -123,14 +136,24 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
+/// Syncs the names in a folder, so that they survive a power cut; without effect where there is no such thing.
+///
+/// # Errors
+///
+/// [`FileError::Io`].
 #[cfg(unix)]
-fn sync_folder(folder: &Path) -> Result<(), FileError> {
+pub fn sync_folder(folder: &Path) -> Result<(), FileError> {
     let handle = File::open(folder).map_err(FileError::io("open", folder))?;
     handle.sync_all().map_err(FileError::io("sync", folder))
 }
 
+/// Syncs the names in a folder, where there is such a thing.
+///
+/// # Errors
+///
+/// None here.
 #[cfg(not(unix))]
-fn sync_folder(_folder: &Path) -> Result<(), FileError> {
+pub fn sync_folder(_folder: &Path) -> Result<(), FileError> {
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::FileError;
+use super::leftover::{is_at, is_temporary, tidy_below};
 
 /// Name of the file that is locked. One that a killed process left behind is not locked any more and does no harm.
 const LOCK_FILE: &str = ".peft.lock";
@@ -15,10 +16,13 @@ const LOCK_FILE: &str = ".peft.lock";
 pub struct FolderClaim {
     file: File,
     path: PathBuf,
+    /// Folders that the claim made, the deepest first.
+    made: Vec<PathBuf>,
 }
 
 /// Makes an output folder, with its parents, and claims it. A folder that holds anything is refused unless
-/// `overwrite` is set; nothing in it is removed.
+/// `overwrite` is set. Nothing in it is removed but the temporary files of killed processes, which count for nothing.
+/// Folders that were made for the claim and are empty when it ends are removed again.
 ///
 /// # Errors
 ///
@@ -30,27 +34,35 @@ pub fn claim_folder(folder: &Path, overwrite: bool) -> Result<FolderClaim, FileE
             path: folder.to_owned(),
         });
     }
-    let is_new = !folder.exists();
-    fs::create_dir_all(folder).map_err(FileError::io("create", folder))?;
     let claim = FolderClaim::new(folder)?;
-    if !is_new && !overwrite && holds_anything(folder)? {
+    if !overwrite && holds_anything(folder)? {
         return Err(FileError::Exists {
             path: folder.to_owned(),
         });
     }
+    tidy_below(folder);
     Ok(claim)
 }
 
 impl FolderClaim {
     fn new(folder: &Path) -> Result<Self, FileError> {
         let path = folder.join(LOCK_FILE);
+        let missing = folder.ancestors().take_while(|folder| !folder.exists());
+        let made: Vec<PathBuf> = missing.map(Path::to_owned).collect();
         loop {
-            let file = OpenOptions::new()
+            fs::create_dir_all(folder).map_err(FileError::io("create", folder))?;
+            let opened = OpenOptions::new()
                 .create(true)
                 .truncate(false)
                 .write(true)
-                .open(&path)
-                .map_err(FileError::io("create", &path))?;
+                .open(&path);
+            let file = match opened {
+                // A claim that ended in this moment has removed its empty folder.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !folder.exists() => {
+                    continue;
+                }
+                opened => opened.map_err(FileError::io("create", &path))?,
+            };
             match file.try_lock() {
                 Ok(()) => {}
                 // A file system without locks: the check for a folder that holds something must do.
@@ -67,7 +79,7 @@ impl FolderClaim {
             // The process that had the claim may have removed the file between our opening and locking it; then the
             // lock is on a file without a name, which nobody else will see.
             if is_at(&file, &path) {
-                return Ok(Self { file, path });
+                return Ok(Self { file, path, made });
             }
         }
     }
@@ -78,31 +90,22 @@ impl Drop for FolderClaim {
         // Both may fail without harm: a lock ends with its process, and a file without a lock claims nothing.
         fs::remove_file(&self.path).ok();
         self.file.unlock().ok();
+        // A folder that holds something is not removed by this.
+        self.made
+            .iter()
+            .all(|folder| fs::remove_dir(folder).is_ok());
     }
 }
 
-fn holds_anything(folder: &Path) -> Result<bool, FileError> {
+/// Whether a folder holds anything but a claim and what killed processes left.
+///
+/// # Errors
+///
+/// [`FileError::Io`].
+pub fn holds_anything(folder: &Path) -> Result<bool, FileError> {
     let entries = fs::read_dir(folder).map_err(FileError::io("list", folder))?;
-    Ok(entries
-        .map_while(Result::ok)
-        .any(|entry| entry.file_name() != LOCK_FILE))
-}
-
-#[cfg(unix)]
-fn is_at(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let place = |metadata: std::io::Result<fs::Metadata>| {
-        metadata
-            .map(|metadata| (metadata.dev(), metadata.ino()))
-            .ok()
-    };
-    let own = place(file.metadata());
-    own.is_some() && own == place(fs::metadata(path))
-}
-
-#[cfg(not(unix))]
-fn is_at(_file: &File, path: &Path) -> bool {
-    path.exists()
+    let mut names = entries.map_while(Result::ok).map(|entry| entry.file_name());
+    Ok(names.any(|name| name != LOCK_FILE && !is_temporary(&name)))
 }
 
 #[cfg(test)]
@@ -117,8 +120,34 @@ mod tests {
         let error = claim_folder(&folder, true).unwrap_err();
         assert!(matches!(error, FileError::InUse { .. }), "{error}");
         drop(claim);
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
-        drop(claim_folder(&folder, false).unwrap());
+        assert!(!folder.exists(), "it was made for the claim alone");
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+        let claim = claim_folder(&folder, false).unwrap();
+        fs::write(folder.join("x"), b"x").unwrap();
+        drop(claim);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_empty_folder_that_was_there_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(claim_folder(folder.path(), false).unwrap());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_counts_for_nothing_and_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let below = folder.path().join("loadings");
+        fs::create_dir(&below).unwrap();
+        fs::write(below.join(".peft-b.tmp"), b"x").unwrap();
+        fs::write(folder.path().join(".peft-a.tmp"), b"x").unwrap();
+        drop(claim_folder(folder.path(), true).unwrap());
+        assert_eq!(fs::read_dir(&below).unwrap().count(), 0);
+        fs::remove_dir(&below).unwrap();
+        fs::write(folder.path().join(".peft-a.tmp"), b"x").unwrap();
+        drop(claim_folder(folder.path(), false).unwrap());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]

@@ -277,7 +277,7 @@ pub enum FileError {
         path: PathBuf,
     },
     /// The output folder holds something already.
-    #[error("{} exists already: choose another folder or allow overwriting", path.display())]
+    #[error("{} exists already: choose another folder, or empty this one", path.display())]
     Exists {
         /// The folder.
         path: PathBuf,

@@ -23,7 +23,7 @@ use peft_train::data::{TextTokenizer, TokenizeOptions};
 use peft_train::schedule::{ScheduleKind, Warmup};
 use peft_train::synthetic::vocabulary;
 use peft_train::task::{Scores, Task};
-use peft_train::{Callback, Step, TrainOptions, TrainedWeights, Trainer};
+use peft_train::{Callback, Step, Stop, TrainOptions, TrainedWeights, Trainer};
 
 use crate::masking::{Masked, masked_sentences};
 use crate::task::MaskedWords;
@@ -184,12 +184,13 @@ fn train(
         callbacks: vec![Box::new(Report)],
         dir: folder.path().to_path_buf(),
         fingerprint: String::new(),
+        stop: Stop::default(),
     };
     let (model, report) = trainer.run(model, false)?;
     let scores = match report.scores {
         Some(scores) => scores,
         None => task
-            .evaluate(&model.valid(), &Device::flex())?
+            .evaluate(&model.valid(), &Device::flex(), &Stop::default())?
             .context("the held-out sentences were not scored")?,
     };
     Ok((model, scores))

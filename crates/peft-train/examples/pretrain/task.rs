@@ -5,10 +5,10 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use indexmap::IndexMap;
 use peft_core::Pass;
 use peft_models::{SequenceClassifier, TokenBatch};
-use peft_train::TrainError;
 use peft_train::data::BatchPlan;
 use peft_train::metric::{Measure, Metric};
 use peft_train::task::{Scores, Task};
+use peft_train::{Stop, TrainError};
 
 use crate::masking::Masked;
 
@@ -132,6 +132,7 @@ impl Task for MaskedWords {
         &self,
         model: &SequenceClassifier,
         device: &Device,
+        stop: &Stop,
     ) -> Result<Option<Scores>, TrainError> {
         let lengths: Vec<usize> = self
             .held_out
@@ -140,6 +141,7 @@ impl Task for MaskedWords {
             .collect();
         let (mut loss, mut right, mut count) = (0.0, 0, 0);
         for examples in BatchPlan::evaluation(&lengths, 128, None)?.batches() {
+            stop.check()?;
             let sentences: Vec<&Masked> = examples
                 .iter()
                 .map(|index| &self.held_out[*index])

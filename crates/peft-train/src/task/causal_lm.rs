@@ -10,6 +10,7 @@ use super::{Prompts, Scores, Task};
 use crate::TrainError;
 use crate::data::{BatchPlan, TokenRow};
 use crate::metric::{Measure, Metric};
+use crate::stop::Stop;
 
 /// Training and validation rows of a language model.
 #[derive(Debug, Clone)]
@@ -48,11 +49,16 @@ impl Task for CausalTask {
         loss(model, &rows, device, pass)
     }
 
-    fn evaluate(&self, model: &CausalLm, device: &Device) -> Result<Option<Scores>, TrainError> {
+    fn evaluate(
+        &self,
+        model: &CausalLm,
+        device: &Device,
+        stop: &Stop,
+    ) -> Result<Option<Scores>, TrainError> {
         let Some(valid) = &self.valid else {
             return Ok(None);
         };
-        let mut scores = perplexity(model, valid, self.eval_batch_size, device)?;
+        let mut scores = perplexity_until(model, valid, self.eval_batch_size, device, stop)?;
         if let Some(prompts) = &self.prompts {
             scores.samples = prompts.continued(model)?;
         }
@@ -74,9 +80,21 @@ pub fn perplexity(
     batch_size: usize,
     device: &Device,
 ) -> Result<Scores, TrainError> {
+    perplexity_until(model, rows, batch_size, device, &Stop::default())
+}
+
+/// The same, unless somebody asks to stop.
+fn perplexity_until(
+    model: &CausalLm,
+    rows: &[TokenRow],
+    batch_size: usize,
+    device: &Device,
+    stop: &Stop,
+) -> Result<Scores, TrainError> {
     let plan = BatchPlan::evaluation(&lengths(rows), batch_size, None)?;
     let (mut nats, mut tokens) = (0.0, 0);
     for examples in plan.batches() {
+        stop.check()?;
         let rows: Vec<&TokenRow> = examples.iter().map(|at| &rows[*at]).collect();
         let count: usize = rows.iter().map(|row| row.targets()).sum();
         let mean = loss(model, &rows, device, &mut Pass::eval())?;

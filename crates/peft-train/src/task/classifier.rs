@@ -8,6 +8,7 @@ use super::{Scores, Task};
 use crate::TrainError;
 use crate::data::{BatchPlan, Target};
 use crate::metric::{Measure, Metric};
+use crate::stop::Stop;
 
 /// Examples on the host, with what a model should say about each.
 pub trait ExampleSet {
@@ -74,7 +75,12 @@ impl<M: Classifier> Task for ClassifierTask<M> {
         Ok(loss(logits, &targets, self.objective))
     }
 
-    fn evaluate(&self, model: &M, device: &Device) -> Result<Option<Scores>, TrainError> {
+    fn evaluate(
+        &self,
+        model: &M,
+        device: &Device,
+        stop: &Stop,
+    ) -> Result<Option<Scores>, TrainError> {
         let Some(valid) = &self.valid else {
             return Ok(None);
         };
@@ -83,7 +89,7 @@ impl<M: Classifier> Task for ClassifierTask<M> {
             device,
             adapters: None,
         };
-        let logits = classify(model, valid, how)?;
+        let logits = classify_until(model, valid, how, stop)?;
         let targets = valid.targets();
         let scores = score_logits(&logits, targets, self.objective, &self.metrics);
         Ok(Some(scores))
@@ -118,10 +124,21 @@ pub fn classify<M: Classifier>(
     set: &M::Set,
     how: Inference<'_>,
 ) -> Result<Vec<Vec<f32>>, TrainError> {
+    classify_until(model, set, how, &Stop::default())
+}
+
+/// The same, unless somebody asks to stop.
+fn classify_until<M: Classifier>(
+    model: &M,
+    set: &M::Set,
+    how: Inference<'_>,
+    stop: &Stop,
+) -> Result<Vec<Vec<f32>>, TrainError> {
     let lengths = set.lengths();
     let plan = BatchPlan::evaluation(&lengths, how.batch_size, None)?;
     let mut rows = Vec::with_capacity(lengths.len());
     for examples in plan.batches() {
+        stop.check()?;
         let adapters = how.adapters.map(|adapters| {
             let adapters: Vec<Option<&str>> = examples.iter().map(|row| adapters[*row]).collect();
             RowAdapters::new(&adapters, how.device)

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 use crate::metric::Measure;
+use crate::stop::Stop;
 
 pub use causal_lm::{CausalTask, perplexity};
 pub use classifier::{Classifier, ClassifierTask, ExampleSet, Inference, classify};
@@ -85,8 +86,13 @@ pub trait Task {
     /// Scores on the validation set; `None` when there is none.
     ///
     /// # Errors
-    /// When a batch does not fit the model.
-    fn evaluate(&self, model: &Self::Model, device: &Device) -> Result<Option<Scores>, TrainError>;
+    /// When a batch does not fit the model; [`crate::RunError::Stopped`] once `stop` is asked for.
+    fn evaluate(
+        &self,
+        model: &Self::Model,
+        device: &Device,
+        stop: &Stop,
+    ) -> Result<Option<Scores>, TrainError>;
 
     /// The metric by which models are compared.
     fn headline(&self) -> Measure;

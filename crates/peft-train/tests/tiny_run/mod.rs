@@ -14,7 +14,9 @@ use peft_models::{ModelConfig, SequenceClassifier, init_classifier};
 use peft_train::data::{Encoded, Target};
 use peft_train::metric::Metric;
 use peft_train::task::{ClassifierTask, Objective, TextSet};
-use peft_train::{Callback, Step, TrainError, TrainOptions, TrainReport, TrainedAdapter, Trainer};
+use peft_train::{
+    Callback, Step, Stop, TrainError, TrainOptions, TrainReport, TrainedAdapter, Trainer,
+};
 use serde_json::json;
 
 const CONFIG: &str = r#"{"model_type": "bert", "architectures": ["BertForSequenceClassification"],
@@ -80,6 +82,18 @@ pub(crate) fn run_with(
     callbacks: Vec<Box<dyn Callback>>,
     dropout: f64,
 ) -> Result<TrainReport, TrainError> {
+    run_until(dir, options, resume, callbacks, dropout, Stop::default())
+}
+
+/// The same, until somebody asks to stop.
+pub(crate) fn run_until(
+    dir: &Path,
+    options: &TrainOptions,
+    resume: bool,
+    callbacks: Vec<Box<dyn Callback>>,
+    dropout: f64,
+    stop: Stop,
+) -> Result<TrainReport, TrainError> {
     std::fs::create_dir_all(dir).unwrap();
     let device = Device::default().autodiff();
     let config = ModelConfig::parse(Path::new("config.json"), CONFIG).unwrap();
@@ -116,6 +130,7 @@ pub(crate) fn run_with(
         callbacks,
         dir: dir.to_owned(),
         fingerprint: format!("seed {}", options.seed),
+        stop,
     };
     trainer.run(model, resume).map(|(_, report)| report)
 }

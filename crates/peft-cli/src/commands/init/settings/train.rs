@@ -14,10 +14,14 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Decides factors, data order and dropout.",
         Never,
     ),
-    setting("train.epochs", "Passes over the training data.", Never),
+    setting(
+        "train.epochs",
+        "Passes over the training data, unless max_steps is given.",
+        Never,
+    ),
     setting(
         "train.max_steps",
-        "Stops after so many steps, whatever epochs says.",
+        "Takes exactly so many steps, in as many passes as that needs; epochs then counts for nothing.",
         Example("1000"),
     ),
     setting("train.batch_size", "Examples of a batch.", Never),

@@ -3,8 +3,8 @@
 use anyhow::{Result, bail};
 use peft_train::HeadRate;
 
-use super::RunConfig;
-use super::precondition::PreconditionKind;
+use super::super::RunConfig;
+use super::super::precondition::PreconditionKind;
 use crate::registry;
 
 /// Refuses what the method leaves nothing to act on.

@@ -1,0 +1,28 @@
+//! What a run that goes on says before its first step.
+
+use peft_train::Ready;
+
+use super::RunFolder;
+use crate::run_config::RunConfig;
+
+/// Says where a run goes on.
+pub fn announce<M>(config: &RunConfig, folder: &RunFolder<'_>, ready: &Ready<'_, M>) {
+    let (step, total) = (ready.step(), ready.total());
+    if !folder.was_there() {
+        return;
+    }
+    if step == 0 {
+        eprintln!("no checkpoint in {}: starting anew", config.out.display());
+        return;
+    }
+    eprintln!("resuming from step {step} of {total}");
+    if let Some(before) = ready.shorter_before {
+        eprintln!("the run has {total} steps now instead of {before}");
+        if config.train.depends_on_length() {
+            eprintln!(
+                "warning: warm-up and the {} schedule span the {total} steps from now on: the rate is not what it was in the first {step}",
+                config.train.schedule
+            );
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! What decides the course of a run: its settings, and its files by what they hold rather than by how they are called.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::run_config::RunConfig;
+
+/// Settings that change nothing of what is learnt, and those that name files, which are compared by content.
+const LEFT_OUT: &[&str] = &[
+    "out",
+    "model",
+    "data.train",
+    "data.valid",
+    "adapter.start",
+    "adapter.experts_from",
+    "train.log_every",
+    "train.keep_checkpoints",
+    "train.save_every",
+];
+/// How long a run is: a run that goes on may be longer than it was begun.
+const LENGTH: &[&str] = &["train.epochs", "train.max_steps"];
+/// Bytes of a digest that are kept.
+const KEPT: usize = 16;
+
+/// A file or folder by what it holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Content {
+    path: PathBuf,
+    digest: String,
+}
+
+/// What decides the course of a run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Identity {
+    settings: BTreeMap<String, Value>,
+    files: BTreeMap<String, Content>,
+}
+
+impl Identity {
+    /// Reads the files that the settings name. One that is absent is left to whoever needs it.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn of(config: &RunConfig) -> Result<Self> {
+        let mut settings = BTreeMap::new();
+        flatten("", &serde_json::to_value(config)?, &mut settings)?;
+        settings.retain(|key, _| !LEFT_OUT.contains(&key.as_str()));
+        let mut files = BTreeMap::new();
+        let mut note = |role: &str, path: &Path| -> Result<()> {
+            if let Some(digest) = digest(path)? {
+                let path = path.to_owned();
+                files.insert(role.to_owned(), Content { path, digest });
+            }
+            Ok(())
+        };
+        note("data.train", &config.data.train)?;
+        if let Some(valid) = &config.data.valid {
+            note("data.valid", valid)?;
+        }
+        for file in files_in(config.model_dir(), is_of_model)? {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            note(&format!("model: {name}"), &file)?;
+        }
+        let adapters = config.adapter.experts_from.iter().enumerate();
+        let adapters = adapters.map(|(at, path)| (format!("adapter.experts_from {at}"), path));
+        let start = config.adapter.start.iter();
+        let start = start.map(|path| ("adapter.start".to_owned(), path));
+        for (role, folder) in start.chain(adapters) {
+            for file in files_in(folder, |name| name.starts_with("adapter"))? {
+                let name = file.file_name().unwrap_or_default().to_string_lossy();
+                note(&format!("{role}: {name}"), &file)?;
+            }
+        }
+        Ok(Self { settings, files })
+    }
+
+    /// One line for each setting and file in which a run `now` differs from this one, its length apart.
+    pub fn differences(&self, now: &Self) -> Vec<String> {
+        let shown = |value: Option<&Value>| match value {
+            None | Some(Value::Null) => "absent".to_owned(),
+            Some(value) => value.to_string(),
+        };
+        let keys = self.settings.keys().chain(now.settings.keys());
+        let mut keys: Vec<&String> = keys.filter(|key| !LENGTH.contains(&key.as_str())).collect();
+        keys.sort();
+        keys.dedup();
+        let settings = keys.into_iter().filter_map(|key| {
+            let (then, now) = (shown(self.settings.get(key)), shown(now.settings.get(key)));
+            (then != now).then(|| format!("  {key}: {then} then, {now} now"))
+        });
+        let mut lines: Vec<String> = settings.collect();
+        let roles = self.files.keys().chain(now.files.keys());
+        let mut roles: Vec<&String> = roles.collect();
+        roles.sort();
+        roles.dedup();
+        for role in roles {
+            lines.extend(match (self.files.get(role), now.files.get(role)) {
+                (Some(then), Some(now)) if then.digest == now.digest => None,
+                (Some(then), Some(now)) => Some(format!(
+                    "  {role}: {} holds something else than {} did",
+                    now.path.display(),
+                    then.path.display()
+                )),
+                (Some(then), None) => Some(format!(
+                    "  {role}: {} then, absent now",
+                    then.path.display()
+                )),
+                (None, Some(now)) => {
+                    Some(format!("  {role}: absent then, {} now", now.path.display()))
+                }
+                (None, None) => None,
+            });
+        }
+        lines
+    }
+
+    /// Whether a run `now` is as long by its settings.
+    pub fn is_as_long(&self, now: &Self) -> bool {
+        LENGTH
+            .iter()
+            .all(|key| self.settings.get(*key) == now.settings.get(*key))
+    }
+
+    /// A digest of all but the length and the paths, for checkpoints.
+    pub fn fingerprint(&self) -> String {
+        let mut all = Sha256::new();
+        for (key, value) in &self.settings {
+            if !LENGTH.contains(&key.as_str()) {
+                all.update(format!("{key}={value}\n"));
+            }
+        }
+        for (role, content) in &self.files {
+            all.update(format!("{role}={}\n", content.digest));
+        }
+        hex(&all.finalize())
+    }
+
+    /// Whether the run ends with a whole model rather than an adapter.
+    pub fn trains_the_model(&self) -> bool {
+        let method = self.settings.get("adapter.method").and_then(Value::as_str);
+        matches!(method, Some("full" | "head"))
+    }
+}
+
+/// A digest of texts, one after the other.
+pub fn digest_of(texts: &[String]) -> String {
+    let mut all = Sha256::new();
+    texts.iter().for_each(|text| all.update(text));
+    hex(&all.finalize())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let kept = bytes.iter().take(KEPT);
+    kept.map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Settings by their dotted keys. An option that names a file stands for what the file holds.
+fn flatten(path: &str, value: &Value, into: &mut BTreeMap<String, Value>) -> Result<()> {
+    if let Value::Object(fields) = value {
+        for (key, value) in fields {
+            let below = format!("{path}.{key}");
+            flatten(below.trim_start_matches('.'), value, into)?;
+        }
+        return Ok(());
+    }
+    let named = value
+        .as_str()
+        .filter(|_| path.starts_with("adapter.options."));
+    let content = match named {
+        Some(name) if name.contains(['/', '\\']) || Path::new(name).exists() => {
+            digest(Path::new(name))?
+        }
+        _ => None,
+    };
+    let value = content.map_or_else(|| value.clone(), Value::String);
+    into.insert(path.to_owned(), value);
+    Ok(())
+}
+
+/// Files of a model folder that a run reads.
+fn is_of_model(name: &str) -> bool {
+    let end = Path::new(name).extension().and_then(|end| end.to_str());
+    let read = ["json", "safetensors", "bin", "jinja", "txt", "model"];
+    end.is_some_and(|end| read.contains(&end)) && name != "generation_config.json"
+}
+
+/// Files right below a folder, by name; none where there is no folder.
+fn files_in(folder: &Path, is_meant: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>> {
+    if !folder.is_dir() {
+        return Ok(vec![]);
+    }
+    let entries =
+        fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
+    let paths = entries.map_while(io::Result::ok).map(|entry| entry.path());
+    let mut files: Vec<PathBuf> = paths
+        .filter(|path| path.is_file())
+        .filter(|path| {
+            path.file_name()
+                .is_some_and(|name| is_meant(&name.to_string_lossy()))
+        })
+        .collect();
+    files.sort();
+    Ok(files)
+}
+
+/// The digest of a file's bytes; of a folder, of the names and lengths of all files below it. `None` where nothing is.
+fn digest(path: &Path) -> Result<Option<String>> {
+    let cannot = || format!("cannot read {}", path.display());
+    let mut all = Sha256::new();
+    if path.is_dir() {
+        names_below(path, path, &mut all).with_context(cannot)?;
+    } else if path.is_file() {
+        let mut file = File::open(path).with_context(cannot)?;
+        io::copy(&mut file, &mut Writes(&mut all)).with_context(cannot)?;
+    } else {
+        return Ok(None);
+    }
+    Ok(Some(hex(&all.finalize())))
+}
+
+/// A digest that bytes can be copied into.
+struct Writes<'a>(&'a mut Sha256);
+
+impl io::Write for Writes<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn names_below(root: &Path, folder: &Path, all: &mut Sha256) -> io::Result<()> {
+    let entries: io::Result<Vec<_>> = fs::read_dir(folder)?.collect();
+    let mut paths: Vec<PathBuf> = entries?.iter().map(fs::DirEntry::path).collect();
+    paths.sort();
+    for path in paths {
+        if path.is_dir() {
+            names_below(root, &path, all)?;
+        } else {
+            let name = path.strip_prefix(root).unwrap_or(&path);
+            all.update(format!(
+                "{} {}\n",
+                name.display(),
+                fs::metadata(&path)?.len()
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run_config::parse_setting;
+
+    fn of(dir: &Path, settings: &[&str]) -> Identity {
+        let train = format!("data.train={}", dir.join("train.jsonl").display());
+        let model = format!("model={}", dir.join("model").display());
+        let given = [train.as_str(), &model]
+            .into_iter()
+            .chain(settings.iter().copied());
+        let settings: Vec<_> = given.map(|text| parse_setting(text).unwrap()).collect();
+        Identity::of(&RunConfig::load(None, &settings).unwrap()).unwrap()
+    }
+
+    fn place() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("train.jsonl"), "{}\n").unwrap();
+        fs::create_dir(dir.path().join("model")).unwrap();
+        fs::write(dir.path().join("model/config.json"), "{}").unwrap();
+        fs::write(dir.path().join("model/README.md"), "a model").unwrap();
+        dir
+    }
+
+    #[test]
+    fn settings_are_named_with_both_values_and_the_length_is_apart() {
+        let dir = place();
+        let then = of(dir.path(), &["train.epochs=2"]);
+        let longer = of(dir.path(), &["train.epochs=3", "out=elsewhere"]);
+        assert_eq!(then.differences(&longer), Vec::<String>::new());
+        assert!(!then.is_as_long(&longer) && then.is_as_long(&then.clone()));
+        assert_eq!(then.fingerprint(), longer.fingerprint());
+        let other = of(
+            dir.path(),
+            &[
+                "adapter.rank=4",
+                "train.patience=3",
+                "data.valid=absent.jsonl",
+            ],
+        );
+        assert_eq!(
+            then.differences(&other),
+            [
+                "  adapter.rank: 8 then, 4 now",
+                "  train.patience: absent then, 3 now"
+            ]
+        );
+        assert_ne!(then.fingerprint(), other.fingerprint());
+    }
+
+    #[test]
+    fn files_are_compared_by_what_they_hold() {
+        let dir = place();
+        let then = of(dir.path(), &[]);
+        let copy = dir.path().join("copy.jsonl");
+        fs::copy(dir.path().join("train.jsonl"), &copy).unwrap();
+        let train = format!("data.train={}", copy.display());
+        assert_eq!(then.differences(&of(dir.path(), &[&train])).len(), 0);
+        fs::write(dir.path().join("model/README.md"), "the model").unwrap();
+        assert_eq!(then.differences(&of(dir.path(), &[])).len(), 0);
+        fs::write(&copy, "{ }\n").unwrap();
+        fs::write(dir.path().join("model/config.json"), "{ }").unwrap();
+        let lines = then.differences(&of(dir.path(), &[&train]));
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines[0].contains("data.train") && lines[0].contains("copy.jsonl"));
+        assert!(lines[1].contains("model: config.json"));
+        let valid = format!("data.valid={}", copy.display());
+        let lines = then.differences(&of(dir.path(), &[&valid]));
+        assert!(lines[0].contains("data.valid: absent then"), "{lines:?}");
+    }
+}

@@ -1,0 +1,305 @@
+//! Runs that are killed, interrupted or refused at random moments: the folder they leave leads to the same final bytes.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a panic is the failure report")]
+#![allow(
+    clippy::print_stderr,
+    reason = "which moments were tried is the report"
+)]
+
+mod binary;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use binary::place::Place;
+use binary::{failure, peft, stdout};
+use serde_json::Value;
+
+/// Kinds of runs, by what they add to the command.
+const KINDS: [(&str, &[&str]); 4] = [
+    (
+        "accumulation and patience",
+        &[
+            "--set",
+            "train.accumulation=2",
+            "--set",
+            "train.patience=3",
+            "--set",
+            "train.eval_every=3",
+        ],
+    ),
+    ("the whole model", &["--method", "full", "--set", "train.lr=1e-3"]),
+    (
+        "lora-drop",
+        &[
+            "--method",
+            "lora-drop",
+            "--targets",
+            "all-linear",
+            "--set",
+            "prune.keep=0.5",
+            "--set",
+            "prune.sample=0.5",
+        ],
+    ),
+    ("over another run", &["--alpha", "64", "--overwrite"]),
+];
+
+/// A stream of numbers that differs from run to run: moments are not to be the same every time.
+struct Moments(u64);
+
+impl Moments {
+    fn new() -> Self {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        Self(now.unwrap().subsec_nanos().into())
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (self.0 >> 33) % limit
+    }
+}
+
+struct Broken<'a> {
+    place: &'a Place,
+    out: PathBuf,
+    more: &'a [&'a str],
+    /// Files of an unbroken run, and how long it took.
+    end: BTreeMap<String, String>,
+    took: Duration,
+    /// The folder that the run finds.
+    before: PathBuf,
+}
+
+impl<'a> Broken<'a> {
+    fn new(place: &'a Place, before: &str, more: &'a [&'a str]) -> Self {
+        let mut run = Self {
+            place,
+            out: place.path("run").into(),
+            more,
+            end: BTreeMap::new(),
+            took: Duration::ZERO,
+            before: place.path(before).into(),
+        };
+        run.start_over();
+        let since = Instant::now();
+        stdout(&words(&run.args()));
+        run.took = since.elapsed();
+        run.end = end_of(&run.out);
+        run
+    }
+
+    fn args(&self) -> Vec<String> {
+        args(self.place, self.more)
+    }
+
+    /// The arguments of a run that goes on.
+    fn resuming(&self) -> Vec<String> {
+        let mut args = self.args();
+        args.retain(|arg| arg != "--overwrite");
+        args.push("--resume".into());
+        args
+    }
+
+    fn start_over(&self) {
+        fs::remove_dir_all(&self.out).ok();
+        copy(&self.before, &self.out);
+    }
+
+    /// Ends a run at some moment, goes on, and compares.
+    fn one(&self, moments: &mut Moments) -> String {
+        self.start_over();
+        let mut story = String::new();
+        let breaks = 1 + moments.below(2);
+        for at in 0..breaks {
+            let args = if at == 0 {
+                self.args()
+            } else {
+                self.resuming()
+            };
+            let longest = u64::try_from(self.took.as_micros()).unwrap();
+            let delay = Duration::from_micros(moments.below(longest));
+            let signal = ["-KILL", "-KILL", "-INT", "-TERM"][moments.below(4) as usize];
+            self.broken(&args, delay, signal);
+            story.push_str(&format!("{signal} after {} ms; ", delay.as_millis()));
+            self.assert_consistent(&story);
+            if moments.below(3) == 0 && self.out.join("run_state.json").exists() {
+                let resuming = self.resuming();
+                let other = [&words(&resuming)[..], &["--rank", "3"]].concat();
+                assert_eq!(failure(&other).0, 2, "{story}");
+                story.push_str("refused; ");
+            }
+        }
+        let output = peft(&words(&self.resuming()));
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(2), "{story}{said}");
+            // Nothing of this run was begun: the folder is as the run found it.
+            story.push_str("not begun; ");
+            stdout(&words(&self.args()));
+        }
+        let end = end_of(&self.out);
+        for name in self.end.keys().chain(end.keys()) {
+            assert!(
+                self.end.get(name) == end.get(name),
+                "{story}: {name} differs from that of an unbroken run"
+            );
+        }
+        story
+    }
+
+    fn broken(&self, args: &[String], delay: Duration, signal: &str) {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_peft"))
+            .args(args)
+            .env_remove("BURN_DEVICE")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(delay);
+        Command::new("sh")
+            .args(["-c", &format!("kill {signal} {}", child.id())])
+            .stderr(Stdio::null())
+            .status()
+            .unwrap();
+        child.wait().unwrap();
+    }
+
+    /// An adapter that can be read is the one that the settings beside it describe.
+    fn assert_consistent(&self, story: &str) {
+        let read = |name: &str| fs::read_to_string(self.out.join(name)).ok();
+        let (Some(adapter), Some(settings)) = (read("adapter_config.json"), read("run.toml"))
+        else {
+            return;
+        };
+        let adapter: Value = serde_json::from_str(&adapter).unwrap();
+        let settings: toml::Table = settings.parse().unwrap();
+        let alpha = settings["adapter"].get("alpha");
+        let alpha = alpha.map_or(16.0, |alpha| alpha.as_float().unwrap());
+        assert_eq!(adapter["lora_alpha"].as_f64(), Some(alpha), "{story}");
+    }
+}
+
+fn args(place: &Place, more: &[&str]) -> Vec<String> {
+    let [train, valid, out] = ["train.jsonl", "valid.jsonl", "run"].map(|part| place.path(part));
+    let fixed = [
+        "train",
+        "--model",
+        &place.model,
+        "--train",
+        &train,
+        "--valid",
+        &valid,
+    ];
+    let how = [
+        "--out",
+        &out,
+        "--batch-size",
+        "8",
+        "--epochs",
+        "3",
+        "--lr",
+        "5e-3",
+    ];
+    let every = ["--set", "train.save_every=1", "--set", "train.log_every=3"];
+    let all = [&fixed[..], &how, &every, more].concat();
+    all.into_iter().map(str::to_owned).collect()
+}
+
+fn words(words: &[String]) -> Vec<&str> {
+    words.iter().map(String::as_str).collect()
+}
+
+fn copy(from: &Path, to: &Path) {
+    if from.is_dir() {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let path = entry.unwrap().path();
+            copy(&path, &to.join(path.file_name().unwrap()));
+        }
+    } else if from.is_file() {
+        fs::copy(from, to).unwrap();
+    }
+}
+
+/// What a run ends with: every file but checkpoints and pictures, without times. Nothing temporary is left.
+fn end_of(out: &Path) -> BTreeMap<String, String> {
+    let mut end = BTreeMap::new();
+    for entry in fs::read_dir(out).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        assert!(!name.starts_with('.'), "{name} is left");
+        if path.is_dir() {
+            if !name.starts_with("checkpoint-") {
+                let below = end_of(&path);
+                end.extend(
+                    below
+                        .into_iter()
+                        .map(|(file, text)| (format!("{name}/{file}"), text)),
+                );
+            }
+            continue;
+        }
+        let bytes = fs::read(&path).unwrap();
+        let text = match std::str::from_utf8(&bytes) {
+            Ok(text) if name.ends_with(".json") || name.ends_with(".jsonl") => {
+                let values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
+                let values = values.map(|value| without_times(value.unwrap()).to_string());
+                values.collect::<Vec<_>>().join("\n")
+            }
+            _ => format!("{bytes:?}"),
+        };
+        end.insert(name, text);
+    }
+    end
+}
+
+fn without_times(mut value: Value) -> Value {
+    if let Some(fields) = value.as_object_mut() {
+        for key in ["seconds", "peak_memory_mib"] {
+            fields.remove(key);
+        }
+    }
+    value
+}
+
+/// Tries so many moments, of every kind of run in turn.
+fn try_moments(count: usize) {
+    let place = Place::new();
+    let other = args(&place, &["--alpha", "8", "--max-steps", "4"]);
+    stdout(&words(&other));
+    fs::rename(place.path("run"), place.path("other")).unwrap();
+    let mut moments = Moments::new();
+    let runs: Vec<Broken<'_>> = KINDS
+        .iter()
+        .map(|(_, more)| {
+            let before = if more.contains(&"--overwrite") {
+                "other"
+            } else {
+                "nothing"
+            };
+            Broken::new(&place, before, more)
+        })
+        .collect();
+    for at in 0..count {
+        let story = runs[at % KINDS.len()].one(&mut moments);
+        eprintln!("{}: {story}same bytes", KINDS[at % KINDS.len()].0);
+    }
+}
+
+#[test]
+fn a_run_broken_at_any_moment_ends_with_the_bytes_of_an_unbroken_one() {
+    try_moments(2 * KINDS.len());
+}
+
+#[test]
+#[ignore = "takes many minutes: cargo xtask torture"]
+fn so_it_does_at_two_hundred_moments() {
+    try_moments(200);
+}

@@ -1,0 +1,104 @@
+//! Nothing that is not finite is kept: what is looked at before weights are written.
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::Tensor;
+use peft_core::{Adaptable, Pass, Trainable};
+
+use crate::TrainError;
+use crate::plans::Plans;
+use crate::run_error::RunError;
+use crate::task::Task;
+use crate::trainer::{Progress, Trainer, device_of};
+
+/// The first trained parameter with a value that is no number, and that value.
+fn first_bad<M: Adaptable>(model: &M, trainable: &Trainable) -> Option<(String, f64)> {
+    let mut search = Search::default();
+    model.visit(&mut search);
+    let (id, value) = search.found?;
+    let named = trainable.params.iter().find(|param| param.id == id);
+    let name = named.map_or_else(|| id.to_string(), |param| param.name.clone());
+    Some((name, value))
+}
+
+#[derive(Default)]
+struct Search {
+    found: Option<(burn::module::ParamId, f64)>,
+}
+
+impl ModuleVisitor for Search {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if self.found.is_some() || !param.is_require_grad() {
+            return;
+        }
+        let data = param.val().into_data();
+        let bad = data.iter::<f32>().find(|value| !value.is_finite());
+        self.found = bad.map(|value| (param.id, f64::from(value)));
+    }
+}
+
+impl<T: Task> Trainer<'_, T> {
+    /// Refuses weights that are not finite, and such that give a loss which is not: that of the last evaluation where
+    /// it is one of these weights, otherwise that of one batch.
+    pub(crate) fn check_finite(
+        &self,
+        progress: &Progress<T::Model>,
+        plans: &mut Plans<'_>,
+    ) -> Result<(), TrainError> {
+        let state = &progress.state;
+        if let Some((name, value)) = first_bad(&progress.model, &progress.trainable) {
+            let (step, kept) = (state.step, self.kept(state.step));
+            return Err(RunError::WeightNotFinite {
+                step,
+                name,
+                value,
+                kept,
+            }
+            .into());
+        }
+        let evaluated = state.last_scores.as_ref();
+        if evaluated.is_some_and(|(step, _)| *step == state.step) {
+            return Ok(());
+        }
+        let batches = plans.epoch(state.epoch)?;
+        let Some(batch) = batches.get(state.batch).or(batches.first()) else {
+            return Ok(());
+        };
+        let model = progress.model.valid();
+        let device = device_of(&model);
+        let loss = self.task.loss(&model, batch, &device, &mut Pass::eval())?;
+        let loss = f64::from(loss.into_scalar::<f32>());
+        if loss.is_finite() {
+            return Ok(());
+        }
+        Err(self.loss_not_finite(state.step, loss))
+    }
+
+    /// A loss that weights after `step` steps gave. A checkpoint of these very weights is none to go on from, and is
+    /// removed.
+    pub(crate) fn loss_not_finite(&self, step: usize, loss: f64) -> TrainError {
+        let checkpoints = self.checkpoints();
+        let removed = peft_core::file::remove_folder(&checkpoints.path(step));
+        match removed {
+            Ok(()) => RunError::LossNotFinite {
+                step,
+                loss,
+                kept: self.kept(step),
+            }
+            .into(),
+            Err(error) => error.into(),
+        }
+    }
+
+    /// The last checkpoint whose weights are known to be good: a later step was taken from them, or is about to be.
+    fn kept(&self, step: usize) -> String {
+        let checkpoints = self.checkpoints();
+        let steps = checkpoints.steps().unwrap_or_default();
+        match steps.into_iter().rev().find(|at| *at < step) {
+            Some(step) => format!(
+                "{} is the last good checkpoint",
+                checkpoints.path(step).display()
+            ),
+            None => "there is no good checkpoint".into(),
+        }
+    }
+}
