@@ -31,7 +31,10 @@ const KINDS: [(&str, &[&str]); 4] = [
             "train.eval_every=3",
         ],
     ),
-    ("the whole model", &["--method", "full", "--set", "train.lr=1e-3"]),
+    (
+        "the whole model",
+        &["--method", "full", "--set", "train.lr=1e-3"],
+    ),
     (
         "lora-drop",
         &[
