@@ -102,7 +102,7 @@ fn one_base_under_two_names_is_taken_with_a_warning_and_other_layers_are_not() {
     let place = Place::new();
     place.train("a", &["--rank", "2"]);
     place.train("b", &["--rank", "2", "--seed", "4"]);
-    place.train("c", &["--rank", "2", "--targets", "up_proj"]);
+    place.train("c", &["--rank", "2", "--targets", "key"]);
     let [a, b, c] = ["a", "b", "c"].map(|name| place.path(name));
     set(&a, "base_model_name_or_path", "some/base");
     set(&b, "base_model_name_or_path", "other/base-bnb-4bit");

@@ -8,7 +8,10 @@ use std::path::Path;
 
 use binary::decoder::Place;
 use binary::{failed, failure, json, peft};
+use burn::tensor::Device;
 use peft_core::file::{HostTensor, read_tensors, write_tensors};
+use peft_models::hf::{export, write_model};
+use peft_models::{ModelConfig, init_causal_lm};
 
 /// A folder of mlx-lm with one adapted module; `files` says which of its files there are.
 fn mlx(root: &Path, name: &str, config: Option<&str>, tensors: Option<&str>) -> String {
@@ -143,7 +146,7 @@ fn an_adapter_that_is_given_as_the_model_is_recognised_by_every_verb() {
             "--data",
             &valid,
             "--out",
-            "nowhere",
+            "nowhere.json",
         ],
     ];
     for call in &calls {
@@ -172,7 +175,14 @@ fn a_missing_file_is_said_once_and_a_misfit_once_for_all_layers() {
         "lora",
         &["--targets", "all-linear", "--rank", "2", "--max-steps", "1"],
     );
-    let llama = binary::model("llama");
+    const OTHER: &str = r#"{"architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 270, "hidden_size": 16,
+        "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 4,
+        "max_position_embeddings": 64, "initializer_range": 0.2}"#;
+    let config = ModelConfig::parse(Path::new("config.json"), OTHER).unwrap();
+    let loaded = init_causal_lm(config, 1, &Device::flex()).unwrap();
+    let llama = place.path("other");
+    let tensors = export(&loaded.model, &loaded.names);
+    write_model(Path::new(&llama), &loaded.config, &tensors).unwrap();
     let args = [
         "merge",
         "--model",
