@@ -7,6 +7,7 @@ pub mod expert_use;
 mod identity;
 mod kind;
 pub mod lora_drop;
+mod part;
 mod record;
 mod run_folder;
 pub mod start;
@@ -38,6 +39,7 @@ use crate::{adapter_spec, interrupt};
 
 pub use classification::train_texts;
 pub use kind::kind;
+use part::Part;
 pub use run_folder::RunFolder;
 
 /// Name under which a run attaches its adapter; Python PEFT calls it so too.
@@ -78,39 +80,6 @@ pub struct RunResult {
     pub report: TrainReport,
     /// Largest resident memory of the process so far, in MiB, where the system tells.
     pub peak_memory_mib: Option<u64>,
-}
-
-/// What trains in a prepared model.
-enum Part {
-    Adapter(Box<TrainedAdapter>),
-    Weights(TrainedWeights),
-}
-
-impl Part {
-    /// How it is saved and restored.
-    fn trained<M: Adaptable>(&self) -> &dyn Trained<M> {
-        match self {
-            Self::Adapter(adapter) => adapter.as_ref(),
-            Self::Weights(weights) => weights,
-        }
-    }
-
-    /// Parameters of it that are one.
-    fn ties<M: Adaptable>(&self, model: &M) -> Result<TieGroups> {
-        Ok(match self {
-            Self::Adapter(adapter) => TieGroups::of(model, ADAPTER, adapter.spec.method.as_ref())?,
-            Self::Weights(_) => TieGroups::default(),
-        })
-    }
-}
-
-/// What became of a run.
-#[derive(Debug)]
-pub enum Outcome {
-    /// It trained.
-    Trained(Box<RunResult>),
-    /// It was finished before, and ended with these results.
-    Finished(serde_json::Value),
 }
 
 /// Runs the training that `config` describes.

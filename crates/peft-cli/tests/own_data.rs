@@ -223,7 +223,7 @@ fn one_label_alone_is_refused() {
 }
 
 #[test]
-fn metrics_say_of_which_label_they_are_and_are_refused_where_they_make_no_sense() {
+fn metrics_say_of_which_label_they_are() {
     let place = Place::new();
     let word = |row: &LabelledText| {
         if row.label == "positive" {
@@ -257,7 +257,23 @@ fn metrics_say_of_which_label_they_are_and_are_refused_where_they_make_no_sense(
         ["f1 (fraud)", "recall (fraud)"]
     );
     assert_eq!(chosen["judged_by"], "f1 (fraud)");
+    let output = peft(&[
+        "eval",
+        "--model",
+        &place.model,
+        "--adapter",
+        &out,
+        "--data",
+        &two,
+        "--metrics",
+        "mse",
+    ]);
+    assert_eq!(failed(&output).0, 2);
+}
 
+#[test]
+fn metrics_are_refused_where_they_make_no_sense() {
+    let place = Place::new();
     let three = place.table("three.csv", "text,label\n", |row| {
         format!("{},{}", row.text, ["a", "b", "c"][row.text.len() % 3])
     });
@@ -288,18 +304,6 @@ fn metrics_say_of_which_label_they_are_and_are_refused_where_they_make_no_sense(
             "{more:?}: {message}"
         );
     }
-    let output = peft(&[
-        "eval",
-        "--model",
-        &place.model,
-        "--adapter",
-        &out,
-        "--data",
-        &two,
-        "--metrics",
-        "mse",
-    ]);
-    assert_eq!(failed(&output).0, 2);
 }
 
 #[test]

@@ -18,6 +18,7 @@ const LEFT_OUT: &[&str] = &[
     "model",
     "data.train",
     "data.valid",
+    "data.tokenizer",
     "adapter.start",
     "adapter.experts_from",
     "train.log_every",
@@ -67,6 +68,13 @@ impl Identity {
         for file in files_in(config.model_dir(), is_of_model)? {
             let name = file.file_name().unwrap_or_default().to_string_lossy();
             note(&format!("model: {name}"), &file)?;
+        }
+        if let Some(folder) = &config.data.tokenizer {
+            let weights = |name: &str| name.ends_with(".safetensors") || name.ends_with(".bin");
+            for file in files_in(folder, |name| is_of_model(name) && !weights(name))? {
+                let name = file.file_name().unwrap_or_default().to_string_lossy();
+                note(&format!("data.tokenizer: {name}"), &file)?;
+            }
         }
         let adapters = config.adapter.experts_from.iter().enumerate();
         let adapters = adapters.map(|(at, path)| (format!("adapter.experts_from {at}"), path));

@@ -41,17 +41,10 @@ pub(super) fn score(args: &EvalArgs) -> Result<EvalResult> {
     let embed = Embedder::open(args)?;
     let (left, right) = (embed.all(&first)?, embed.all(&second)?);
     let cosines: Vec<f64> = left.iter().zip(&right).map(|(a, b)| dot(a, b)).collect();
-    let truth: Vec<f64> = pairs
-        .iter()
-        .map(|example| match example.target {
-            Target::Value(value) => value,
-            _ => f64::NAN,
-        })
-        .collect();
+    let truth: Vec<f64> = pairs.iter().map(|example| value(example.target)).collect();
     let asked = data::measures(&args.metrics, args.positive.as_deref(), None)?;
-    let metrics = asked
-        .iter()
-        .map(Measure::metric)
+    let metrics = asked.iter().map(Measure::metric);
+    let metrics = metrics
         .filter(|metric| *metric != Metric::Mse)
         .filter_map(|metric| {
             Some((
@@ -95,6 +88,13 @@ fn account(
             ..first.clone()
         }),
         ..FileAccount::default()
+    }
+}
+
+fn value(target: Target) -> f64 {
+    match target {
+        Target::Value(value) => value,
+        _ => f64::NAN,
     }
 }
 
