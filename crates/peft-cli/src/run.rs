@@ -8,6 +8,7 @@ mod identity;
 mod kind;
 pub mod lora_drop;
 mod part;
+mod rates;
 mod record;
 mod run_folder;
 pub mod start;
@@ -20,7 +21,6 @@ use anyhow::{Context, Result, bail};
 use burn::module::Module;
 use peft_core::file::write_atomic;
 use peft_core::gradient::Chain;
-use peft_core::tie::TieGroups;
 use peft_core::{
     Adaptable, ParamNames, ParameterCount, attach, count, folder, mark_trainable, saved_modules,
     values,
@@ -30,7 +30,7 @@ use peft_models::{DecoderClassifier, Loaded, ModelConfig, ModelKind, SequenceCla
 use peft_moe::start_experts;
 use peft_train::data::DataAccount;
 use peft_train::task::Task;
-use peft_train::{Callback, TrainReport, Trained, TrainedAdapter, TrainedWeights, Trainer};
+use peft_train::{Callback, TrainReport, TrainedAdapter, TrainedWeights, Trainer};
 use serde::Serialize;
 
 use crate::companions::Companions;
@@ -80,6 +80,15 @@ pub struct RunResult {
     pub report: TrainReport,
     /// Largest resident memory of the process so far, in MiB, where the system tells.
     pub peak_memory_mib: Option<u64>,
+}
+
+/// What became of a run.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It trained.
+    Trained(Box<RunResult>),
+    /// It was finished before, and ended with these results.
+    Finished(serde_json::Value),
 }
 
 /// Runs the training that `config` describes.

@@ -2,7 +2,6 @@
 
 use anyhow::Result;
 use peft_train::Callback;
-use peft_train::data::LabelSet;
 use peft_train::task::TextSet;
 
 use super::{Prepared, RunFolder, RunResult, execute};
