@@ -10,6 +10,8 @@ Regenerate from the repository root, after decoders.py and encoders.py:  python3
 
 from common import MODELS, fresh, versions, write_json, write_tensors
 
+import json
+
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModel, AutoModelForCausalLM
@@ -90,6 +92,9 @@ def write_body(base):
 
 
 def finish(folder, tensors):
+    config = json.loads((folder / "adapter_config.json").read_text())
+    config["base_model_name_or_path"] = folder.name.split("-")[0]
+    write_json(folder / "adapter_config.json", config)
     write_tensors(folder / "expected.safetensors", tensors)
     write_json(folder / "expected.json", {"generator": "tools/golden/contents.py", **versions()})
 

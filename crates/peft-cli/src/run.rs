@@ -157,10 +157,7 @@ fn execute<T: Task>(
     prepared: Prepared<T::Model>,
 ) -> Result<(RunResult, T::Model)> {
     let loaded = prepared.loaded;
-    eprintln!("{}", prepared.account);
-    if !loaded.fresh.is_empty() {
-        eprintln!("starting afresh: {}", loaded.fresh.join(", "));
-    }
+    describe(&loaded, &prepared.account);
     let (model, part) =
         make_trainable(config, loaded.model, &loaded.names, &prepared.head_modules)?;
     let ties = part.ties(&model)?;
@@ -193,6 +190,11 @@ fn execute<T: Task>(
     }
     // What was learnt belongs to the tokens and the template that it was learnt with.
     Companions::of_run(config)?.carry(&config.out)?;
+    if let Part::Adapter(adapter) = &part
+        && adapter.spec.method.routes()
+    {
+        expert_use::write(config, task, &model)?;
+    }
     let result = RunResult {
         method: config.adapter.method.clone(),
         out: config.out.clone(),
@@ -203,15 +205,25 @@ fn execute<T: Task>(
         report,
         peak_memory_mib: crate::memory::peak_mib(),
     };
-    if let Part::Adapter(adapter) = &part
-        && adapter.spec.method.routes()
-    {
-        expert_use::write(config, task, &model)?;
-    }
-    let text = serde_json::to_string_pretty(&result)?;
-    write_atomic(&config.out.join(RESULTS_FILE), text.as_bytes())?;
+    write_results(config, &result)?;
     run_folder.finish()?;
     Ok((result, model))
+}
+
+fn write_results(config: &RunConfig, result: &RunResult) -> Result<()> {
+    let text = serde_json::to_string_pretty(result)?;
+    Ok(write_atomic(
+        &config.out.join(RESULTS_FILE),
+        text.as_bytes(),
+    )?)
+}
+
+/// What is said before anything is attached.
+fn describe<M>(loaded: &Loaded<M>, account: &DataAccount) {
+    eprintln!("{account}");
+    if !loaded.fresh.is_empty() {
+        eprintln!("starting afresh: {}", loaded.fresh.join(", "));
+    }
 }
 
 fn write_labels(config: &RunConfig, labels: Option<&[String]>) -> Result<()> {

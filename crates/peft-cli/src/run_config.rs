@@ -5,6 +5,7 @@ mod keys;
 mod names;
 mod precondition;
 mod prune;
+mod task;
 
 use std::path::{Path, PathBuf};
 
@@ -22,24 +23,10 @@ pub use keys::{parse_setting, set};
 pub use names::Names;
 pub use precondition::PreconditionConfig;
 pub use prune::{PruneConfig, Start, When, check_sample};
+pub use task::TaskKind;
 
 /// Most tokens of a text that is classified, where nobody says how many.
 pub const TEXT_LENGTH: usize = 128;
-
-/// What the model is trained for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TaskKind {
-    /// One text or a pair to one of several labels.
-    #[default]
-    SeqCls,
-    /// One text or a pair to a number.
-    Regression,
-    /// A text to its next token.
-    CausalLm,
-    /// An image to one of several labels.
-    ImageCls,
-}
 
 /// A training run.
 #[derive(Debug, Clone, Serialize, Deserialize)]

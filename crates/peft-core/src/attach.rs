@@ -196,12 +196,7 @@ pub fn attach<M: Adaptable>(
     let mut report = spec.plan(&model.sites(), &model.output_heads())?;
     check_saved(names, spec)?;
     let (saved_ids, saved) = saved_parameters(names, spec);
-    if let Some(tied) = model.tied()
-        && (report.sites.iter().any(|site| site.path == tied.output)
-            || saved.contains(&format!("{}.weight", tied.output)))
-    {
-        model.untie();
-    }
+    untie(&mut model, &report, &saved);
     let mut attaching = Attaching {
         name,
         spec,
@@ -247,6 +242,16 @@ pub fn attach<M: Adaptable>(
     let ties = TieGroups::of(&model, name, spec.method.as_ref())?;
     let model = mark_trainable(ties.broadcast(model), &trains);
     Ok((model, report))
+}
+
+/// Makes a tied output layer one of its own where the adapter changes or saves it.
+fn untie<M: Adaptable>(model: &mut M, report: &AttachReport, saved: &[String]) {
+    if let Some(tied) = model.tied() {
+        let adapted = report.sites.iter().any(|site| site.path == tied.output);
+        if adapted || saved.contains(&format!("{}.weight", tied.output)) {
+            model.untie();
+        }
+    }
 }
 
 /// Refuses names in `modules_to_save` that no module of the model has.

@@ -58,7 +58,7 @@ mod tests {
     }
 
     fn values(layer: &AdaptedLinear) -> Vec<f32> {
-        layer.weight.val().into_data().to_vec().unwrap()
+        layer.weight.val().into_data().iter::<f32>().collect()
     }
 
     #[test]

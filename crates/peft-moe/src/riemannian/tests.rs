@@ -1,6 +1,6 @@
 //! Inverses of Gram matrices: exact where they can be, and there for whatever is finite.
 
-use rand::{Rng, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;

@@ -105,13 +105,13 @@ pub fn merge_folder(merging: &Merging<'_>) -> Result<MergeResult> {
     let own = added.report.saved.iter().chain(&added.report.changed);
     let mut keep: HashSet<_> = own.map(|name| param_id(name)).collect();
     keep.extend(changed.map(|name| param_id(&name)));
-    let untied = tied.filter(|_| model.tied().is_none());
-    for path in untied.iter().flat_map(|tied| [&tied.table, &tied.output]) {
+    let tied = tied.filter(|_| model.tied().is_none());
+    for path in tied.iter().flat_map(|tied| [&tied.table, &tied.output]) {
         keep.insert(param_id(&format!("{path}.weight")));
     }
     let mut tensors = named_tensors(&model, &loaded.names, |id| keep.contains(&id));
     drop(model);
-    let untied = untied.is_some_and(|tied| differ(&mut tensors, &tied));
+    let untied = tied.is_some_and(|tied| differ(&mut tensors, &tied));
     let config = match outputs {
         Some(_) => with_labels(&adapter, loaded.config, outputs)?,
         None => with_vocabulary(ModelConfig::read(merging.model)?, &loaded.config),
@@ -122,17 +122,9 @@ pub fn merge_folder(merging: &Merging<'_>) -> Result<MergeResult> {
     };
     let written = Written::new(merging, &config, &tensors)?;
     drop(tensors);
-    let allowed = match merging.tolerance {
-        Some(tolerance) => tolerance,
-        None => tolerance(written.dtype),
-    };
+    let allowed = merging.tolerance.unwrap_or(tolerance(written.dtype));
     let difference = adapted.difference(&written.answers(outputs, device)?);
-    if !(difference <= allowed) {
-        bail!(
-            "the merged model's outputs differ from those of base and adapter by {difference:.3e} of the largest output, more than \
-             {allowed:.0e}; nothing was written (--tolerance allows more, --dtype f32 rounds less)"
-        );
-    }
+    check(difference, allowed)?;
     written.put_in_place(merging.out)?;
     Ok(MergeResult {
         out: merging.out.to_path_buf(),
@@ -143,6 +135,17 @@ pub fn merge_folder(merging: &Merging<'_>) -> Result<MergeResult> {
         untied,
         sites,
     })
+}
+
+/// Refuses a merged model that answers otherwise; a difference that is no number is one.
+fn check(difference: f32, allowed: f32) -> Result<()> {
+    if difference <= allowed {
+        return Ok(());
+    }
+    bail!(
+        "the merged model's outputs differ from those of base and adapter by {difference:.3e} of the largest output, more than \
+         {allowed:.0e}; nothing was written (--tolerance allows more, --dtype f32 rounds less)"
+    );
 }
 
 /// Whether the table and the output layer differ; where they do not, the output layer's copy is dropped.

@@ -1,3 +1,5 @@
+//! Answers found in whole conversations, by templates that render beginnings otherwise.
+
 use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
