@@ -22,8 +22,8 @@ use burn::module::Module;
 use peft_core::file::write_atomic;
 use peft_core::gradient::Chain;
 use peft_core::{
-    Adaptable, ParamNames, ParameterCount, attach, count, folder, mark_trainable, saved_modules,
-    values,
+    Adaptable, ParamNames, ParameterCount, attach, count, folder, mark_trainable,
+    require_saved_modules, saved_modules, values,
 };
 use peft_models::hf::save_model;
 use peft_models::{DecoderClassifier, Loaded, ModelConfig, ModelKind, SequenceClassifier};
@@ -173,7 +173,7 @@ fn execute<T: Task>(
         ties,
         transforms: Chain::default(),
         preconditioner: config.precondition.build(),
-        fresh: loaded.fresh,
+        fresh: afresh(config, loaded.fresh),
         callbacks,
         dir: config.out.clone(),
         fingerprint: run_folder.fingerprint(),
@@ -226,6 +226,14 @@ fn describe<M>(loaded: &Loaded<M>, account: &DataAccount) {
     }
 }
 
+/// What starts afresh, of what the model's files lack: not a head that comes with the adapter that a run starts from.
+fn afresh(config: &RunConfig, lacking: Vec<String>) -> Vec<String> {
+    match config.adapter.start {
+        Some(_) => vec![],
+        None => lacking,
+    }
+}
+
 fn write_labels(config: &RunConfig, labels: Option<&[String]>) -> Result<()> {
     if let Some(labels) = labels {
         let labels = serde_json::to_string(labels)?;
@@ -252,6 +260,9 @@ fn make_trainable<M: Adaptable>(
         "head" => saved_modules(names, head_modules).0.into_iter().collect(),
         _ => {
             let mut spec = adapter_spec::build(config, head_modules)?;
+            if given.start.is_none() {
+                require_saved_modules(names, &spec.modules_to_save)?;
+            }
             let from = given.start.as_deref();
             let from = from.map(|from| start::make_room(&mut model, names, &mut spec, from));
             let from = from.transpose()?;

@@ -207,7 +207,7 @@ fn what_is_wrong_with_images_or_settings_is_said() {
     let (code, error) = failure(&texts);
     assert!(code == 2 && error.contains("image-cls"), "{error}");
     let (_, error) = run(&place.path("one.csv"), &all);
-    assert!(error.contains("two classes"), "{error}");
+    assert!(error.contains("two labels"), "{error}");
     let (_, error) = run(&place.path("nowhere"), &all);
     assert!(error.contains("nowhere"), "{error}");
     std::fs::write(place.path("valid-other.csv"), row(0).replace("left", "up")).unwrap();

@@ -6,7 +6,7 @@ mod binary;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use binary::{data, failure, json, model, stdout};
+use binary::{data, failure, model, printed, stdout};
 use peft_core::file::{AdapterFolder, HostTensor, read_folder, write_folder};
 
 /// The adapter that Python PEFT made for the tiny BERT.
@@ -47,7 +47,7 @@ const QUERY: &str = "layer.0.attention.self.query";
 fn a_folder_is_described_without_its_base_model() {
     let (adapter, _) = golden();
     let folder = read_folder(Path::new(&adapter)).unwrap();
-    let report = json(&["inspect", &adapter]);
+    let report = printed(&["inspect", &adapter]);
     assert_eq!(
         (report["method"].as_str(), report["rank"].as_u64()),
         (Some("lora"), Some(4))
@@ -100,7 +100,7 @@ fn a_folder_is_described_without_its_base_model() {
 #[test]
 fn an_adapter_that_fits_its_model_loads() {
     let (adapter, bert) = golden();
-    let fit = json(&["inspect", &adapter, "--model", &bert])["fit"].clone();
+    let fit = printed(&["inspect", &adapter, "--model", &bert])["fit"].clone();
     assert_eq!(fit["loads"], true, "{fit}");
     for list in [
         "problems",
@@ -122,7 +122,7 @@ fn patterns_change_rank_alpha_and_scale_of_their_sites() {
             .insert("alpha_pattern".into(), serde_json::json!({QUERY: 2}));
         folder.config.raw.insert("use_rslora".into(), true.into());
     });
-    let report = json(&["inspect", &adapter]);
+    let report = printed(&["inspect", &adapter]);
     assert_eq!(report["method"], "rslora");
     let scale = |end: &str| {
         let sites = report["sites"].as_array().unwrap();
@@ -153,7 +153,7 @@ fn broken_values_and_untrained_sites_are_counted() {
             .insert("lora_flavour".into(), "plum".into());
         folder.config.raw.insert("lora_bias".into(), true.into());
     });
-    let report = json(&["inspect", &adapter]);
+    let report = printed(&["inspect", &adapter]);
     assert_eq!(
         (report["nan"].as_u64(), report["infinite"].as_u64()),
         (Some(1), Some(2))
@@ -177,7 +177,7 @@ fn broken_values_and_untrained_sites_are_counted() {
         .map(|site| site["path"].as_str().unwrap())
         .collect();
     assert_eq!(zero, [format!("bert.encoder.{QUERY}")]);
-    let text = stdout(&["inspect", &adapter]);
+    let text = String::from_utf8(binary::peft(&["inspect", &adapter]).stdout).unwrap();
     for part in [
         "1 NaN, 2 infinite",
         "A or B is all zero at 1 of 13",
@@ -212,13 +212,13 @@ fn what_does_not_fit_the_model_is_named() {
                 .insert(key, HostTensor::new(name, shape, vec![0.5; 128]).unwrap());
         }
     });
-    let alone = json(&["inspect", &adapter]);
+    let alone = printed(&["inspect", &adapter]);
     let problem = alone["problems"][0].as_str().unwrap();
     assert!(
         problem.contains(QUERY) && problem.contains("`lora_B.weight` is missing"),
         "{problem}"
     );
-    let fit = json(&["inspect", &adapter, "--model", &golden().1])["fit"].clone();
+    let fit = printed(&["inspect", &adapter, "--model", &golden().1])["fit"].clone();
     assert_eq!(fit["loads"], false);
     assert_eq!(
         fit["missing_sites"],
@@ -247,7 +247,7 @@ fn a_folder_of_an_unknown_method_is_still_described() {
             .raw
             .insert("peft_type".into(), "JUGGLING".into());
     });
-    let report = json(&["inspect", &adapter]);
+    let report = printed(&["inspect", &adapter]);
     assert_eq!(
         (&report["method"], &report["rank"]),
         (&serde_json::Value::Null, &serde_json::Value::Null)
@@ -260,7 +260,7 @@ fn a_folder_of_an_unknown_method_is_still_described() {
             .contains("JUGGLING"),
         "{report}"
     );
-    let fit = json(&["inspect", &adapter, "--model", &golden().1])["fit"].clone();
+    let fit = printed(&["inspect", &adapter, "--model", &golden().1])["fit"].clone();
     assert!(
         fit["loads"] == false && fit["problems"][0].as_str().unwrap().contains("JUGGLING"),
         "{fit}"
@@ -293,7 +293,7 @@ fn published_adapters_are_described_and_broken_ones_refused_with_the_way_out() {
         if !dir.is_dir() {
             continue;
         }
-        let report = json(&["inspect", path]);
+        let report = printed(&["inspect", path]);
         assert_eq!(report["method"], "lora", "{path}");
         assert_eq!(
             report["problems"].as_array().unwrap().len(),

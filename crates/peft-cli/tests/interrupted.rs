@@ -108,12 +108,7 @@ fn logged(kind: &'static str, step: u64) -> impl Fn(&Path) -> bool {
 fn assert_said(output: &Output) -> String {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(130), "{said}");
-    for part in [
-        "finishing this step",
-        "stopped after step",
-        "go on with: ",
-        "--resume",
-    ] {
+    for part in ["stopped after step", "go on with: ", "--resume"] {
         assert!(said.contains(part), "{part}: {said}");
     }
     assert!(output.stdout.is_empty(), "what is printed is a result");

@@ -178,7 +178,8 @@ fn every_low_rank_method_takes_preconditioned_steps_of_either_optimizer() {
         "moe-lora",
     ] {
         for (optimizer, rate) in [("sgd", "0.02"), ("adamw", "1e-3")] {
-            let how = ["--method", method, "--optimizer", optimizer, "--lr", rate];
+            let rate = ["--lr", rate, "--head-lr", "same"];
+            let how = [&["--method", method, "--optimizer", optimizer][..], &rate].concat();
             let run = format!("{method}-{optimizer}");
             let plain = train(
                 &place,

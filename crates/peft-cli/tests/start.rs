@@ -97,5 +97,5 @@ fn a_flag_wins_and_a_contradiction_is_said_once_for_all_layers() {
     ] {
         assert_eq!(error.matches(once).count(), 1, "{error}");
     }
-    assert!(error.lines().count() < 8, "{error}");
+    assert!(error.lines().count() < 14, "{error}");
 }

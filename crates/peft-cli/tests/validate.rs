@@ -209,8 +209,8 @@ fn every_published_model_configuration_is_compared_with_or_named_by_its_type() {
         let config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         let model_type = config["model_type"].as_str().unwrap();
         let verdict = verdict(&[&adapter, "--model-config", path.to_str().unwrap()]);
-        let warnings = list(&verdict, "warnings");
-        let says = |text: &str| warnings.iter().any(|warning| warning.contains(text));
+        let problems = list(&verdict, "problems");
+        let says = |text: &str| problems.iter().any(|problem| problem.contains(text));
         if !known.contains(&model_type) {
             assert!(
                 says(&format!("model type `{model_type}` is not supported")),

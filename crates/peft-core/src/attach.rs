@@ -184,7 +184,7 @@ impl AdapterSpec {
 /// such as layer norms, and trained biases are changed in the base itself.
 ///
 /// # Errors
-/// [`PeftError::NameTaken`], [`PeftError::SavedModules`], anything [`AdapterSpec::plan`] reports, what the method reports for a site, and
+/// [`PeftError::NameTaken`], anything [`AdapterSpec::plan`] reports, what the method reports for a site, and
 /// [`PeftError::ChangesBase`] when the base itself would change under another adapter.
 pub fn attach<M: Adaptable>(
     mut model: M,
@@ -194,7 +194,6 @@ pub fn attach<M: Adaptable>(
     seed: u64,
 ) -> Result<(M, AttachReport), PeftError> {
     let mut report = spec.plan(&model.sites(), &model.output_heads())?;
-    check_saved(names, spec)?;
     let (saved_ids, saved) = saved_parameters(names, spec);
     untie(&mut model, &report, &saved);
     let mut attaching = Attaching {
@@ -254,19 +253,18 @@ fn untie<M: Adaptable>(model: &mut M, report: &AttachReport, saved: &[String]) {
     }
 }
 
-/// Refuses names in `modules_to_save` that no module of the model has.
-fn check_saved(names: &ParamNames, spec: &AdapterSpec) -> Result<(), PeftError> {
+/// Refuses names in `modules_to_save` that no module of the model has. Attaching ignores them, because folders of PEFT name every usual head of
+/// a task; whoever types one means something by it.
+///
+/// # Errors
+/// [`PeftError::SavedModules`] with all of them.
+pub fn require_saved_modules(names: &ParamNames, modules: &[String]) -> Result<(), PeftError> {
     let is_nothing = |name: &&String| {
         saved_modules(names, std::slice::from_ref(*name))
             .0
             .is_empty()
     };
-    let unknown: Vec<String> = spec
-        .modules_to_save
-        .iter()
-        .filter(is_nothing)
-        .cloned()
-        .collect();
+    let unknown: Vec<String> = modules.iter().filter(is_nothing).cloned().collect();
     if unknown.is_empty() {
         return Ok(());
     }

@@ -53,7 +53,7 @@ pub use active::{
 };
 pub use adaptable::{Adaptable, TiedOutput};
 pub use adapter::{Adapter, BaseLinear, Fact, FactorPair, TensorName, cast};
-pub use attach::{AdapterSpec, AttachReport, AttachedSite, attach};
+pub use attach::{AdapterSpec, AttachReport, AttachedSite, attach, require_saved_modules};
 pub use base_params::{BiasTraining, saved_modules};
 pub use causes::causes;
 pub use copy::TrainedCopy;

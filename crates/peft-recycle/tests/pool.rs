@@ -148,7 +148,7 @@ const BROKEN: [Broken; 7] = [
     (
         "embedding",
         |a| a.put("words", "lora_embedding_A", &random(2, 5, 1)),
-        "only linear layers",
+        "only adapters of linear layers",
     ),
 ];
 

@@ -4,7 +4,7 @@ mod method;
 
 use anyhow::{Result, bail};
 use peft_prune::lora_drop::LORA_DROP;
-use peft_train::{OptimizerKind, Select, TrainOptions};
+use peft_train::Select;
 
 use super::{DataConfig, PruneConfig, RunConfig, TaskKind};
 
@@ -14,7 +14,7 @@ use super::{DataConfig, PruneConfig, RunConfig, TaskKind};
 /// Each setting, and what it would need.
 pub fn check(config: &RunConfig) -> Result<()> {
     method::check(config)?;
-    let (train, usual) = (&config.train, TrainOptions::default());
+    let train = &config.train;
     let mut idle = Vec::new();
     let mut note = |is_set: bool, setting: &str, why: &str| {
         if is_set {
@@ -26,19 +26,6 @@ pub fn check(config: &RunConfig) -> Result<()> {
         note(train.patience.is_some(), "train.patience", why);
         note(train.select == Select::Best, "train.select=best", why);
         note(train.eval_every.is_some(), "train.eval_every", why);
-    }
-    match train.optimizer {
-        OptimizerKind::AdamW => note(
-            train.momentum != usual.momentum,
-            "train.momentum",
-            "has no effect with adamw; take --optimizer sgd",
-        ),
-        OptimizerKind::Sgd => {
-            let why = "has no effect with sgd; take --optimizer adamw";
-            note(train.beta1 != usual.beta1, "train.beta1", why);
-            note(train.beta2 != usual.beta2, "train.beta2", why);
-            note(train.epsilon != usual.epsilon, "train.epsilon", why);
-        }
     }
     if config.task != TaskKind::CausalLm {
         let (data, usual) = (&config.data, DataConfig::default());
@@ -97,11 +84,10 @@ mod tests {
             "train.patience=2",
             "train.select=best",
             "train.eval_every=5",
-            "train.momentum=0.9",
             "data.packing=true",
             "prune.keep=0.5",
         ]);
-        let named = ["patience", "select", "eval_every", "momentum", "packing"];
+        let named = ["patience", "select", "eval_every", "packing"];
         for name in named.into_iter().chain(["prune"]) {
             assert!(error.contains(name), "{name}: {error}");
         }

@@ -55,6 +55,13 @@ pub(crate) fn json(args: &[&str]) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
+/// The JSON value that a run printed, whatever it ended with.
+pub(crate) fn printed(args: &[&str]) -> Value {
+    let output = peft(&[args, &["--json"]].concat());
+    let text = String::from_utf8(output.stdout).unwrap();
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
 /// Merges an adapter into its model; `false` where the method has no weight to merge into, which must then be said.
 pub(crate) fn merges(model: &str, adapter: &str, out: &str) -> bool {
     let output = peft(&[

@@ -10,7 +10,6 @@ use super::copies;
 use super::naming;
 use crate::adaptable::Adaptable;
 use crate::attach::AdapterSpec;
-use crate::base_params::saved_modules;
 use crate::error::PeftError;
 use crate::file::{self, AdapterFolder};
 use crate::method::MethodEntry;
@@ -45,12 +44,6 @@ pub fn read<M: Adaptable>(
         spec = naming::own_spec(&spec, names, foreign, &model.sites(), &model.output_heads())?;
         folder.tensors = naming::own_keys(folder.tensors, names, foreign)?;
     }
-    // PEFT names every usual head of a task, of which a model has one.
-    spec.modules_to_save.retain(|module| {
-        !saved_modules(names, std::slice::from_ref(module))
-            .0
-            .is_empty()
-    });
     let vocabulary = copies::take(model, names, name, &mut spec, &mut folder.tensors)?;
     Ok(Reading {
         spec,

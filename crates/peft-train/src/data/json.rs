@@ -6,6 +6,7 @@ use indexmap::IndexSet;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
+use super::causal_columns::CAUSAL_COLUMNS;
 use super::problem::{Problems, RowFault};
 use super::table::{Row, Table};
 use crate::TrainError;
@@ -44,7 +45,11 @@ fn refuse_wrapped(table: &Table, wanted: &[String]) -> Result<(), TrainError> {
     let [row] = table.rows.as_slice() else {
         return Ok(());
     };
-    let is_known = |column: &str| wanted.iter().any(|name| name.eq_ignore_ascii_case(column));
+    let usual = CAUSAL_COLUMNS.iter().copied();
+    let is_known = |column: &str| {
+        let mut names = wanted.iter().map(String::as_str).chain(usual.clone());
+        names.any(|name| name.eq_ignore_ascii_case(column))
+    };
     let cells = || table.columns.iter().zip(&row.cells);
     let mut known = cells().filter(|(name, _)| is_known(name)).peekable();
     let message = if known.peek().is_some() {

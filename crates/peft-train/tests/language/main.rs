@@ -243,7 +243,7 @@ fn the_loss_is_a_mean_over_tokens_however_texts_share_rows_and_batches() {
 #[test]
 fn the_loss_is_that_of_the_learnt_tokens_alone() {
     let device = Device::flex();
-    let lines = [json!({"prompt": "a b c", "completion": "d"})];
+    let lines = [json!({"prompt": "a b c", "completion": " d"})];
     let task = task(rows(&lines, options(16)).unwrap().rows);
     let ids = task.train[0].ids.clone();
     assert_eq!(task.train[0].targets(), 2);

@@ -96,12 +96,21 @@ impl Picture {
     }
 }
 
+/// How a PNG begins.
+const PNG: &[u8] = b"\x89PNG";
+
 fn decode(path: &Path) -> Result<Pixels, TrainError> {
     let bytes = std::fs::read(path).map_err(|source| unreadable(path, source))?;
     if jpeg::is_jpeg(&bytes) && !jpeg::is_whole(&bytes) {
         return Err(TrainError::Picture {
             path: path.to_path_buf(),
             message: "the JPEG is cut short: its end is missing".into(),
+        });
+    }
+    if bytes.starts_with(PNG) && !bytes.windows(4).rev().any(|chunk| chunk == b"IEND") {
+        return Err(TrainError::Picture {
+            path: path.to_path_buf(),
+            message: "the PNG is cut short: its end is missing".into(),
         });
     }
     let broken = |error| broken(path, &error);
