@@ -231,9 +231,10 @@ fn solved(gram: &[f64], damping: f64, column: &[f64]) -> Vec<f64> {
         .collect();
     for at in 0..n {
         for below in at + 1..n {
-            let factor = rows[below][at] / rows[at][at];
-            for k in at..=n {
-                rows[below][k] -= factor * rows[at][k];
+            let pivot = rows[at].clone();
+            let factor = rows[below][at] / pivot[at];
+            for (entry, above) in rows[below].iter_mut().zip(&pivot).skip(at) {
+                *entry -= factor * above;
             }
         }
     }

@@ -72,7 +72,7 @@ impl EvalArgs {
         self.data
             .read
             .config()
-            .as_trained(self.model.adapter_folders())
+            .with_columns_of_run(self.model.adapter_folders())
     }
 }
 

@@ -58,7 +58,7 @@ pub fn run(args: &PredictArgs, json: bool) -> Result<()> {
     let model = &args.model.model;
     let data = args.data.read.config();
     let (data, file) = (
-        data.as_trained(args.model.adapter_folders()),
+        data.with_columns_of_run(args.model.adapter_folders()),
         &args.data.data,
     );
     let beside = args.model.companions()?;

@@ -121,7 +121,7 @@ pub fn run(args: &PruneArgs, json: bool) -> Result<()> {
         model: args.model.clone(),
         adapter: args.adapter.clone(),
         data: args.data.clone(),
-        read: args.read.config().as_trained([&args.adapter]),
+        read: args.read.config().with_columns_of_run([&args.adapter]),
         batch_size: args.read.batch_size,
         sample: args.sample,
         seed: args.seed,

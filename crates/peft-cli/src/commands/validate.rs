@@ -19,7 +19,7 @@ use verdict::Verdict;
 #[derive(Debug)]
 enum Model {
     /// A model with its weights.
-    Folder(Base),
+    Folder(Box<Base>),
     /// The layers that a configuration describes.
     Config(ModelSites),
 }
@@ -68,7 +68,7 @@ fn model(args: &ValidateArgs) -> Result<Option<Model>> {
     if let Some(dir) = &args.model {
         let config = ModelConfig::read(dir)?;
         return Ok(Some(match Base::new(dir)? {
-            Some(base) => Model::Folder(base),
+            Some(base) => Model::Folder(Box::new(base)),
             None => Model::Config(ModelSites::of(config)?),
         }));
     }

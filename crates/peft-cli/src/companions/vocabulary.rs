@@ -1,6 +1,6 @@
 //! How many tokens a model has rows for, with the table that an adapter brings.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use peft_core::file::{TENSOR_FILE, TensorFile, parse_key, read_folder_tensors};
@@ -15,14 +15,14 @@ pub(super) fn rows(config: &ModelConfig, adapters: &[PathBuf]) -> Result<usize> 
     let Some(table) = word_table(config.model_type()) else {
         return Ok(own);
     };
-    let brought = adapters
+    let mut brought = adapters
         .iter()
         .filter_map(|adapter| rows_of(adapter, table));
-    Ok(brought.last().unwrap_or(own))
+    Ok(brought.next_back().unwrap_or(own))
 }
 
 /// Rows of the whole table in an adapter folder, if it has one.
-fn rows_of(adapter: &PathBuf, table: &str) -> Option<usize> {
+fn rows_of(adapter: &Path, table: &str) -> Option<usize> {
     let is_table = |raw: &str| {
         let key = parse_key(raw, &[]);
         key.is_some_and(|key| key.tensor == "weight" && ends_in(&key.module, table))

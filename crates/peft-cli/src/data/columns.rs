@@ -76,7 +76,10 @@ impl DataConfig {
     /// The same with the columns and the length of texts of the run that made one of these adapters, where nothing was said of them: its
     /// run file lies beside it.
     #[must_use]
-    pub fn as_trained<'a>(mut self, adapters: impl IntoIterator<Item = &'a PathBuf>) -> Self {
+    pub fn with_columns_of_run<'a>(
+        mut self,
+        adapters: impl IntoIterator<Item = &'a PathBuf>,
+    ) -> Self {
         let mut files = adapters.into_iter().map(|dir| dir.join(RUN_FILE));
         let Some(data) = files.find_map(|file| data_of_run(&file)) else {
             return self;

@@ -79,6 +79,7 @@ fn other_scales<M: Adaptable>(
 
 /// Ranks, alphas and layers that differ.
 fn other_sizes(ours: &[AttachedSite], theirs: &[AttachedSite]) -> Vec<String> {
+    type Number = fn(&AttachedSite) -> f64;
     let mut problems = Vec::new();
     let pairs = || {
         theirs.iter().filter_map(|there| {
@@ -86,7 +87,7 @@ fn other_sizes(ours: &[AttachedSite], theirs: &[AttachedSite]) -> Vec<String> {
             Some((there, here))
         })
     };
-    let numbers: [(&str, fn(&AttachedSite) -> f64); 2] = [
+    let numbers: [(&str, Number); 2] = [
         ("rank", |site| site.rank as f64),
         ("alpha", |site| site.alpha),
     ];

@@ -70,11 +70,10 @@ impl Constraints {
         let length = self.no_repeat_ngram;
         let last = (length > 0 && tokens.len() + 1 >= length)
             .then(|| &tokens[tokens.len() + 1 - length..]);
-        let runs = tokens.windows(length.max(1)).filter_map(move |run| {
+        tokens.windows(length.max(1)).filter_map(move |run| {
             let (next, before) = run.split_last()?;
             (Some(before) == last).then_some(*next)
-        });
-        runs
+        })
     }
 }
 

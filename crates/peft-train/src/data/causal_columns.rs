@@ -37,7 +37,7 @@ pub(super) enum Said {
     /// A conversation of which the answers are learnt, or everything behind the first messages.
     Chat {
         messages: Vec<Value>,
-        context: ChatContext,
+        context: Box<ChatContext>,
         given: Option<usize>,
     },
 }
@@ -225,7 +225,7 @@ impl<'a> Columns<'a> {
         };
         Ok(Said::Chat {
             messages,
-            context,
+            context: Box::new(context),
             given,
         })
     }

@@ -121,7 +121,7 @@ impl RowLength {
             };
         }
         let wanted = if shared { longest.max(SHARED) } else { longest };
-        let limit = wanted.min(model).min(UNASKED).max(1);
+        let limit = wanted.min(model).clamp(1, UNASKED);
         let why = match limit {
             limit if limit == longest => "the longest",
             limit if limit == model => "as many as the model takes",

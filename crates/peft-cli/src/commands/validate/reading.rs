@@ -127,11 +127,11 @@ impl Base {
             Err(error) => return Err(error.into()),
         };
         let (difference, allowed) = (adapted.difference(&merged), tolerance(FloatDtype::F32));
-        if !(difference <= allowed) {
-            anyhow::bail!(
-                "merged, the model's outputs differ by {difference:.3e} of the largest, more than {allowed:.0e}"
-            );
+        if difference <= allowed {
+            return Ok(());
         }
-        Ok(())
+        anyhow::bail!(
+            "merged, the model's outputs differ by {difference:.3e} of the largest, more than {allowed:.0e}"
+        );
     }
 }
