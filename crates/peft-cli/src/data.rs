@@ -25,8 +25,9 @@ use account::text_account;
 
 pub use account::label_counts;
 pub use columns::Columns;
-pub use holdout::{classes, held_out};
-pub use measures::measures;
+use holdout::classes;
+pub use holdout::{divided, held_out};
+pub use measures::{measures, perplexity_alone};
 pub use tables::{table, table_with};
 
 /// The data of a run, ready for the model.
@@ -102,19 +103,12 @@ pub fn prepare<M: Classifier<Set = TextSet>>(config: &RunConfig) -> Result<Prepa
         let account = text_account(table, &config.data.roles, targets, &set.targets, tokens)?;
         Ok((set, account))
     };
-    let (mut train, mut account) = set(&table)?;
+    let (train, mut account) = set(&table)?;
     let valid = config.data.valid.as_ref();
     let valid = valid.map(|path| set(&self::table(&config.data, path)?));
-    let (mut valid, valid_account) = valid.transpose()?.unzip();
-    if let Some((learnt, judged)) = held_out(config, &classes(&train.targets))? {
-        valid = Some(train.subset(&judged));
-        train = train.subset(&learnt);
-        account.set_aside(train.targets.len(), label_counts(targets, &train.targets));
-    }
-    if let Some(ratio) = config.data.sample {
-        train = train.subset(&sample(&train.targets, ratio, config.train.seed));
-        account.sampled(train.targets.len(), label_counts(targets, &train.targets));
-    }
+    let (valid, valid_account) = valid.transpose()?.unzip();
+    let sets = (train, valid);
+    let (train, valid) = divided(config, targets, sets, &mut account, TextSet::subset)?;
     let rows = train.encoded.iter().zip(&train.targets);
     let rows = rows.map(|(row, target)| format!("{:?}{:?}{target:?}\n", row.ids, row.type_ids));
     let (rows, examples): (Vec<String>, usize) = (rows.collect(), train.encoded.len());

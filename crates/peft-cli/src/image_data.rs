@@ -124,7 +124,7 @@ pub fn prepare(config: &RunConfig) -> Result<PreparedData<ImageClassifier>> {
     let Numbering { labels, head } = open::number(config, train.labels()?)?;
     let measures = data::measures(&config.metrics, config.positive.as_deref(), Some(&labels))?;
     let targets = Targets::Classes(&labels);
-    let (mut set, mut account) = train.set(targets)?;
+    let (set, mut account) = train.set(targets)?;
     let valid = config.data.valid.as_deref().map(|path| -> Result<_> {
         let all = ImageInput {
             limit: usize::MAX,
@@ -132,16 +132,9 @@ pub fn prepare(config: &RunConfig) -> Result<PreparedData<ImageClassifier>> {
         };
         all.set(targets)
     });
-    let (mut valid, valid_account) = valid.transpose()?.unzip();
-    if let Some((learnt, judged)) = data::held_out(config, &data::classes(&set.targets))? {
-        valid = Some(set.subset(&judged));
-        set = set.subset(&learnt);
-        account.set_aside(set.targets.len(), data::label_counts(targets, &set.targets));
-    }
-    if let Some(ratio) = config.data.sample {
-        set = set.subset(&data::sample(&set.targets, ratio, config.train.seed));
-        account.sampled(set.targets.len(), data::label_counts(targets, &set.targets));
-    }
+    let (valid, valid_account) = valid.transpose()?.unzip();
+    let sets = (set, valid);
+    let (set, valid) = data::divided(config, targets, sets, &mut account, ImageSet::subset)?;
     let mut rows = vec![ImageProcessor::source(beside.images()?)?];
     for (picture, target) in set.pictures.iter().zip(&set.targets) {
         rows.push(format!("{} {target:?}\n", identity(picture)?));

@@ -21,7 +21,9 @@ use crate::run::LABELS_FILE;
 
 pub use classifiers::OpenClassifier;
 use labels::named_labels;
-pub use labels::{is_decoder, known_labels, labels_in_adapter, labels_in_folder, read_labels};
+pub use labels::{
+    ends_in, is_decoder, known_labels, labels_in_adapter, labels_in_folder, read_labels,
+};
 pub use language::{OpenedCausal, answering_causal, causal};
 pub use numbering::{Numbering, number};
 use numbering::{by_names, common};

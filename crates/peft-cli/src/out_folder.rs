@@ -5,6 +5,9 @@ use std::path::Path;
 use anyhow::Result;
 use peft_core::file::{FileError, FolderClaim, claim_folder};
 
+/// The way out of verbs that write one folder and nothing else.
+pub const OVERWRITE: &str = "use --overwrite to write there all the same";
+
 /// Claims an output folder; `way_out` says what to do about one that holds something.
 ///
 /// # Errors

@@ -160,6 +160,11 @@ impl Default for DataConfig {
 }
 
 impl DataConfig {
+    /// Whether a run is evaluated at all.
+    pub fn has_validation(&self) -> bool {
+        self.valid.is_some() || self.valid_share.is_some()
+    }
+
     /// Most tokens of a text that is classified.
     pub fn text_length(&self) -> usize {
         self.max_length.unwrap_or(TEXT_LENGTH)

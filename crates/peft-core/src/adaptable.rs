@@ -51,3 +51,11 @@ pub struct TiedOutput {
     /// Path of the output layer.
     pub output: String,
 }
+
+impl TiedOutput {
+    /// Names of the weights: the table's, then the output layer's.
+    #[must_use]
+    pub fn weights(&self) -> [String; 2] {
+        [&self.table, &self.output].map(|path| format!("{path}.weight"))
+    }
+}

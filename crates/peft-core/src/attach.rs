@@ -247,7 +247,8 @@ pub fn attach<M: Adaptable>(
 fn untie<M: Adaptable>(model: &mut M, report: &AttachReport, saved: &[String]) {
     if let Some(tied) = model.tied() {
         let adapted = report.sites.iter().any(|site| site.path == tied.output);
-        if adapted || saved.contains(&format!("{}.weight", tied.output)) {
+        let [_, output] = tied.weights();
+        if adapted || saved.contains(&output) {
             model.untie();
         }
     }

@@ -4,7 +4,7 @@ use burn::module::ParamId;
 use serde::{Deserialize, Serialize};
 
 use crate::attach::AdapterSpec;
-use crate::names::{ParamNames, param_id};
+use crate::names::{ParamNames, module_of, param_id};
 use crate::target::is_saved_module;
 
 /// Which biases of the base model an adapter trains. They are changed in the base itself, as in PEFT, so a model
@@ -49,7 +49,7 @@ pub(crate) fn saved_parameters(
 ) -> (Vec<ParamId>, Vec<String>) {
     let (mut ids, mut saved) = saved_modules(names, &spec.modules_to_save);
     for (id, name, _) in names.iter() {
-        let module = name.rsplit_once('.').map_or(name, |(module, _)| module);
+        let module = module_of(name);
         if spec.copied_modules.iter().any(|copied| copied == module) && !ids.contains(&id) {
             ids.push(id);
             saved.push(name.to_owned());
@@ -65,8 +65,7 @@ pub fn saved_modules(names: &ParamNames, modules: &[String]) -> (Vec<ParamId>, V
     let mut found: Vec<(ParamId, String)> = names
         .iter()
         .filter(|(_, name, _)| {
-            let module = name.rsplit_once('.').map_or(*name, |(module, _)| module);
-            ancestors(module).any(|path| is_saved_module(path, modules))
+            ancestors(module_of(name)).any(|path| is_saved_module(path, modules))
         })
         .map(|(id, name, _)| (id, name.to_owned()))
         .collect();

@@ -20,6 +20,13 @@ pub fn param_id(name: &str) -> ParamId {
     ParamId::from(hash)
 }
 
+/// The module that a parameter belongs to: its name without the last part.
+pub(crate) fn module_of(parameter: &str) -> &str {
+    parameter
+        .rsplit_once('.')
+        .map_or(parameter, |(module, _)| module)
+}
+
 /// Whether the in-memory tensor is laid out as the file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Layout {

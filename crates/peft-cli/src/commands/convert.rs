@@ -18,9 +18,6 @@ use crate::open::Added;
 use crate::run::LABELS_FILE;
 use crate::{any_model, device, open, out_folder};
 
-/// What to do about an output folder that holds something.
-const OVERWRITE: &str = "use --overwrite to write there all the same";
-
 /// Value of `peft_type` of the methods that PEFT reads as they are: LoRA, rsLoRA, DoRA, and PiSSA and OLoRA in their stored form.
 const LORA: &str = "LORA";
 
@@ -90,7 +87,7 @@ pub fn run(args: &ConvertArgs, json: bool) -> Result<()> {
                 .into()
         ));
     };
-    let _claim = out_folder::claim(&args.out, args.overwrite, OVERWRITE)?;
+    let _claim = out_folder::claim(&args.out, args.overwrite, out_folder::OVERWRITE)?;
     let device = device::open(&args.device)?;
     let result = to_peft(model, args, &device)?;
     if json {

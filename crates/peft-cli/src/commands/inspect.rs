@@ -15,7 +15,7 @@ use clap::Args;
 use peft_core::file::read_folder;
 use peft_core::grouped;
 
-use super::validate::problems;
+use super::validate::examined;
 use fit::Fit;
 use report::Report;
 
@@ -36,9 +36,11 @@ pub struct InspectArgs {
 
 /// Runs the verb.
 pub fn run(args: &InspectArgs, json: bool) -> Result<()> {
-    let found = problems(&args.adapter);
-    let folder = read_folder(&args.adapter).map_err(|_| anyhow!(found.join("\n")))?;
-    let mut report = Report::new(&args.adapter, &folder)
+    let read = read_folder(&args.adapter);
+    let (found, report) = examined(&args.adapter, &read);
+    let folder = read.map_err(|_| anyhow!(found.join("\n")))?;
+    let mut report = report
+        .map_or_else(|| Report::new(&args.adapter, &folder), Ok)
         .with_context(|| format!("adapter {}", args.adapter.display()))?;
     if let Some(model) = &args.model {
         report.fit = Some(Fit::check(model, &args.adapter, &folder, &report)?);

@@ -14,9 +14,6 @@ pub use proven::{Merging, merge_folder, tolerance};
 
 use crate::{device, out_folder};
 
-/// What to do about an output folder that holds something.
-const OVERWRITE: &str = "use --overwrite to write there all the same";
-
 /// Number type of the written weights.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum DtypeArg {
@@ -61,7 +58,7 @@ pub struct MergeArgs {
 
 /// Runs the verb.
 pub fn run(args: &MergeArgs, json: bool) -> Result<()> {
-    let _claim = out_folder::claim(&args.out, args.overwrite, OVERWRITE)?;
+    let _claim = out_folder::claim(&args.out, args.overwrite, out_folder::OVERWRITE)?;
     let device = device::open(&args.device)?;
     let result = merge_folder(&Merging {
         model: &args.model,

@@ -13,9 +13,6 @@ use serde::Serialize;
 
 use crate::{any_model, device, open, out_folder};
 
-/// What to do about an output folder that holds something.
-const OVERWRITE: &str = "use --overwrite to write there all the same";
-
 /// What to resize, and where to.
 #[derive(Debug, Args)]
 pub struct ResizeArgs {
@@ -62,7 +59,7 @@ pub fn run(args: &ResizeArgs, json: bool) -> Result<()> {
         )));
     }
     let before = config.usize(open::VOCABULARY)?;
-    let _claim = out_folder::claim(&args.out, args.overwrite, OVERWRITE)?;
+    let _claim = out_folder::claim(&args.out, args.overwrite, out_folder::OVERWRITE)?;
     loaded.model.resize_vocabulary(tokens);
     let ids: HashSet<_> = layers
         .iter()

@@ -5,11 +5,14 @@ mod reading;
 mod summary;
 mod verdict;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use peft_core::file::{AdapterFolder, FileError};
 use peft_models::ModelConfig;
+
+use super::inspect::report::Report;
 
 use model::ModelSites;
 use reading::Base;
@@ -59,9 +62,13 @@ pub fn run(args: &ValidateArgs, json: bool) -> Result<()> {
     Ok(())
 }
 
-/// What is wrong with a folder by itself.
-pub(super) fn problems(dir: &std::path::Path) -> Vec<String> {
-    Verdict::of(dir, None).problems
+/// What is wrong with a folder by itself, and the facts, where there are such.
+pub(super) fn examined(
+    dir: &Path,
+    read: &Result<AdapterFolder, FileError>,
+) -> (Vec<String>, Option<Report>) {
+    let verdict = Verdict::of_read(dir, read, None);
+    (verdict.problems, verdict.facts)
 }
 
 fn model(args: &ValidateArgs) -> Result<Option<Model>> {

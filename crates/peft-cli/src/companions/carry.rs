@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use peft_core::file::write_atomic;
+use peft_core::file::{remove_file, write_atomic};
 use peft_models::hf::COMPANIONS;
 use peft_train::data::{ChatTemplate, TOOLS_FILE, TemplateSource};
 
@@ -64,7 +64,7 @@ impl Companions {
                 make_room(&with_tools)?;
                 Ok(write_atomic(&with_tools, text.as_bytes())?)
             }
-            None => replace(Path::new(""), &with_tools),
+            None => Ok(remove_file(&with_tools)?),
         }
     }
 }
@@ -137,8 +137,5 @@ fn replace(from: &Path, to: &Path) -> Result<()> {
         make_room(to)?;
         return Ok(write_atomic(to, &bytes)?);
     }
-    if to.is_file() {
-        std::fs::remove_file(to).with_context(|| format!("cannot remove {}", to.display()))?;
-    }
-    Ok(())
+    Ok(remove_file(to)?)
 }

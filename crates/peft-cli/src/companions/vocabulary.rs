@@ -6,12 +6,14 @@ use anyhow::Result;
 use peft_core::file::{TENSOR_FILE, TensorFile, parse_key, read_folder_tensors};
 use peft_models::{ModelConfig, word_table};
 
+use crate::open::{VOCABULARY, ends_in};
+
 /// Rows of the model's word table, or of the one that an adapter brings in its place: a vocabulary was resized in its training.
 ///
 /// # Errors
 /// A configuration without a number of tokens. An adapter that cannot be read is refused where it is opened.
 pub(super) fn rows(config: &ModelConfig, adapters: &[PathBuf]) -> Result<usize> {
-    let own = config.positive("vocab_size")?;
+    let own = config.positive(VOCABULARY)?;
     let Some(table) = word_table(config.model_type()) else {
         return Ok(own);
     };
@@ -23,9 +25,13 @@ pub(super) fn rows(config: &ModelConfig, adapters: &[PathBuf]) -> Result<usize> 
 
 /// Rows of the whole table in an adapter folder, if it has one.
 fn rows_of(adapter: &Path, table: &str) -> Option<usize> {
+    // The table, or the frozen one below an adapted table.
     let is_table = |raw: &str| {
-        let key = parse_key(raw, &[]);
-        key.is_some_and(|key| key.tensor == "weight" && ends_in(&key.module, table))
+        parse_key(raw, &[]).is_some_and(|key| {
+            let module = &key.module;
+            let module = module.strip_suffix(".base_layer").unwrap_or(module);
+            key.tensor == "weight" && ends_in(module, table)
+        })
     };
     let path = adapter.join(TENSOR_FILE);
     if let Ok(file) = TensorFile::open(&path) {
@@ -36,11 +42,4 @@ fn rows_of(adapter: &Path, table: &str) -> Option<usize> {
     let (_, tensors) = read_folder_tensors(adapter).ok()?;
     let (_, tensor) = tensors.iter().find(|(name, _)| is_table(name))?;
     tensor.shape.first().copied()
-}
-
-/// Whether a module is the table, or the frozen one below an adapted table.
-fn ends_in(module: &str, table: &str) -> bool {
-    let module = module.strip_suffix(".base_layer").unwrap_or(module);
-    let rest = module.strip_suffix(table);
-    rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }

@@ -1,8 +1,10 @@
 //! A share of the training data set aside to judge by.
 
 use anyhow::{Result, bail};
-use peft_train::data::Target;
+use peft_train::data::{FileAccount, Target, Targets};
+use peft_train::task::ExampleSet;
 
+use super::{label_counts, sample};
 use crate::run_config::RunConfig;
 
 /// Examples to train on, and those to judge by: about the share that was asked for, the same of each label. A label that stands only once
@@ -43,6 +45,32 @@ pub fn held_out(config: &RunConfig, classes: &[usize]) -> Result<Option<(Vec<usi
         classes.len()
     );
     Ok(Some((train, valid)))
+}
+
+/// Training data without what is set aside to judge by, and then without what a sample leaves out; and what to judge by.
+///
+/// # Errors
+/// As [`held_out`].
+pub fn divided<S: ExampleSet>(
+    config: &RunConfig,
+    targets: Targets<'_>,
+    (mut train, mut valid): (S, Option<S>),
+    account: &mut FileAccount,
+    subset: impl Fn(&S, &[usize]) -> S,
+) -> Result<(S, Option<S>)> {
+    if let Some((learnt, judged)) = held_out(config, &classes(train.targets()))? {
+        valid = Some(subset(&train, &judged));
+        train = subset(&train, &learnt);
+        let counts = label_counts(targets, train.targets());
+        account.set_aside(train.targets().len(), counts);
+    }
+    if let Some(ratio) = config.data.sample {
+        let chosen = sample(train.targets(), ratio, config.train.seed);
+        train = subset(&train, &chosen);
+        let counts = label_counts(targets, train.targets());
+        account.sampled(train.targets().len(), counts);
+    }
+    Ok((train, valid))
 }
 
 /// The class of every example; one for all where there are none.

@@ -4,6 +4,20 @@ use anyhow::{Result, bail};
 use peft_train::data::LabelSet;
 use peft_train::metric::{Measure, Metric};
 
+/// Refuses metrics of a language model but perplexity; `called` is what the settings are called.
+///
+/// # Errors
+/// When anything else is asked for.
+pub fn perplexity_alone(asked: &[Metric], positive: Option<&str>, called: &str) -> Result<()> {
+    let is_usual = |metric: &Metric| *metric == Metric::Perplexity;
+    if positive.is_none() && asked.iter().all(is_usual) {
+        return Ok(());
+    }
+    bail!(crate::Usage(format!(
+        "{called}: a language model is judged by its perplexity; leave them out"
+    )))
+}
+
 /// The metrics asked for, or those usual for the task; `positive` is the label that metrics of one label are of.
 ///
 /// # Errors

@@ -25,11 +25,8 @@ pub fn labels_in_adapter(model: &Path, dir: &Path) -> Result<Option<usize>> {
 /// When the model's configuration cannot be read.
 pub fn labels_in_folder(model: &Path, folder: &AdapterFolder) -> Result<Option<usize>> {
     let head = head(model)?;
-    let below = format!(".{head}");
     let is_head = |raw: &str| {
-        parse_key(raw, &[]).is_some_and(|key| {
-            key.tensor == "weight" && (key.module == head || key.module.ends_with(&below))
-        })
+        parse_key(raw, &[]).is_some_and(|key| key.tensor == "weight" && ends_in(&key.module, head))
     };
     Ok(folder
         .tensors
@@ -44,11 +41,16 @@ pub fn labels_in_folder(model: &Path, folder: &AdapterFolder) -> Result<Option<u
 /// When the folder cannot be read.
 pub fn trained_outputs(model: &Path) -> Result<Option<usize>> {
     let weight = format!("{}.weight", head(model)?);
-    let below = format!(".{weight}");
     let archive = TensorArchive::open(model)?;
     let mut entries = archive.entries();
-    let found = entries.find(|(key, _)| *key == weight || key.ends_with(&below));
+    let found = entries.find(|(key, _)| ends_in(key, &weight));
     Ok(found.and_then(|(_, entry)| entry.shape().first().copied()))
+}
+
+/// Whether a path is `name`, or ends in it as whole parts.
+pub fn ends_in(path: &str, name: &str) -> bool {
+    path.strip_suffix(name)
+        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
 /// Name of the last layer of a classifier of this kind of model.

@@ -79,11 +79,7 @@ impl Places {
     /// A directory that holds something, unless `overwrite` is set, or that another process writes to, or a disk that
     /// refuses.
     pub fn unpack(&self, overwrite: bool) -> Result<FolderClaim> {
-        let claim = out_folder::claim(
-            &self.out,
-            overwrite,
-            "use --overwrite to write there all the same",
-        )?;
+        let claim = out_folder::claim(&self.out, overwrite, out_folder::OVERWRITE)?;
         std::fs::create_dir_all(&self.model)?;
         for (name, bytes) in MODEL {
             write_atomic(&self.model.join(name), bytes)?;

@@ -3,10 +3,10 @@
 use anyhow::{Result, bail};
 use peft_models::CausalLm;
 use peft_train::Callback;
-use peft_train::metric::Metric;
 use peft_train::task::{CausalTask, Prompts};
 
 use super::{Prepared, RunFolder, RunResult, execute};
+use crate::data::perplexity_alone;
 use crate::run_config::RunConfig;
 use crate::{causal_data, device, open};
 
@@ -24,17 +24,11 @@ pub fn train_model(
             "method `head` trains a classification head, which a language model does not have; take an adapter or full".into()
         ));
     }
-    if config.positive.is_some()
-        || config
-            .metrics
-            .iter()
-            .any(|metric| *metric != Metric::Perplexity)
-    {
-        bail!(crate::Usage(
-            "metrics, positive: a language model is judged by its perplexity; leave them out"
-                .into()
-        ));
-    }
+    perplexity_alone(
+        &config.metrics,
+        config.positive.as_deref(),
+        "metrics, positive",
+    )?;
     let device = device::open(&config.device)?.autodiff();
     let rows = causal_data::RunRows::read(config)?;
     let account = rows.account();
@@ -81,7 +75,7 @@ fn prompts(
             prompts.longest()
         )));
     }
-    if config.data.valid.is_none() && config.data.valid_share.is_none() {
+    if !config.data.has_validation() {
         bail!(crate::Usage(
             "data.sample_prompts are continued after every evaluation, for which --valid is missing".into()
         ));

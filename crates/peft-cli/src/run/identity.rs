@@ -50,9 +50,6 @@ impl Identity {
     /// # Errors
     /// When a file cannot be read.
     pub fn of(config: &RunConfig) -> Result<Self> {
-        let mut settings = BTreeMap::new();
-        flatten("", &serde_json::to_value(config)?, &mut settings)?;
-        settings.retain(|key, _| !LEFT_OUT.contains(&key.as_str()));
         let mut files = BTreeMap::new();
         let mut note = |role: &str, path: &Path| -> Result<()> {
             if let Some(digest) = digest(path)? {
@@ -65,28 +62,46 @@ impl Identity {
         if let Some(valid) = &config.data.valid {
             note("data.valid", valid)?;
         }
-        for file in files_in(config.model_dir(), is_of_model)? {
-            let name = file.file_name().unwrap_or_default().to_string_lossy();
-            note(&format!("model: {name}"), &file)?;
-        }
+        let mut note_all = |role: &str, folder: &Path, is_meant: &dyn Fn(&str) -> bool| {
+            for file in files_in(folder, is_meant)? {
+                let name = file.file_name().unwrap_or_default().to_string_lossy();
+                note(&format!("{role}: {name}"), &file)?;
+            }
+            anyhow::Ok(())
+        };
+        note_all("model", config.model_dir(), &is_of_model)?;
         if let Some(folder) = &config.data.tokenizer {
             let weights = |name: &str| name.ends_with(".safetensors") || name.ends_with(".bin");
-            for file in files_in(folder, |name| is_of_model(name) && !weights(name))? {
-                let name = file.file_name().unwrap_or_default().to_string_lossy();
-                note(&format!("data.tokenizer: {name}"), &file)?;
-            }
+            note_all("data.tokenizer", folder, &|name| {
+                is_of_model(name) && !weights(name)
+            })?;
         }
         let adapters = config.adapter.experts_from.iter().enumerate();
         let adapters = adapters.map(|(at, path)| (format!("adapter.experts_from {at}"), path));
         let start = config.adapter.start.iter();
         let start = start.map(|path| ("adapter.start".to_owned(), path));
         for (role, folder) in start.chain(adapters) {
-            for file in files_in(folder, |name| name.starts_with("adapter"))? {
-                let name = file.file_name().unwrap_or_default().to_string_lossy();
-                note(&format!("{role}: {name}"), &file)?;
-            }
+            note_all(&role, folder, &|name| name.starts_with("adapter"))?;
         }
-        Ok(Self { settings, files })
+        Ok(Self {
+            settings: settings(config)?,
+            files,
+        })
+    }
+
+    /// That of a run that is a part of this one and reads no other files.
+    ///
+    /// # Errors
+    /// When an option names a file that cannot be read.
+    pub fn of_part(&self, config: &RunConfig) -> Result<Self> {
+        let mut files = self.files.clone();
+        if config.data.valid.is_none() {
+            files.remove("data.valid");
+        }
+        Ok(Self {
+            settings: settings(config)?,
+            files,
+        })
     }
 
     /// One line for each setting and file in which a run `now` differs from this one, its length apart.
@@ -167,6 +182,14 @@ pub fn digest_of(texts: &[String]) -> String {
 fn hex(bytes: &[u8]) -> String {
     let kept = bytes.iter().take(KEPT);
     kept.map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The settings that decide the course of a run.
+fn settings(config: &RunConfig) -> Result<BTreeMap<String, Value>> {
+    let mut settings = BTreeMap::new();
+    flatten("", &serde_json::to_value(config)?, &mut settings)?;
+    settings.retain(|key, _| !LEFT_OUT.contains(&key.as_str()));
+    Ok(settings)
 }
 
 /// Settings by their dotted keys. An option that names a file stands for what the file holds.

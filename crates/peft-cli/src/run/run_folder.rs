@@ -74,7 +74,7 @@ impl RunFolder<'_> {
     /// # Errors
     /// When a file cannot be read.
     pub fn part<'b>(&'b self, config: &RunConfig, may_resume: bool) -> Result<RunFolder<'b>> {
-        let identity = Identity::of(config)?;
+        let identity = self.identity.of_part(config)?;
         let record = match may_resume && self.resumes() {
             true => RunRecord::read(&config.out)?,
             false => None,

@@ -30,6 +30,10 @@ pub fn fill(table: &mut toml::Table) -> Result<()> {
         return Ok(());
     };
     let dir = hub::folder(Path::new(start))?;
+    // So that the hub is asked once.
+    if let Some(found) = dir.to_str() {
+        set(table, "adapter.start", found.into())?;
+    }
     let starting = || format!("starting from {}", dir.display());
     let config = read_folder(&dir).with_context(starting)?.config;
     let asked = given.get("method").and_then(toml::Value::as_str);

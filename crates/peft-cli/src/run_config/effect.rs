@@ -21,7 +21,7 @@ pub fn check(config: &RunConfig) -> Result<()> {
             idle.push(format!("  {setting}: {why}"));
         }
     };
-    if !has_validation(config) {
+    if !config.data.has_validation() {
         let why = "has no effect without validation data (--valid)";
         note(train.patience.is_some(), "train.patience", why);
         note(train.select == Select::Best, "train.select=best", why);
@@ -55,11 +55,6 @@ pub fn check(config: &RunConfig) -> Result<()> {
         "settings without effect:\n{}",
         idle.join("\n")
     )))
-}
-
-/// Whether a run is evaluated at all.
-fn has_validation(config: &RunConfig) -> bool {
-    config.data.valid.is_some() || config.data.valid_share.is_some()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use super::FileError;
-use super::leftover::{PREFIX, SUFFIX, keep, tidy};
+use super::leftover::{PREFIX, SUFFIX, keep, tidy_files};
 
 /// Size of the buffer before the file.
 const BUFFER: usize = 1 << 20;
@@ -107,7 +107,7 @@ impl StagedWriter<'_> {
 ///
 /// [`FileError::Io`] with the step that failed; the temporary file is removed and `path` is as it was.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    tidy(folder_of(path));
+    tidy_files(folder_of(path));
     Staged::new(path, |out| out.write(bytes))?.commit()
 }
 

@@ -15,30 +15,34 @@ pub(super) const PREFIX: &str = ".peft-";
 pub(super) const SUFFIX: &str = ".tmp";
 
 /// Whether an entry of a folder is temporary by its name.
-#[must_use]
-pub fn is_temporary(name: &std::ffi::OsStr) -> bool {
+pub(super) fn is_temporary(name: &std::ffi::OsStr) -> bool {
     name.to_str()
         .is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX))
 }
 
-/// Removes what killed processes left in `folder` itself. What cannot be removed stays: it does no harm.
-pub fn tidy(folder: &Path) {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return;
-    };
-    for entry in entries.map_while(Result::ok) {
-        if !is_temporary(&entry.file_name()) {
-            continue;
-        }
+/// The temporary entries of a folder.
+fn temporary(folder: &Path) -> impl Iterator<Item = fs::DirEntry> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    let entries = entries.map_while(Result::ok);
+    entries.filter(|entry| is_temporary(&entry.file_name()))
+}
+
+/// Removes the temporary files that killed processes left in `folder` itself. What cannot be removed stays: it does no harm.
+pub(super) fn tidy_files(folder: &Path) {
+    for entry in temporary(folder) {
         let path = entry.path();
-        match entry.file_type() {
-            Ok(kind) if kind.is_dir() => {
-                fs::remove_dir_all(&path).ok();
-            }
-            Ok(kind) if kind.is_file() && is_abandoned(&path) => {
-                fs::remove_file(&path).ok();
-            }
-            _ => {}
+        if entry.file_type().is_ok_and(|kind| kind.is_file()) && is_abandoned(&path) {
+            fs::remove_file(&path).ok();
+        }
+    }
+}
+
+/// Removes temporary folders too, which nothing locks: for whoever has claimed `folder`, so that nobody else writes there.
+pub(super) fn tidy(folder: &Path) {
+    tidy_files(folder);
+    for entry in temporary(folder) {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            fs::remove_dir_all(entry.path()).ok();
         }
     }
 }

@@ -29,7 +29,7 @@ pub use error::{FieldProblem, FileError, NonFinite, TensorProblem};
 pub use foreign::{Foreign, ForeignKind, MLX_TENSOR_FILE, foreign};
 pub use indexed::TensorFile;
 pub use keys::{TensorKey, index_keys, key, parse_key};
-pub use leftover::{is_temporary, remove_file, remove_folder, tidy};
+pub use leftover::{remove_file, remove_folder};
 pub use merged_linear::merged_linear;
 pub use oddity::{KeyOddity, key_oddities};
 pub use pickle::read_pickle;

@@ -13,7 +13,7 @@ use crate::attach::AdapterSpec;
 use crate::base_params::{BiasTraining, saved_modules};
 use crate::error::PeftError;
 use crate::file::{self, HostTensor};
-use crate::names::{ParamNames, param_id};
+use crate::names::{ParamNames, module_of, param_id};
 use crate::site::SiteKind;
 use crate::values::named_tensors;
 
@@ -46,7 +46,7 @@ pub(super) fn take<M: Adaptable>(
         })
         .collect();
     if let Some(tied) = model.tied() {
-        let [table, output] = [tied.table, tied.output].map(|path| format!("{path}.weight"));
+        let [table, output] = tied.weights();
         for (from, to) in [(&table, &output), (&output, &table)] {
             if !copies.contains_key(to)
                 && !named.contains(&param_id(to))
@@ -98,7 +98,7 @@ fn base_values<M: Adaptable>(
 ) -> Tensors {
     let mut wanted: BTreeSet<ParamId> = copies.keys().map(|name| param_id(name)).collect();
     let tied = model.tied().map(|tied| {
-        let [table, output] = [tied.table, tied.output].map(|path| format!("{path}.weight"));
+        let [table, output] = tied.weights();
         if copies.contains_key(&output) {
             wanted.insert(param_id(&table));
         }
@@ -168,12 +168,6 @@ fn vocabulary<M: Adaptable>(
             absent,
         }),
     }
-}
-
-fn module_of(parameter: &str) -> &str {
-    parameter
-        .rsplit_once('.')
-        .map_or(parameter, |(module, _)| module)
 }
 
 /// The key of a base parameter in a folder.

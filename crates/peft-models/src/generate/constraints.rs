@@ -2,6 +2,8 @@
 //!
 //! Each rule is that of `transformers`: a token that it forbids has the score minus infinity, whatever it had before.
 
+use std::borrow::Cow;
+
 /// What a continuation may not hold. The default forbids nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Constraints {
@@ -36,7 +38,10 @@ pub(super) struct Standing<'a> {
 
 impl Constraints {
     /// Scores without what is forbidden.
-    pub(super) fn apply(&self, scores: &[f32], at: Standing<'_>) -> Vec<f32> {
+    pub(super) fn apply<'a>(&self, scores: &'a [f32], at: Standing<'_>) -> Cow<'a, [f32]> {
+        if *self == Self::default() {
+            return Cow::Borrowed(scores);
+        }
         let mut scores = scores.to_vec();
         let mut forbid = |token: u32| {
             if let Some(score) = scores.get_mut(token as usize) {
@@ -62,7 +67,7 @@ impl Constraints {
                 *score = 0.0;
             }
         }
-        scores
+        Cow::Owned(scores)
     }
 
     /// The tokens that followed the last tokens, one fewer than the forbidden length, wherever those stood before.

@@ -1,8 +1,8 @@
 //! Layers that have a row for each token, with another number of tokens.
 
 use burn::module::Param;
-use burn::tensor::{FloatDType, Tensor};
-use peft_core::{AdaptedLinear, Site, SiteKind};
+use burn::tensor::{DType, Tensor};
+use peft_core::{AdaptedLinear, Site, SiteKind, cast};
 
 /// The layer without adapters and with so many tokens: a table has them in its rows `[vocab, d_model]`, an output layer in its columns
 /// `[d_model, vocab]`. Surplus ones are dropped, new ones are the mean of the old.
@@ -30,12 +30,8 @@ fn with_size<const D: usize>(tensor: Tensor<D>, axis: usize, size: usize) -> Ten
     if size <= old {
         return tensor.narrow(axis, 0, size);
     }
-    let dtype = FloatDType::from(tensor.dtype());
-    let mean = tensor
-        .clone()
-        .cast(FloatDType::F32)
-        .mean_dim(axis)
-        .cast(dtype);
+    let mean = cast(tensor.clone(), DType::F32).mean_dim(axis);
+    let mean = cast(mean, tensor.dtype());
     let new = mean.repeat_dim(axis, size - old);
     Tensor::cat(vec![tensor, new], axis)
 }

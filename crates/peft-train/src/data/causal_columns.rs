@@ -130,8 +130,8 @@ impl<'a> Columns<'a> {
         }
     }
 
-    /// The columns of which nothing is made.
-    pub(super) fn unused(&self) -> Vec<String> {
+    /// The columns of which nothing is made; `chats`: there are conversations, which use what stands beside them.
+    pub(super) fn unused(&self, chats: bool) -> Vec<String> {
         let mut used = match self.form {
             Form::Messages(at) | Form::Text(at) => vec![at],
             Form::Prompt { prompt, completion } => vec![prompt, completion],
@@ -141,7 +141,7 @@ impl<'a> Columns<'a> {
                 output,
             } => [instruction, output].into_iter().chain(input).collect(),
         };
-        if self.need_template() {
+        if chats {
             used.extend(self.beside.iter().flatten());
         }
         let columns = self.table.columns.iter().enumerate();

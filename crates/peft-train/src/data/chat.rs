@@ -183,7 +183,7 @@ impl ChatTemplate {
         seen.insert("tools".into(), context.tools.clone());
         seen.insert("documents".into(), context.documents.clone());
         seen.insert("add_generation_prompt".into(), ask.into());
-        let text = self.program(context).run(&seen, self.today);
+        let text = self.program(context).run(seen, self.today);
         let text = text.map_err(|error| self.refused(format!("{error:#}")))?;
         Ok(Marked::read(&text))
     }

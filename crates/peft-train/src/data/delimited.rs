@@ -58,7 +58,10 @@ pub(super) fn read(
         }
     };
     let mut rows = if quoted {
-        refuse_lone_quotes(path, text, separator)?;
+        // Quotes that were found to enclose cells of a tabbed file are whole.
+        if separator != '\t' || options.quoting == Quoting::Double {
+            refuse_lone_quotes(path, text, separator)?;
+        }
         quoted_rows(path, text, separator)?
     } else {
         plain_rows(text, separator)

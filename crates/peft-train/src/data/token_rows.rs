@@ -36,12 +36,13 @@ pub fn table_rows(
     options: RowOptions,
 ) -> Result<TokenRows, TrainError> {
     let columns = Columns::of(table)?;
-    if columns.need_template() && chat.is_none() {
+    let chats = columns.need_template();
+    if chats && chat.is_none() {
         return Err(TrainError::NoTemplate {
             path: table.path.clone(),
         });
     }
-    let parts = chat.is_some_and(ChatTemplate::takes_parts);
+    let parts = chats && chat.is_some_and(ChatTemplate::takes_parts);
     let mut reader = Reader {
         tokenizer,
         chat,
@@ -52,7 +53,7 @@ pub fn table_rows(
         account: FileAccount {
             path: table.path.clone(),
             rows: table.rows.len(),
-            unused_columns: columns.unused(),
+            unused_columns: columns.unused(chats),
             ..FileAccount::default()
         },
     };
@@ -97,7 +98,7 @@ impl Reader<'_> {
         {
             ids.push(end);
         }
-        if given.is_empty() {
+        if given.is_empty() || self.options.train_on_prompt {
             return Ok(Text::after(ids, 0));
         }
         let prompt = self.tokenizer.ids(given, true)?;
@@ -166,16 +167,13 @@ impl Reader<'_> {
 
     /// A text of which what it has in common with its prompt is not learnt.
     fn behind(&mut self, line: u64, text: Text, prompt: &[u32]) -> Text {
+        // Special tokens that end a prompt alone are no part of it.
         let same = text
             .ids()
             .iter()
             .zip(prompt)
             .take_while(|(a, b)| a == b)
             .count();
-        // Special tokens that end a prompt alone are no part of it.
-        if self.options.train_on_prompt {
-            return text;
-        }
         if same < prompt.len() {
             self.account.remark(JOINED, 1, format_args!("line {line}"));
         }

@@ -2,24 +2,19 @@
 
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use peft_core::select_adapters;
-use peft_train::metric::Metric;
 use peft_train::task::perplexity;
 
 use super::{EvalArgs, EvalResult};
 use crate::causal_data::Files;
+use crate::data::perplexity_alone;
 use crate::{device, open};
 
 /// Scores the base, or each adapter by itself, or their sum.
 pub(super) fn scores(args: &EvalArgs) -> Result<Vec<EvalResult>> {
-    let other = |metric: &Metric| *metric != Metric::Perplexity;
-    if args.positive.is_some() || args.metrics.iter().any(other) {
-        bail!(crate::Usage(
-            "--metrics, --positive: a language model is judged by its perplexity; leave them out"
-                .into()
-        ));
-    }
+    let positive = args.positive.as_deref();
+    perplexity_alone(&args.metrics, positive, "--metrics, --positive")?;
     let device = device::open(&args.model.device)?;
     let opened = open::answering_causal(&args.model.model, &args.model.adapter, &device)?;
     let config = args.read();

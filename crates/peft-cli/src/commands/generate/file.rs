@@ -6,18 +6,18 @@ use anyhow::{Result, bail};
 use peft_models::generate::Constraints;
 use serde_json::{Map, Value};
 
-/// Fields that are applied whenever the file has them.
-const APPLIED: [&str; 10] = [
-    "repetition_penalty",
-    "no_repeat_ngram_size",
-    "bad_words_ids",
-    "min_length",
-    "min_new_tokens",
-    "suppress_tokens",
-    "begin_suppress_tokens",
-    "forced_eos_token_id",
-    "stop_strings",
-    "max_new_tokens",
+/// Fields that are applied whenever the file has them, with the number that changes nothing.
+const APPLIED: [(&str, f64); 10] = [
+    ("repetition_penalty", 1.0),
+    ("no_repeat_ngram_size", 0.0),
+    ("bad_words_ids", 0.0),
+    ("min_length", 0.0),
+    ("min_new_tokens", 0.0),
+    ("suppress_tokens", 0.0),
+    ("begin_suppress_tokens", 0.0),
+    ("forced_eos_token_id", f64::NAN),
+    ("stop_strings", 0.0),
+    ("max_new_tokens", 0.0),
 ];
 
 /// Fields that are not applied and change what comes out, with the number that changes nothing.
@@ -142,9 +142,9 @@ impl GenerationFile {
             (name == "repetition_penalty" && penalty_given)
                 || (name == "max_new_tokens" && length_given)
         };
-        let applied = APPLIED.into_iter().filter(|name| !given(name));
+        let applied = APPLIED.into_iter().filter(|(name, _)| !given(name));
         let applied: Vec<String> = applied
-            .filter_map(|name| self.shown(name, neutral(name)))
+            .filter_map(|(name, neutral)| self.shown(name, neutral))
             .collect();
         if !applied.is_empty() {
             eprintln!("as {path} says: {}", applied.join(", "));
@@ -193,15 +193,6 @@ impl GenerationFile {
         let short: String = text.chars().take(60).collect();
         let dots = if short.len() < text.len() { ".." } else { "" };
         (!nothing).then(|| format!("{name} {short}{dots}"))
-    }
-}
-
-/// The number that changes nothing.
-fn neutral(name: &str) -> f64 {
-    match name {
-        "repetition_penalty" => 1.0,
-        "forced_eos_token_id" => f64::NAN,
-        _ => 0.0,
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::Device;
+use peft_core::file::{remove_file, remove_folder};
 use peft_core::merge::{MergedSite, merge};
 use peft_core::values::named_tensors;
 use peft_core::{Adaptable, TiedOutput, param_id, select_adapters};
@@ -106,9 +107,11 @@ pub fn merge_folder(merging: &Merging<'_>) -> Result<MergeResult> {
     let mut keep: HashSet<_> = own.map(|name| param_id(name)).collect();
     keep.extend(changed.map(|name| param_id(&name)));
     let tied = tied.filter(|_| model.tied().is_none());
-    for path in tied.iter().flat_map(|tied| [&tied.table, &tied.output]) {
-        keep.insert(param_id(&format!("{path}.weight")));
-    }
+    keep.extend(
+        tied.iter()
+            .flat_map(TiedOutput::weights)
+            .map(|name| param_id(&name)),
+    );
     let mut tensors = named_tensors(&model, &loaded.names, |id| keep.contains(&id));
     drop(model);
     let untied = tied.is_some_and(|tied| differ(&mut tensors, &tied));
@@ -150,7 +153,7 @@ fn check(difference: f32, allowed: f32) -> Result<()> {
 
 /// Whether the table and the output layer differ; where they do not, the output layer's copy is dropped.
 fn differ(tensors: &mut HostTensors, tied: &TiedOutput) -> bool {
-    let [table, output] = [&tied.table, &tied.output].map(|path| format!("{path}.weight"));
+    let [table, output] = tied.weights();
     let differ = tensors.get(&table) != tensors.get(&output);
     if !differ {
         tensors.remove(&output);
@@ -223,11 +226,8 @@ impl Written {
 
     /// Moves the files to their places, the configuration last.
     fn put_in_place(self, out: &Path) -> Result<()> {
-        for stale in STALE.map(|name| out.join(name)) {
-            if stale.exists() {
-                fs::remove_file(&stale)
-                    .with_context(|| format!("cannot remove {}", stale.display()))?;
-            }
+        for stale in STALE {
+            remove_file(&out.join(stale))?;
         }
         let entries = fs::read_dir(self.folder.path())?;
         let mut names = entries
@@ -236,9 +236,8 @@ impl Written {
         names.sort_by_key(|name| (name == "config.json", name.clone()));
         for name in names {
             let (from, to) = (self.folder.path().join(&name), out.join(&name));
-            if from.is_dir() && to.is_dir() {
-                fs::remove_dir_all(&to)
-                    .with_context(|| format!("cannot remove {}", to.display()))?;
+            if from.is_dir() {
+                remove_folder(&to)?;
             }
             fs::rename(&from, &to)
                 .with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))?;

@@ -126,8 +126,11 @@ fn plan(config: &RunConfig, opened: &Opened) -> Result<Plan> {
 fn size_of(id: ParamId, model: &AnyModel, sizes: &Sizes) -> Option<usize> {
     let tied = model
         .tied()
-        .filter(|tied| param_id(&format!("{}.weight", tied.output)) == id);
-    let id = tied.map_or(id, |tied| param_id(&format!("{}.weight", tied.table)));
+        .map(|tied| tied.weights().map(|name| param_id(&name)));
+    let id = match tied {
+        Some([table, output]) if output == id => table,
+        _ => id,
+    };
     sizes.0.get(&id).copied()
 }
 

@@ -1,7 +1,7 @@
 //! Whether a base model takes an adapter: the folder is loaded, asked and merged as every other verb would do it.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 use anyhow::Result;
 use burn::tensor::Device;
@@ -35,7 +35,7 @@ pub(super) struct Base {
     dir: PathBuf,
     device: Device,
     /// The model that was opened last, and its number of outputs: most adapters of a report have one head.
-    opened: Mutex<Option<(Option<usize>, Loaded<AnyModel>)>>,
+    opened: RefCell<Option<(Option<usize>, Loaded<AnyModel>)>>,
 }
 
 impl Base {
@@ -56,7 +56,7 @@ impl Base {
         Ok(Some(Self {
             dir: dir.to_owned(),
             device: device::open("auto")?,
-            opened: Mutex::new(None),
+            opened: RefCell::new(None),
         }))
     }
 
@@ -99,10 +99,7 @@ impl Base {
 
     fn open(&self, contents: &AdapterFolder) -> Result<Loaded<AnyModel>> {
         let outputs = open::labels_in_folder(&self.dir, contents)?;
-        let mut opened = self
-            .opened
-            .lock()
-            .unwrap_or_else(|broken| broken.into_inner());
+        let mut opened = self.opened.borrow_mut();
         if let Some((known, loaded)) = opened.as_ref()
             && *known == outputs
         {

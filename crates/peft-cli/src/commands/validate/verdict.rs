@@ -35,6 +35,15 @@ pub(super) struct Verdict {
 impl Verdict {
     /// Checks a folder, against a model where there is one.
     pub(super) fn of(dir: &Path, model: Option<&Model>) -> Self {
+        Self::of_read(dir, &read_folder(dir), model)
+    }
+
+    /// As [`Self::of`], of a folder that was read already.
+    pub(super) fn of_read(
+        dir: &Path,
+        read: &Result<AdapterFolder, FileError>,
+        model: Option<&Model>,
+    ) -> Self {
         let mut verdict = Self {
             folder: dir.to_owned(),
             valid: false,
@@ -43,14 +52,14 @@ impl Verdict {
             notes: vec![],
             facts: None,
         };
-        match read_folder(dir) {
+        match read {
             Err(error) => {
-                verdict.problems = file_problems(dir, &error);
+                verdict.problems = file_problems(dir, error);
                 verdict.judge_config(dir);
             }
-            Ok(folder) => match Report::new(dir, &folder) {
+            Ok(folder) => match Report::new(dir, folder) {
                 Err(error) => verdict.problems.push(causes(error.as_ref())),
-                Ok(report) => verdict.judge(&folder, report, model),
+                Ok(report) => verdict.judge(folder, report, model),
             },
         }
         verdict.valid = verdict.problems.is_empty();

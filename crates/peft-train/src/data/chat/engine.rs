@@ -43,12 +43,11 @@ impl Program {
     /// What it writes.
     pub(super) fn run(
         &self,
-        seen: &Map<String, Value>,
+        mut seen: Map<String, Value>,
         today: Option<Date>,
     ) -> Result<String, Error> {
         let environment = self.environment()?;
         let template = environment.get_template(NAME)?;
-        let mut seen = seen.clone();
         if let Some(today) = today {
             seen.insert(TODAY.into(), today.to_string().into());
         }

@@ -70,7 +70,7 @@ pub(super) enum Where {
 /// The same message with marks in what is said: its content, its thoughts and its calls of tools.
 pub(super) fn with_marks(message: &Value, place: Where) -> Value {
     let mut marked = message.clone();
-    for name in ["content", "reasoning_content", "thinking", "reasoning"] {
+    for name in std::iter::once("content").chain(super::THOUGHTS) {
         if let Some(value) = marked.get_mut(name) {
             mark(value, place);
         }

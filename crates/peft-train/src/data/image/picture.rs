@@ -91,7 +91,7 @@ impl Picture {
     pub fn pixels(&self) -> Result<Cow<'_, Pixels>, TrainError> {
         match self {
             Self::Pixels(pixels) => Ok(Cow::Borrowed(pixels)),
-            Self::File(path) => decode(path).map(Cow::Owned),
+            Self::File(path) => decode(path, &read(path)?).map(Cow::Owned),
         }
     }
 }
@@ -99,22 +99,30 @@ impl Picture {
 /// How a PNG begins.
 const PNG: &[u8] = b"\x89PNG";
 
-fn decode(path: &Path) -> Result<Pixels, TrainError> {
-    let bytes = std::fs::read(path).map_err(|source| unreadable(path, source))?;
-    if jpeg::is_jpeg(&bytes) && !jpeg::is_whole(&bytes) {
-        return Err(TrainError::Picture {
-            path: path.to_path_buf(),
-            message: "the JPEG is cut short: its end is missing".into(),
-        });
+/// The bytes of an image file.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, TrainError> {
+    std::fs::read(path).map_err(|source| unreadable(path, source))
+}
+
+/// The format of an image that lacks its end, which decoders forgive.
+fn cut_short(bytes: &[u8]) -> Option<&'static str> {
+    if jpeg::is_jpeg(bytes) && !jpeg::is_whole(bytes) {
+        return Some("JPEG");
     }
-    if bytes.starts_with(PNG) && !bytes.windows(4).rev().any(|chunk| chunk == b"IEND") {
+    let is_cut = bytes.starts_with(PNG) && !bytes.windows(4).rev().any(|chunk| chunk == b"IEND");
+    is_cut.then_some("PNG")
+}
+
+/// The pixels of the bytes of a file.
+pub(super) fn decode(path: &Path, bytes: &[u8]) -> Result<Pixels, TrainError> {
+    if let Some(format) = cut_short(bytes) {
         return Err(TrainError::Picture {
             path: path.to_path_buf(),
-            message: "the PNG is cut short: its end is missing".into(),
+            message: format!("the {format} is cut short: its end is missing"),
         });
     }
     let broken = |error| broken(path, &error);
-    let reader = ImageReader::new(Cursor::new(&bytes)).with_guessed_format();
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
     let reader = reader.map_err(|source| unreadable(path, source))?;
     let mut decoder = reader.into_decoder().map_err(broken)?;
     // What a header claims decides no allocation beyond half a gigabyte.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use super::Pictures;
+use super::{Pictures, picture};
 use crate::TrainError;
 
 /// What stands out about images that can all be used.
@@ -26,11 +26,8 @@ impl Pictures {
             let Some(path) = picture.file() else {
                 return Ok(None);
             };
-            picture.pixels()?;
-            let bytes = std::fs::read(path).map_err(|source| TrainError::Read {
-                path: path.to_path_buf(),
-                source,
-            })?;
+            let bytes = picture::read(path)?;
+            picture::decode(path, &bytes)?;
             Ok(Some(Sha256::digest(&bytes)))
         };
         let checked: Vec<Result<_, TrainError>> = self.pictures.par_iter().map(one).collect();
