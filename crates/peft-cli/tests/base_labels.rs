@@ -5,7 +5,7 @@ mod binary;
 
 use std::path::Path;
 
-use binary::{failure, json, peft};
+use binary::{failure, json, owned, said, words};
 use peft_train::synthetic::SentimentData;
 use serde_json::Value;
 
@@ -81,16 +81,11 @@ impl Place {
             "--out",
             &out,
         ];
-        fixed
-            .iter()
-            .chain(more)
-            .map(|part| (*part).to_owned())
-            .collect()
+        owned(&[&fixed[..], more].concat())
     }
 
     fn train(&self, data: &str, out: &str, more: &[&str]) -> Value {
-        let arguments = self.arguments(data, out, more);
-        json(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+        json(&words(&self.arguments(data, out, more)))
     }
 
     fn labels(&self, out: &str) -> Vec<String> {
@@ -147,7 +142,7 @@ fn a_head_for_the_labels_of_the_data_goes_on_in_its_order() {
     );
     assert_eq!(place.labels("further"), NAMES);
     let refused = place.arguments("other.jsonl", "refused", &start);
-    let (code, message) = failure(&refused.iter().map(String::as_str).collect::<Vec<_>>());
+    let (code, message) = failure(&words(&refused));
     assert!(
         code == 2 && message.contains("zulu, alpha") && message.contains("ham, spam"),
         "{message}"
@@ -158,9 +153,7 @@ fn a_head_for_the_labels_of_the_data_goes_on_in_its_order() {
 fn a_head_for_other_labels_starts_afresh_and_that_is_said() {
     let place = Place::new();
     let arguments = place.arguments("other.jsonl", "run", &["--max-steps", "1", "--lr", "1e-9"]);
-    let output = peft(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{said}");
+    let said = said(&words(&arguments));
     assert!(
         said.contains("starts afresh") && said.contains("zulu, alpha"),
         "{said}"

@@ -6,7 +6,7 @@ mod binary;
 use std::path::Path;
 
 use binary::decoder::Place;
-use binary::{failure, peft};
+use binary::{failure, merge, said};
 use serde_json::{Value, json};
 
 const TEMPLATE: &str = "{% for message in messages %}{{ message.role }} {{ message.content }} {% endfor %}\
@@ -20,25 +20,10 @@ fn read(folder: &str, name: &str) -> String {
     std::fs::read_to_string(Path::new(folder).join(name)).unwrap()
 }
 
-/// stderr of a run that succeeded.
-fn said(args: &[&str]) -> String {
-    let output = peft(args);
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{args:?}: {text}");
-    text
-}
-
-/// An adapter of two steps.
-fn small(place: &Place, name: &str) -> String {
-    let few = ["--targets", "q_proj", "--rank", "2", "--max-steps", "2"];
-    place.train(name, "lora", &few);
-    place.path(name)
-}
-
 #[test]
 fn a_chat_template_beside_the_adapter_is_used_and_goes_into_the_merged_model() {
     let place = Place::new();
-    let (model, adapter) = (place.path("model"), small(&place, "a"));
+    let (model, adapter) = (place.path("model"), place.small("a"));
     let (merged, named) = (place.path("merged"), place.path("named"));
     let fixed = ["generate", "--model", &model, "--prompt", "a", "--chat"];
     let (code, error) = failure(&[&fixed[..], &["--adapter", &adapter]].concat());
@@ -46,15 +31,7 @@ fn a_chat_template_beside_the_adapter_is_used_and_goes_into_the_merged_model() {
     write(&adapter, "chat_template.jinja", TEMPLATE);
     let with = ["--chat", "--adapter", &adapter];
     let answer = place.answers("model", &["good"], &with);
-    let notice = said(&[
-        "merge",
-        "--model",
-        &model,
-        "--adapter",
-        &adapter,
-        "--out",
-        &merged,
-    ]);
+    let notice = merge(&model, &adapter, &merged, said);
     assert!(notice.contains("chat template: taken from"), "{notice}");
     assert_eq!(read(&merged, "chat_template.jinja"), TEMPLATE);
     assert_eq!(place.answers("merged", &["good"], &["--chat"]), answer);
@@ -76,7 +53,7 @@ fn a_chat_template_beside_the_adapter_is_used_and_goes_into_the_merged_model() {
 #[test]
 fn a_run_that_goes_on_from_an_adapter_keeps_what_stands_beside_it() {
     let place = Place::new();
-    let adapter = small(&place, "a");
+    let adapter = place.small("a");
     write(&adapter, "chat_template.jinja", TEMPLATE);
     let out = place.path("b");
     let more = [
@@ -96,7 +73,7 @@ fn a_run_that_goes_on_from_an_adapter_keeps_what_stands_beside_it() {
 #[test]
 fn a_tokenizer_of_a_larger_model_is_refused_with_both_numbers_and_the_way_out() {
     let place = Place::new();
-    let (model, adapter) = (place.path("model"), small(&place, "a"));
+    let (model, adapter) = (place.path("model"), place.small("a"));
     let mut tokenizer: Value = serde_json::from_str(&read(&model, "tokenizer.json")).unwrap();
     tokenizer["added_tokens"].as_array_mut().unwrap().push(json!({
         "id": 277, "content": "<new>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true

@@ -4,7 +4,7 @@
 mod binary;
 
 use binary::place::{Place, largest_difference};
-use binary::{failure, json, stdout};
+use binary::{failure, json, said, stdout};
 
 #[test]
 fn a_weighted_sum_is_one_adapter_and_a_small_one_says_what_it_lost() {
@@ -88,13 +88,6 @@ fn set(folder: &str, field: &str, value: &str) {
         serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     config[field] = value.into();
     std::fs::write(path, config.to_string()).unwrap();
-}
-
-fn said(args: &[&str]) -> String {
-    let output = binary::peft(args);
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{args:?}: {text}");
-    text
 }
 
 #[test]

@@ -4,15 +4,17 @@
 mod binary;
 
 use binary::decoder::Place;
-use binary::{failure, json, peft, stdout};
+use binary::{failure, json, said, stdout};
 use serde_json::{Value, json as value};
 
 /// ChatML, with the tokenizer's own words.
 const TEMPLATE: &str = "{% for m in messages %}{{ '[CLS] ' + m.role + ' ' + m.content + ' [SEP]' }}{% endfor %}\
                         {% if add_generation_prompt %}{{ '[CLS] assistant ' }}{% endif %}";
 
+const CHATS: &str = "chats.jsonl";
+
 /// A place whose model has a chat template, and a file of conversations: one short, one with a long answer, one with a long prompt.
-fn chats() -> (Place, String) {
+fn chats() -> Place {
     let place = Place::new();
     std::fs::write(place.path("model/chat_template.jinja"), TEMPLATE).unwrap();
     let said = |asked: &str, answer: &str| value!({"messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}], "id": 1});
@@ -22,41 +24,19 @@ fn chats() -> (Place, String) {
         said("the film", &long),
         said(&long, "was good"),
     ];
-    let path = place.path("chats.jsonl");
     let text: Vec<String> = lines.iter().map(ToString::to_string).collect();
-    std::fs::write(&path, text.join("\n")).unwrap();
-    (place, path)
-}
-
-fn data(place: &Place, train: &str, more: &[&str]) -> Vec<String> {
-    let model = place.path("model");
-    let fixed = [
-        "data",
-        "--task",
-        "causal-lm",
-        "--model",
-        &model,
-        "--train",
-        train,
-    ];
-    [&fixed[..], more]
-        .concat()
-        .iter()
-        .map(ToString::to_string)
-        .collect()
+    std::fs::write(place.path(CHATS), text.join("\n")).unwrap();
+    place
 }
 
 /// What `peft data` says of the conversations in rows of 20 tokens.
-fn account(place: &Place, chats: &str) -> Value {
-    let args = data(place, chats, &["--max-length", "20"]);
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    json(&args)
+fn account(place: &Place) -> Value {
+    place.reading("data", CHATS, &["--max-length", "20"], json)
 }
 
 #[test]
 fn what_is_read_dropped_cut_and_learnt_is_counted() {
-    let (place, chats) = chats();
-    let shown = account(&place, &chats);
+    let shown = account(&chats());
     let account = &shown["train"];
     assert_eq!(
         (&account["rows"], &account["examples"]),
@@ -81,25 +61,12 @@ fn what_is_read_dropped_cut_and_learnt_is_counted() {
 
 #[test]
 fn training_and_scoring_say_the_same_of_the_data_and_keep_it() {
-    let (place, chats) = chats();
-    let shown = account(&place, &chats);
-    let (model, out) = (place.path("model"), place.path("out"));
-    let fixed = [
-        "train",
-        "--task",
-        "causal-lm",
-        "--model",
-        &model,
-        "--train",
-        &chats,
-        "--out",
-        &out,
-        "--targets",
-        "all-linear",
-    ];
-    let output = peft(&[&fixed[..], &["--max-length", "20", "--max-steps", "1"]].concat());
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{said}");
+    let place = chats();
+    let shown = account(&place);
+    let out = place.path("out");
+    let length = ["--max-length", "20"];
+    let how = ["--out", &out, "--targets", "all-linear", "--max-steps", "1"];
+    let said = place.reading("train", CHATS, &[&how[..], &length].concat(), said);
     for part in [
         "3 rows read, 1 dropped, 2 examples",
         "--max-length",
@@ -112,17 +79,7 @@ fn training_and_scoring_say_the_same_of_the_data_and_keep_it() {
     let results: Value =
         serde_json::from_slice(&std::fs::read(place.path("out/results.json")).unwrap()).unwrap();
     assert_eq!(results["data"], shown);
-    let scored = json(&[
-        "eval",
-        "--task",
-        "causal-lm",
-        "--model",
-        &model,
-        "--data",
-        &chats,
-        "--max-length",
-        "20",
-    ]);
+    let scored = place.scores("model", CHATS, &length);
     assert_eq!(scored["data"]["tokens"], shown["train"]["tokens"]);
 }
 
@@ -134,16 +91,15 @@ fn without_a_length_nothing_is_cut_that_the_model_takes() {
         value!({"prompt": "the film ", "completion": "good ".repeat(words)}).to_string()
     };
     std::fs::write(&path, [text(3), text(50)].join("\n")).unwrap();
-    let args = data(&place, &path, &[]);
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let tokens = &json(&args)["train"]["tokens"];
+    let shown = || place.reading("data", "texts.jsonl", &[], json);
+    let tokens = &shown()["train"]["tokens"];
     assert_eq!(tokens["cut_rows"], 0);
     assert!(
         tokens["longest"].as_u64().unwrap() > 50 && tokens["max_length"] == tokens["longest"],
         "{tokens}"
     );
     std::fs::write(&path, [text(3), text(90)].join("\n")).unwrap();
-    let tokens = &json(&args)["train"]["tokens"];
+    let tokens = &shown()["train"]["tokens"];
     assert_eq!(
         (&tokens["cut_rows"], &tokens["max_length"]),
         (&value!(1), &value!(64)),
@@ -154,7 +110,7 @@ fn without_a_length_nothing_is_cut_that_the_model_takes() {
         value!({"prompt": "the film ".repeat(90), "completion": "good"}).to_string(),
     )
     .unwrap();
-    let (code, error) = failure(&args);
+    let (code, error) = place.reading("data", "texts.jsonl", &[], failure);
     assert!(
         code == 1 && error.contains("line 1 (") && error.contains("--max-length"),
         "{error}"
@@ -163,17 +119,16 @@ fn without_a_length_nothing_is_cut_that_the_model_takes() {
 
 #[test]
 fn rows_are_shown_token_by_token_as_text_json_and_a_page() {
-    let (place, chats) = chats();
+    let place = chats();
     let page = place.path("rows.html");
-    let args = data(&place, &chats, &["--rows", "1", "--html", &page]);
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let text = stdout(&args);
+    let asked = ["--rows", "1", "--html", &page];
+    let text = place.reading("data", CHATS, &asked, stdout);
     let marked = text.split("[[").nth(2).unwrap().split("]]").next().unwrap();
     assert!(
         marked.contains("was|") && marked.contains("good|") && !marked.contains("film"),
         "{text}"
     );
-    let rows = &json(&args)["rows"];
+    let rows = &place.reading("data", CHATS, &asked, json)["rows"];
     let learnt = rows[0]["tokens"]
         .as_array()
         .unwrap()
@@ -185,8 +140,6 @@ fn rows_are_shown_token_by_token_as_text_json_and_a_page() {
         html.contains("class=\"learnt\"") && html.contains("3 rows read"),
         "{html}"
     );
-    let beyond = data(&place, &chats, &["--row", "9"]);
-    let beyond: Vec<&str> = beyond.iter().map(String::as_str).collect();
-    let (code, error) = failure(&beyond);
+    let (code, error) = place.reading("data", CHATS, &["--row", "9"], failure);
     assert!(code == 2 && error.contains("rows 1 to"), "{error}");
 }

@@ -4,7 +4,7 @@
 mod binary;
 
 use binary::decoder::Place;
-use binary::{json, stdout, verdict};
+use binary::{json, merge, stdout, verdict};
 use serde_json::Value;
 
 fn train(place: &Place, name: &str, more: &[&str]) -> Value {
@@ -64,15 +64,7 @@ fn a_language_model_learns_to_classify_and_is_merged_into_a_classifier() {
     let verdict = verdict(&["--model", &model, &adapter]);
     assert_eq!(verdict["warnings"], serde_json::json!([]), "{verdict}");
     let merged = place.path("merged");
-    json(&[
-        "merge",
-        "--model",
-        &model,
-        "--adapter",
-        &adapter,
-        "--out",
-        &merged,
-    ]);
+    merge(&model, &adapter, &merged, json);
     let of_merged = scores(&merged, &[]);
     assert!(
         (of_merged["loss"].as_f64().unwrap() - loss).abs() < 1e-4,

@@ -4,7 +4,7 @@
 mod binary;
 
 use binary::place::Place;
-use binary::{failure, json, stdout};
+use binary::{failure, json, merge, stdout};
 use burn::tensor::Device;
 use peft_core::file::read_tensors;
 use peft_models::hf::{export, write_model};
@@ -17,15 +17,7 @@ fn a_merged_adapter_comes_out_of_the_model_again() {
     place.train("a", &targets);
     let [adapter, merged, out, cut] = ["a", "merged", "out", "cut"].map(|name| place.path(name));
     let model = place.model.as_str();
-    json(&[
-        "merge",
-        "--model",
-        model,
-        "--adapter",
-        &adapter,
-        "--out",
-        &merged,
-    ]);
+    merge(model, &adapter, &merged, json);
     let base = ["extract", "--base", model, "--tuned", &merged];
     let whole = json(&[&base[..], &["--rank", "3", "--out", &out]].concat());
     assert!(whole["error_of_layers"].as_f64().unwrap() < 1e-3, "{whole}");
@@ -79,15 +71,7 @@ fn what_is_extracted_from_a_gpt2_gives_its_weights_back_square_ones_too() {
     ];
     let result = json(&fixed);
     assert!(result["error"].as_f64().unwrap() < 1e-5, "{result}");
-    json(&[
-        "merge",
-        "--model",
-        &base,
-        "--adapter",
-        &out,
-        "--out",
-        &merged,
-    ]);
+    merge(&base, &out, &merged, json);
     let tensors = |folder: &str| {
         read_tensors(&std::path::Path::new(folder).join("model.safetensors")).unwrap()
     };

@@ -6,12 +6,9 @@ mod binary;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use binary::decoder::Place;
-use binary::{failed, failure, json, peft};
-use burn::tensor::Device;
+use binary::decoder::{Place, write_fresh};
+use binary::{failed, failure, json, merge, peft};
 use peft_core::file::{HostTensor, read_tensors, write_tensors};
-use peft_models::hf::{export, write_model};
-use peft_models::{ModelConfig, init_causal_lm};
 
 /// A folder of mlx-lm with one adapted module; `files` says which of its files there are.
 fn mlx(root: &Path, name: &str, config: Option<&str>, tensors: Option<&str>) -> String {
@@ -109,13 +106,8 @@ fn folders_of_mlx_lm_are_read_or_named_with_the_way_out() {
 #[test]
 fn an_adapter_that_is_given_as_the_model_is_recognised_by_every_verb() {
     let place = Place::new();
-    place.train(
-        "a",
-        "lora",
-        &["--targets", "q_proj", "--rank", "2", "--max-steps", "1"],
-    );
     let (adapter, model, valid) = (
-        place.path("a"),
+        place.small("a"),
         place.path("model"),
         place.path("valid.jsonl"),
     );
@@ -178,21 +170,10 @@ fn a_missing_file_is_said_once_and_a_misfit_once_for_all_layers() {
     const OTHER: &str = r#"{"architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 270, "hidden_size": 16,
         "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 4,
         "max_position_embeddings": 64, "initializer_range": 0.2}"#;
-    let config = ModelConfig::parse(Path::new("config.json"), OTHER).unwrap();
-    let loaded = init_causal_lm(config, 1, &Device::flex()).unwrap();
     let llama = place.path("other");
-    let tensors = export(&loaded.model, &loaded.names);
-    write_model(Path::new(&llama), &loaded.config, &tensors).unwrap();
-    let args = [
-        "merge",
-        "--model",
-        &llama,
-        "--adapter",
-        &place.path("a"),
-        "--out",
-        &place.path("m"),
-    ];
-    let (_, error) = failed(&peft(&args));
+    write_fresh(Path::new(&llama), OTHER);
+    let (adapter, out) = (place.path("a"), place.path("m"));
+    let (_, error) = failed(&merge(&llama, &adapter, &out, peft));
     assert!(
         error.contains("it was made for a model of another size: 32 where this one has"),
         "{error}"
@@ -203,11 +184,7 @@ fn a_missing_file_is_said_once_and_a_misfit_once_for_all_layers() {
 #[test]
 fn a_model_of_no_family_is_not_valid_and_every_family_is_named() {
     let place = Place::new();
-    place.train(
-        "a",
-        "lora",
-        &["--targets", "q_proj", "--rank", "2", "--max-steps", "1"],
-    );
+    let adapter = place.small("a");
     let other = place.path("other");
     std::fs::create_dir(&other).unwrap();
     std::fs::write(
@@ -215,7 +192,7 @@ fn a_model_of_no_family_is_not_valid_and_every_family_is_named() {
         r#"{"model_type": "opt"}"#,
     )
     .unwrap();
-    let verdict = binary::verdict(&[&place.path("a"), "--model", &other]);
+    let verdict = binary::verdict(&[&adapter, "--model", &other]);
     assert_eq!(verdict["valid"], false);
     let problem = verdict["problems"].to_string();
     for family in ["`opt`", "bert", "llama", "gpt2", "vit"] {

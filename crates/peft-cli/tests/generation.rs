@@ -6,7 +6,7 @@ mod binary;
 use std::path::Path;
 
 use binary::decoder::Place;
-use binary::{failure, json, stdout};
+use binary::{failure, json, merge, stdout};
 
 const PROMPTS: [&str; 2] = ["the film was", "a good"];
 
@@ -30,15 +30,7 @@ fn prompts_are_continued_with_the_base_an_adapter_or_one_for_each() {
         with(&["--use-adapters", "base,a"]),
         [base[0].clone(), adapted[1].clone()]
     );
-    json(&[
-        "merge",
-        "--model",
-        &model,
-        "--adapter",
-        &adapter,
-        "--out",
-        &place.path("merged"),
-    ]);
+    merge(&model, &adapter, &place.path("merged"), json);
     assert_eq!(place.answers("merged", &PROMPTS, &[]), adapted);
 
     let drawn = |seed| with(&["--temperature", "1", "--seed", seed]);
@@ -97,16 +89,14 @@ fn answers_end_where_generation_config_says_and_texts_end_as_the_tokenizer_does(
     std::fs::remove_file(file("generation_config.json")).unwrap();
 
     // Another end to learn gives other rows and so another adapter.
-    let short = ["--targets", "q_proj", "--rank", "2", "--max-steps", "2"];
-    place.train("by-config", "lora", &short);
+    let by_config = place.small("by-config");
     let tokenizer = r#"{"eos_token": {"content": "film"}}"#;
     std::fs::write(file("tokenizer_config.json"), tokenizer).unwrap();
-    place.train("by-tokenizer", "lora", &short);
-    let adapter =
-        |run: &str| std::fs::read(Path::new(&place.path(run)).join("adapter_model.safetensors"));
+    let by_tokenizer = place.small("by-tokenizer");
+    let weights = |run: &str| std::fs::read(Path::new(run).join("adapter_model.safetensors"));
     assert_ne!(
-        adapter("by-config").unwrap(),
-        adapter("by-tokenizer").unwrap()
+        weights(&by_config).unwrap(),
+        weights(&by_tokenizer).unwrap()
     );
 }
 

@@ -6,11 +6,11 @@ mod binary;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
-use binary::place::Place;
-use binary::stdout;
+use binary::place::{LORA_DROP, Place};
+use binary::{owned, spawn, stdout, words};
 
 /// How long anything may take before a test gives up.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -22,61 +22,26 @@ struct Run {
 
 impl Run {
     fn new(place: &Place, out: &str, more: &[&str]) -> Self {
-        let [train, valid, out] = ["train.jsonl", "valid.jsonl", out].map(|part| place.path(part));
-        let fixed = [
-            "train",
-            "--model",
-            &place.model,
-            "--train",
-            &train,
-            "--valid",
-            &valid,
-        ];
-        let how = [
-            "--out",
-            &out,
-            "--batch-size",
-            "4",
-            "--epochs",
-            "6",
-            "--lr",
-            "5e-3",
-        ];
-        let args = [&fixed[..], &how, more].concat();
+        let how = ["--batch-size", "4", "--epochs", "6", "--lr", "5e-3"];
         Self {
-            args: args.into_iter().map(str::to_owned).collect(),
-            out: out.into(),
+            args: place.judged(out, &[&how[..], more].concat(), owned),
+            out: place.path(out).into(),
         }
     }
 
     fn whole(&self, more: &[&str]) -> String {
-        let args = self.args.iter().map(String::as_str);
-        stdout(&args.chain(more.iter().copied()).collect::<Vec<_>>())
+        stdout(&[&words(&self.args)[..], more].concat())
     }
 
     /// Sends `signal` as soon as `when` is true of the folder.
     fn stopped(&self, more: &[&str], signal: &str, when: impl Fn(&Path) -> bool) -> Output {
-        let child = Command::new(env!("CARGO_BIN_EXE_peft"))
-            .args(&self.args)
-            .args(more)
-            .env_remove("BURN_DEVICE")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let child = spawn(&[&words(&self.args)[..], more].concat(), Stdio::piped);
         let since = Instant::now();
         while !when(&self.out) {
             assert!(since.elapsed() < PATIENCE, "the moment never came");
             std::thread::sleep(Duration::from_millis(1));
         }
-        let pid = child.id().to_string();
-        assert!(
-            Command::new("sh")
-                .args(["-c", &format!("kill {signal} {pid}")])
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(binary::signal(&child, signal));
         child.wait_with_output().unwrap()
     }
 
@@ -125,18 +90,8 @@ fn a_run_that_was_stopped_twice_ends_with_the_bytes_of_an_unbroken_one() {
     let said = assert_said(&run.stopped(&[], "-INT", logged("train", 5)));
     assert!(said.contains("checkpoint-"), "{said}");
     assert_said(&run.stopped(&["--resume", "--json"], "-TERM", logged("train", 40)));
-    let output = binary::peft(
-        &run.args
-            .iter()
-            .map(String::as_str)
-            .chain(["--resume"])
-            .collect::<Vec<_>>(),
-    );
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && said.contains("resuming from step"),
-        "{said}"
-    );
+    let said = binary::said(&[&words(&run.args)[..], &["--resume"]].concat());
+    assert!(said.contains("resuming from step"), "{said}");
     assert!(run.adapter() == whole.adapter());
     assert_eq!(run.log(), whole.log());
 }
@@ -163,20 +118,7 @@ fn an_evaluation_is_broken_off_and_done_again() {
 #[test]
 fn lora_drop_can_be_stopped_in_both_of_its_runs() {
     let place = Place::new();
-    let how = [
-        "--method",
-        "lora-drop",
-        "--targets",
-        "all-linear",
-        "--rank",
-        "4",
-        "--set",
-        "prune.keep=0.5",
-        "--set",
-        "prune.sample=0.5",
-        "--set",
-        "train.log_every=1",
-    ];
+    let how = [&LORA_DROP[..], &["--set", "train.log_every=1"]].concat();
     let whole = Run::new(&place, "whole", &how);
     whole.whole(&[]);
     let run = Run::new(&place, "run", &how);

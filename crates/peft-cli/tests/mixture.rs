@@ -34,16 +34,14 @@ const RECIPE: [&str; 8] = [
 ];
 
 fn train(place: &Place, name: &str, more: &[&str]) -> Value {
-    let [train, valid, out] = ["train.jsonl", "valid.jsonl", name].map(|part| place.path(part));
-    let fixed = ["train", "--model", &place.model, "--train", &train];
-    let rest = ["--valid", &valid, "--out", &out, "--batch-size", "16"];
-    json(&[&fixed[..], &rest, more].concat())
+    let size = ["--batch-size", "16"];
+    place.judged(name, &[&size[..], more].concat(), json)
 }
 
 fn fails(place: &Place, more: &[&str]) -> String {
-    let [train, out] = ["train.jsonl", "failed"].map(|part| place.path(part));
-    let fixed = ["train", "--model", &place.model, "--train", &train];
-    failure(&[&fixed[..], &["--out", &out, "--overwrite"], more].concat()).1
+    let again = ["--overwrite"];
+    let all = [&again[..], more].concat();
+    place.training("failed", &all, failure).1
 }
 
 /// A figure of every training record in the log of a run.

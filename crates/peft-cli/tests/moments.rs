@@ -11,11 +11,11 @@ mod binary;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use binary::place::Place;
-use binary::{failure, peft, stdout};
+use binary::{failure, owned, peft, spawn, stdout, words};
 use serde_json::Value;
 
 /// Kinds of runs, by what they add to the command.
@@ -158,19 +158,9 @@ impl<'a> Broken<'a> {
     }
 
     fn broken(&self, args: &[String], delay: Duration, signal: &str) {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_peft"))
-            .args(args)
-            .env_remove("BURN_DEVICE")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut child = spawn(&words(args), Stdio::null);
         std::thread::sleep(delay);
-        Command::new("sh")
-            .args(["-c", &format!("kill {signal} {}", child.id())])
-            .stderr(Stdio::null())
-            .status()
-            .unwrap();
+        binary::signal(&child, signal);
         child.wait().unwrap();
     }
 
@@ -190,33 +180,9 @@ impl<'a> Broken<'a> {
 }
 
 fn args(place: &Place, more: &[&str]) -> Vec<String> {
-    let [train, valid, out] = ["train.jsonl", "valid.jsonl", "run"].map(|part| place.path(part));
-    let fixed = [
-        "train",
-        "--model",
-        &place.model,
-        "--train",
-        &train,
-        "--valid",
-        &valid,
-    ];
-    let how = [
-        "--out",
-        &out,
-        "--batch-size",
-        "8",
-        "--epochs",
-        "3",
-        "--lr",
-        "5e-3",
-    ];
+    let how = ["--batch-size", "8", "--epochs", "3", "--lr", "5e-3"];
     let every = ["--set", "train.save_every=1", "--set", "train.log_every=3"];
-    let all = [&fixed[..], &how, &every, more].concat();
-    all.into_iter().map(str::to_owned).collect()
-}
-
-fn words(words: &[String]) -> Vec<&str> {
-    words.iter().map(String::as_str).collect()
+    place.judged("run", &[&how[..], &every, more].concat(), owned)
 }
 
 fn copy(from: &Path, to: &Path) {

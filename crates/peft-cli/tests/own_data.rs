@@ -5,7 +5,7 @@ mod binary;
 
 use std::path::Path;
 
-use binary::{failed, failure, json, peft, stdout};
+use binary::{failed, failure, json, peft, said, stdout};
 use peft_train::synthetic::{LabelledText, SentimentData};
 use serde_json::Value;
 
@@ -62,10 +62,12 @@ impl Place {
         ];
         [&fixed[..], more].concat()
     }
-}
 
-fn stderr(output: &std::process::Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
+    /// A verb that asks the adapter `out` about `data`.
+    fn asks<'a>(&'a self, verb: &'a str, out: &'a str, data: &'a str) -> [&'a str; 7] {
+        let model = &self.model;
+        [verb, "--model", model, "--adapter", out, "--data", data]
+    }
 }
 
 fn labels(out: &str) -> Vec<String> {
@@ -89,35 +91,21 @@ fn a_header_is_never_learnt_and_the_flag_that_is_named_works_for_every_verb() {
 
     json(&place.train(&file, &out, &["--columns", flag]));
     assert_eq!(labels(&out), ["negative", "positive"]);
-    let with = [
-        "--model",
-        place.model.as_str(),
-        "--adapter",
-        &out,
-        "--data",
-        &file,
-    ];
-    let scored = json(&[&["eval"], &with[..]].concat());
+    let scored = json(&place.asks("eval", &out, &file));
     assert_eq!(scored["examples"], 48);
-    let answers = stdout(&[&["predict"], &with[..]].concat());
+    let answers = stdout(&place.asks("predict", &out, &file));
     assert_eq!(answers.lines().count(), 48);
-    let plan = json(&[&["prune"], &with[..], &["--score", "output"]].concat());
+    let prune = place.asks("prune", &out, &file);
+    let plan = json(&[&prune[..], &["--score", "output"]].concat());
     assert!(plan["examples"].as_u64().unwrap() > 0, "{plan}");
     // A file of the usual names, and one without labels, are read too.
     let usual = place.table("usual.csv", "text,label\n", |row| {
         format!("{},{}", row.text, row.label)
     });
     let bare = place.table("bare.csv", "review\n", |row| row.text.clone());
-    let with = [
-        "--model",
-        place.model.as_str(),
-        "--adapter",
-        out.as_str(),
-        "--data",
-    ];
-    let again = json(&[&["eval"], &with[..], &[usual.as_str()]].concat());
+    let again = json(&place.asks("eval", &out, &usual));
     assert_eq!(again["metrics"], scored["metrics"]);
-    let bare = stdout(&[&["predict"], &with[..], &[bare.as_str()]].concat());
+    let bare = stdout(&place.asks("predict", &out, &bare));
     assert_eq!(bare, answers);
 }
 
@@ -129,16 +117,7 @@ fn columns_that_are_named_in_their_order_serve_the_files_of_eval_as_well() {
     });
     let out = place.path("run");
     json(&place.train(&file, &out, &["--columns", "label,text"]));
-    let with = [
-        "eval",
-        "--model",
-        place.model.as_str(),
-        "--adapter",
-        &out,
-        "--data",
-        &file,
-    ];
-    assert_eq!(json(&with)["examples"], 48);
+    assert_eq!(json(&place.asks("eval", &out, &file))["examples"], 48);
     let (code, message) =
         failure(&place.train(&file, &out, &["--columns", "review=text", "--overwrite"]));
     assert!(
@@ -164,16 +143,7 @@ fn roles_of_a_run_file_are_those_of_its_adapter() {
         "data.roles.target=stars",
     ];
     json(&place.train(&file, &out, &roles));
-    let with = [
-        "eval",
-        "--model",
-        place.model.as_str(),
-        "--adapter",
-        &out,
-        "--data",
-        &file,
-    ];
-    assert_eq!(json(&with)["examples"], 48);
+    assert_eq!(json(&place.asks("eval", &out, &file))["examples"], 48);
 }
 
 #[test]
@@ -194,9 +164,7 @@ fn how_a_file_was_read_is_said() {
         code == 1 && message.contains("line 2") && message.contains("--encoding windows-1252"),
         "{message}"
     );
-    let output = peft(&place.train(&file, &out, &["--encoding", "windows-1252"]));
-    let said = stderr(&output);
-    assert!(output.status.success(), "{said}");
+    let said = said(&place.train(&file, &out, &["--encoding", "windows-1252"]));
     assert!(
         said.contains("read as windows-1252") && said.contains("separated by `;`"),
         "{said}"
@@ -257,17 +225,8 @@ fn metrics_say_of_which_label_they_are() {
         ["f1 (fraud)", "recall (fraud)"]
     );
     assert_eq!(chosen["judged_by"], "f1 (fraud)");
-    let output = peft(&[
-        "eval",
-        "--model",
-        &place.model,
-        "--adapter",
-        &out,
-        "--data",
-        &two,
-        "--metrics",
-        "mse",
-    ]);
+    let eval = place.asks("eval", &out, &two);
+    let output = peft(&[&eval[..], &["--metrics", "mse"]].concat());
     assert_eq!(failed(&output).0, 2);
 }
 

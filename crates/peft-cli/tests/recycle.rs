@@ -6,7 +6,7 @@ mod binary;
 use std::path::Path;
 
 use binary::place::{Place, largest_difference};
-use binary::{failure, json, peft, stdout};
+use binary::{failure, json, stdout, succeeded};
 use serde_json::Value;
 
 const LORA: [&str; 4] = ["--targets", "all-linear", "--rank", "2"];
@@ -152,21 +152,16 @@ fn a_broken_adapter_is_named_and_nothing_is_lost() {
     let error = failure(&build).1;
     assert!(error.contains(&adapters[1]), "{error}");
     assert!(!Path::new(&basis).join("basis.json").exists());
-    let output = peft(&[&build[..], &["--skip-bad", "--json"]].concat());
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && said.contains("left out"),
-        "{said}"
-    );
-    let built: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let (built, said) = succeeded(&[&build[..], &["--skip-bad", "--json"]].concat());
+    assert!(said.contains("left out"), "{said}");
+    let built: Value = serde_json::from_str(&built).unwrap();
     assert_eq!(built["members"].as_array().unwrap().len(), 3);
-    let [stored, data, out] = ["s", "train.jsonl", "t"].map(|part| place.path(part));
+    let stored = place.path("s");
     json(&recycle(
         "build",
         &[all[0], all[2], "--mean", "stored", "--out", &stored],
     ));
-    let train = ["train", "--model", &place.model, "--train", &data];
-    let rest = ["--method", "eigenlorax", "--out", &out, "--basis", &stored];
-    let error = failure(&[&train[..], &rest].concat()).1;
+    let method = ["--method", "eigenlorax", "--basis", &stored];
+    let error = place.training("t", &method, failure).1;
     assert!(error.contains("stored mean"), "{error}");
 }

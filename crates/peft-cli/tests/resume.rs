@@ -8,7 +8,7 @@ use std::path::Path;
 
 use binary::files::Files;
 use binary::place::Place;
-use binary::{failure, peft};
+use binary::{failure, peft, succeeded};
 
 fn args<'a>(place: &'a Place, paths: &'a [String; 2], more: &[&'a str]) -> Vec<&'a str> {
     let [train, out] = paths;
@@ -31,10 +31,7 @@ fn args<'a>(place: &'a Place, paths: &'a [String; 2], more: &[&'a str]) -> Vec<&
 /// stdout and stderr of a run in `out` that succeeded.
 fn run(place: &Place, out: &str, more: &[&str]) -> (String, String) {
     let paths = [place.path("train.jsonl"), place.path(out)];
-    let output = peft(&args(place, &paths, more));
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{said}");
-    (String::from_utf8(output.stdout).unwrap(), said)
+    succeeded(&args(place, &paths, more))
 }
 
 fn refused(place: &Place, train: &str, out: &str, more: &[&str]) -> String {
@@ -121,10 +118,7 @@ fn with_model<'a>(place: &'a Place, more: &[&'a str], paths: &'a [String; 2]) ->
 
 fn run_with_model(place: &Place, more: &[&str]) -> (String, String) {
     let paths = [place.path("train.jsonl"), place.path("run")];
-    let output = peft(&with_model(place, more, &paths));
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{said}");
-    (String::from_utf8(output.stdout).unwrap(), said)
+    succeeded(&with_model(place, more, &paths))
 }
 
 #[test]
@@ -157,17 +151,10 @@ fn the_same_run_by_other_paths_is_finished_and_stays_as_it_is() {
     let dotted = place.path("./copy.jsonl");
     for train in [place.path("copy.jsonl"), dotted] {
         let paths = [train, place.path("run")];
-        let output = peft(&args(
-            &place,
-            &paths,
-            &["--max-steps", "2", "--resume", "--json"],
-        ));
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(
-            output.status.success() && said.contains("finished"),
-            "{said}"
-        );
-        let result: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let again = ["--max-steps", "2", "--resume", "--json"];
+        let (result, said) = succeeded(&args(&place, &paths, &again));
+        assert!(said.contains("finished"), "{said}");
+        let result: serde_json::Value = serde_json::from_str(&result).unwrap();
         assert_eq!(result["steps"], 2);
         before.assert_same([out.as_path()], "a finished run was resumed");
     }

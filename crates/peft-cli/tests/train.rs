@@ -4,9 +4,10 @@
 mod binary;
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use binary::words;
 use peft_train::Checkpoints;
 use peft_train::synthetic::{SentimentData, to_jsonl};
 
@@ -62,13 +63,11 @@ impl Place {
     }
 
     fn run(&self, out: &str, more: &[&str]) -> serde_json::Value {
-        let args = self.train(out, more);
-        binary::json(&args.iter().map(String::as_str).collect::<Vec<_>>())
+        binary::json(&words(&self.train(out, more)))
     }
 
     fn fail(&self, out: &str, more: &[&str]) -> (i32, String) {
-        let args = self.train(out, more);
-        binary::failure(&args.iter().map(String::as_str).collect::<Vec<_>>())
+        binary::failure(&words(&self.train(out, more)))
     }
 
     fn adapter(&self, out: &str) -> Vec<u8> {
@@ -76,13 +75,7 @@ impl Place {
     }
 
     fn spawn(&self, out: &str, more: &[&str]) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_peft"))
-            .args(self.train(out, more))
-            .env_remove("BURN_DEVICE")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap()
+        binary::spawn(&words(&self.train(out, more)), Stdio::null)
     }
 
     /// Kills a run with SIGKILL `delay` milliseconds after its checkpoint of `step`, or of a later one, appeared.
@@ -107,8 +100,7 @@ fn every_number_of_threads_ends_with_the_same_bytes() {
     let trained = ["1", "2", "5"].map(|threads| {
         let mut arguments = place.train(threads, &["--set", "train.max_steps=12"]);
         arguments.push("--json".to_owned());
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let output = binary::peft_in(&arguments, &[("RAYON_NUM_THREADS", threads)]);
+        let output = binary::peft_in(&words(&arguments), &[("RAYON_NUM_THREADS", threads)]);
         assert!(output.status.success());
         place.adapter(threads)
     });
@@ -161,15 +153,7 @@ fn eval_predict_and_merge_agree_with_the_run_that_trained_the_adapter() {
     let accuracy = run["scores"]["metrics"]["accuracy"].as_f64().unwrap();
     assert!((right as f64 / 60.0 - accuracy).abs() < 1e-9);
 
-    let report = binary::json(&[
-        "merge",
-        "--model",
-        model,
-        "--adapter",
-        &adapter,
-        "--out",
-        &merged,
-    ]);
+    let report = binary::merge(model, &adapter, &merged, binary::json);
     assert!(
         report["largest_output_difference"].as_f64().unwrap() < 1e-4,
         "{report}"

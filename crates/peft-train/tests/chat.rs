@@ -6,9 +6,11 @@
     reason = "a panic in a test helper is the failure report, and a skipped test says so"
 )]
 
+mod golden_tokenizer;
+
 use std::path::{Path, PathBuf};
 
-use peft_train::data::{ChatContext, ChatTemplate, TextTokenizer, TokenizeOptions};
+use peft_train::data::{ChatContext, ChatTemplate, TextTokenizer};
 use serde_json::Value;
 
 /// The day on which `transformers` rendered.
@@ -31,16 +33,7 @@ fn data() -> Option<PathBuf> {
 }
 
 fn tokenizer(data: &Path) -> TextTokenizer {
-    let options = TokenizeOptions {
-        max_length: 1000,
-        pad_id: None,
-        vocab_size: None,
-    };
-    let folder = data.join("models/story-llama-0.65m");
-    TextTokenizer::load(&folder, &options)
-        .unwrap()
-        .unlimited()
-        .unwrap()
+    golden_tokenizer::unlimited(&data.join("models/story-llama-0.65m"))
 }
 
 /// Texts, refusals and token ids; how many conversations are rendered.

@@ -5,31 +5,20 @@
     reason = "a panic in a test helper is the failure report"
 )]
 
+mod golden_tokenizer;
+
 use std::path::{Path, PathBuf};
 
+use golden_tokenizer::of_chats;
 use peft_train::data::{
     ChatContext, ChatTemplate, ReadOptions, RowLength, RowOptions, TextTokenizer, TokenRow,
-    TokenRows, TokenizeOptions, read_table, table_rows,
+    TokenRows, read_table, table_rows,
 };
 use serde_json::{Map, Value, json};
 
 fn golden() -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/chat_masks.json");
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
-}
-
-/// The tokenizer that the generator made.
-fn tokenizer() -> TextTokenizer {
-    let folder = tempfile::tempdir().unwrap();
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/chat_tokenizer.json");
-    std::fs::copy(golden, folder.path().join("tokenizer.json")).unwrap();
-    let options = TokenizeOptions {
-        max_length: 1000,
-        pad_id: None,
-        vocab_size: None,
-    };
-    let tokenizer = TextTokenizer::load(folder.path(), &options).unwrap();
-    tokenizer.unlimited().unwrap()
 }
 
 fn template(source: &Value) -> ChatTemplate {
@@ -77,7 +66,7 @@ fn assert_mask(row: &TokenRow, learnt: &Value, qwen: bool, tokenizer: &TextToken
 
 #[test]
 fn conversations_render_and_mask_as_in_trl_with_and_without_marks_of_the_template() {
-    let (golden, tokenizer) = (golden(), tokenizer());
+    let (golden, tokenizer) = (golden(), of_chats());
     let (mut masked, mut refused) = (0, 0);
     for (name, of) in golden["templates"].as_object().unwrap() {
         for case in of["cases"].as_array().unwrap() {
@@ -130,7 +119,7 @@ fn conversations_render_and_mask_as_in_trl_with_and_without_marks_of_the_templat
 
 #[test]
 fn prompts_and_completions_are_joined_and_masked_as_in_trl() {
-    let (golden, tokenizer) = (golden(), tokenizer());
+    let (golden, tokenizer) = (golden(), of_chats());
     let chat = template(&golden["prompts_template"]);
     let prompts = golden["prompts"].as_array().unwrap();
     assert!(prompts.len() >= 5);
@@ -162,7 +151,7 @@ fn prompts_and_completions_are_joined_and_masked_as_in_trl() {
 
 #[test]
 fn sharegpt_and_messages_of_other_forms_give_the_same_rows() {
-    let (golden, tokenizer) = (golden(), tokenizer());
+    let (golden, tokenizer) = (golden(), of_chats());
     let chat = template(&golden["templates"]["chatml"]["template"]);
     let said = |line: Value| rows(&line, &chat, &tokenizer, false);
     let plain = json!([{"role": "system", "content": "Brief."}, {"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Yes."},
@@ -201,7 +190,7 @@ fn sharegpt_and_messages_of_other_forms_give_the_same_rows() {
 
 #[test]
 fn rows_without_an_answer_are_dropped_and_counted() {
-    let (golden, tokenizer) = (golden(), tokenizer());
+    let (golden, tokenizer) = (golden(), of_chats());
     let chat = template(&golden["templates"]["chatml"]["template"]);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("data.jsonl");
@@ -222,7 +211,7 @@ fn rows_without_an_answer_are_dropped_and_counted() {
 
 #[test]
 fn what_a_template_does_not_write_is_counted() {
-    let tokenizer = tokenizer();
+    let tokenizer = of_chats();
     let source = json!(
         "{% for m in messages %}{% if m.role != 'system' %}[{{ m.role }}]{{ m.content }}{% endif %}{% endfor %}"
     );

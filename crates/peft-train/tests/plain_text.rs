@@ -5,22 +5,14 @@
     reason = "a panic in a test helper is the failure report"
 )]
 
-use std::path::Path;
+mod golden_tokenizer;
 
-use peft_train::data::{RowLength, TextTokenizer, TokenizeOptions, text_rows};
+use peft_train::data::{RowLength, text_rows};
 
 #[test]
 fn a_long_text_gives_the_tokens_of_the_whole() {
     let folder = tempfile::tempdir().unwrap();
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/chat_tokenizer.json");
-    std::fs::copy(golden, folder.path().join("tokenizer.json")).unwrap();
-    let options = TokenizeOptions {
-        max_length: 1000,
-        pad_id: None,
-        vocab_size: None,
-    };
-    let tokenizer = TextTokenizer::load(folder.path(), &options).unwrap();
-    let tokenizer = tokenizer.unlimited().unwrap();
+    let tokenizer = golden_tokenizer::of_chats();
     let lines = [
         "The frog met a bee.\n",
         "  é 日本\n",

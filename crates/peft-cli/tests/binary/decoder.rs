@@ -16,14 +16,19 @@ const CONFIG: &str = r#"{"architectures": ["LlamaForCausalLM"], "model_type": "l
     "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
     "max_position_embeddings": 64, "initializer_range": 0.2, "tie_word_embeddings": true, "eos_token_id": 3}"#;
 
+/// Writes a model folder of this configuration with fresh weights.
+pub(crate) fn write_fresh(folder: &Path, config: &str) {
+    let config = ModelConfig::parse(Path::new("config.json"), config).unwrap();
+    let loaded = init_causal_lm(config, 1, &Device::flex()).unwrap();
+    let tensors = export(&loaded.model, &loaded.names);
+    write_model(folder, &loaded.config, &tensors).unwrap();
+}
+
 impl Place {
     pub(crate) fn new() -> Self {
         let place = Self(tempfile::tempdir().unwrap());
-        let config = ModelConfig::parse(Path::new("config.json"), CONFIG).unwrap();
-        let loaded = init_causal_lm(config, 1, &Device::flex()).unwrap();
         let model = place.0.path().join("model");
-        let tensors = export(&loaded.model, &loaded.names);
-        write_model(&model, &loaded.config, &tensors).unwrap();
+        write_fresh(&model, CONFIG);
         let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/tiny/tokenizer.json");
         std::fs::copy(bundled, model.join("tokenizer.json")).unwrap();
         let data = peft_train::synthetic::SentimentData::generate(5, 40, 12, 1);
@@ -38,11 +43,18 @@ impl Place {
         self.0.path().join(name).to_str().unwrap().to_owned()
     }
 
-    /// Runs `peft train` on the place's model and texts, by a way of running it: [`json`], `failure`, ..
-    pub(crate) fn training<T>(&self, more: &[&str], run: impl FnOnce(&[&str]) -> T) -> T {
-        let (model, train) = (self.path("model"), self.path("train.jsonl"));
+    /// Runs a verb that reads what to train on, `train`, `data` or `targets`, on the place's model and the texts `train`,
+    /// by a way of running it: [`json`], `failure`, ..
+    pub(crate) fn reading<T>(
+        &self,
+        verb: &str,
+        train: &str,
+        more: &[&str],
+        run: impl FnOnce(&[&str]) -> T,
+    ) -> T {
+        let (model, train) = (self.path("model"), self.path(train));
         let fixed = [
-            "train",
+            verb,
             "--task",
             "causal-lm",
             "--model",
@@ -51,6 +63,11 @@ impl Place {
             &train,
         ];
         run(&[&fixed[..], more].concat())
+    }
+
+    /// Runs `peft train` on the place's own texts.
+    pub(crate) fn training<T>(&self, more: &[&str], run: impl FnOnce(&[&str]) -> T) -> T {
+        self.reading("train", "train.jsonl", more, run)
     }
 
     /// Trains the adapter or model folder `name`; gives what was reported.
@@ -63,8 +80,16 @@ impl Place {
         self.training(&[&settings[..], &sizes, more].concat(), json)
     }
 
-    pub(crate) fn loss(&self, model: &str, more: &[&str]) -> f64 {
-        let (model, valid) = (self.path(model), self.path("valid.jsonl"));
+    /// Trains the adapter folder `name` for two steps; gives its path.
+    pub(crate) fn small(&self, name: &str) -> String {
+        let few = ["--targets", "q_proj", "--rank", "2", "--max-steps", "2"];
+        self.train(name, "lora", &few);
+        self.path(name)
+    }
+
+    /// What `peft eval` says of a model and the texts `data`.
+    pub(crate) fn scores(&self, model: &str, data: &str, more: &[&str]) -> Value {
+        let (model, data) = (self.path(model), self.path(data));
         let fixed = [
             "eval",
             "--task",
@@ -72,10 +97,15 @@ impl Place {
             "--model",
             &model,
             "--data",
-            &valid,
+            &data,
         ];
-        let score = json(&[&fixed[..], &["--max-length", "32"], more].concat());
-        score["loss"].as_f64().unwrap()
+        json(&[&fixed[..], more].concat())
+    }
+
+    pub(crate) fn loss(&self, model: &str, more: &[&str]) -> f64 {
+        let length = ["--max-length", "32"];
+        let scores = self.scores(model, "valid.jsonl", &[&length[..], more].concat());
+        scores["loss"].as_f64().unwrap()
     }
 
     /// The answers to prompts.

@@ -11,7 +11,7 @@ pub(crate) mod files;
 pub(crate) mod place;
 
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{self, Child, Output, Stdio};
 
 use assert_cmd::Command;
 use serde_json::Value;
@@ -38,15 +38,43 @@ pub(crate) fn peft_in(args: &[&str], variables: &[(&str, &str)]) -> Output {
     command.args(args).output().unwrap()
 }
 
+/// Starts the program and does not wait; stdout and stderr go where `output` says.
+pub(crate) fn spawn(args: &[&str], output: fn() -> Stdio) -> Child {
+    process::Command::new(env!("CARGO_BIN_EXE_peft"))
+        .args(args)
+        .env_remove("BURN_DEVICE")
+        .stdout(output())
+        .stderr(output())
+        .spawn()
+        .unwrap()
+}
+
+/// Sends a process `-INT` or another signal; whether it was there to take it.
+pub(crate) fn signal(child: &Child, signal: &str) -> bool {
+    process::Command::new("sh")
+        .args(["-c", &format!("kill {signal} {}", child.id())])
+        .stderr(Stdio::null())
+        .status()
+        .unwrap()
+        .success()
+}
+
+/// stdout and stderr of a run that succeeded.
+pub(crate) fn succeeded(args: &[&str]) -> (String, String) {
+    let output = peft(args);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{args:?}: {said}");
+    (String::from_utf8(output.stdout).unwrap(), said)
+}
+
 /// stdout of a run that succeeded.
 pub(crate) fn stdout(args: &[&str]) -> String {
-    let output = peft(args);
-    assert!(
-        output.status.success(),
-        "{args:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).unwrap()
+    succeeded(args).0
+}
+
+/// stderr of a run that succeeded.
+pub(crate) fn said(args: &[&str]) -> String {
+    succeeded(args).1
 }
 
 /// The JSON value of a run that succeeded; stdout holds nothing else.
@@ -62,9 +90,9 @@ pub(crate) fn printed(args: &[&str]) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-/// Merges an adapter into its model; `false` where the method has no weight to merge into, which must then be said.
-pub(crate) fn merges(model: &str, adapter: &str, out: &str) -> bool {
-    let output = peft(&[
+/// Runs `peft merge`, by a way of running it: [`json`], [`said`], ..
+pub(crate) fn merge<T>(model: &str, adapter: &str, out: &str, run: impl FnOnce(&[&str]) -> T) -> T {
+    run(&[
         "merge",
         "--model",
         model,
@@ -72,7 +100,12 @@ pub(crate) fn merges(model: &str, adapter: &str, out: &str) -> bool {
         adapter,
         "--out",
         out,
-    ]);
+    ])
+}
+
+/// Merges an adapter into its model; `false` where the method has no weight to merge into, which must then be said.
+pub(crate) fn merges(model: &str, adapter: &str, out: &str) -> bool {
+    let output = merge(model, adapter, out, peft);
     let error = String::from_utf8_lossy(&output.stderr);
     let refused = error.contains("no single weight says the same");
     assert!(output.status.success() != refused, "{adapter}: {error}");
@@ -109,6 +142,16 @@ pub(crate) fn failed(output: &Output) -> (i32, String) {
     assert!(!output.status.success());
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     (output.status.code().unwrap(), stderr)
+}
+
+/// The arguments of a command, kept: a way of running it that runs nothing.
+pub(crate) fn owned(args: &[&str]) -> Vec<String> {
+    args.iter().map(|arg| (*arg).to_owned()).collect()
+}
+
+/// Kept arguments, as they are run.
+pub(crate) fn words(args: &[String]) -> Vec<&str> {
+    args.iter().map(String::as_str).collect()
 }
 
 /// A tiny model folder that Python wrote: `bert`, `distilbert` or `roberta`.

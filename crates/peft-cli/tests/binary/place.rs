@@ -13,6 +13,20 @@ pub(crate) struct Place {
     pub(crate) model: String,
 }
 
+/// LoRA-drop that keeps half of the layers, by half of the rows.
+pub(crate) const LORA_DROP: [&str; 10] = [
+    "--method",
+    "lora-drop",
+    "--targets",
+    "all-linear",
+    "--rank",
+    "4",
+    "--set",
+    "prune.keep=0.5",
+    "--set",
+    "prune.sample=0.5",
+];
+
 /// Rows of `valid.jsonl`.
 pub(crate) const ROWS: usize = 24;
 
@@ -29,8 +43,14 @@ impl Place {
         }
     }
 
-    /// Trains the adapter folder `name` for a few steps.
-    pub(crate) fn train(&self, name: &str, more: &[&str]) {
+    /// Runs `peft train` on the place's model and texts into the folder `name`, by a way of running it: [`json`],
+    /// `failure`, `owned`, ..
+    pub(crate) fn training<T>(
+        &self,
+        name: &str,
+        more: &[&str],
+        run: impl FnOnce(&[&str]) -> T,
+    ) -> T {
         let (train, out) = (self.path("train.jsonl"), self.path(name));
         let fixed = [
             "train",
@@ -38,16 +58,23 @@ impl Place {
             &self.model,
             "--train",
             &train,
-            "--lr",
-            "5e-3",
-            "--epochs",
-            "2",
-            "--batch-size",
-            "8",
             "--out",
             &out,
         ];
-        json(&[&fixed, more].concat());
+        run(&[&fixed[..], more].concat())
+    }
+
+    /// The same, judged by `valid.jsonl`.
+    pub(crate) fn judged<T>(&self, name: &str, more: &[&str], run: impl FnOnce(&[&str]) -> T) -> T {
+        let valid = self.path("valid.jsonl");
+        let judge = ["--valid", &valid];
+        self.training(name, &[&judge[..], more].concat(), run)
+    }
+
+    /// Trains the adapter folder `name` for a few steps.
+    pub(crate) fn train(&self, name: &str, more: &[&str]) {
+        let how = ["--lr", "5e-3", "--epochs", "2", "--batch-size", "8"];
+        self.training(name, &[&how[..], more].concat(), json);
     }
 
     pub(crate) fn path(&self, name: &str) -> String {

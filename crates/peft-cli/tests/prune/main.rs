@@ -7,25 +7,13 @@ mod procedure;
 
 use std::path::Path;
 
-use binary::place::Place;
-use binary::{failure, json, stdout};
+use binary::place::{LORA_DROP, Place};
+use binary::{failure, json, owned, stdout, words};
 use serde_json::Value;
 
 fn train(place: &Place, name: &str, more: &[&str]) -> Value {
-    let [train, valid, out] = ["train.jsonl", "valid.jsonl", name].map(|part| place.path(part));
-    let fixed = [
-        "train",
-        "--model",
-        &place.model,
-        "--train",
-        &train,
-        "--valid",
-        &valid,
-        "--out",
-        &out,
-    ];
     let how = ["--lr", "5e-3", "--batch-size", "16", "--epochs", "2"];
-    json(&[&fixed[..], &how, more].concat())
+    place.judged(name, &[&how[..], more].concat(), json)
 }
 
 fn prune(place: &Place, adapter: &str, more: &[&str]) -> Vec<String> {
@@ -39,15 +27,7 @@ fn prune(place: &Place, adapter: &str, more: &[&str]) -> Vec<String> {
         "--data",
         &data,
     ];
-    [&fixed[..], more]
-        .concat()
-        .into_iter()
-        .map(str::to_owned)
-        .collect()
-}
-
-fn words(words: &[String]) -> Vec<&str> {
-    words.iter().map(String::as_str).collect()
+    owned(&[&fixed[..], more].concat())
 }
 
 #[test]
@@ -152,23 +132,7 @@ fn converted(place: &Place) {
 #[test]
 fn the_method_by_itself_trains_measures_plans_and_trains_again() {
     let place = Place::new();
-    let how = [
-        "--method",
-        "lora-drop",
-        "--targets",
-        "all-linear",
-        "--rank",
-        "4",
-    ];
-    let drop = [
-        "--set",
-        "prune.keep=0.5",
-        "--set",
-        "prune.sample=0.5",
-        "--set",
-        "train.save_every=1",
-    ];
-    let all = [&how[..], &drop].concat();
+    let all = [&LORA_DROP[..], &["--set", "train.save_every=1"]].concat();
     let report = train(&place, "run", &all);
     let folder = place.path("run");
     let plan = std::fs::read_to_string(format!("{folder}/plan.json")).unwrap();
@@ -207,21 +171,12 @@ fn gone_on(place: &Place, folder: &str, report: &Value, all: &[&str]) {
     train(place, "run", &[all, &["--resume"]].concat());
     assert_eq!(bytes(), last);
     assert_eq!(written(), before, "what was measured is not trained again");
+    let fails = |more: &[&str]| place.training("run", more, failure);
     let both = [all, &["--set", "prune.threshold=0.5", "--overwrite"]].concat();
-    let [train, out] = ["train.jsonl", "run"].map(|part| place.path(part));
-    let fixed = [
-        "train",
-        "--model",
-        &place.model,
-        "--train",
-        &train,
-        "--out",
-        &out,
-    ];
-    let (code, error) = failure(&[&fixed[..], &both].concat());
+    let (code, error) = fails(&both);
     assert!(code == 2 && error.contains("give one of them"), "{error}");
     let other = [all, &["--set", "prune.keep=0.4", "--resume"]].concat();
-    let (code, error) = failure(&[&fixed[..], &other].concat());
+    let (code, error) = fails(&other);
     assert!(code == 2 && error.contains("other settings"), "{error}");
     for wrong in [
         "prune.keep=50",
@@ -229,8 +184,7 @@ fn gone_on(place: &Place, folder: &str, report: &Value, all: &[&str]) {
         "data.sample=2",
         "prune.warm_epochs=0",
     ] {
-        let (code, error) =
-            failure(&[&fixed[..], &["--method", "lora-drop", "--set", wrong]].concat());
+        let (code, error) = fails(&["--method", "lora-drop", "--set", wrong]);
         assert!(
             code == 2 && error.contains(wrong.split_once('=').unwrap().0),
             "{error}"
@@ -304,17 +258,6 @@ fn what_cannot_be_pruned_is_said() {
         .unwrap()
         .replace("layer.0", "layer.9");
     std::fs::write(&plan, text).unwrap();
-    let [data, out] = ["train.jsonl", "out"].map(|part| place.path(part));
-    let (_, error) = failure(&[
-        "train",
-        "--model",
-        &place.model,
-        "--train",
-        &data,
-        "--out",
-        &out,
-        "--plan",
-        &plan,
-    ]);
+    let (_, error) = place.training("out", &["--plan", &plan], failure);
     assert!(error.contains("layer.9"), "{error}");
 }

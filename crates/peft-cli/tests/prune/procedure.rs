@@ -2,22 +2,10 @@
 
 use serde_json::Value;
 
-use crate::binary::place::Place;
+use crate::binary::place::{LORA_DROP, Place};
 use crate::binary::{failure, json};
 use crate::train;
 
-const HOW: [&str; 10] = [
-    "--method",
-    "lora-drop",
-    "--targets",
-    "all-linear",
-    "--rank",
-    "4",
-    "--set",
-    "prune.keep=0.5",
-    "--set",
-    "prune.sample=0.5",
-];
 /// So slow that a run ends where it began.
 const STILL: [&str; 4] = ["--set", "train.epochs=1", "--set", "train.lr=1e-12"];
 
@@ -28,9 +16,9 @@ fn loss(report: &Value) -> f64 {
 #[test]
 fn layers_are_measured_in_the_steps_of_training() {
     let place = Place::new();
-    let online = [&HOW[..], &["--set", "prune.measure=online"]].concat();
+    let online = [&LORA_DROP[..], &["--set", "prune.measure=online"]].concat();
     train(&place, "online", &online);
-    train(&place, "after", &HOW);
+    train(&place, "after", &LORA_DROP);
     let scores = |run: &str| -> Vec<f64> {
         let text = std::fs::read_to_string(place.path(&format!("{run}/plan.json"))).unwrap();
         let plan: Value = serde_json::from_str(&text).unwrap();
@@ -42,32 +30,22 @@ fn layers_are_measured_in_the_steps_of_training() {
     assert_eq!(online.len(), after.len());
     assert_ne!(online, after, "both saw the same");
 
-    let [data, out] = ["train.jsonl", "other"].map(|part| place.path(part));
-    let fixed = [
-        "train",
-        "--model",
-        &place.model,
-        "--train",
-        &data,
-        "--out",
-        &out,
-    ];
     let by_size = [
         "--set",
         "prune.measure=online",
         "--set",
         "prune.score=parameters",
     ];
-    let (code, error) = failure(&[&fixed[..], &HOW, &by_size].concat());
+    let (code, error) = place.training("other", &[&LORA_DROP[..], &by_size].concat(), failure);
     assert!(code == 2 && error.contains("prune.measure"), "{error}");
 }
 
 #[test]
 fn a_run_by_a_plan_goes_on_from_the_measured_lora() {
     let place = Place::new();
-    let how = [&HOW[..], &["--set", "prune.start=warm"]].concat();
+    let how = [&LORA_DROP[..], &["--set", "prune.start=warm"]].concat();
     let from_warm = train(&place, "run", &how);
-    let from_fresh = train(&place, "fresh", &HOW);
+    let from_fresh = train(&place, "fresh", &LORA_DROP);
     assert_ne!(from_warm["scores"]["loss"], from_fresh["scores"]["loss"]);
     let [plan, warm, valid] =
         ["run/plan.json", "run/warm", "valid.jsonl"].map(|part| place.path(part));
@@ -101,18 +79,11 @@ fn a_run_by_a_plan_goes_on_from_the_measured_lora() {
         "{measured} and {same}"
     );
 
-    let [data, out] = ["train.jsonl", "other"].map(|part| place.path(part));
-    let fixed = [
-        "train",
-        "--model",
-        &place.model,
-        "--train",
-        &data,
-        "--out",
-        &out,
-    ];
-    let again = ["--overwrite"];
-    let fails = |more: &[&str]| failure(&[&fixed[..], &settings, &again, more].concat()).1;
+    let again = [&settings[..], &["--overwrite"]].concat();
+    let fails = |more: &[&str]| {
+        let all = [&again[..], more].concat();
+        place.training("other", &all, failure).1
+    };
     assert!(fails(&["--alpha", "3"]).contains("alpha"));
     assert!(fails(&["--method", "rslora"]).contains("use_rslora"));
     let other_rank = ["--set", "adapter.rank=2", "--set", "adapter.alpha=8.0"];
