@@ -82,7 +82,7 @@ impl Files {
         let config = ModelConfig::read(beside.model())?;
         let asked = data.max_length;
         let fits = asked
-            .map(|asked| data::fitting(&config, asked))
+            .map(|asked| data::fitting(&config, Some(asked)))
             .transpose()?;
         let tokenizer = beside.tokenizer(&config, fits.unwrap_or(usize::MAX))?;
         let tokenizer = tokenizer.unlimited()?;

@@ -13,7 +13,7 @@ use anyhow::{Result, bail};
 use peft_models::hf::{HeadLabels, ModelConfig};
 use peft_train::data::{
     DataAccount, Example, FileAccount, LabelSet, Roles, Table, Target, Targets, TextTokenizer,
-    TokenAccount, examples,
+    TokenAccount, UNASKED_LENGTH, examples,
 };
 use peft_train::task::{Classifier, ClassifierTask, Objective, TextSet};
 
@@ -216,20 +216,19 @@ impl<M: Classifier<Set = TextSet>> Input for TextInput<M> {
     }
 }
 
-/// As many tokens as are asked for, or as the model takes where those are fewer; that is said on stderr.
+/// As many tokens as are asked for, or as the model takes where those are fewer, which is said on stderr. Where none are asked for, as many as
+/// the model takes, within reason.
 ///
 /// # Errors
 /// When the configuration is unusable.
-pub fn fitting(config: &ModelConfig, max_length: usize) -> Result<usize> {
-    match peft_models::max_length(config)? {
-        Some(limit) if limit < max_length => {
-            eprintln!(
-                "warning: the model takes texts of at most {limit} tokens, data.max_length is {max_length}: {limit} is used"
-            );
-            Ok(limit)
-        }
-        _ => Ok(max_length),
+pub fn fitting(config: &ModelConfig, asked: Option<usize>) -> Result<usize> {
+    let limit = peft_models::max_length(config)?.unwrap_or(usize::MAX);
+    if let Some(asked) = asked.filter(|asked| *asked > limit) {
+        eprintln!(
+            "warning: the model takes texts of at most {limit} tokens, data.max_length is {asked}: {limit} is used"
+        );
     }
+    Ok(asked.unwrap_or(UNASKED_LENGTH).min(limit))
 }
 
 /// The tokenizer that stands beside a model, for texts of so many tokens, or of as many as the model takes.
@@ -238,7 +237,7 @@ pub fn fitting(config: &ModelConfig, max_length: usize) -> Result<usize> {
 /// When it is missing or broken, or the configuration is.
 pub fn fitting_tokenizer(beside: &Companions, data: &DataConfig) -> Result<TextTokenizer> {
     let config = ModelConfig::read(beside.model())?;
-    beside.tokenizer(&config, fitting(&config, data.text_length())?)
+    beside.tokenizer(&config, fitting(&config, data.max_length)?)
 }
 
 /// Tokenises examples; the second value says how long they are and what was cut.

@@ -25,8 +25,8 @@ pub use precondition::PreconditionConfig;
 pub use prune::{PruneConfig, Start, When, check_sample};
 pub use task::TaskKind;
 
-/// Most tokens of a text that is classified, where nobody says how many.
-pub const TEXT_LENGTH: usize = 128;
+/// Tokens of a text where there is none to be measured.
+pub const USUAL_LENGTH: usize = 128;
 
 /// A training run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -111,7 +111,7 @@ pub struct DataConfig {
     pub renamed_in_run: Vec<(String, String)>,
     /// Which columns hold text, second text and target, where they are named unusually.
     pub roles: Roles,
-    /// Largest number of tokens of an example; when absent, [`TEXT_LENGTH`], and for causal-lm the longest row that the model takes.
+    /// Largest number of tokens of an example; when absent, as many as the model takes, at most [`peft_train::data::UNASKED_LENGTH`].
     pub max_length: Option<usize>,
     /// Uses only so many training examples, from the beginning of the file.
     pub limit: Option<usize>,
@@ -163,11 +163,6 @@ impl DataConfig {
     /// Whether a run is evaluated at all.
     pub fn has_validation(&self) -> bool {
         self.valid.is_some() || self.valid_share.is_some()
-    }
-
-    /// Most tokens of a text that is classified.
-    pub fn text_length(&self) -> usize {
-        self.max_length.unwrap_or(TEXT_LENGTH)
     }
 
     fn check(&self) -> Result<()> {

@@ -118,6 +118,28 @@ fn without_a_length_nothing_is_cut_that_the_model_takes() {
 }
 
 #[test]
+fn texts_to_be_classified_are_as_long_as_the_model_takes() {
+    let place = Place::new();
+    let [model, path] = ["model", "labelled.csv"].map(|name| place.path(name));
+    let row = |words: usize, label: &str| format!("{},{label}\n", "good ".repeat(words));
+    let rows = ["text,label\n".to_owned(), row(50, "a"), row(90, "b")];
+    std::fs::write(&path, rows.concat()).unwrap();
+    let shown = |more: &[&str]| {
+        let fixed = [
+            "data", "--model", &model, "--task", "seq-cls", "--train", &path,
+        ];
+        json(&[&fixed[..], more].concat())["train"]["tokens"].clone()
+    };
+    let whole = shown(&[]);
+    assert_eq!(
+        (&whole["cut_rows"], &whole["max_length"]),
+        (&value!(1), &value!(64)),
+        "the model takes 64"
+    );
+    assert_eq!(shown(&["--max-length", "20"])["cut_rows"], 2);
+}
+
+#[test]
 fn rows_are_shown_token_by_token_as_text_json_and_a_page() {
     let place = chats();
     let page = place.path("rows.html");

@@ -41,7 +41,7 @@ pub use image::{
     read_pictures,
 };
 pub use label::LabelSet;
-pub use packing::{RowLength, RowOptions, TokenRow, TokenRows};
+pub use packing::{RowLength, RowOptions, TokenRow, TokenRows, UNASKED_LENGTH};
 pub use plain_text::text_rows;
 pub use problem::{RowFault, RowProblem};
 pub use read::{ReadOptions, read_table, read_text};

@@ -6,7 +6,7 @@ use super::tokenize::TextTokenizer;
 use crate::TrainError;
 
 /// Most tokens of a row where nobody says how many: what a longer row costs should be somebody's wish.
-const UNASKED: usize = 2048;
+pub const UNASKED_LENGTH: usize = 2048;
 /// Tokens of a row that texts share, at least, where nobody says how many.
 const SHARED: usize = 128;
 
@@ -121,11 +121,11 @@ impl RowLength {
             };
         }
         let wanted = if shared { longest.max(SHARED) } else { longest };
-        let limit = wanted.min(model).clamp(1, UNASKED);
+        let limit = wanted.min(model).clamp(1, UNASKED_LENGTH);
         let why = match limit {
             limit if limit == longest => "the longest",
             limit if limit == model => "as many as the model takes",
-            limit if limit == UNASKED => "no more are taken unless --max-length says so",
+            limit if limit == UNASKED_LENGTH => "no more are taken unless --max-length says so",
             _ => "rows that texts share",
         };
         (limit, why.to_owned())
@@ -279,7 +279,7 @@ mod tests {
             |asked, model, longest, shared| RowLength { asked, model }.resolve(longest, shared).0;
         assert_eq!(resolve(None, Some(512), 300, false), 300);
         assert_eq!(resolve(None, Some(512), 900, false), 512);
-        assert_eq!(resolve(None, None, 9000, false), UNASKED);
+        assert_eq!(resolve(None, None, 9000, false), UNASKED_LENGTH);
         assert_eq!(resolve(None, Some(512), 10, true), SHARED);
         assert_eq!(resolve(None, Some(64), 10, true), 64);
         assert_eq!(resolve(Some(100), Some(64), 10, false), 64);

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::open::OpenClassifier;
 use crate::run::timing::{self, Times};
-use crate::run_config::{RunConfig, TaskKind};
+use crate::run_config::{RunConfig, TaskKind, USUAL_LENGTH};
 use crate::{data, device, open};
 
 /// Most words that made-up rows have.
@@ -26,7 +26,7 @@ pub(super) fn measure(config: &RunConfig, steps: usize) -> Result<(Times, usize)
         let tokens = set.tokens;
         return Ok((classifier::<ImageClassifier>(config, set)?, tokens));
     }
-    let tokens = data::fitting(&model, config.data.text_length())?;
+    let tokens = data::fitting(&model, config.data.max_length.or(Some(USUAL_LENGTH)))?;
     let rows = rows(&model, tokens, examples);
     let times = match (kind, config.task) {
         (ModelKind::Texts, TaskKind::SeqCls) => {

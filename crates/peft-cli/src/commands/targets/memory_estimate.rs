@@ -25,7 +25,7 @@ use peft_models::{CausalLm, DecoderClassifier};
 use serde::Serialize;
 
 use crate::any_model::AnyModel;
-use crate::run_config::RunConfig;
+use crate::run_config::{RunConfig, USUAL_LENGTH};
 
 /// Bytes of a value.
 const BYTES: u64 = 4;
@@ -63,7 +63,7 @@ pub(super) struct Activations {
 impl Activations {
     /// The largest batch of the run `config`, through every block of the model.
     pub(super) fn of(model: &AnyModel, config: &RunConfig) -> Self {
-        let cut = config.data.text_length();
+        let cut = config.data.max_length.unwrap_or(USUAL_LENGTH);
         let (layers, d_model, d_ff, heads, vocabulary, length) = match model {
             AnyModel::Classifier(model) => {
                 let sizes = model.encoder.config();

@@ -7,14 +7,15 @@ use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
 use peft_core::target::is_saved_module;
 use peft_core::{Adaptable, AttachedSite, ParameterCount, param_id};
-use peft_models::Loaded;
-use peft_train::data::LabelSet;
+use peft_models::{Loaded, SequenceClassifier};
+use peft_train::data::{LabelSet, Targets};
 
 use super::Unmatched;
 use super::memory_estimate::{Activations, MemoryEstimate};
 use crate::any_model::{self, AnyModel, Opened};
 use crate::causal_data::Files;
 use crate::companions::Companions;
+use crate::data::TextInput;
 use crate::run_config::{RunConfig, TaskKind};
 use crate::{adapter_spec, data, device, image_data};
 
@@ -198,12 +199,19 @@ impl ModuleVisitor for Sizes {
 fn with_length(config: &RunConfig) -> Result<RunConfig> {
     let mut config = config.clone();
     let data = &config.data;
-    if config.task == TaskKind::CausalLm && data.max_length.is_none() && data.train.exists() {
-        let files = Files::new(&Companions::of_run(&config)?, data)?;
-        let rows = files.rows(&data.train, data.limit)?;
-        let longest = rows.rows.iter().map(|row| row.ids.len()).max();
-        config.data.max_length = longest;
+    if config.task == TaskKind::ImageCls || data.max_length.is_some() || !data.train.exists() {
+        return Ok(config);
     }
+    let companions = Companions::of_run(&config)?;
+    let longest = if config.task == TaskKind::CausalLm {
+        let rows = Files::new(&companions, data)?.rows(&data.train, data.limit)?;
+        rows.rows.iter().map(|row| row.ids.len()).max()
+    } else {
+        let input = TextInput::<SequenceClassifier>::read(data, &data.train, &companions)?;
+        let (_, tokens) = input.tokenize(&input.examples(Targets::Unknown)?)?;
+        Some(tokens.longest.min(tokens.max_length))
+    };
+    config.data.max_length = longest;
     Ok(config)
 }
 

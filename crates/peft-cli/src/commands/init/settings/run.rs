@@ -87,7 +87,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting(
         "data.max_length",
-        "Largest number of tokens of an example; absent: 128, for causal-lm the longest row that the model takes.",
+        "Largest number of tokens of an example; absent: the longest row that the model takes, up to 2,048.",
         Example("512"),
     ),
     setting(
