@@ -65,6 +65,8 @@ fn adapters(root: &Path) -> Vec<String> {
     for (name, field, value) in [
         ("huge-alpha", "lora_alpha", json!(1e308)),
         ("large-alpha", "lora_alpha", json!(1e30)),
+        // Weights that 32 bits hold and f16 does not.
+        ("alpha-beyond-f16", "lora_alpha", json!(1e6)),
         ("other-rank", "r", json!(5)),
         ("other-target", "target_modules", json!(["k_proj"])),
         ("no-target", "target_modules", json!(["nothing"])),
@@ -88,6 +90,26 @@ fn adapters(root: &Path) -> Vec<String> {
         .collect()
 }
 
+/// The first base in 16 bits.
+fn halved(root: &Path, dtype: &str) -> String {
+    let (model, out) = (base(root, BASES[0]), root.join("bases").join(dtype));
+    let out = out.to_str().unwrap().to_owned();
+    let adapter = golden(BASES[0]).join("adapter");
+    let merge = [
+        "merge",
+        "--tolerance",
+        "10",
+        "--dtype",
+        dtype,
+        "--model",
+        &model,
+    ];
+    let more = ["--adapter", adapter.to_str().unwrap(), "--out", &out];
+    let merged = binary::peft(&[&merge[..], &more].concat());
+    assert!(merged.status.success(), "{merged:?}");
+    out
+}
+
 #[test]
 fn valid_is_what_can_be_merged_and_evaluated() {
     let place = tempfile::tempdir().unwrap();
@@ -101,10 +123,11 @@ fn valid_is_what_can_be_merged_and_evaluated() {
     let data = data.to_str().unwrap();
     let adapters = adapters(root);
     let (mut valid, mut invalid) = (0, 0);
-    for name in BASES {
-        let model = base(root, name);
+    let bases = BASES.map(|name| base(root, name));
+    let halves = ["f16", "bf16"].map(|dtype| halved(root, dtype));
+    for model in bases.iter().chain(&halves) {
         let folders: Vec<&str> = adapters.iter().map(String::as_str).collect();
-        let (_, verdicts) = binary::verdicts(&[&["--model", &model], &folders[..]].concat());
+        let (_, verdicts) = binary::verdicts(&[&["--model", model], &folders[..]].concat());
         assert_eq!(verdicts.len(), adapters.len());
         for (adapter, verdict) in adapters.iter().zip(&verdicts) {
             let out = root.join("out");
@@ -112,7 +135,7 @@ fn valid_is_what_can_be_merged_and_evaluated() {
                 "merge",
                 "--overwrite",
                 "--model",
-                &model,
+                model,
                 "--adapter",
                 adapter,
             ];
@@ -122,7 +145,7 @@ fn valid_is_what_can_be_merged_and_evaluated() {
                 "--task",
                 "causal-lm",
                 "--model",
-                &model,
+                model,
                 "--adapter",
                 adapter,
             ];
@@ -131,7 +154,7 @@ fn valid_is_what_can_be_merged_and_evaluated() {
             assert_eq!(
                 verdict["valid"],
                 works,
-                "{adapter} on {name}: {verdict:#}\nmerge: {}\neval: {}",
+                "{adapter} on {model}: {verdict:#}\nmerge: {}\neval: {}",
                 String::from_utf8_lossy(&merged.stderr),
                 String::from_utf8_lossy(&scored.stderr)
             );

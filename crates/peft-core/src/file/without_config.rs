@@ -44,6 +44,8 @@ pub(super) fn explain(folder: &Path) -> Option<FileError> {
         .iter()
         .filter(|entry| entry.join(CONFIG_FILE).is_file())
         .filter_map(|entry| Some(entry.file_name()?.to_string_lossy().into_owned()))
+        // A folder that is being written, or that a killed process left.
+        .filter(|name| !name.starts_with('.'))
         .collect();
     if !names.is_empty() {
         return Some(FileError::NamedAdapters {

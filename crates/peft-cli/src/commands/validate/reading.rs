@@ -1,15 +1,17 @@
 //! Whether a base model takes an adapter: the folder is loaded, asked and merged as every other verb would do it.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use burn::tensor::Device;
+use burn::module::{Module, ModuleMapper, Param, ParamId};
+use burn::tensor::{Device, FloatDType, Tensor};
 use peft_core::file::AdapterFolder;
-use peft_core::merge::merge;
-use peft_core::{PeftError, causes, folder};
+use peft_core::merge::{MergedSite, merge};
+use peft_core::{PeftError, causes, folder, param_id};
 use peft_models::Loaded;
-use peft_models::hf::FloatDtype;
+use peft_models::hf::{FloatDtype, TensorArchive};
 
 use crate::any_model::{self, AnyModel};
 use crate::commands::merge::tolerance;
@@ -116,19 +118,66 @@ impl Base {
             anyhow::bail!("with the adapter the model's outputs are not finite");
         }
         let merged = match merge(model) {
-            Ok(merged) => Answers::of(merged.model(), &self.device)?,
+            Ok(merged) => merged,
             Err(error @ PeftError::NoEffectiveWeight { .. }) => {
                 notes.push(error.to_string());
                 return Ok(());
             }
             Err(error) => return Err(error.into()),
         };
-        let (difference, allowed) = (adapted.difference(&merged), tolerance(FloatDtype::F32));
-        if difference <= allowed {
-            return Ok(());
+        let check = |model: &AnyModel, dtype: FloatDtype, what: &str| {
+            let merged = Answers::of(model, &self.device)?;
+            let (difference, allowed) = (adapted.difference(&merged), tolerance(dtype));
+            anyhow::ensure!(
+                difference <= allowed,
+                "merged{what}, the model's outputs differ by {difference:.3e} of the largest, more than {allowed:.0e}"
+            );
+            Ok(())
+        };
+        check(merged.model(), FloatDtype::F32, "")?;
+        let (dtype, what) = match TensorArchive::open(&self.dir)?.main_dtype() {
+            FloatDtype::F16 => (FloatDtype::F16, " and rounded to the model's f16"),
+            FloatDtype::Bf16 => (FloatDtype::Bf16, " and rounded to the model's bf16"),
+            FloatDtype::F32 | FloatDtype::F64 => return Ok(()),
+        };
+        let mut rounding = Rounding::of(&merged.sites, dtype);
+        check(&merged.into_model().map(&mut rounding), dtype, what)
+    }
+}
+
+/// Rounds the weights that a merge changed as writing them does.
+struct Rounding {
+    ids: HashSet<ParamId>,
+    dtype: FloatDType,
+}
+
+impl Rounding {
+    fn of(sites: &[MergedSite], dtype: FloatDtype) -> Self {
+        let of_site =
+            |site: &MergedSite| ["weight", "bias"].map(|tensor| format!("{}.{tensor}", site.path));
+        Self {
+            ids: sites
+                .iter()
+                .flat_map(of_site)
+                .map(|name| param_id(&name))
+                .collect(),
+            dtype: match dtype {
+                FloatDtype::Bf16 => FloatDType::BF16,
+                _ => FloatDType::F16,
+            },
         }
-        anyhow::bail!(
-            "merged, the model's outputs differ by {difference:.3e} of the largest, more than {allowed:.0e}"
-        );
+    }
+}
+
+impl ModuleMapper for Rounding {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if !self.ids.contains(&param.id) {
+            return param;
+        }
+        let dtype = self.dtype;
+        param.map(|weight| {
+            let own = weight.dtype();
+            weight.cast(dtype).cast(FloatDType::from(own))
+        })
     }
 }
