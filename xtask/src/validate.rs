@@ -16,6 +16,7 @@ fn steps() -> Vec<Step> {
         Step::new("cargo clippy --workspace --all-targets -- -D warnings"),
         Step::new("cargo doc --workspace --no-deps").with_variable("RUSTDOCFLAGS", "-D warnings"),
         Step::new("cargo test --workspace"),
+        Step::new("cargo test --workspace --features peft-cli/parquet --test parquet"),
         device_test::on_ndarray(),
         Step::new("cargo test --workspace --benches --no-run"),
     ]

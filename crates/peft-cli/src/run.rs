@@ -3,6 +3,7 @@
 mod announce;
 mod causal;
 mod classification;
+mod digest;
 pub mod expert_use;
 mod identity;
 mod kind;

@@ -26,7 +26,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("peft-prune", &["peft-core"]),
     ("peft-recycle", &["peft-core"]),
     ("peft-models", &["peft-core", "peft-kernels"]),
-    ("peft-train", &["peft-core", "peft-kernels", "peft-models"]),
+    ("peft-parquet", &[]),
+    (
+        "peft-train",
+        &["peft-core", "peft-kernels", "peft-models", "peft-parquet"],
+    ),
 ];
 /// Members that are no libraries for others.
 const APPLICATIONS: [&str; 3] = ["peft-cli", "peft-benches", "xtask"];

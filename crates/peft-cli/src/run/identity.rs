@@ -1,15 +1,14 @@
 //! What decides the course of a run: its settings, and its files by what they hold rather than by how they are called.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::digest::{digest, files_in, hex};
 use crate::run_config::RunConfig;
 
 /// Settings that change nothing of what is learnt, and those that name files, which are compared by content.
@@ -27,8 +26,6 @@ const LEFT_OUT: &[&str] = &[
 ];
 /// How long a run is: a run that goes on may be longer than it was begun.
 const LENGTH: &[&str] = &["train.epochs", "train.max_steps"];
-/// Bytes of a digest that are kept.
-const KEPT: usize = 16;
 
 /// A file or folder by what it holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,11 +176,6 @@ pub fn digest_of(texts: &[String]) -> String {
     hex(&all.finalize())
 }
 
-fn hex(bytes: &[u8]) -> String {
-    let kept = bytes.iter().take(KEPT);
-    kept.map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// The settings that decide the course of a run.
 fn settings(config: &RunConfig) -> Result<BTreeMap<String, Value>> {
     let mut settings = BTreeMap::new();
@@ -222,75 +214,10 @@ fn is_of_model(name: &str) -> bool {
     end.is_some_and(|end| read.contains(&end)) && name != "generation_config.json"
 }
 
-/// Files right below a folder, by name; none where there is no folder.
-fn files_in(folder: &Path, is_meant: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>> {
-    if !folder.is_dir() {
-        return Ok(vec![]);
-    }
-    let entries =
-        fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
-    let paths = entries.map_while(io::Result::ok).map(|entry| entry.path());
-    let mut files: Vec<PathBuf> = paths
-        .filter(|path| path.is_file())
-        .filter(|path| {
-            path.file_name()
-                .is_some_and(|name| is_meant(&name.to_string_lossy()))
-        })
-        .collect();
-    files.sort();
-    Ok(files)
-}
-
-/// The digest of a file's bytes; of a folder, of the names and lengths of all files below it. `None` where nothing is.
-fn digest(path: &Path) -> Result<Option<String>> {
-    let cannot = || format!("cannot read {}", path.display());
-    let mut all = Sha256::new();
-    if path.is_dir() {
-        names_below(path, path, &mut all).with_context(cannot)?;
-    } else if path.is_file() {
-        let mut file = File::open(path).with_context(cannot)?;
-        io::copy(&mut file, &mut Writes(&mut all)).with_context(cannot)?;
-    } else {
-        return Ok(None);
-    }
-    Ok(Some(hex(&all.finalize())))
-}
-
-/// A digest that bytes can be copied into.
-struct Writes<'a>(&'a mut Sha256);
-
-impl io::Write for Writes<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn names_below(root: &Path, folder: &Path, all: &mut Sha256) -> io::Result<()> {
-    let entries: io::Result<Vec<_>> = fs::read_dir(folder)?.collect();
-    let mut paths: Vec<PathBuf> = entries?.iter().map(fs::DirEntry::path).collect();
-    paths.sort();
-    for path in paths {
-        if path.is_dir() {
-            names_below(root, &path, all)?;
-        } else {
-            let name = path.strip_prefix(root).unwrap_or(&path);
-            all.update(format!(
-                "{} {}\n",
-                name.display(),
-                fs::metadata(&path)?.len()
-            ));
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::run_config::parse_setting;
 

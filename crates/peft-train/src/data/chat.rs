@@ -5,8 +5,8 @@
 //! file is to give the same tokens on every day.
 
 mod answers;
+mod bounds;
 mod engine;
-mod limits;
 mod marks;
 
 use std::path::{Path, PathBuf};

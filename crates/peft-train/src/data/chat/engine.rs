@@ -1,18 +1,17 @@
 //! The template engine, set up as `transformers` sets up its own.
 
-use std::io::{self, Write};
 use std::sync::{Arc, OnceLock};
 
 use jiff::Zoned;
 use jiff::civil::Date;
-use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Serde};
 use minijinja::{Environment, Error, ErrorKind, State};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::super::python_json::PythonJson;
-use super::{limits, marks};
+use super::bounds::{guard, limits, meter};
+use super::marks;
 
 /// What messages of the template engine call the template.
 const NAME: &str = "chat_template";
@@ -51,8 +50,9 @@ impl Program {
         if let Some(today) = today {
             seen.insert(TODAY.into(), today.to_string().into());
         }
-        let mut text = Bounded(Vec::new());
-        template.render_captured_to(minijinja::Value::from(Serde(&seen)), &mut text)?;
+        let mut text = limits::Bounded::default();
+        let seen = minijinja::Value::from(Serde(&seen));
+        limits::caught(|| template.render_captured_to(seen, &mut text).map(|_| ()))?;
         String::from_utf8(text.0)
             .map_err(|error| Error::new(ErrorKind::InvalidOperation, error.to_string()))
     }
@@ -62,9 +62,9 @@ impl Program {
             return Ok(compiled);
         }
         let mut environment = environment()?;
-        let source = self.source.clone();
-        limits::check(&source)?;
-        let environment = limits::with_room(move || {
+        limits::check(&self.source)?;
+        let environment = limits::with_room(|| {
+            let source = guard::guarded(&self.source)?;
             environment.add_template_owned(NAME, source)?;
             Ok(environment)
         })?;
@@ -72,72 +72,58 @@ impl Program {
     }
 }
 
-/// A text that ends with an error before it takes all memory.
-struct Bounded(Vec<u8>);
-
-impl Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > limits::OUTPUT {
-            return Err(io::Error::other(format!(
-                "the template writes more than {} bytes",
-                limits::OUTPUT
-            )));
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// As in `transformers`: blocks take their line, Python's methods of strings are there, and `tojson` writes what Python writes.
 fn environment() -> Result<Environment<'static>, Error> {
     let mut environment = Environment::new();
-    let syntax = SyntaxConfig::builder()
-        .trim_blocks(true)
-        .lstrip_blocks(true)
-        .build()?;
-    environment.set_syntax(syntax);
-    environment.set_fuel(Some(limits::FUEL));
+    environment.set_syntax(limits::syntax()?);
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    limits::install(&mut environment);
     environment.add_filter("tojson", to_json);
-    environment.add_filter("indent", limits::indent);
-    environment.add_filter(GENERATION, |text: String| marks::generated(&text));
+    environment.add_filter(GENERATION, generated);
     environment.add_function("raise_exception", raise);
     environment.add_function("strftime_now", strftime_now);
     Ok(environment)
 }
 
-fn raise(message: String) -> Result<String, Error> {
-    Err(Error::new(ErrorKind::InvalidOperation, message))
+fn generated(state: &mut State, text: minijinja::Value) -> Result<String, Error> {
+    limits::shown(state, &text)?;
+    Ok(marks::generated(&text.to_string()))
 }
 
-fn strftime_now(state: &State, format: String) -> String {
+fn raise(state: &mut State, message: minijinja::Value) -> Result<String, Error> {
+    limits::shown(state, &message)?;
+    Err(Error::new(ErrorKind::InvalidOperation, message.to_string()))
+}
+
+fn strftime_now(state: &mut State, format: minijinja::Value) -> Result<String, Error> {
+    let format = limits::short(state, &format)?;
     let now = Zoned::now().datetime();
     let fixed = state.lookup(TODAY);
     let fixed: Option<Date> = fixed.and_then(|date| date.as_str()?.parse().ok());
     let then = fixed.map_or(now, |date| date.to_datetime(now.time()));
-    then.strftime(&format).to_string()
+    Ok(then.strftime(&format).to_string())
 }
 
 /// `json.dumps(value, ensure_ascii=False)`.
-fn to_json(value: minijinja::Value, options: Kwargs) -> Result<String, Error> {
+fn to_json(
+    state: &mut State,
+    value: minijinja::Value,
+    options: Kwargs,
+) -> Result<minijinja::Value, Error> {
     let broken = |error: String| Error::new(ErrorKind::BadSerialization, error);
     let indent: Option<usize> = options.get("indent")?;
+    let indent = indent.map(limits::narrow).transpose()?;
     if options.get::<Option<bool>>("ensure_ascii")? == Some(true) {
         return Err(broken("tojson(ensure_ascii=true) is not known here".into()));
     }
     options.assert_all_used()?;
-    let mut bytes = Vec::new();
-    let mut serializer =
-        serde_json::Serializer::with_formatter(&mut bytes, PythonJson::new(indent));
+    let mut text = limits::Bounded::default();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut text, PythonJson::new(indent));
     value
         .serialize(&mut serializer)
         .map_err(|error| broken(error.to_string()))?;
-    String::from_utf8(bytes).map_err(|error| broken(error.to_string()))
+    let text = String::from_utf8(text.0).map_err(|error| broken(error.to_string()))?;
+    meter::made(state, minijinja::Value::from(text))
 }
 
 /// `{% generation %}`, the tag of `transformers` around answers, as a filter block that this engine knows; whether there is one.
