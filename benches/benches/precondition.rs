@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use criterion::{BatchSize, Criterion, Throughput};
 use peft_benches::methods::LONG;
 use peft_benches::{Adapted, base, batch_of};
-use peft_core::precondition::{Factors, Preconditioner};
+use peft_core::{Factors, Procedure};
 use peft_core::{Pass, Trainable};
 use peft_moe::Riemannian;
 
@@ -33,7 +33,7 @@ fn main() {
                 if conditioned {
                     let factors = Factors::of(&current, &pairs);
                     Riemannian::default()
-                        .precondition(&mut grads, &pairs, &factors)
+                        .condition(&mut grads, &pairs, &factors)
                         .expect("the factors are finite");
                 }
                 model = Some(optimizer.step(1e-4, current, grads));
@@ -58,7 +58,7 @@ fn main() {
             |mut grads| {
                 let factors = Factors::of(&model, &pairs);
                 Riemannian::default()
-                    .precondition(&mut grads, &pairs, &factors)
+                    .condition(&mut grads, &pairs, &factors)
                     .expect("the factors are finite");
                 grads
             },

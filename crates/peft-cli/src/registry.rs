@@ -1,6 +1,6 @@
-//! The one list of methods: one line each.
+//! The lists of methods and procedures: one line each.
 
-use peft_core::MethodEntry;
+use peft_core::{MethodEntry, ProcedureEntry};
 
 /// Every method of this program.
 pub const METHODS: &[&MethodEntry] = &[
@@ -15,6 +15,9 @@ pub const METHODS: &[&MethodEntry] = &[
     &peft_moe::mixture::MOE_LORA,
     &peft_recycle::eigenlorax::EIGENLORAX,
 ];
+
+/// Every procedure of this program that a table of its own turns on.
+pub const PROCEDURES: &[&ProcedureEntry] = &[&peft_chain::CHAIN];
 
 /// Identifiers of the methods with low-rank pairs, as a list for messages.
 pub fn with_pairs() -> String {

@@ -21,7 +21,6 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use burn::module::Module;
 use peft_core::file::write_atomic;
-use peft_core::gradient::Chain;
 use peft_core::{
     Adaptable, ParamNames, ParameterCount, attach, count, folder, mark_trainable,
     require_saved_modules, saved_modules, values,
@@ -31,7 +30,7 @@ use peft_models::{DecoderClassifier, Loaded, ModelConfig, ModelKind, SequenceCla
 use peft_moe::start_experts;
 use peft_train::data::DataAccount;
 use peft_train::task::Task;
-use peft_train::{Callback, TrainReport, TrainedAdapter, TrainedWeights, Trainer};
+use peft_train::{Callback, Session, Setup, TrainReport, TrainedAdapter, TrainedWeights};
 use serde::Serialize;
 
 use crate::companions::Companions;
@@ -166,26 +165,25 @@ fn execute<T: Task>(
     eprintln!("{parameters}");
     let examples = identity::digest_of(&prepared.data);
     run_folder.check_examples(&examples)?;
-    let mut trainer = Trainer {
+    let setup = Setup {
         task,
         options: &config.train,
         trained: part.trained(),
         names: &loaded.names,
         ties,
-        transforms: Chain::default(),
-        preconditioner: config.precondition.build(),
+        procedures: config.steering()?,
         fresh: afresh(config, loaded.fresh),
         callbacks,
         dir: config.out.clone(),
         fingerprint: run_folder.fingerprint(),
         stop: interrupt::stop(),
     };
-    rates::announce(&trainer, &model)?;
-    let ready = trainer.prepare(model, run_folder.resumes())?;
+    rates::announce(&setup, &model)?;
+    let session = Session::new(setup, model, run_folder.resumes())?;
     run_folder.begin(Some(&examples))?;
     write_labels(config, prepared.labels.as_deref())?;
-    announce::announce(config, run_folder, &ready);
-    let (model, report) = interrupt::while_training(|| trainer.train(ready))?;
+    announce::announce(config, run_folder, &session);
+    let (model, report) = interrupt::while_training(|| session.run())?;
     if let Part::Weights(weights) = &part {
         write_full_model(config, &model, weights, &loaded.config)?;
     }

@@ -4,6 +4,7 @@ mod effect;
 mod keys;
 mod names;
 mod precondition;
+mod procedures;
 mod prune;
 mod task;
 
@@ -22,6 +23,7 @@ use keys::{not_finite, unknown_keys};
 pub use keys::{parse_setting, set};
 pub use names::Names;
 pub use precondition::PreconditionConfig;
+pub use procedures::ProcedureConfig;
 pub use prune::{PruneConfig, Start, When, check_sample};
 pub use task::TaskKind;
 
@@ -59,6 +61,8 @@ pub struct RunConfig {
     pub train: TrainOptions,
     /// What gradients of low-rank pairs become before the optimizer takes them.
     pub precondition: PreconditionConfig,
+    /// What else steers training.
+    pub procedures: ProcedureConfig,
 }
 
 impl Default for RunConfig {
@@ -77,6 +81,7 @@ impl Default for RunConfig {
             prune: PruneConfig::default(),
             train: TrainOptions::default(),
             precondition: PreconditionConfig::default(),
+            procedures: ProcedureConfig::default(),
         }
     }
 }
@@ -282,6 +287,7 @@ impl RunConfig {
         let config: Self = table.try_into().context("in the settings of the run")?;
         config.train.check()?;
         config.precondition.check()?;
+        config.steering()?;
         if config.adapter.method == LORA_DROP.id {
             config.prune.check()?;
         }

@@ -19,7 +19,7 @@ use binary::{failure, owned, peft, spawn, stdout, words};
 use serde_json::Value;
 
 /// Kinds of runs, by what they add to the command.
-const KINDS: [(&str, &[&str]); 4] = [
+const KINDS: [(&str, &[&str]); 5] = [
     (
         "accumulation and patience",
         &[
@@ -46,6 +46,17 @@ const KINDS: [(&str, &[&str]); 4] = [
             "prune.keep=0.5",
             "--set",
             "prune.sample=0.5",
+        ],
+    ),
+    (
+        "a chain of merges",
+        &[
+            "--targets",
+            "all-linear",
+            "--set",
+            "procedures.chain.every=7",
+            "--set",
+            "procedures.chain.warmup=2",
         ],
     ),
     ("over another run", &["--alpha", "64", "--overwrite"]),
@@ -173,9 +184,11 @@ impl<'a> Broken<'a> {
         };
         let adapter: Value = serde_json::from_str(&adapter).unwrap();
         let settings: toml::Table = settings.parse().unwrap();
-        let alpha = settings["adapter"].get("alpha");
-        let alpha = alpha.map_or(16.0, |alpha| alpha.as_float().unwrap());
-        assert_eq!(adapter["lora_alpha"].as_f64(), Some(alpha), "{story}");
+        let set = |name: &str| settings["adapter"].get(name).map(toml::Value::to_string);
+        let set = |name: &str, usual: f64| set(name).map_or(usual, |value| value.parse().unwrap());
+        // A chain's rank and alpha grow together.
+        let scale = adapter["lora_alpha"].as_f64().unwrap() / adapter["r"].as_f64().unwrap();
+        assert_eq!(scale, set("alpha", 16.0) / set("rank", 8.0), "{story}");
     }
 }
 

@@ -1,114 +1,10 @@
-//! Gradient transforms: what happens to gradients between the backward pass and the optimizer's step.
-//!
-//! They see whole adapters (pairs of factors), not single tensors, and are applied in a stated order.
-
-use std::collections::BTreeMap;
-use std::fmt::Debug;
+//! Gradients by parameter: taken out, measured, clipped.
 
 use burn::module::ParamId;
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
-use crate::error::PeftError;
-use crate::file::HostTensor;
 use crate::trainable::{Trainable, TrainableParam};
-
-/// Changes the gradients of one step.
-pub trait GradientTransform: Debug + Send {
-    /// Name in logs and state files.
-    fn name(&self) -> &'static str;
-
-    /// Changes `grads` in place and returns figures worth logging.
-    ///
-    /// # Errors
-    /// When the gradients cannot be used at all; the step is then not taken.
-    fn transform(
-        &mut self,
-        grads: &mut GradientsParams,
-        trainable: &Trainable,
-    ) -> Result<Vec<(&'static str, f64)>, PeftError>;
-
-    /// What must be saved so that a resumed run continues exactly.
-    fn state(&self) -> BTreeMap<String, HostTensor> {
-        BTreeMap::new()
-    }
-
-    /// Restores what [`Self::state`] returned.
-    ///
-    /// # Errors
-    /// [`PeftError::State`] when the state is not this transform's.
-    fn load_state(&mut self, state: BTreeMap<String, HostTensor>) -> Result<(), PeftError> {
-        match state.keys().next() {
-            None => Ok(()),
-            Some(name) => Err(PeftError::State {
-                name: name.clone(),
-                problem: format!("the gradient transform `{}` keeps no state", self.name()),
-            }),
-        }
-    }
-}
-
-/// Transforms applied one after the other.
-#[derive(Debug, Default)]
-pub struct Chain(pub Vec<Box<dyn GradientTransform>>);
-
-impl Chain {
-    /// Applies every transform in order and gathers their figures.
-    ///
-    /// # Errors
-    /// The first transform's error.
-    pub fn transform(
-        &mut self,
-        grads: &mut GradientsParams,
-        trainable: &Trainable,
-    ) -> Result<Vec<(&'static str, f64)>, PeftError> {
-        let mut figures = Vec::new();
-        for transform in &mut self.0 {
-            figures.extend(transform.transform(grads, trainable)?);
-        }
-        Ok(figures)
-    }
-
-    /// The state of every transform, its names prefixed with the transform's.
-    #[must_use]
-    pub fn state(&self) -> BTreeMap<String, HostTensor> {
-        self.0
-            .iter()
-            .flat_map(|transform| {
-                let prefix = transform.name();
-                transform
-                    .state()
-                    .into_iter()
-                    .map(move |(name, tensor)| (format!("{prefix}/{name}"), tensor))
-            })
-            .collect()
-    }
-
-    /// Gives each transform its part of a saved state back.
-    ///
-    /// # Errors
-    /// [`PeftError::State`] when a part belongs to no transform, or is refused by its own.
-    pub fn load_state(&mut self, state: BTreeMap<String, HostTensor>) -> Result<(), PeftError> {
-        let mut parts: BTreeMap<String, BTreeMap<String, HostTensor>> = BTreeMap::new();
-        for (name, tensor) in state {
-            let (owner, rest) = name.split_once('/').unwrap_or((&name, ""));
-            parts
-                .entry(owner.to_owned())
-                .or_default()
-                .insert(rest.to_owned(), tensor);
-        }
-        for transform in &mut self.0 {
-            transform.load_state(parts.remove(transform.name()).unwrap_or_default())?;
-        }
-        match parts.into_keys().next() {
-            None => Ok(()),
-            Some(name) => Err(PeftError::State {
-                name,
-                problem: "no gradient transform of this run has that name".into(),
-            }),
-        }
-    }
-}
 
 /// Moves the gradients of `params` out of `grads`.
 pub fn take<'a>(
@@ -141,16 +37,9 @@ pub struct ClipNorm {
     pub max_norm: f64,
 }
 
-impl GradientTransform for ClipNorm {
-    fn name(&self) -> &'static str {
-        "clip_norm"
-    }
-
-    fn transform(
-        &mut self,
-        grads: &mut GradientsParams,
-        trainable: &Trainable,
-    ) -> Result<Vec<(&'static str, f64)>, PeftError> {
+impl ClipNorm {
+    /// Clips the gradients in place and returns their norm before.
+    pub fn clip(&self, grads: &mut GradientsParams, trainable: &Trainable) -> f64 {
         let squares: f64 = trainable
             .params
             .iter()
@@ -163,7 +52,7 @@ impl GradientTransform for ClipNorm {
                 scale(grads, param, factor);
             }
         }
-        Ok(vec![("grad_norm", norm)])
+        norm
     }
 }
 

@@ -6,14 +6,16 @@ use std::collections::HashSet;
 
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::Device;
-use peft_core::gradient::{Chain, ClipNorm, GradientTransform};
+use peft_core::gradient::ClipNorm;
 use peft_core::lora::{LORA, LoraAdapter, RSLORA};
 use peft_core::target::TargetRules;
 use peft_core::testing::contract::values;
 use peft_core::testing::tiny::{self, Tiny};
 use peft_core::testing::tolerance::{MATMUL, assert_close};
 use peft_core::tie::{TieGroup, TieGroups};
-use peft_core::{Adaptable, AdapterSpec, ParamNames, Pass, PeftError, Trainable, attach, count};
+use peft_core::{
+    Adaptable, AdapterSpec, ParamNames, Pass, PeftError, Procedures, Trainable, attach, count,
+};
 use serde_json::{Map, json};
 
 fn spec(options: serde_json::Value, targets: &[&str]) -> AdapterSpec {
@@ -68,10 +70,8 @@ fn clipping_brings_the_global_norm_down_to_the_limit_and_reports_the_old_one() {
     let mut gradients = grads(&model, &device);
     let before = norm(&gradients, &trainable);
     assert!(before > 0.02, "{before}");
-    let mut chain = Chain(vec![Box::new(ClipNorm { max_norm: 0.01 })]);
-    let figures = chain.transform(&mut gradients, &trainable).unwrap();
-    assert_eq!(figures[0].0, "grad_norm");
-    assert!((figures[0].1 / before - 1.0).abs() < 1e-5);
+    let found = ClipNorm { max_norm: 0.01 }.clip(&mut gradients, &trainable);
+    assert!((found / before - 1.0).abs() < 1e-5);
     assert!((norm(&gradients, &trainable) / 0.01 - 1.0).abs() < 1e-3);
 }
 
@@ -82,17 +82,15 @@ fn clipping_leaves_small_gradients_alone() {
     let trainable = Trainable::of(&model, &names);
     let mut gradients = grads(&model, &device);
     let before = norm(&gradients, &trainable);
-    ClipNorm { max_norm: 1e6 }
-        .transform(&mut gradients, &trainable)
-        .unwrap();
+    ClipNorm { max_norm: 1e6 }.clip(&mut gradients, &trainable);
     assert_eq!(before, norm(&gradients, &trainable));
 }
 
 #[test]
-fn a_chain_refuses_a_state_that_belongs_to_none_of_its_transforms() {
+fn a_state_that_belongs_to_no_procedure_is_refused() {
     let tensor = peft_core::file::HostTensor::new("x", [1], vec![0.0]).unwrap();
     let state = [("riemannian/x".to_owned(), tensor)].into();
-    let error = Chain::default().load_state(state).unwrap_err();
+    let error = Procedures::default().load_state(state).unwrap_err();
     assert!(
         matches!(error, PeftError::State { ref name, .. } if name == "riemannian"),
         "{error}"

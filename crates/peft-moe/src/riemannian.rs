@@ -23,8 +23,7 @@ use burn::module::ParamId;
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use indexmap::IndexMap;
-use peft_core::precondition::{Factors, Preconditioner};
-use peft_core::{FactorPair, PeftError, cast};
+use peft_core::{FactorPair, Factors, PeftError, Procedure, cast};
 use serde::{Deserialize, Serialize};
 
 const NAME: &str = "riemannian";
@@ -76,16 +75,24 @@ enum Side {
     B,
 }
 
-impl Preconditioner for Riemannian {
+impl Procedure for Riemannian {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn boxed(&self) -> Box<dyn Procedure> {
+        Box::new(self.clone())
+    }
+
+    fn conditions_pairs(&self) -> bool {
+        true
     }
 
     fn steps_a_first(&self) -> bool {
         self.order == Order::GaussSeidel
     }
 
-    fn precondition(
+    fn condition(
         &self,
         grads: &mut GradientsParams,
         pairs: &[FactorPair],

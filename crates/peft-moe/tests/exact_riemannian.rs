@@ -6,10 +6,9 @@ mod support;
 use burn::optim::{GradientsParams, SgdConfig};
 use burn::tensor::{Device, Tensor};
 use peft_core::lora::{Lora, LoraAdapter};
-use peft_core::precondition::{Factors, Preconditioner};
 use peft_core::testing::case::Network;
 use peft_core::testing::tolerance::{DECOMPOSITION, MATMUL, assert_close};
-use peft_core::{ParamNames, PeftError, Trainable};
+use peft_core::{Factors, ParamNames, PeftError, Procedure, Trainable};
 use peft_moe::{GateRescale, MoeLora, Riemannian};
 use support::{ALPHA, D_IN, D_OUT, RANK, adapted, gradients, host, mixture, numbers, set, tensor};
 
@@ -35,7 +34,7 @@ fn conditioned(
         damping,
         ..Riemannian::default()
     };
-    riemannian.precondition(&mut grads, &pairs, &Factors::of(network, &pairs))?;
+    riemannian.condition(&mut grads, &pairs, &Factors::of(network, &pairs))?;
     Ok(grads)
 }
 
@@ -270,7 +269,7 @@ fn factors_with_one_direction_are_conditioned_as_in_f64() {
         let plain = tensor(gradient.clone(), [d_in, rank], &Device::flex());
         grads.register(adapter.a.id, plain);
         Riemannian::default()
-            .precondition(&mut grads, &pairs, &Factors::of(&network, &pairs))
+            .condition(&mut grads, &pairs, &Factors::of(&network, &pairs))
             .unwrap();
         let found = host(grads.get::<2>(adapter.a.id).unwrap());
         let row = |i: usize| {

@@ -8,10 +8,10 @@ use burn::tensor::Device;
 use peft_core::Trainable;
 use peft_core::gradient::take;
 use peft_core::lora::LORA;
-use peft_core::precondition::{Factors, Preconditioner, rounds};
 use peft_core::testing::case::{Case, Network};
 use peft_core::testing::contract::adapter_tensors;
 use peft_core::testing::tolerance::{MATMUL, assert_close};
+use peft_core::{Factors, Procedure, rounds};
 use peft_moe::mixture::MOE_LORA;
 use peft_moe::{Order, Riemannian};
 
@@ -24,13 +24,13 @@ fn step(
     riemannian: &Riemannian,
     (optimizer, rate): (&mut ModuleOptimizer, f64),
 ) -> Network {
-    rounds(trainable, Some(riemannian))
+    rounds(trainable, riemannian.steps_a_first())
         .into_iter()
         .fold(network, |network, round| {
             let mut grads = take(&mut grads, round);
             let factors = Factors::of(&network, &trainable.pairs);
             riemannian
-                .precondition(&mut grads, &trainable.pairs, &factors)
+                .condition(&mut grads, &trainable.pairs, &factors)
                 .unwrap();
             optimizer.step(rate, network, grads)
         })

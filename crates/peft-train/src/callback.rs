@@ -1,7 +1,6 @@
-//! Callbacks: what may look at, or steer, every step of a run.
+//! Callbacks: what looks at every step of a run.
 
-use burn::optim::GradientsParams;
-use peft_core::{Observer, Trainable};
+use peft_core::Observer;
 
 use crate::schedule::Schedule;
 use crate::task::Scores;
@@ -23,11 +22,11 @@ pub struct Step {
     pub mean_loss: f64,
     /// Real tokens seen since the run began, padding not counted.
     pub tokens: usize,
-    /// Figures that gradient transforms reported, such as `grad_norm`.
+    /// Figures that clipping and procedures reported, such as `grad_norm`.
     pub figures: Vec<(&'static str, f64)>,
 }
 
-/// Looks at, or steers, a training run. Every method does nothing by default.
+/// Looks at a training run; whatever steers one is a [`peft_core::Procedure`]. Every method does nothing by default.
 pub trait Callback {
     /// Before the forward pass; may set the learning rate.
     fn step_begin(&mut self, _step: &mut Step) {}
@@ -36,9 +35,6 @@ pub trait Callback {
     fn observer(&mut self) -> Option<&mut dyn Observer> {
         None
     }
-
-    /// After the backward pass and before the gradient transforms.
-    fn after_backward(&mut self, _step: &Step, _grads: &mut GradientsParams, _params: &Trainable) {}
 
     /// After the optimizer's step.
     fn step_end(&mut self, _step: &Step) {}

@@ -1,7 +1,7 @@
 //! Checkpoints of a run: everything that a killed run needs to continue exactly.
 //!
-//! `checkpoint-N/` holds the trained part (an adapter folder for adapters), `optimizer.bpk`, `transforms.safetensors`
-//! where gradient transforms have a state, and `state.json` with step, data position and seeds. Random numbers are
+//! `checkpoint-N/` holds the trained part (an adapter folder for adapters), `optimizer.bpk`, `procedures.safetensors`
+//! where procedures have a state, and `state.json` with step, data position and seeds. Random numbers are
 //! seeded anew from `(seed, step)` at every step, so the step is the state of the generator. A checkpoint is written
 //! under another name and renamed when it is whole, and renamed before it is removed: a kill at any moment leaves whole
 //! checkpoints. One that lacks a file nevertheless counts for nothing.
@@ -23,7 +23,7 @@ use crate::task::Scores;
 
 const STATE: &str = "state.json";
 const OPTIMIZER: &str = "optimizer.bpk";
-const TRANSFORMS: &str = "transforms.safetensors";
+const PROCEDURES: &str = "procedures.safetensors";
 const PREFIX: &str = "checkpoint-";
 const PARTIAL: &str = ".partial";
 const FORMAT_VERSION: u32 = 2;
@@ -187,7 +187,7 @@ impl Checkpoints {
         &self,
         state: &RunState,
         optimizer: &ModuleOptimizer,
-        transforms: &BTreeMap<String, HostTensor>,
+        procedures: &BTreeMap<String, HostTensor>,
         trained: impl FnOnce(&Path) -> Result<(), TrainError>,
     ) -> Result<(), TrainError> {
         let whole = self.path(state.step);
@@ -200,8 +200,8 @@ impl Checkpoints {
             .into_bytes()
             .map_err(|error| broken(&whole, &error))?;
         write_atomic(&partial.join(OPTIMIZER), &record)?;
-        if !transforms.is_empty() {
-            write_tensors(&partial.join(TRANSFORMS), transforms)?;
+        if !procedures.is_empty() {
+            write_tensors(&partial.join(PROCEDURES), procedures)?;
         }
         let state = RunState {
             files: files(&partial)?,
@@ -257,27 +257,33 @@ impl Checkpoints {
         Ok(state)
     }
 
-    /// The optimizer of the checkpoint after `step` steps, put into `optimizer`, and the transforms' state.
+    /// The optimizer of the checkpoint after `step` steps, put into `optimizer`.
     ///
     /// # Errors
-    /// When a file is missing or broken.
+    /// When its file is missing or broken.
     pub fn optimizer(
         &self,
         step: usize,
         optimizer: ModuleOptimizer,
-    ) -> Result<(ModuleOptimizer, BTreeMap<String, HostTensor>), TrainError> {
+    ) -> Result<ModuleOptimizer, TrainError> {
         let path = self.path(step);
         let file = path.join(OPTIMIZER);
         let bytes = fs::read(&file).map_err(read_error(&file))?;
         let record = OptimizerRecord::from_bytes(Bytes::from_bytes_vec(bytes))
             .map_err(|error| broken(&path, &error))?;
-        let transforms = path.join(TRANSFORMS);
-        let transforms = if transforms.exists() {
-            read_tensors(&transforms)?
-        } else {
-            BTreeMap::new()
-        };
-        Ok((optimizer.load_record(record), transforms))
+        Ok(optimizer.load_record(record))
+    }
+
+    /// The state of the procedures in the checkpoint after `step` steps.
+    ///
+    /// # Errors
+    /// When its file is broken.
+    pub fn procedures(&self, step: usize) -> Result<BTreeMap<String, HostTensor>, TrainError> {
+        let path = self.path(step).join(PROCEDURES);
+        match path.exists() {
+            true => Ok(read_tensors(&path)?),
+            false => Ok(BTreeMap::new()),
+        }
     }
 }
 

@@ -5,10 +5,9 @@ use std::collections::HashSet;
 use burn::module::{Module, ParamId};
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use indexmap::IndexMap;
-use peft_core::gradient::{ClipNorm, GradientTransform, take};
-use peft_core::precondition::{Factors, Preconditioner, rounds};
+use peft_core::gradient::{ClipNorm, take};
 use peft_core::target::pattern_value;
-use peft_core::{PeftError, Trainable, TrainableParam};
+use peft_core::{Factors, Figures, PeftError, Procedures, Trainable, TrainableParam, rounds};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
@@ -55,6 +54,17 @@ impl GroupOptions {
             _ => Ok(()),
         }
     }
+}
+
+/// The learning rates of one step.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rates {
+    /// Steps taken before it.
+    pub(crate) index: usize,
+    /// Of parameters without a rate of their own.
+    pub(crate) usual: f64,
+    /// What rates of their own are multiplied by; the usual one has it already.
+    pub(crate) factor: f64,
 }
 
 /// Parameters that are stepped alike.
@@ -143,38 +153,34 @@ impl Groups {
     }
 
     /// Clips the gradients of each group that clips its own, and of all others together; returns the figures of the latter.
-    pub(crate) fn clip(
-        &mut self,
-        grads: &mut GradientsParams,
-    ) -> Result<Vec<(&'static str, f64)>, PeftError> {
-        for group in &mut self.groups {
-            if let Some(clip) = &mut group.clip {
-                clip.transform(grads, &group.trainable)?;
+    pub(crate) fn clip(&self, grads: &mut GradientsParams) -> Figures {
+        for group in &self.groups {
+            if let Some(clip) = &group.clip {
+                clip.clip(grads, &group.trainable);
             }
         }
-        match &mut self.clip {
-            Some(clip) => clip.transform(grads, &self.rest),
-            None => Ok(vec![]),
-        }
+        let rest = self.clip.iter();
+        rest.map(|clip| ("grad_norm", clip.clip(grads, &self.rest)))
+            .collect()
     }
 
-    /// One step of all parameters by their gradients; `rate` is the run's learning rate at step `index`.
+    /// One step of all parameters by their gradients.
     pub(crate) fn step<M: Module>(
         &self,
         mut model: M,
         mut grads: GradientsParams,
         optimizer: &mut ModuleOptimizer,
-        (index, rate): (usize, f64),
-        preconditioner: Option<&dyn Preconditioner>,
+        rates: Rates,
+        procedures: &Procedures,
     ) -> Result<M, PeftError> {
         let pairs = &self.all.pairs;
-        for round in rounds(&self.all, preconditioner) {
+        for round in rounds(&self.all, procedures.steps_a_first()) {
             let mut round = take(&mut grads, round);
-            if let Some(preconditioner) = preconditioner {
+            if procedures.conditioning().is_some() {
                 let factors = Factors::of(&model, pairs);
-                preconditioner.precondition(&mut round, pairs, &factors)?;
+                procedures.condition(&mut round, pairs, &factors)?;
             }
-            for (group, part, rate) in self.parts(index, rate) {
+            for (group, part, rate) in self.parts(rates) {
                 let members = group.trainable.params.iter();
                 let members = members.filter(|param| self.is(part, param));
                 let part = take(&mut round, members);
@@ -187,11 +193,11 @@ impl Groups {
     }
 
     /// Every part of the model that has one learning rate: a group, which of its parameters, and the rate.
-    fn parts(&self, index: usize, rate: f64) -> impl Iterator<Item = (&Group, Part, f64)> {
+    fn parts(&self, rates: Rates) -> impl Iterator<Item = (&Group, Part, f64)> {
         self.groups.iter().flat_map(move |group| {
             let rate = match group.rate {
-                Some((peak, schedule)) => peak * schedule.factor(index),
-                None => rate,
+                Some((peak, schedule)) => peak * schedule.factor(rates.index) * rates.factor,
+                None => rates.usual,
             };
             if self.lora_plus == 1.0 {
                 return vec![(group, Part::All, rate)];

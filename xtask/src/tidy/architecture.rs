@@ -16,10 +16,17 @@ const BACKENDS: [&str; 14] = [
     "candle", "remote", "router",
 ];
 /// Crates of one method family each: never an edge between two of them.
-const METHOD_CRATES: [&str; 4] = ["peft-decompose", "peft-moe", "peft-prune", "peft-recycle"];
+const METHOD_CRATES: [&str; 5] = [
+    "peft-chain",
+    "peft-decompose",
+    "peft-moe",
+    "peft-prune",
+    "peft-recycle",
+];
 /// What each library may depend on; the command line and the tools may depend on everything.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("peft-core", &["peft-kernels"]),
+    ("peft-chain", &["peft-core"]),
     ("peft-kernels", &[]),
     ("peft-decompose", &["peft-core", "peft-kernels"]),
     ("peft-moe", &["peft-core", "peft-kernels"]),

@@ -5,7 +5,7 @@ use peft_core::{MethodEntry, Site};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::registry::METHODS;
+use crate::registry::{METHODS, PROCEDURES};
 
 /// Width of the square layer at which costs are compared.
 const WIDTH: usize = 768;
@@ -53,7 +53,14 @@ pub fn run(json: bool) -> Result<()> {
             .iter()
             .map(|(id, summary)| serde_json::json!({"id": id, "summary": summary}))
             .collect();
-        let all = serde_json::json!({"methods": rows, "without_adapter": without});
+        let procedures = PROCEDURES.iter().map(|entry| {
+            serde_json::json!({"id": entry.id, "summary": entry.summary, "paper": entry.paper})
+        });
+        let all = serde_json::json!({
+            "methods": rows,
+            "without_adapter": without,
+            "procedures": procedures.collect::<Vec<Value>>(),
+        });
         return super::print_json(&all);
     }
     for row in &rows {
@@ -62,6 +69,13 @@ pub fn run(json: bool) -> Result<()> {
     println!("without an adapter:");
     for (id, summary) in WITHOUT_ADAPTER {
         println!("{id:<12}{summary}");
+    }
+    println!("procedures, which steer the training of a method ([procedures.ID] in a run file):");
+    for entry in PROCEDURES {
+        println!(
+            "{:<12}{}\n{:<12}{}",
+            entry.id, entry.summary, "", entry.paper
+        );
     }
     Ok(())
 }

@@ -1,13 +1,14 @@
 //! What a run that goes on says before its first step.
 
-use peft_train::Ready;
+use peft_train::Session;
+use peft_train::task::Task;
 
 use super::RunFolder;
 use crate::run_config::RunConfig;
 
 /// Says where a run goes on.
-pub fn announce<M>(config: &RunConfig, folder: &RunFolder<'_>, ready: &Ready<'_, M>) {
-    let (step, total) = (ready.step(), ready.total());
+pub fn announce<T: Task>(config: &RunConfig, folder: &RunFolder<'_>, session: &Session<'_, T>) {
+    let (step, total) = (session.step(), session.total());
     if !folder.was_there() {
         return;
     }
@@ -16,7 +17,7 @@ pub fn announce<M>(config: &RunConfig, folder: &RunFolder<'_>, ready: &Ready<'_,
         return;
     }
     eprintln!("resuming from step {step} of {total}");
-    if let Some(before) = ready.shorter_before {
+    if let Some(before) = session.shorter_before() {
         eprintln!("the run has {total} steps now instead of {before}");
         if config.train.depends_on_length() {
             eprintln!(

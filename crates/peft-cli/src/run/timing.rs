@@ -5,12 +5,11 @@ use std::time::Instant;
 
 use anyhow::Result;
 use burn::module::Module;
-use peft_core::gradient::Chain;
 use peft_core::{ParameterCount, Pass, count};
 use peft_kernels::profile::{self, Entry};
 use peft_models::Loaded;
 use peft_train::task::Task;
-use peft_train::{Callback, Step, Stop, TrainError, Trainer};
+use peft_train::{Callback, Session, Setup, Step, Stop, TrainError};
 
 use super::make_trainable;
 use crate::run_config::RunConfig;
@@ -80,22 +79,20 @@ pub fn steps<T: Task>(
         began: None,
         seconds: &mut seconds,
     };
-    let mut trainer = Trainer {
+    let setup = Setup {
         task,
         options: &options,
         trained: part.trained(),
         names: &loaded.names,
         ties,
-        transforms: Chain::default(),
-        preconditioner: config.precondition.build(),
+        procedures: config.steering()?,
         fresh: loaded.fresh,
         callbacks: vec![Box::new(clock)],
         dir: dir.path().to_path_buf(),
         fingerprint: String::new(),
         stop: Stop::default(),
     };
-    let (model, _) = trainer.run(model, false)?;
-    drop(trainer);
+    let (model, _) = Session::new(setup, model, false)?.run()?;
     let profile = profile::take();
     let forwards = forwards(task, &model, options.batch_size, seconds.len())?;
     Ok(Times {

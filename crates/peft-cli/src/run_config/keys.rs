@@ -8,6 +8,7 @@ const FREE: &[&str] = &[
     "adapter.rank_pattern",
     "adapter.alpha_pattern",
     "adapter.options",
+    "procedures",
 ];
 
 /// `key=value` as `--set` takes it; the value is TOML, or else text.

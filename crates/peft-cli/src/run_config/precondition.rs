@@ -1,7 +1,7 @@
 //! The settings of the preconditioner.
 
 use anyhow::{Result, bail};
-use peft_core::Preconditioner;
+use peft_core::Procedures;
 use peft_moe::{Order, Riemannian};
 use serde::{Deserialize, Serialize};
 
@@ -64,13 +64,13 @@ impl PreconditionConfig {
     }
 
     /// The preconditioner that is asked for.
-    pub fn build(&self) -> Option<Box<dyn Preconditioner>> {
+    pub fn build(&self) -> Procedures {
         match self.kind {
-            PreconditionKind::None => None,
-            PreconditionKind::Riemannian => Some(Box::new(Riemannian {
+            PreconditionKind::None => Procedures::default(),
+            PreconditionKind::Riemannian => Procedures(vec![Box::new(Riemannian {
                 damping: self.damping,
                 order: self.order,
-            })),
+            })]),
         }
     }
 }

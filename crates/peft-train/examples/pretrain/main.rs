@@ -14,16 +14,15 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use burn::module::Module;
 use burn::tensor::Device;
-use peft_core::gradient::Chain;
 use peft_core::tie::TieGroups;
-use peft_core::{ParamNames, mark_trainable};
+use peft_core::{ParamNames, Procedures, mark_trainable};
 use peft_models::hf::{HostTensors, export, write_model};
 use peft_models::{Loaded, ModelConfig, SequenceClassifier, init_classifier};
 use peft_train::data::{TextTokenizer, TokenizeOptions};
 use peft_train::schedule::{ScheduleKind, Warmup};
 use peft_train::synthetic::vocabulary;
 use peft_train::task::{Scores, Task};
-use peft_train::{Callback, Step, Stop, TrainOptions, TrainedWeights, Trainer};
+use peft_train::{Callback, Session, Setup, Step, Stop, TrainOptions, TrainedWeights};
 
 use crate::masking::{Masked, masked_sentences};
 use crate::task::MaskedWords;
@@ -169,24 +168,24 @@ fn train(
         log_every: 100,
         ..TrainOptions::default()
     };
-    let mut trainer = Trainer {
+    let trained = TrainedWeights {
+        names: loaded.names.clone(),
+        ids,
+    };
+    let setup = Setup {
         task,
         options: &options,
-        trained: &TrainedWeights {
-            names: loaded.names.clone(),
-            ids,
-        },
+        trained: &trained,
         names: &loaded.names,
         ties: TieGroups::default(),
-        transforms: Chain::default(),
-        preconditioner: None,
+        procedures: Procedures::default(),
         fresh: vec![],
         callbacks: vec![Box::new(Report)],
         dir: folder.path().to_path_buf(),
         fingerprint: String::new(),
         stop: Stop::default(),
     };
-    let (model, report) = trainer.run(model, false)?;
+    let (model, report) = Session::new(setup, model, false)?.run()?;
     let scores = match report.scores {
         Some(scores) => scores,
         None => task

@@ -5,17 +5,16 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use peft_core::gradient::Chain;
 use peft_core::lora::LORA;
 use peft_core::target::TargetRules;
 use peft_core::tie::TieGroups;
-use peft_core::{AdapterSpec, attach};
+use peft_core::{AdapterSpec, Procedures, attach};
 use peft_models::{ModelConfig, SequenceClassifier, init_classifier};
 use peft_train::data::{Encoded, Target};
 use peft_train::metric::Metric;
 use peft_train::task::{ClassifierTask, Objective, TextSet};
 use peft_train::{
-    Callback, Step, Stop, TrainError, TrainOptions, TrainReport, TrainedAdapter, Trainer,
+    Callback, Session, Setup, Step, Stop, TrainError, TrainOptions, TrainReport, TrainedAdapter,
 };
 use serde_json::json;
 
@@ -116,14 +115,14 @@ pub(crate) fn run_until(
         spec,
         name: "default".into(),
     };
-    let mut trainer = Trainer {
-        task: &task(),
+    let task = task();
+    let setup = Setup {
+        task: &task,
         options,
         trained: &trained,
         names: &loaded.names,
         ties: TieGroups::default(),
-        transforms: Chain::default(),
-        preconditioner: None,
+        procedures: Procedures::default(),
         fresh: ["weight", "bias"]
             .map(|part| format!("classifier.{part}"))
             .to_vec(),
@@ -132,7 +131,8 @@ pub(crate) fn run_until(
         fingerprint: format!("seed {}", options.seed),
         stop,
     };
-    trainer.run(model, resume).map(|(_, report)| report)
+    let session = Session::new(setup, model, resume)?;
+    session.run().map(|(_, report)| report)
 }
 
 pub(crate) fn adapter(dir: &Path) -> Vec<u8> {

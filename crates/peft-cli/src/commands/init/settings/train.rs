@@ -137,4 +137,9 @@ pub(super) const SETTINGS: &[Setting] = &[
         "What is added to the diagonals of the Gram matrices.",
         Never,
     ),
+    setting(
+        "procedures",
+        "What else steers training, a table for each: [procedures.chain] with every = 100 and warmup = 10 merges a LoRA and starts it anew.",
+        Table,
+    ),
 ];

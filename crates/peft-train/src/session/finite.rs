@@ -4,11 +4,11 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 use peft_core::{Adaptable, Pass, Trainable};
 
+use super::{Session, device_of};
 use crate::TrainError;
-use crate::plans::Plans;
 use crate::run_error::RunError;
+use crate::setup::Setup;
 use crate::task::Task;
-use crate::trainer::{Progress, Trainer, device_of};
 
 /// The first trained parameter with a value that is no number, and that value.
 fn first_bad<M: Adaptable>(model: &M, trainable: &Trainable) -> Option<(String, f64)> {
@@ -36,17 +36,13 @@ impl ModuleVisitor for Search {
     }
 }
 
-impl<T: Task> Trainer<'_, T> {
+impl<T: Task> Session<'_, T> {
     /// Refuses weights that are not finite, and such that give a loss which is not: that of the last evaluation where
     /// it is one of these weights, otherwise that of one batch.
-    pub(crate) fn check_finite(
-        &self,
-        progress: &Progress<T::Model>,
-        plans: &mut Plans<'_>,
-    ) -> Result<(), TrainError> {
-        let state = &progress.state;
-        if let Some((name, value)) = first_bad(&progress.model, &progress.trainable) {
-            let (step, kept) = (state.step, self.kept(state.step));
+    pub(super) fn check_finite(&mut self) -> Result<(), TrainError> {
+        let state = &self.state;
+        if let Some((name, value)) = first_bad(&self.model, &self.trainable) {
+            let (step, kept) = (state.step, self.setup.kept(state.step));
             return Err(RunError::WeightNotFinite {
                 step,
                 name,
@@ -59,23 +55,26 @@ impl<T: Task> Trainer<'_, T> {
         if evaluated.is_some_and(|(step, _)| *step == state.step) {
             return Ok(());
         }
-        let batches = plans.epoch(state.epoch)?;
+        let batches = self.plans.epoch(state.epoch)?;
         let Some(batch) = batches.get(state.batch).or(batches.first()) else {
             return Ok(());
         };
-        let model = progress.model.valid();
+        let model = self.model.valid();
         let device = device_of(&model);
-        let loss = self.task.loss(&model, batch, &device, &mut Pass::eval())?;
+        let task = self.setup.task;
+        let loss = task.loss(&model, batch, &device, &mut Pass::eval())?;
         let loss = f64::from(loss.into_scalar::<f32>());
         if loss.is_finite() {
             return Ok(());
         }
-        Err(self.loss_not_finite(state.step, loss))
+        Err(self.setup.loss_not_finite(state.step, loss))
     }
+}
 
+impl<T: Task> Setup<'_, T> {
     /// A loss that weights after `step` steps gave. A checkpoint of these very weights is none to go on from, and is
     /// removed.
-    pub(crate) fn loss_not_finite(&self, step: usize, loss: f64) -> TrainError {
+    pub(super) fn loss_not_finite(&self, step: usize, loss: f64) -> TrainError {
         let checkpoints = self.checkpoints();
         let removed = peft_core::file::remove_folder(&checkpoints.path(step));
         match removed {

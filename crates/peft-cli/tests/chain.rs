@@ -1,0 +1,83 @@
+//! Chains of merges and restarts from end to end: one LoRA of the rank of all rounds, which every verb reads.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod binary;
+
+use binary::place::{Place, largest_difference};
+use binary::{failure, json, merge, stdout};
+use serde_json::Value;
+
+const CHAIN: [&str; 8] = [
+    "--rank",
+    "4",
+    "--epochs",
+    "3",
+    "--set",
+    "procedures.chain.every=10",
+    "--set",
+    "procedures.chain.warmup=3",
+];
+
+#[test]
+fn a_chain_ends_as_one_lora_of_the_rank_of_all_rounds() {
+    let place = Place::new();
+    let batch = [
+        "--batch-size",
+        "8",
+        "--lr",
+        "5e-3",
+        "--targets",
+        "all-linear",
+    ];
+    let report = place.judged("run", &[&CHAIN[..], &batch].concat(), json);
+    assert_eq!(report["steps"], 24);
+    let run = place.path("run");
+    let config = std::fs::read_to_string(place.path("run/adapter_config.json")).unwrap();
+    let config: Value = serde_json::from_str(&config).unwrap();
+    assert_eq!(
+        (&config["r"], &config["lora_alpha"]),
+        (&12.into(), &48.0.into()),
+        "{config}"
+    );
+    let rows = place.logits("valid.jsonl", &["--adapter", &run]);
+    merge(&place.model, &run, &place.path("merged"), stdout);
+    let merged = place.path("merged");
+    let data = place.path("valid.jsonl");
+    let scored = |more: &[&str]| {
+        let eval = json(&[&["eval", "--data", &data][..], more].concat());
+        eval["loss"].as_f64().unwrap()
+    };
+    let whole = scored(&["--model", &merged]);
+    let adapter = scored(&["--model", &place.model, "--adapter", &run]);
+    assert!((whole - adapter).abs() < 1e-5 && rows.len() == 24);
+    assert!((report["scores"]["loss"].as_f64().unwrap() - adapter).abs() < 1e-5);
+    let plain = place.judged("plain", &[&CHAIN[..4], &batch].concat(), json);
+    assert!(plain["scores"]["loss"] != report["scores"]["loss"]);
+    assert!(largest_difference(&rows, &place.logits("valid.jsonl", &["--adapter", &run])) == 0.0);
+}
+
+#[test]
+fn settings_that_make_no_chain_are_refused_before_anything_is_written() {
+    let place = Place::new();
+    for (more, part) in [
+        (
+            &["--set", "procedures.chain.every=1000"][..],
+            "fewer than the",
+        ),
+        (&["--set", "procedures.chain.evry=5"], "evry"),
+        (&["--set", "procedures.chane.every=5"], "known are chain"),
+        (
+            &["--method", "dora", "--set", "procedures.chain.every=5"],
+            "found dora",
+        ),
+        (
+            &["--method", "full", "--set", "procedures.chain.every=5"],
+            "found no adapter",
+        ),
+    ] {
+        let short = ["--batch-size", "8", "--epochs", "2"];
+        let (_, error) = place.training("refused", &[&short[..], more].concat(), failure);
+        assert!(error.contains(part), "{part}: {error}");
+        assert!(!std::path::Path::new(&place.path("refused")).exists());
+    }
+}
