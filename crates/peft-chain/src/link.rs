@@ -75,8 +75,8 @@ impl Link {
         pairs.push((a, b));
         let (a, b): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
         let whole = LoraAdapter {
-            a: Param::initialized(last.a.id, Tensor::cat(a, 1)).set_require_grad(true),
-            b: Param::initialized(last.b.id, Tensor::cat(b, 0)).set_require_grad(true),
+            a: Param::initialized(last.a.id, Tensor::cat(a, 1).detach()).set_require_grad(true),
+            b: Param::initialized(last.b.id, Tensor::cat(b, 0).detach()).set_require_grad(true),
             ..last
         };
         linear.insert(&subject.name, AnyAdapter::new(whole));
@@ -111,8 +111,8 @@ impl Link {
             return Ok(());
         };
         let with = |(a, b): (Tensor<2>, Tensor<2>)| LoraAdapter {
-            a: Param::initialized(fresh.a.id, a).set_require_grad(true),
-            b: Param::initialized(fresh.b.id, b).set_require_grad(true),
+            a: Param::initialized(fresh.a.id, a.detach()).set_require_grad(true),
+            b: Param::initialized(fresh.b.id, b.detach()).set_require_grad(true),
             ..fresh.clone()
         };
         for round in 0..rounds {
@@ -135,7 +135,6 @@ fn b_columns(adapter: &LoraAdapter) -> usize {
 fn set(linear: &mut AdaptedLinear, change: impl FnOnce(Tensor<2>) -> Tensor<2>) {
     let frozen = !linear.weight.is_require_grad();
     let weight = linear.weight.clone();
-    linear.weight = weight
-        .map(|weight| change(weight.detach()))
-        .set_require_grad(!frozen);
+    let weight = weight.map(|weight| change(weight.detach()).detach());
+    linear.weight = weight.set_require_grad(!frozen);
 }

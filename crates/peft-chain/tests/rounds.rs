@@ -6,7 +6,8 @@ use burn::tensor::Device;
 use peft_chain::{CHAIN, Chain, ChainOptions};
 use peft_core::lora::{LoraAdapter, Scaling};
 use peft_core::target::TargetRules;
-use peft_core::testing::contract::{train, values};
+use peft_core::testing::case::host as values;
+use peft_core::testing::contract::train;
 use peft_core::testing::tiny::{self, Tiny};
 use peft_core::testing::tolerance::{MATMUL, assert_close};
 use peft_core::{

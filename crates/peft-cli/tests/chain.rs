@@ -36,7 +36,7 @@ fn a_chain_ends_as_one_lora_of_the_rank_of_all_rounds() {
     let config: Value = serde_json::from_str(&config).unwrap();
     assert_eq!(
         (&config["r"], &config["lora_alpha"]),
-        (&12.into(), &48.0.into()),
+        (&12.into(), &24.into()),
         "{config}"
     );
     let rows = place.logits("valid.jsonl", &["--adapter", &run]);
@@ -59,24 +59,22 @@ fn a_chain_ends_as_one_lora_of_the_rank_of_all_rounds() {
 #[test]
 fn settings_that_make_no_chain_are_refused_before_anything_is_written() {
     let place = Place::new();
-    for (more, part) in [
-        (
-            &["--set", "procedures.chain.every=1000"][..],
-            "fewer than the",
-        ),
+    let every = |steps: &str| format!("procedures.chain.every={steps}");
+    let (long, short) = (every("1000"), every("5"));
+    let cases: [(&[&str], &str); 5] = [
+        (&["--set", &long], "fewer than the"),
         (&["--set", "procedures.chain.evry=5"], "evry"),
         (&["--set", "procedures.chane.every=5"], "known are chain"),
-        (
-            &["--method", "dora", "--set", "procedures.chain.every=5"],
-            "found dora",
-        ),
-        (
-            &["--method", "full", "--set", "procedures.chain.every=5"],
-            "found no adapter",
-        ),
-    ] {
-        let short = ["--batch-size", "8", "--epochs", "2"];
-        let (_, error) = place.training("refused", &[&short[..], more].concat(), failure);
+        (&["--method", "dora", "--set", &short], "found dora"),
+        (&["--method", "full", "--set", &short], "found no adapter"),
+    ];
+    for (more, part) in cases {
+        let how = ["--batch-size", "8", "--epochs", "2"];
+        let warmup = match part {
+            "known are chain" => &[][..],
+            _ => &["--set", "procedures.chain.warmup=1"],
+        };
+        let (_, error) = place.training("refused", &[&how[..], more, warmup].concat(), failure);
         assert!(error.contains(part), "{part}: {error}");
         assert!(!std::path::Path::new(&place.path("refused")).exists());
     }
