@@ -248,9 +248,7 @@ impl Procedure for Chain {
         subject: &Subject,
         layers: &mut dyn Layers,
     ) -> Result<Option<AdapterSpec>, PeftError> {
-        if self.rounds == 0 {
-            return Ok(None);
-        }
+        // Also before the first merge: a run may go back to a checkpoint from before it.
         Self::each(layers, &subject.name, |linear, adapter| {
             match self.links.get(&linear.site().path) {
                 Some(link) => link.gather(linear, subject, adapter, self.rounds),
@@ -258,16 +256,16 @@ impl Procedure for Chain {
             }
             Ok(())
         })?;
-        Ok(Some(self.described(&subject.spec)))
+        Ok((self.rounds > 0).then(|| self.described(&subject.spec)))
     }
 
     fn scatter(&mut self, subject: &Subject, layers: &mut dyn Layers) -> Result<(), PeftError> {
+        self.links.clear();
         if self.rounds == 0 {
             return Ok(());
         }
         let (seed, rounds) = (self.seed(subject), self.rounds);
         let links = &mut self.links;
-        links.clear();
         Self::each(layers, &subject.name, |linear, whole| {
             let path = linear.site().path.clone();
             let link = links.entry(path).or_insert_with(|| Link::of(linear));

@@ -136,6 +136,21 @@ fn rounds_add_up_to_one_lora_and_come_back_to_the_bit() {
     }
 }
 
+#[test]
+fn a_run_that_goes_back_to_before_the_first_merge_has_the_weights_of_then() {
+    let device = Device::default().autodiff();
+    let subject = subject(Scaling::Standard);
+    let mut chain = chain();
+    let (model, _) = start(&subject, &device);
+    let (base, state) = (weights(&model), chain.state());
+    let (mut model, _) = run(&mut chain, &subject, model, &device);
+    chain.load_state(state).unwrap();
+    assert!(chain.gather(&subject, &mut model).unwrap().is_none());
+    chain.scatter(&subject, &mut model).unwrap();
+    assert_eq!(weights(&model), base);
+    assert_eq!(factors(&model)[0].len(), 2 * tiny::WIDTHS[0]);
+}
+
 /// A chain that knows what a checkpoint says of another.
 fn chain_of(other: &Chain) -> Chain {
     let mut again = chain();

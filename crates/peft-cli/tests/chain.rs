@@ -57,6 +57,45 @@ fn a_chain_ends_as_one_lora_of_the_rank_of_all_rounds() {
 }
 
 #[test]
+fn weights_of_an_earlier_evaluation_are_those_that_were_scored() {
+    let place = Place::new();
+    let more = [
+        "--batch-size",
+        "8",
+        // So large that the first evaluation is the best.
+        "--lr",
+        "0.5",
+        "--select",
+        "best",
+        "--set",
+        "train.eval_every=2",
+        "--set",
+        "procedures.chain.every=4",
+        "--set",
+        "procedures.chain.warmup=1",
+    ];
+    let report = place.judged("run", &[&CHAIN[..4], &more].concat(), json);
+    let selected = report["selected_step"].as_u64().unwrap();
+    assert!(selected < report["steps"].as_u64().unwrap(), "{report}");
+    let (run, data) = (place.path("run"), place.path("valid.jsonl"));
+    let eval = [
+        "eval",
+        "--model",
+        &place.model,
+        "--adapter",
+        &run,
+        "--data",
+        &data,
+    ];
+    let (found, said) = (json(&eval), &report["scores"]);
+    let loss = |scores: &Value| scores["loss"].as_f64().unwrap();
+    assert!(
+        (loss(&found) / loss(said) - 1.0).abs() < 1e-4,
+        "{found} {said}"
+    );
+}
+
+#[test]
 fn settings_that_make_no_chain_are_refused_before_anything_is_written() {
     let place = Place::new();
     let every = |steps: &str| format!("procedures.chain.every={steps}");
