@@ -103,9 +103,12 @@ fn valid_is_what_can_be_merged_and_evaluated() {
     let (mut valid, mut invalid) = (0, 0);
     for (name, config) in bases() {
         let model = write_base(root, name, &config);
-        let folders: Vec<&str> = adapters.iter().map(String::as_str).collect();
+        // Each reading of the largest base takes seconds; what other families make of an adapter, the other bases say.
+        let is_tried = |adapter: &&str| name != "llama" || adapter.contains("llama");
+        let folders = adapters.iter().map(String::as_str).filter(is_tried);
+        let folders: Vec<&str> = folders.collect();
         let (_, verdicts) = binary::verdicts(&[&["--model", &model], &folders[..]].concat());
-        for (adapter, verdict) in adapters.iter().zip(&verdicts) {
+        for (adapter, verdict) in folders.into_iter().zip(&verdicts) {
             let merged = binary::merge(&model, adapter, out, |merge| {
                 binary::peft(&[merge, &["--overwrite"]].concat())
             });
@@ -132,5 +135,5 @@ fn valid_is_what_can_be_merged_and_evaluated() {
         }
         fs::remove_dir_all(root.join(name)).unwrap();
     }
-    assert!(valid >= 15 && invalid >= 60, "{valid} valid, {invalid} not");
+    assert!(valid >= 15 && invalid >= 45, "{valid} valid, {invalid} not");
 }
