@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 
 use burn::module::ParamId;
 use peft_core::file::HostTensor;
-use peft_core::lora::{LORA, Lora, LoraAdapter, RSLORA, Scaling};
+use peft_core::lora::{LORA, LoraAdapter, RSLORA, Scaling};
 use peft_core::{
     AdaptedLinear, AdapterSpec, Change, Layers, Moment, PeftError, Procedure, ProcedureEntry,
     ProcedureResult, SiteKind, Subject,
@@ -128,10 +128,9 @@ impl Chain {
     /// What the LoRA of all rounds is described as: rank times rounds, and alpha so that the scale is the same.
     fn described(&self, spec: &AdapterSpec) -> AdapterSpec {
         let times = self.rounds + 1;
-        let scaling = lora_of(spec).map_or(Scaling::Standard, |lora| lora.scaling);
-        let growth = match scaling {
-            Scaling::Standard => times as f64,
-            Scaling::RankStabilized => (times as f64).sqrt(),
+        let growth = match scaling_of(spec) {
+            Some(Scaling::RankStabilized) => (times as f64).sqrt(),
+            _ => times as f64,
         };
         let mut spec = spec.clone();
         spec.rank *= times;
@@ -145,18 +144,13 @@ impl Chain {
     }
 }
 
-/// The LoRA of a description, where that is one.
-fn lora_of(spec: &AdapterSpec) -> Option<Lora> {
-    let entry = spec.method.entry();
-    let scaling = match entry.id {
-        id if id == LORA.id => Scaling::Standard,
-        id if id == RSLORA.id => Scaling::RankStabilized,
-        _ => return None,
-    };
-    Some(Lora {
-        scaling,
-        ..Lora::default()
-    })
+/// How the LoRA of a description scales its product, where it is one.
+fn scaling_of(spec: &AdapterSpec) -> Option<Scaling> {
+    match spec.method.entry().id {
+        id if id == LORA.id => Some(Scaling::Standard),
+        id if id == RSLORA.id => Some(Scaling::RankStabilized),
+        _ => None,
+    }
 }
 
 impl Procedure for Chain {
@@ -183,7 +177,10 @@ impl Procedure for Chain {
                 ),
             ));
         }
-        if subject.and_then(|subject| lora_of(&subject.spec)).is_none() {
+        if subject
+            .and_then(|subject| scaling_of(&subject.spec))
+            .is_none()
+        {
             let found = subject.map_or("no adapter", |subject| subject.spec.method.entry().id);
             return Err(wrong(
                 "(method)",
@@ -250,10 +247,9 @@ impl Procedure for Chain {
     ) -> Result<Option<AdapterSpec>, PeftError> {
         // Also before the first merge: a run may go back to a checkpoint from before it.
         Self::each(layers, &subject.name, |linear, adapter| {
-            match self.links.get(&linear.site().path) {
-                Some(link) => link.gather(linear, subject, adapter, self.rounds),
-                None => Link::of(linear).gather(linear, subject, adapter, self.rounds),
-            }
+            let link = self.links.get(&linear.site().path).cloned();
+            let link = link.unwrap_or_else(|| Link::of(linear));
+            link.gather(linear, &subject.name, adapter, self.rounds);
             Ok(())
         })?;
         Ok((self.rounds > 0).then(|| self.described(&subject.spec)))
@@ -264,21 +260,22 @@ impl Procedure for Chain {
         if self.rounds == 0 {
             return Ok(());
         }
-        let (seed, rounds) = (self.seed(subject), self.rounds);
-        let links = &mut self.links;
+        let (rounds, links) = (self.rounds, &mut self.links);
         Self::each(layers, &subject.name, |linear, whole| {
             let path = linear.site().path.clone();
             let link = links.entry(path).or_insert_with(|| Link::of(linear));
-            link.scatter(linear, subject, &whole, (rounds, seed))
+            link.scatter(linear, &subject.name, &whole, rounds);
+            Ok(())
         })
     }
 
     fn state(&self) -> BTreeMap<String, HostTensor> {
-        let rounds = HostTensor::new(ROUNDS, [1], vec![self.rounds as f32]);
-        rounds
-            .into_iter()
-            .map(|tensor| (ROUNDS.to_owned(), tensor))
-            .collect()
+        let rounds = HostTensor {
+            shape: vec![1],
+            data: vec![self.rounds as f32],
+            ..HostTensor::default()
+        };
+        [(ROUNDS.to_owned(), rounds)].into()
     }
 
     fn load_state(&mut self, mut state: BTreeMap<String, HostTensor>) -> Result<(), PeftError> {

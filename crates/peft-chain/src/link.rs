@@ -1,6 +1,6 @@
 //! One layer of a chain: its weight as it was, and the pairs that were merged into it.
 
-use burn::module::Param;
+use burn::module::{Param, ParamId};
 use burn::tensor::Tensor;
 use peft_core::lora::LoraAdapter;
 use peft_core::target::pattern_value;
@@ -62,79 +62,56 @@ impl Link {
     /// Puts the weight that was, and one LoRA of all rounds, into the layer. Rounds that are not known here are of zeros: a folder is to be
     /// read into them.
     pub(crate) fn gather(
-        &self,
+        self,
         linear: &mut AdaptedLinear,
-        subject: &Subject,
+        name: &str,
         last: LoraAdapter,
         rounds: usize,
     ) {
-        let (a, b) = (last.a.val().detach(), last.b.val().detach());
+        let (a, b) = (last.a.val(), last.b.val());
         let zeros = (a.zeros_like(), b.zeros_like());
-        let mut pairs = self.pairs.clone();
+        let mut pairs = self.pairs;
         pairs.resize(rounds, zeros);
         pairs.push((a, b));
         let (a, b): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
         let whole = LoraAdapter {
-            a: Param::initialized(last.a.id, Tensor::cat(a, 1).detach()).set_require_grad(true),
-            b: Param::initialized(last.b.id, Tensor::cat(b, 0).detach()).set_require_grad(true),
+            a: trained(last.a.id, Tensor::cat(a, 1)),
+            b: trained(last.b.id, Tensor::cat(b, 0)),
             ..last
         };
-        linear.insert(&subject.name, AnyAdapter::new(whole));
-        let weight = self.weight.clone();
-        set(linear, |_| weight);
+        linear.insert(name, AnyAdapter::new(whole));
+        set(linear, |_| self.weight);
     }
 
     /// The opposite: merges all rounds but the last, in their order, and lets the last one train.
     pub(crate) fn scatter(
         &mut self,
         linear: &mut AdaptedLinear,
-        subject: &Subject,
+        name: &str,
         whole: &LoraAdapter,
-        (rounds, seed): (usize, u64),
-    ) -> Result<(), PeftError> {
-        self.restart(linear, subject, seed)?;
-        let (a, b) = (whole.a.val().detach(), whole.b.val().detach());
+        rounds: usize,
+    ) {
+        let (a, b) = (whole.a.val(), whole.b.val());
         let rank = a.dims()[1] / (rounds + 1);
-        let block = |round: usize| {
-            let (from, to) = (round * rank, (round + 1) * rank);
-            let (a, b) = (a.clone(), b.clone());
-            (
-                a.slice([0..a_rows(whole), from..to]),
-                b.slice([from..to, 0..b_columns(whole)]),
-            )
+        let round = |at: usize| LoraAdapter {
+            a: trained(whole.a.id, a.clone().narrow(1, at * rank, rank)),
+            b: trained(whole.b.id, b.clone().narrow(0, at * rank, rank)),
+            ..whole.clone()
         };
-        let fresh = linear.adapter(&subject.name);
-        let Some(fresh) = fresh
-            .and_then(|adapter| adapter.downcast_ref::<LoraAdapter>())
-            .cloned()
-        else {
-            return Ok(());
-        };
-        let with = |(a, b): (Tensor<2>, Tensor<2>)| LoraAdapter {
-            a: Param::initialized(fresh.a.id, a.detach()).set_require_grad(true),
-            b: Param::initialized(fresh.b.id, b.detach()).set_require_grad(true),
-            ..fresh.clone()
-        };
-        for round in 0..rounds {
-            self.push(linear, &with(block(round)));
+        for at in 0..rounds {
+            self.push(linear, &round(at));
         }
-        let last = with(block(rounds));
-        linear.insert(&subject.name, AnyAdapter::new(last));
-        Ok(())
+        linear.insert(name, AnyAdapter::new(round(rounds)));
     }
 }
 
-fn a_rows(adapter: &LoraAdapter) -> usize {
-    adapter.a.dims()[0]
+/// A parameter that trains from this value on.
+fn trained(id: ParamId, value: Tensor<2>) -> Param<Tensor<2>> {
+    Param::initialized(id, value.detach()).set_require_grad(true)
 }
 
-fn b_columns(adapter: &LoraAdapter) -> usize {
-    adapter.b.dims()[1]
-}
-
+/// Gives the layer's frozen weight another value.
 fn set(linear: &mut AdaptedLinear, change: impl FnOnce(Tensor<2>) -> Tensor<2>) {
-    let frozen = !linear.weight.is_require_grad();
     let weight = linear.weight.clone();
-    let weight = weight.map(|weight| change(weight.detach()).detach());
-    linear.weight = weight.set_require_grad(!frozen);
+    linear.weight = weight.map(|weight| change(weight.detach()).detach());
 }

@@ -1,15 +1,12 @@
 //! Published adapters on random bases of their shapes: `peft validate --model` says valid exactly when merging and evaluating succeed.
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "a test fails by panicking, and one that is skipped says so"
-)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod binary;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use binary::usable;
 use burn::tensor::Device;
 use peft_models::hf::{ModelConfig, export, write_model};
 use peft_models::{init_causal_lm, init_encoder};
@@ -20,14 +17,9 @@ const INNER: usize = 48;
 /// Words of the tokenizer.
 const WORDS: usize = 60;
 
-/// The folder of adapters below the data folder: `PEFT_DATA`, or `../shared/data` beside the project.
+/// Every folder of published adapters, where they are at hand.
 fn adapters() -> Option<Vec<String>> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-    let data = std::env::var_os("PEFT_DATA").map_or_else(beside, PathBuf::from);
-    let Ok(entries) = fs::read_dir(data.join("adapters")) else {
-        eprintln!("SKIPPED: {} has no adapters; set PEFT_DATA", data.display());
-        return None;
-    };
+    let entries = fs::read_dir(binary::data("adapters")?).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());
     let mut folders: Vec<String> = paths
         .filter(|path| path.is_dir())
@@ -71,14 +63,7 @@ fn write_base(root: &Path, name: &str, config: &Value) -> String {
         export(&loaded.model, &loaded.names)
     };
     write_model(&dir, &config, &tensors).unwrap();
-    let words: serde_json::Map<String, Value> =
-        (0..WORDS).map(|id| (format!("w{id}"), id.into())).collect();
-    let tokenizer = json!({
-        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
-        "pre_tokenizer": {"type": "WhitespaceSplit"}, "post_processor": null, "decoder": null,
-        "model": {"type": "WordLevel", "vocab": words, "unk_token": "w0"}
-    });
-    fs::write(dir.join("tokenizer.json"), tokenizer.to_string()).unwrap();
+    usable::write_words(&dir, WORDS);
     dir.to_str().unwrap().to_owned()
 }
 
@@ -109,28 +94,15 @@ fn valid_is_what_can_be_merged_and_evaluated() {
         let folders: Vec<&str> = folders.collect();
         let (_, verdicts) = binary::verdicts(&[&["--model", &model], &folders[..]].concat());
         for (adapter, verdict) in folders.into_iter().zip(&verdicts) {
-            let merged = binary::merge(&model, adapter, out, |merge| {
-                binary::peft(&[merge, &["--overwrite"]].concat())
-            });
-            let (task, data) = match is_causal(adapter) && !name.contains("bert") {
+            let task = match is_causal(adapter) && !name.contains("bert") {
                 true => ("causal-lm", texts),
                 false => ("seq-cls", classes),
             };
-            let works = merged.status.success() && {
-                let eval = [
-                    "eval",
-                    "--task",
-                    task,
-                    "--model",
-                    &model,
-                    "--adapter",
-                    adapter,
-                ];
-                binary::peft(&[&eval[..], &["--data", data]].concat())
-                    .status
-                    .success()
-            };
-            assert_eq!(verdict["valid"], works, "{adapter} on {name}: {verdict:#}");
+            let (works, said) = usable::works(&model, adapter, task, out);
+            assert_eq!(
+                verdict["valid"], works,
+                "{adapter} on {name}: {verdict:#}\n{said}"
+            );
             if works { valid += 1 } else { invalid += 1 }
         }
         fs::remove_dir_all(root.join(name)).unwrap();

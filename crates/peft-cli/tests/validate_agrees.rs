@@ -7,6 +7,7 @@ mod binary;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use binary::usable;
 use serde_json::{Value, json};
 
 const BASES: [&str; 6] = ["llama", "llama3", "mistral", "qwen2", "qwen3", "gpt2"];
@@ -32,14 +33,7 @@ fn copy(from: &Path, to: &Path) {
 fn base(root: &Path, name: &str) -> String {
     let dir = root.join("bases").join(name);
     copy(&golden(name), &dir);
-    let words: serde_json::Map<String, Value> =
-        (0..WORDS).map(|id| (format!("w{id}"), id.into())).collect();
-    let tokenizer = json!({
-        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
-        "pre_tokenizer": {"type": "WhitespaceSplit"}, "post_processor": null, "decoder": null,
-        "model": {"type": "WordLevel", "vocab": words, "unk_token": "w0"}
-    });
-    fs::write(dir.join("tokenizer.json"), tokenizer.to_string()).unwrap();
+    usable::write_words(&dir, WORDS);
     dir.to_str().unwrap().to_owned()
 }
 
@@ -131,32 +125,11 @@ fn valid_is_what_can_be_merged_and_evaluated() {
         assert_eq!(verdicts.len(), adapters.len());
         for (adapter, verdict) in adapters.iter().zip(&verdicts) {
             let out = root.join("out");
-            let merge = [
-                "merge",
-                "--overwrite",
-                "--model",
-                model,
-                "--adapter",
-                adapter,
-            ];
-            let merged = binary::peft(&[&merge[..], &["--out", out.to_str().unwrap()]].concat());
-            let eval = [
-                "eval",
-                "--task",
-                "causal-lm",
-                "--model",
-                model,
-                "--adapter",
-                adapter,
-            ];
-            let scored = binary::peft(&[&eval[..], &["--data", data, "--json"]].concat());
-            let works = merged.status.success() && scored.status.success();
+            let task = ("causal-lm", data);
+            let (works, said) = usable::works(model, adapter, task, out.to_str().unwrap());
             assert_eq!(
-                verdict["valid"],
-                works,
-                "{adapter} on {model}: {verdict:#}\nmerge: {}\neval: {}",
-                String::from_utf8_lossy(&merged.stderr),
-                String::from_utf8_lossy(&scored.stderr)
+                verdict["valid"], works,
+                "{adapter} on {model}: {verdict:#}\n{said}"
             );
             if works { valid += 1 } else { invalid += 1 }
         }

@@ -72,7 +72,7 @@ pub use pass::Pass;
 pub use peft_kernels::LowRankPair;
 pub use problems::grouped;
 pub use procedure::{
-    Change, Figures, Layers, Moment, Procedure, ProcedureEntry, ProcedureResult, Subject, rounds,
+    Change, Layers, Moment, Procedure, ProcedureEntry, ProcedureResult, Subject, rounds,
 };
 pub use procedures::Procedures;
 pub use rows::RowAdapters;

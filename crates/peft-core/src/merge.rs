@@ -29,6 +29,14 @@ pub struct MergedSite {
     pub output_error: f32,
 }
 
+impl MergedSite {
+    /// Names of the parameters that merging may change: the layer's weight and bias.
+    #[must_use]
+    pub fn parameters(&self) -> [String; 2] {
+        ["weight", "bias"].map(|tensor| format!("{}.{tensor}", self.path))
+    }
+}
+
 /// A model whose active adapters are folded into its weights.
 #[derive(Debug)]
 pub struct Merged<M> {

@@ -1,6 +1,6 @@
 //! Procedures: whatever steers training, beyond the loss and the optimizer.
 //!
-//! One object may change gradients, condition those of low-rank pairs by the values of the pairs, scale the learning rate, and change the
+//! One object may condition the gradients of low-rank pairs by the values of the pairs, scale the learning rate, and change the
 //! adapted layers after a step; its state is saved with every checkpoint. What the folder of an adapter holds is always the whole adapter:
 //! a procedure that keeps a part of it elsewhere, as a chain does that has folded earlier rounds into the frozen weights, says in
 //! [`Procedure::gather`] what the whole is, and takes it apart again in [`Procedure::scatter`].
@@ -23,9 +23,6 @@ use crate::factors::Factors;
 use crate::file::HostTensor;
 use crate::linear::AdaptedLinear;
 use crate::trainable::{Trainable, TrainableParam};
-
-/// Figures worth logging.
-pub type Figures = Vec<(&'static str, f64)>;
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,18 +99,6 @@ pub trait Procedure: Debug + Send {
     /// What the learning rates of this step are multiplied by.
     fn rate(&self, _at: Moment) -> f64 {
         1.0
-    }
-
-    /// Changes gradients in place, between the backward pass and clipping.
-    ///
-    /// # Errors
-    /// When the gradients cannot be used at all; the step is then not taken.
-    fn gradients(
-        &mut self,
-        _grads: &mut GradientsParams,
-        _trainable: &Trainable,
-    ) -> Result<Figures, PeftError> {
-        Ok(vec![])
     }
 
     /// Whether it conditions the gradients of low-rank pairs, which have to be there then.

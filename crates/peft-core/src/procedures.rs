@@ -10,8 +10,7 @@ use crate::attach::AdapterSpec;
 use crate::error::PeftError;
 use crate::factors::Factors;
 use crate::file::HostTensor;
-use crate::procedure::{Change, Figures, Layers, Moment, Procedure, Subject};
-use crate::trainable::Trainable;
+use crate::procedure::{Change, Layers, Moment, Procedure, Subject};
 
 /// The procedures of a run, in their order.
 #[derive(Debug, Default)]
@@ -43,22 +42,6 @@ impl Procedures {
     #[must_use]
     pub fn rate(&self, at: Moment) -> f64 {
         self.0.iter().map(|each| each.rate(at)).product()
-    }
-
-    /// Lets each change the gradients and gathers their figures.
-    ///
-    /// # Errors
-    /// The first one's error.
-    pub fn gradients(
-        &mut self,
-        grads: &mut GradientsParams,
-        trainable: &Trainable,
-    ) -> Result<Figures, PeftError> {
-        let mut figures = Figures::new();
-        for each in &mut self.0 {
-            figures.extend(each.gradients(grads, trainable)?);
-        }
-        Ok(figures)
     }
 
     /// The name of the first that conditions the gradients of low-rank pairs.
@@ -109,18 +92,20 @@ impl Procedures {
         Ok(changed)
     }
 
-    /// Turns layers into what a folder is to hold; the description of that, where it differs from what trains.
+    /// Turns layers into what a folder is to hold, where an adapter trains; the description of that, where it differs from what trains.
     ///
     /// # Errors
     /// The first one's error.
     pub fn gather(
         &self,
-        subject: &Subject,
+        subject: Option<&Subject>,
         layers: &mut dyn Layers,
     ) -> Result<Option<AdapterSpec>, PeftError> {
         let mut gathered: Option<Subject> = None;
         for each in &self.0 {
-            let subject = gathered.as_ref().unwrap_or(subject);
+            let Some(subject) = gathered.as_ref().or(subject) else {
+                break;
+            };
             if let Some(spec) = each.gather(subject, layers)? {
                 gathered = Some(Subject {
                     spec,
@@ -135,7 +120,14 @@ impl Procedures {
     ///
     /// # Errors
     /// The first one's error.
-    pub fn scatter(&mut self, subject: &Subject, layers: &mut dyn Layers) -> Result<(), PeftError> {
+    pub fn scatter(
+        &mut self,
+        subject: Option<&Subject>,
+        layers: &mut dyn Layers,
+    ) -> Result<(), PeftError> {
+        let Some(subject) = subject else {
+            return Ok(());
+        };
         let mut reversed = self.0.iter_mut().rev();
         reversed.try_for_each(|each| each.scatter(subject, layers))
     }

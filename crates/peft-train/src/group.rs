@@ -7,7 +7,7 @@ use burn::optim::{GradientsParams, ModuleOptimizer};
 use indexmap::IndexMap;
 use peft_core::gradient::{ClipNorm, take};
 use peft_core::target::pattern_value;
-use peft_core::{Factors, Figures, PeftError, Procedures, Trainable, TrainableParam, rounds};
+use peft_core::{Factors, PeftError, Procedures, Trainable, TrainableParam, rounds};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
@@ -153,15 +153,14 @@ impl Groups {
     }
 
     /// Clips the gradients of each group that clips its own, and of all others together; returns the figures of the latter.
-    pub(crate) fn clip(&self, grads: &mut GradientsParams) -> Figures {
+    pub(crate) fn clip(&self, grads: &mut GradientsParams) -> Option<(&'static str, f64)> {
         for group in &self.groups {
             if let Some(clip) = &group.clip {
                 clip.clip(grads, &group.trainable);
             }
         }
-        let rest = self.clip.iter();
+        let rest = self.clip.as_ref();
         rest.map(|clip| ("grad_norm", clip.clip(grads, &self.rest)))
-            .collect()
     }
 
     /// One step of all parameters by their gradients.

@@ -29,20 +29,20 @@ impl OptimizerKind {
         }
     }
 
-    /// The same optimizer without what it knows of some parameters.
-    #[must_use]
+    /// Makes an optimizer of this kind and these settings lose what it knows of some parameters.
     pub fn forget(
         self,
         options: &TrainOptions,
-        optimizer: ModuleOptimizer,
+        optimizer: &mut ModuleOptimizer,
         params: Vec<ParamId>,
-    ) -> ModuleOptimizer {
+    ) {
+        let before = std::mem::replace(optimizer, self.init(options));
         // A group that is added begins without a state; its settings are those of all.
         let group = ParamGroup::from_ids(params);
-        match self {
-            Self::AdamW => optimizer.with_group(group, adamw(options), None),
-            Self::Sgd => optimizer.with_group(group, sgd(options), None),
-        }
+        *optimizer = match self {
+            Self::AdamW => before.with_group(group, adamw(options), None),
+            Self::Sgd => before.with_group(group, sgd(options), None),
+        };
     }
 }
 

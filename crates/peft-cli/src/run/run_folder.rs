@@ -12,6 +12,7 @@ use peft_core::file::{
 use peft_core::folder::CACHE_FOLDER;
 use peft_train::{Checkpoints, LOG_FILE, WEIGHTS_FILE};
 
+use super::digest::files_in;
 use super::identity::Identity;
 use super::lora_drop::{PLAN_FILE, WARM_FOLDER};
 use super::record::{Phase, RunRecord, STATE_FILE, to_resume};
@@ -201,7 +202,7 @@ impl RunFolder<'_> {
         for name in &record.products {
             remove_file(&self.out.join(name))?;
         }
-        record.foreign = files_in(&self.out)?;
+        record.foreign = names_in(&self.out)?;
         record.products.clear();
         record.phase = Phase::Running;
         write_atomic(&self.out.join(RUN_FILE), self.toml.as_bytes())?;
@@ -244,7 +245,7 @@ impl RunFolder<'_> {
     /// When the disk refuses.
     pub fn finish(&self) -> Result<()> {
         let record = RunRecord::read(&self.out)?.context(STATE_FILE)?;
-        let mut products = files_in(&self.out)?;
+        let mut products = names_in(&self.out)?;
         products.retain(|name| !record.foreign.contains(name));
         let phase = Phase::Finished;
         let record = RunRecord {
@@ -256,17 +257,13 @@ impl RunFolder<'_> {
     }
 }
 
-/// Names of the files right in a folder.
-fn files_in(folder: &Path) -> Result<Vec<String>> {
-    let entries =
-        fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
-    let files = entries
-        .map_while(Result::ok)
-        .filter(|entry| entry.path().is_file());
-    let names = files.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let mut names: Vec<String> = names.filter(|name| !name.starts_with('.')).collect();
-    names.sort();
-    Ok(names)
+/// Names of the files right in a folder, but for hidden ones.
+fn names_in(folder: &Path) -> Result<Vec<String>> {
+    let files = files_in(folder, |name| !name.starts_with('.'))?;
+    let names = files.iter().filter_map(|file| file.file_name());
+    Ok(names
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect())
 }
 
 impl Drop for RunFolder<'_> {

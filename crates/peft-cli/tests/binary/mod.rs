@@ -9,6 +9,7 @@
 pub(crate) mod decoder;
 pub(crate) mod files;
 pub(crate) mod place;
+pub(crate) mod usable;
 
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, Output, Stdio};

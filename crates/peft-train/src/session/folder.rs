@@ -15,10 +15,8 @@ impl<T: Task> Session<'_, T> {
     /// Writes the trained part into a folder that exists; gives the model that the folder describes.
     pub(super) fn save(&self, dir: &Path) -> Result<T::Model, TrainError> {
         let mut whole = self.model.clone();
-        let learnt = match &self.subject {
-            Some(subject) => self.setup.procedures.gather(subject, &mut whole)?,
-            None => None,
-        };
+        let (procedures, subject) = (&self.setup.procedures, self.subject.as_ref());
+        let learnt = procedures.gather(subject, &mut whole)?;
         self.setup.trained.save(&whole, learnt.as_ref(), dir)?;
         Ok(whole)
     }
@@ -41,15 +39,10 @@ impl<T: Task> Setup<'_, T> {
     ) -> Result<T::Model, TrainError> {
         let checkpoints = self.checkpoints();
         self.procedures.load_state(checkpoints.procedures(step)?)?;
-        let learnt = match subject {
-            Some(subject) => self.procedures.gather(subject, &mut model)?,
-            None => None,
-        };
+        let learnt = self.procedures.gather(subject, &mut model)?;
         let path = checkpoints.path(step);
         let mut model = self.trained.restore(model, learnt.as_ref(), &path)?;
-        if let Some(subject) = subject {
-            self.procedures.scatter(subject, &mut model)?;
-        }
+        self.procedures.scatter(subject, &mut model)?;
         Ok(self.ties.broadcast(model))
     }
 }

@@ -57,8 +57,6 @@ impl<T: Task> Session<'_, T> {
         let factor = procedures.rate(at);
         step.lr *= factor;
         self.setup.ties.gather(&mut grads);
-        let figures = procedures.gradients(&mut grads, &self.trainable)?;
-        step.figures.extend(figures);
         step.figures.extend(self.groups.clip(&mut grads));
         let rates = Rates {
             index: step.index,
@@ -76,8 +74,7 @@ impl<T: Task> Session<'_, T> {
         if let Some(reset) = reset {
             self.model = self.setup.ties.broadcast(self.model.clone());
             let options = self.setup.options;
-            let optimizer = std::mem::replace(optimizer, options.optimizer.init(options));
-            self.optimizer = options.optimizer.forget(options, optimizer, reset);
+            options.optimizer.forget(options, optimizer, reset);
         }
         Ok(())
     }

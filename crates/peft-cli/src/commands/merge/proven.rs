@@ -100,9 +100,7 @@ pub fn merge_folder(merging: &Merging<'_>) -> Result<MergeResult> {
     let sites = merged.sites.clone();
     let model = merged.into_model();
     // The base is read again from its folder and only what changed is replaced, so that nothing else is touched.
-    let changed = sites
-        .iter()
-        .flat_map(|site| ["weight", "bias"].map(|tensor| format!("{}.{tensor}", site.path)));
+    let changed = sites.iter().flat_map(MergedSite::parameters);
     let own = added.report.saved.iter().chain(&added.report.changed);
     let mut keep: HashSet<_> = own.map(|name| param_id(name)).collect();
     keep.extend(changed.map(|name| param_id(&name)));

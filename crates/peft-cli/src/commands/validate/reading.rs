@@ -153,12 +153,10 @@ struct Rounding {
 
 impl Rounding {
     fn of(sites: &[MergedSite], dtype: FloatDtype) -> Self {
-        let of_site =
-            |site: &MergedSite| ["weight", "bias"].map(|tensor| format!("{}.{tensor}", site.path));
         Self {
             ids: sites
                 .iter()
-                .flat_map(of_site)
+                .flat_map(MergedSite::parameters)
                 .map(|name| param_id(&name))
                 .collect(),
             dtype: match dtype {
