@@ -10,7 +10,7 @@ use crate::shell::Step;
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Folder to write, from the workspace's root.
-    #[arg(long, default_value = "crates/peft-cli/assets/tiny")]
+    #[arg(long, default_value = "crates/peft-run/assets/tiny")]
     out: PathBuf,
     /// Optimizer steps.
     #[arg(long, default_value_t = 3000)]

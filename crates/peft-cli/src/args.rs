@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::adapter_arg::AdapterArg;
 use crate::commands::{
     bench, combine, convert, data, diff, eval, extract, generate, init, inspect, merge, plot,
     predict, prune, quickstart, recycle, resize, targets, train, validate,
 };
-use crate::companions::Companions;
-use crate::hub;
+use peft_run::adapter_arg::AdapterArg;
+use peft_run::companions::Companions;
+use peft_run::hub;
 
 /// Fine-tunes, inspects and merges adapters, without Python.
 #[derive(Debug, Parser)]
@@ -219,8 +219,8 @@ pub fn yes_or_no(text: &str) -> Result<bool, String> {
 
 impl ReadArgs {
     /// The same in the form of a run file.
-    pub fn config(&self) -> crate::run_config::DataConfig {
-        crate::run_config::DataConfig {
+    pub fn config(&self) -> peft_run::settings::DataConfig {
+        peft_run::settings::DataConfig {
             format: self.format,
             quoting: self.quoting,
             separator: self.separator,

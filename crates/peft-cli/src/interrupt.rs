@@ -1,11 +1,10 @@
 //! Ctrl-C and SIGTERM while a run goes on: the first finishes the step and saves, the second ends at once.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use peft_train::Stop;
+use peft_train::{Stage, Stop};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
@@ -13,11 +12,6 @@ use signal_hook::flag;
 pub const EXIT_CODE: u8 = 130;
 /// How soon after a signal something is said.
 const SOON: Duration = Duration::from_millis(20);
-
-const BEFORE: u8 = 0;
-const TRAINING: u8 = 1;
-const BETWEEN: u8 = 2;
-static STAGE: AtomicU8 = AtomicU8::new(BEFORE);
 
 /// The request to end the run of this process.
 pub fn stop() -> Stop {
@@ -40,25 +34,17 @@ pub fn watch() -> Result<()> {
         while !stop().is_asked() {
             std::thread::sleep(SOON);
         }
-        match STAGE.load(Ordering::SeqCst) {
-            TRAINING => {
+        match stop().stage() {
+            Stage::Running => {
                 eprintln!("interrupted: finishing this step and saving; once more ends at once");
                 return;
             }
-            BEFORE => eprintln!("interrupted before the first step: nothing was written"),
-            _ => eprintln!("interrupted; --resume goes on from what is saved"),
+            Stage::Before => eprintln!("interrupted before the first step: nothing was written"),
+            Stage::After => eprintln!("interrupted; --resume goes on from what is saved"),
         }
         std::process::exit(i32::from(EXIT_CODE));
     });
     Ok(())
-}
-
-/// Trains; while that lasts, a signal is answered by the training loop.
-pub fn while_training<T>(train: impl FnOnce() -> T) -> T {
-    STAGE.store(TRAINING, Ordering::SeqCst);
-    let outcome = train();
-    STAGE.store(BETWEEN, Ordering::SeqCst);
-    outcome
 }
 
 /// The command that continues a run begun by these arguments.

@@ -12,45 +12,25 @@
     reason = "a binary has no public surface; pub marks what its modules offer each other"
 )]
 
-mod adapter_arg;
-mod adapter_spec;
 mod allocator;
-mod any_model;
 mod args;
-mod causal_data;
 mod commands;
-mod companions;
-mod data;
-mod device;
-mod end_tokens;
-mod hub;
-mod image_data;
-mod importance;
 mod interrupt;
-mod memory;
-mod open;
-mod out_folder;
 mod picture;
-mod probe;
 mod progress;
 mod quickstart;
-mod registry;
-mod run;
-mod run_config;
+mod say;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use args::{Cli, Verb};
-
-/// A mistake in how the program was called: exit code 2.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Usage(pub String);
+use peft_run::failure::{is_interruption, is_usage};
 
 fn main() -> ExitCode {
     end_quietly_on_a_closed_pipe();
+    say::to_stderr();
     let mut cli = Cli::parse();
     allocator::keep_memory();
     match cli.verb.fetch().and_then(|()| run(&cli)) {
@@ -80,14 +60,6 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         (false, true) => 2,
         (false, false) => 1,
     }
-}
-
-/// Whether a run ended early because it was asked to, with all that it needs to go on.
-fn is_interruption(error: &anyhow::Error) -> bool {
-    use peft_train::{RunError, TrainError};
-    let interrupted =
-        |error: &TrainError| matches!(error, TrainError::Run(RunError::Interrupted { .. }));
-    error.downcast_ref().is_some_and(interrupted)
 }
 
 /// `peft inspect X | head` closes our stdout early, and printing there panics: that is no failure of ours.
@@ -129,28 +101,4 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Verb::Plot(args) => commands::plot::run(args, json),
         Verb::Bench(args) => commands::bench::run(args, json),
     }
-}
-
-/// Wrong usage or settings, as opposed to a run that failed.
-fn is_usage(error: &anyhow::Error) -> bool {
-    use peft_core::PeftError;
-    use peft_train::{RunError, TrainError};
-    error.chain().any(|cause| {
-        cause.is::<Usage>()
-            || cause.is::<toml::de::Error>()
-            || matches!(
-                cause.downcast_ref(),
-                Some(TrainError::Option { .. } | TrainError::Run(RunError::Shorter { .. }))
-            )
-            || matches!(
-                cause.downcast_ref(),
-                Some(
-                    PeftError::Option { .. }
-                        | PeftError::Target(_)
-                        | PeftError::Rank { .. }
-                        | PeftError::NoLowRankForm { .. }
-                        | PeftError::SavedModules { .. }
-                )
-            )
-    })
 }

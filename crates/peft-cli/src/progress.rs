@@ -59,7 +59,8 @@ impl Callback for Progress {
     fn step_end(&mut self, step: &Step) {
         let seen = step.tokens - self.first_tokens.unwrap_or(0);
         let speed = seen as f64 / self.since.elapsed().as_secs_f64().max(1e-9);
-        let memory = crate::memory::peak_mib().map_or(String::new(), |mib| format!(", {mib} MiB"));
+        let memory =
+            peft_run::memory::peak_mib().map_or(String::new(), |mib| format!(", {mib} MiB"));
         let state = format!(
             "loss {:.4}, lr {:.2e}, {speed:.0} tokens/s{memory}",
             step.mean_loss, step.lr

@@ -21,7 +21,7 @@ const NAMES: [&str; 2] = ["zulu", "alpha"];
 impl Place {
     fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
-        let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/tiny");
+        let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../peft-run/assets/tiny");
         let mut place = Self {
             root,
             model: tiny.to_str().unwrap().to_owned(),

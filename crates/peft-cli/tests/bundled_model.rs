@@ -16,7 +16,7 @@ struct Bundled {
 
 impl Bundled {
     fn open() -> Self {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/tiny");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../peft-run/assets/tiny");
         let options = TokenizeOptions {
             max_length: 64,
             pad_id: None,

@@ -18,7 +18,7 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/tiny");
+        let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../peft-run/assets/tiny");
         Self {
             root: tempfile::tempdir().unwrap(),
             model: model.to_str().unwrap().to_owned(),

@@ -31,5 +31,5 @@ pub use options::{Select, TrainOptions};
 pub use run_error::RunError;
 pub use session::{LOG_FILE, Session, TrainReport};
 pub use setup::Setup;
-pub use stop::Stop;
+pub use stop::{Stage, Stop};
 pub use trained::{Trained, TrainedAdapter, TrainedWeights, WEIGHTS_FILE};

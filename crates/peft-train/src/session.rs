@@ -108,6 +108,7 @@ impl<T: Task> Session<'_, T> {
     /// A loss or a weight that is not finite, a batch that does not fit, a disk that refuses; the last checkpoint stays.
     /// [`RunError::Interrupted`] when somebody asked to stop.
     pub fn run(mut self) -> Result<(T::Model, TrainReport), TrainError> {
+        let _running = self.setup.stop.running();
         while self.advance()? {}
         self.finish()
     }

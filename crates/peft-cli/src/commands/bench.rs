@@ -14,7 +14,7 @@ use profile::{Peaks, Profile};
 
 use super::train::RunArgs;
 
-use crate::{device, memory};
+use peft_run::{device, memory};
 
 /// A run file, flags, or a run file with flags laid over it, as for `peft train`; data is made up: `train.batch_size` rows of
 /// `data.max_length` tokens.

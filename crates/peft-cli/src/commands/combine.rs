@@ -11,7 +11,7 @@ use peft_recycle::{Arithmetic, Bases, Combined, Components, Heads, Majority, Mod
 use serde::Serialize;
 
 use super::recycle::warn_of_bases;
-use crate::adapter_arg::WeightedFolder;
+use peft_run::adapter_arg::WeightedFolder;
 
 /// What to combine, and how.
 #[derive(Debug, Args)]
@@ -100,7 +100,7 @@ impl CombineArgs {
         match (self.rank, self.energy) {
             (Some(rank), _) => Ok(Components::Fixed(rank)),
             (None, Some(share)) => Ok(Components::Variance(share)),
-            (None, None) => bail!(crate::Usage(
+            (None, None) => bail!(peft_run::Usage(
                 "this mode needs the size of its result; give --rank or --energy".into()
             )),
         }

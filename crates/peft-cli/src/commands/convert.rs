@@ -12,11 +12,11 @@ use peft_core::file::write_atomic;
 use peft_core::folder;
 use serde::Serialize;
 
-use crate::adapter_arg::AdapterArg;
-use crate::companions::carry_all;
-use crate::open::Added;
-use crate::run::LABELS_FILE;
-use crate::{any_model, device, open, out_folder};
+use peft_run::adapter_arg::AdapterArg;
+use peft_run::companions::carry_all;
+use peft_run::open::Added;
+use peft_run::run::LABELS_FILE;
+use peft_run::{any_model, device, open, out_folder};
 
 /// Value of `peft_type` of the methods that PEFT reads as they are: LoRA, rsLoRA, DoRA, and PiSSA and OLoRA in their stored form.
 const LORA: &str = "LORA";
@@ -82,7 +82,7 @@ pub fn run(args: &ConvertArgs, json: bool) -> Result<()> {
         return mlx::to_peft(&args.adapter, &args.out)?.show(json);
     }
     let Some(model) = &args.model else {
-        bail!(crate::Usage(
+        bail!(peft_run::Usage(
             "give the adapter's base with --model: what its layers are decides the conversion"
                 .into()
         ));

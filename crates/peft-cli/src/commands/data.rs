@@ -14,12 +14,12 @@ use peft_train::task::TextSet;
 use serde::Serialize;
 
 use super::train::RunArgs;
-use crate::causal_data::RunRows;
-use crate::companions::Companions;
-use crate::data::PreparedData;
-use crate::open::OpenClassifier;
-use crate::run_config::{RunConfig, TaskKind};
-use crate::{data, image_data};
+use peft_run::causal_data::RunRows;
+use peft_run::companions::Companions;
+use peft_run::data::PreparedData;
+use peft_run::open::OpenClassifier;
+use peft_run::settings::{RunConfig, TaskKind};
+use peft_run::{data, image_data};
 use shown::ShownRow;
 
 /// The data of a run: a run file, flags, or both, as for `peft train`.
@@ -51,7 +51,7 @@ struct DataResult {
 pub fn run(args: &DataVerbArgs, json: bool) -> Result<()> {
     let config = args.run.config_with_model()?;
     if config.data.train.as_os_str().is_empty() {
-        bail!(crate::Usage(
+        bail!(peft_run::Usage(
             "missing setting: data.train; give --train or a run file".into()
         ));
     }
@@ -69,7 +69,7 @@ pub fn run(args: &DataVerbArgs, json: bool) -> Result<()> {
 }
 
 fn read(config: &RunConfig, args: &DataVerbArgs) -> Result<DataResult> {
-    let kind = crate::run::kind(config)?;
+    let kind = peft_run::run::kind(config)?;
     match config.task {
         TaskKind::CausalLm => {
             let read = RunRows::read(config)?;
@@ -139,7 +139,7 @@ impl DataVerbArgs {
         match self.row {
             None => Ok(0..self.rows.min(rows)),
             Some(row) if (1..=rows).contains(&row) => Ok(row - 1..row),
-            Some(row) => bail!(crate::Usage(format!(
+            Some(row) => bail!(peft_run::Usage(format!(
                 "--row {row}: the training data has rows 1 to {rows}"
             ))),
         }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::device::{self, BACKENDS};
+use peft_run::device::{self, BACKENDS};
 
 /// One backend.
 #[derive(Debug, Clone, Serialize)]

@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::devices::{self, BackendRow};
-use crate::device::BURN_DEVICE;
+use peft_run::device::BURN_DEVICE;
 
 /// Environment variables that change what this program does; none of them is a secret.
 const VARIABLES: &[&str] = &[

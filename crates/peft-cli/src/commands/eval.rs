@@ -12,13 +12,13 @@ use peft_train::metric::Metric;
 use peft_train::task::{ExampleSet, Inference, Scores, classify, score_logits};
 use serde::Serialize;
 
-use crate::adapter_arg::WeightArg;
 use crate::args::{DataArgs, ModelArgs};
-use crate::data::{self, Input, TextInput};
-use crate::image_data::ImageInput;
-use crate::open::{OpenClassifier, OpenedAdapter, is_decoder};
-use crate::run_config::DataConfig;
-use crate::{device, open};
+use peft_run::adapter_arg::WeightArg;
+use peft_run::data::{self, Input, TextInput};
+use peft_run::image_data::ImageInput;
+use peft_run::open::{OpenClassifier, OpenedAdapter, is_decoder};
+use peft_run::settings::DataConfig;
+use peft_run::{device, open};
 
 /// What is scored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -145,7 +145,7 @@ fn fits(args: &EvalArgs) -> Result<()> {
         true => ("images", "image-cls"),
         false => ("texts", "seq-cls or causal-lm"),
     };
-    bail!(crate::Usage(format!(
+    bail!(peft_run::Usage(format!(
         "{} is a model of {what}; give --task {task}",
         args.model.model.display()
     )))

@@ -10,7 +10,7 @@ use peft_models::{ModelConfig, stores_transposed};
 use peft_recycle::{Components, ExtractOptions, Extracted, extract};
 use serde::Serialize;
 
-use crate::run_config::Names;
+use peft_run::settings::Names;
 
 /// Two models, and how much of their difference to keep.
 #[derive(Debug, Args)]
@@ -133,7 +133,7 @@ fn transposed(args: &ExtractArgs) -> Result<bool> {
     let config = ModelConfig::read(&args.base)?;
     match stores_transposed(config.model_type()) {
         None => Ok(args.fan_in_fan_out),
-        Some(false) if args.fan_in_fan_out => bail!(crate::Usage(format!(
+        Some(false) if args.fan_in_fan_out => bail!(peft_run::Usage(format!(
             "--fan-in-fan-out: the weights of a `{}` are [d_out, d_in]; leave the flag away",
             config.model_type()
         ))),

@@ -14,12 +14,12 @@ use peft_train::data::{ChatContext, TextTokenizer};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::adapter_arg::BASE;
 use crate::args::ModelArgs;
-use crate::companions::Companions;
-use crate::device;
-use crate::end_tokens::EndTokens;
-use crate::open::{self, OpenedCausal};
+use peft_run::adapter_arg::BASE;
+use peft_run::companions::Companions;
+use peft_run::device;
+use peft_run::end_tokens::EndTokens;
+use peft_run::open::{self, OpenedCausal};
 use settings::{ChoiceArgs, Settings};
 use texts::Texts;
 
@@ -119,7 +119,7 @@ fn prompts(
         return Ok(ids.collect::<Result<_, _>>()?);
     }
     let Some(template) = companions.template()? else {
-        anyhow::bail!(crate::Usage(format!(
+        anyhow::bail!(peft_run::Usage(format!(
             "--chat: {} has no chat template (chat_template.jinja, or chat_template in tokenizer_config.json), nor has the adapter; \
              give a folder that has one with --tokenizer",
             args.model.model.display()
@@ -145,7 +145,7 @@ fn prompts(
 fn room(max_new_tokens: usize, prompts: &[Vec<u32>], limit: usize) -> Result<usize> {
     let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
     if longest >= limit {
-        anyhow::bail!(crate::Usage(format!(
+        anyhow::bail!(peft_run::Usage(format!(
             "--prompt: {longest} tokens leave no room for an answer: the model takes {limit} in all; shorten the prompt"
         )));
     }
@@ -168,7 +168,7 @@ fn rows(
         return Ok(None);
     }
     if args.use_adapters.len() != args.prompt.len() {
-        anyhow::bail!(crate::Usage(format!(
+        anyhow::bail!(peft_run::Usage(format!(
             "--use-adapters: expected one name for each of {} prompts, found {}",
             args.prompt.len(),
             args.use_adapters.len()
@@ -184,7 +184,7 @@ fn rows(
         .flatten()
         .find(|name| !opened.adapters.iter().any(|known| known == *name))
     {
-        anyhow::bail!(crate::Usage(format!(
+        anyhow::bail!(peft_run::Usage(format!(
             "no adapter named `{unknown}`; expected `{BASE}` or one of: {}",
             opened.adapters.join(", ")
         )));

@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-use crate::registry;
-use crate::run_config::{RunConfig, TaskKind};
+use peft_run::registry;
+use peft_run::settings::{RunConfig, TaskKind};
 use settings::Absent;
 
 /// What the run file is for.

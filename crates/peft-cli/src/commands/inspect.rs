@@ -19,7 +19,7 @@ use super::validate::examined;
 use fit::Fit;
 use report::Report;
 
-use crate::run::expert_use;
+use peft_run::run::expert_use;
 
 /// Describes an adapter folder: what it configures, and for every layer its rank, scale, norms and effective ranks.
 ///

@@ -12,7 +12,7 @@ use peft_models::hf::FloatDtype;
 
 pub use proven::{Merging, merge_folder, tolerance};
 
-use crate::{device, out_folder};
+use peft_run::{device, out_folder};
 
 /// Number type of the written weights.
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -5,7 +5,7 @@ use peft_core::{MethodEntry, Site};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::registry::{METHODS, PROCEDURES};
+use peft_run::registry::{METHODS, PROCEDURES};
 
 /// Width of the square layer at which costs are compared.
 const WIDTH: usize = 768;

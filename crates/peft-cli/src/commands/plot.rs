@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::picture::{ChartOptions, Series, draw_curves, expert_map};
-use crate::run::expert_use;
+use peft_run::run::expert_use;
 
 /// What to draw, and where to.
 #[derive(Debug, Args)]

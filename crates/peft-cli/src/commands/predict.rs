@@ -10,12 +10,12 @@ use peft_train::data::Targets;
 use peft_train::task::{Classifier, ExampleSet, Inference, argmax, classify};
 use serde::Serialize;
 
-use crate::adapter_arg::{BASE, WeightArg};
 use crate::args::{DataArgs, ModelArgs};
-use crate::data::{Input, TextInput};
-use crate::image_data::ImageInput;
-use crate::open::{Answering, OpenClassifier, OpenedAdapter};
-use crate::{device, open};
+use peft_run::adapter_arg::{BASE, WeightArg};
+use peft_run::data::{Input, TextInput};
+use peft_run::image_data::ImageInput;
+use peft_run::open::{Answering, OpenClassifier, OpenedAdapter};
+use peft_run::{device, open};
 
 /// What to answer with, and where to.
 #[derive(Debug, Args)]
@@ -143,7 +143,7 @@ fn chosen<'a, M: Classifier>(
         [] => Ok((answering.with_active(&[])?, None)),
         [only] => Ok((answering.with_active(&[(&only.name, 1.0)])?, Some(only))),
         _ if args.adapter_column.is_some() => Ok((answering.with_active(&[])?, None)),
-        _ => bail!(crate::Usage(format!(
+        _ => bail!(peft_run::Usage(format!(
             "several adapters ({}): choose with --sum NAME[=WEIGHT],... or --adapter-column COLUMN",
             answering.names()
         ))),

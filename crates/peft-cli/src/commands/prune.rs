@@ -10,10 +10,10 @@ use peft_prune::{Budget, Plan, Scope, ScoreKind, scored};
 use serde::Serialize;
 
 use crate::args::ReadArgs;
-use crate::importance::{Measured, Measuring};
 use crate::picture::plan_map;
-use crate::run::lora_drop;
-use crate::run_config::check_sample;
+use peft_run::importance::{Measured, Measuring};
+use peft_run::run::lora_drop;
+use peft_run::settings::check_sample;
 
 /// By what layers are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -166,13 +166,13 @@ fn budgets(args: &PruneArgs) -> Result<Vec<Budget>> {
         budgets.push(Budget::Threshold(0.9));
     }
     if args.out.is_some() && budgets.len() > 1 {
-        bail!(crate::Usage(
+        bail!(peft_run::Usage(
             "--out writes one plan; choose one --threshold or --keep".into()
         ));
     }
     for Budget::Threshold(share) | Budget::Parameters(share) in &budgets {
         if !(0.0..=1.0).contains(share) {
-            bail!(crate::Usage(format!(
+            bail!(peft_run::Usage(format!(
                 "--threshold, --keep: expected a share from 0 to 1, found {share}"
             )));
         }
@@ -182,7 +182,7 @@ fn budgets(args: &PruneArgs) -> Result<Vec<Budget>> {
         .as_ref()
         .is_none_or(|out| out.extension().is_some_and(|end| end == "json"));
     if !json {
-        bail!(crate::Usage(
+        bail!(peft_run::Usage(
             "--out: expected a name that ends in .json; the pictures lie beside it".into()
         ));
     }

@@ -11,9 +11,9 @@ use peft_recycle::{
     leave_one_out, similarity,
 };
 
-use crate::companions;
-use crate::hub;
 use crate::picture::basis_map;
+use peft_run::companions;
+use peft_run::hub;
 use report::{BasisReport, HeldOutReport, ProjectionReport, SimilarityReport};
 
 /// What to do with a basis or a pool of adapters.

@@ -11,7 +11,7 @@ use peft_models::ModelConfig;
 use peft_models::hf::save_model;
 use serde::Serialize;
 
-use crate::{any_model, device, open, out_folder};
+use peft_run::{any_model, device, open, out_folder};
 
 /// What to resize, and where to.
 #[derive(Debug, Args)]
@@ -53,7 +53,7 @@ pub fn run(args: &ResizeArgs, json: bool) -> Result<()> {
         None => loaded.model.vocabulary_layers(),
     };
     if layers.is_empty() {
-        bail!(crate::Usage(format!(
+        bail!(peft_run::Usage(format!(
             "{} has no vocabulary",
             args.model.display()
         )));

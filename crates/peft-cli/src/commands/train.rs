@@ -2,18 +2,22 @@
 
 mod flags;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clap::Args;
 use peft_prune::Plan;
+use peft_train::{Callback, Stop};
 
 use flags::{ReadFlags, StepFlags};
 
+use crate::interrupt;
+use crate::picture::plan_map;
 use crate::progress::Progress;
-use crate::run::{self, Outcome, RunOptions, RunResult, lora_drop, start};
-use crate::run_config::{Names, RunConfig, parse_setting};
-use crate::{hub, interrupt};
+use peft_run::Watch;
+use peft_run::hub;
+use peft_run::run::{self, Outcome, RunOptions, RunResult, lora_drop};
+use peft_run::settings::{Names, RunConfig, parse_setting, ready};
 
 /// Settings of a run; flags win over the run file, and `--set` over both.
 #[derive(Debug, Args)]
@@ -259,15 +263,7 @@ impl RunArgs {
         for text in &self.set {
             settings.push(parse_setting(text)?);
         }
-        let mut table = RunConfig::table(self.run.as_deref(), &settings)?;
-        start::fill(&mut table)?;
-        let mut config = RunConfig::of_table(table)?;
-        let folder = hub::folder(&config.model)?;
-        config.fetched = (folder != config.model).then_some(folder);
-        let adapter = &mut config.adapter;
-        hub::resolve(adapter.start.iter_mut().chain(&mut adapter.experts_from))?;
-        hub::resolve(&mut config.data.tokenizer)?;
-        Ok(config)
+        ready(RunConfig::table(self.run.as_deref(), &settings)?)
     }
 
     /// The settings of something that needs no more of a run than its model.
@@ -277,11 +273,28 @@ impl RunArgs {
     pub fn config_with_model(&self) -> Result<RunConfig> {
         let config = self.config()?;
         if config.model.as_os_str().is_empty() {
-            bail!(crate::Usage(
+            bail!(peft_run::Usage(
                 "missing setting: model; give --model or a run file".into()
             ));
         }
         Ok(config)
+    }
+}
+
+/// Shows progress, draws plans, answers signals.
+struct OnScreen;
+
+impl Watch for OnScreen {
+    fn callbacks(&mut self, config: &RunConfig) -> Vec<Box<dyn Callback + '_>> {
+        vec![Box::new(Progress::new(config.train.log_every))]
+    }
+
+    fn stop(&self) -> Stop {
+        interrupt::stop()
+    }
+
+    fn planned(&mut self, plan: &Plan, file: &Path) -> Result<()> {
+        plan_map::map(plan).draw(file).map(drop)
     }
 }
 
@@ -293,8 +306,7 @@ pub fn run(args: &TrainArgs, json: bool) -> Result<()> {
         resume: args.resume,
     };
     interrupt::watch()?;
-    let progress = Progress::new(config.train.log_every);
-    let outcome = run::train(&config, options, vec![Box::new(progress)])?;
+    let outcome = run::train(&config, options, &mut OnScreen)?;
     match outcome {
         Outcome::Trained(result) if json => super::print_json(&result),
         Outcome::Trained(result) => {

@@ -1,7 +1,7 @@
 //! Which experts each layer uses as a map: layers below one another, experts side by side.
 
 use super::heat_map::{Cell, HeatMap};
-use crate::run::expert_use::UseOfExperts;
+use peft_run::run::expert_use::UseOfExperts;
 
 /// The map of a mixture: dark is used much, a frame marks an expert that nothing went to.
 pub(crate) fn map(content: &UseOfExperts) -> HeatMap {

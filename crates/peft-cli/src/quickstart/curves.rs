@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use anyhow::Result;
+use peft_run::Watch;
+use peft_run::settings::RunConfig;
 use peft_train::Callback;
 use peft_train::task::Scores;
 
@@ -30,6 +32,15 @@ impl Callback for Recorder {
                 .borrow_mut()
                 .push((step as f64, 100.0 * accuracy));
         }
+    }
+}
+
+/// Watches a run by a recorder.
+pub struct Recording(pub Recorder);
+
+impl Watch for Recording {
+    fn callbacks(&mut self, _config: &RunConfig) -> Vec<Box<dyn Callback + '_>> {
+        vec![Box::new(self.0.clone())]
     }
 }
 

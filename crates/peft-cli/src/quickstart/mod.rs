@@ -2,7 +2,6 @@
 //!
 //! It walks the same path as a user: the model and the data are written to the disk, runs read them from there.
 
-mod bundle;
 mod curves;
 mod verify;
 
@@ -16,13 +15,13 @@ use peft_train::schedule::Warmup;
 use serde::Serialize;
 
 use crate::commands::merge::{Merging, merge_folder};
-use crate::device;
-use crate::run::{self, RunFolder, RunOptions};
-use crate::run_config::{AdapterConfig, DataConfig, Names, RunConfig};
 use peft_models::SequenceClassifier;
+use peft_run::device;
+use peft_run::run::{self, RunFolder, RunOptions};
+use peft_run::settings::{AdapterConfig, DataConfig, Names, RunConfig};
 
-use bundle::Places;
-use curves::Recorder;
+use curves::{Recorder, Recording};
+use peft_run::bundled::Places;
 use verify::{TestSet, Verification};
 
 /// What is compared: identifier, and peak learning rate.
@@ -88,7 +87,7 @@ pub fn run(out: &Path, overwrite: bool, device: &str) -> Result<Report> {
         let (result, model) = run::train_texts::<SequenceClassifier>(
             &config,
             &folder,
-            vec![Box::new(recorder.clone())],
+            &mut Recording(recorder.clone()),
         )?;
         trained = test.logits(&model.valid())?;
         methods.push(MethodResult {

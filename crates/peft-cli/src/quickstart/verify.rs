@@ -9,10 +9,10 @@ use peft_train::data::LabelSet;
 use peft_train::task::{Inference, TextSet, classify, score_logits};
 use serde::Serialize;
 
-use crate::adapter_arg::AdapterArg;
-use crate::companions::Companions;
-use crate::data::{self, Input, TextInput};
-use crate::{open, run_config::DataConfig};
+use peft_run::adapter_arg::AdapterArg;
+use peft_run::companions::Companions;
+use peft_run::data::{self, Input, TextInput};
+use peft_run::{open, settings::DataConfig};
 
 /// Largest difference of a reloaded model's outputs.
 const RELOADED: f32 = 1e-6;

@@ -29,7 +29,8 @@ impl Place {
         let place = Self(tempfile::tempdir().unwrap());
         let model = place.0.path().join("model");
         write_fresh(&model, CONFIG);
-        let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/tiny/tokenizer.json");
+        let bundled =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../peft-run/assets/tiny/tokenizer.json");
         std::fs::copy(bundled, model.join("tokenizer.json")).unwrap();
         let data = peft_train::synthetic::SentimentData::generate(5, 40, 12, 1);
         for (name, examples) in [("train", &data.train), ("valid", &data.valid)] {

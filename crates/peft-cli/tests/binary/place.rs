@@ -36,7 +36,7 @@ impl Place {
         let data = SentimentData::generate(5, 64, ROWS, 1);
         std::fs::write(root.path().join("train.jsonl"), to_jsonl(&data.train)).unwrap();
         std::fs::write(root.path().join("valid.jsonl"), to_jsonl(&data.valid)).unwrap();
-        let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/tiny");
+        let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../peft-run/assets/tiny");
         Self {
             root,
             model: model.to_str().unwrap().to_owned(),

@@ -8,10 +8,10 @@ use peft_train::data::{Encoded, ImageProcessor, Picture, Pixels, Target, TokenRo
 use peft_train::task::{CausalTask, ClassifierTask, ImageSet, Objective, TextSet};
 use serde_json::Value;
 
-use crate::open::OpenClassifier;
-use crate::run::timing::{self, Times};
-use crate::run_config::{RunConfig, TaskKind, USUAL_LENGTH};
-use crate::{data, device, open};
+use peft_run::open::OpenClassifier;
+use peft_run::run::timing::{self, Times};
+use peft_run::settings::{RunConfig, TaskKind, USUAL_LENGTH};
+use peft_run::{data, device, open};
 
 /// Most words that made-up rows have.
 const WORDS: usize = 250;
@@ -36,7 +36,7 @@ pub(super) fn measure(config: &RunConfig, steps: usize) -> Result<(Times, usize)
             classifier::<DecoderClassifier>(config, texts(rows))
         }
         (ModelKind::Causal, TaskKind::CausalLm) => language_model(config, rows),
-        _ => Err(crate::Usage(format!(
+        _ => Err(peft_run::Usage(format!(
             "{} with this task cannot be timed; expected --task seq-cls, causal-lm or image-cls and a model for it",
             config.model.display()
         ))

@@ -6,8 +6,8 @@ use anyhow::{Context, Result, bail};
 use peft_core::file::write_atomic;
 use peft_recycle::{Heads, Member, Pool};
 
-use crate::companions;
-use crate::run::LABELS_FILE;
+use peft_run::companions;
+use peft_run::run::LABELS_FILE;
 
 /// The adapters whose files count: the one whose head is taken, or all.
 fn counted<'a>(pool: &'a Pool, heads: &Heads) -> Vec<&'a Member> {
@@ -33,7 +33,7 @@ pub(super) fn labels(pool: &Pool, heads: &Heads) -> Result<Option<Vec<u8>>> {
             std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         match &found {
             Some((first, labels)) if *labels != text && member.carried_keys().next().is_some() => {
-                bail!(crate::Usage(format!(
+                bail!(peft_run::Usage(format!(
                     "the labels of {} and {} differ ({LABELS_FILE}), so that their heads have no average; say whose are to be taken with \
                      --head {}",
                     first.name(),

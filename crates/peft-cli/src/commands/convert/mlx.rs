@@ -7,7 +7,7 @@ use peft_core::file::foreign;
 use peft_recycle::mlx::{self, MlxNote, MlxReport};
 use serde::Serialize;
 
-use crate::companions::carry_all;
+use peft_run::companions::carry_all;
 
 /// What a conversion did.
 #[derive(Debug, Serialize)]

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::commands::inspect::factors::FolderMethod;
-use crate::device;
+use peft_run::device;
 
 /// Everything that differs between two folders.
 #[derive(Debug, Serialize)]

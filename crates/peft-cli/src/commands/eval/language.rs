@@ -7,9 +7,9 @@ use peft_core::select_adapters;
 use peft_train::task::perplexity;
 
 use super::{EvalArgs, EvalResult};
-use crate::causal_data::Files;
-use crate::data::perplexity_alone;
-use crate::{device, open};
+use peft_run::causal_data::Files;
+use peft_run::data::perplexity_alone;
+use peft_run::{device, open};
 
 /// Scores the base, or each adapter by itself, or their sum.
 pub(super) fn scores(args: &EvalArgs) -> Result<Vec<EvalResult>> {

@@ -7,8 +7,8 @@ use peft_train::metric::{Measure, Metric};
 use peft_train::task::{ExampleSet, Scores, TextSet};
 
 use super::{EvalArgs, EvalResult, PoolingArg};
-use crate::data::{self, TextInput};
-use crate::device;
+use peft_run::data::{self, TextInput};
+use peft_run::device;
 
 /// Scores cosines of pairs of sentences.
 ///
@@ -16,7 +16,7 @@ use crate::device;
 /// When the data are no pairs with a score, or the model does not load.
 pub(super) fn score(args: &EvalArgs) -> Result<EvalResult> {
     if !args.model.adapter.is_empty() {
-        bail!(crate::Usage(
+        bail!(peft_run::Usage(
             "--task similarity scores a bare encoder; it takes no --adapter".into()
         ));
     }
@@ -28,7 +28,7 @@ pub(super) fn score(args: &EvalArgs) -> Result<EvalResult> {
     for example in &mut sides[1] {
         match example.pair.take() {
             Some(second) => example.text = second,
-            None => bail!(crate::Usage(
+            None => bail!(peft_run::Usage(
                 "--task similarity needs two texts per row: columns sentence1,sentence2,score"
                     .into()
             )),

@@ -10,7 +10,7 @@ use peft_core::target::pattern_value;
 use peft_core::{AnyAdapter, Layout, Method, MethodEntry, PeftError, Site, SiteKind, Slot};
 use serde_json::Map;
 
-use crate::registry::METHODS;
+use peft_run::registry::METHODS;
 
 /// A tensor of a low-rank pair: its name in files and how the file lays it out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

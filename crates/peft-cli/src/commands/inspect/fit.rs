@@ -10,9 +10,9 @@ use peft_core::{Adaptable, AdaptedLinear, Fact, PeftError, folder};
 use serde::Serialize;
 
 use super::report::{self, Report};
-use crate::registry::METHODS;
-use crate::run::ADAPTER;
-use crate::{any_model, device, open};
+use peft_run::registry::METHODS;
+use peft_run::run::ADAPTER;
+use peft_run::{any_model, device, open};
 
 /// How an adapter folder fits a base model.
 #[derive(Debug, Serialize)]

@@ -5,7 +5,7 @@ use peft_core::grouped;
 use super::fit::{Fit, SiteChange};
 use super::kinds::kind;
 use super::report::{Report, SiteReport};
-use crate::run::expert_use::UseOfExperts;
+use peft_run::run::expert_use::UseOfExperts;
 
 /// Prints the whole description.
 pub(super) fn print(report: &Report) {

@@ -13,8 +13,8 @@ use super::fit::Fit;
 use super::kinds::kind;
 use super::notes::notes;
 use super::pair::{Described, PairReport, described};
-use crate::device;
-use crate::run::expert_use::UseOfExperts;
+use peft_run::device;
+use peft_run::run::expert_use::UseOfExperts;
 
 /// Everything that `peft inspect` says.
 #[derive(Debug, Serialize)]
@@ -169,7 +169,7 @@ fn unknown_fields(config: &PeftConfig, method: Option<&FolderMethod<'_>>) -> Vec
 
 fn unrecognised(folder: &AdapterFolder) -> String {
     let config = &folder.config;
-    let known: Vec<&str> = crate::registry::METHODS
+    let known: Vec<&str> = peft_run::registry::METHODS
         .iter()
         .map(|entry| entry.id)
         .collect();

@@ -16,13 +16,13 @@ use peft_models::{
 use serde_json::{Value, json};
 
 use super::{Merging, merge_folder};
-use crate::adapter_arg::AdapterArg;
-use crate::any_model::{self, AnyModel};
 use crate::args::Cli;
-use crate::open;
-use crate::probe::Answers;
-use crate::registry::METHODS;
-use crate::run::ADAPTER;
+use peft_run::adapter_arg::AdapterArg;
+use peft_run::any_model::{self, AnyModel};
+use peft_run::open;
+use peft_run::probe::Answers;
+use peft_run::registry::METHODS;
+use peft_run::run::ADAPTER;
 
 const TOKENS: usize = 23;
 

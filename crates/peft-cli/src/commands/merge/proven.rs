@@ -14,11 +14,11 @@ use peft_models::ModelConfig;
 use peft_models::hf::{FloatDtype, HostTensors, TensorArchive, save_model};
 use serde::Serialize;
 
-use crate::adapter_arg::AdapterArg;
-use crate::any_model::{self, AnyModel};
-use crate::companions::Companions;
-use crate::open;
-use crate::probe::Answers;
+use peft_run::adapter_arg::AdapterArg;
+use peft_run::any_model::{self, AnyModel};
+use peft_run::companions::Companions;
+use peft_run::open;
+use peft_run::probe::Answers;
 
 /// Weight files that a reader would take before the one that is written.
 const STALE: [&str; 2] = [
@@ -196,7 +196,7 @@ impl Written {
         fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
         let same = |dir: &Path| fs::canonicalize(dir).ok();
         if same(model) == same(out) {
-            bail!(crate::Usage(format!(
+            bail!(peft_run::Usage(format!(
                 "{}: the base cannot be overwritten by the merged model; give another folder",
                 out.display()
             )));

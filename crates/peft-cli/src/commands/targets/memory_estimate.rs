@@ -24,8 +24,8 @@ use std::fmt;
 use peft_models::{CausalLm, DecoderClassifier};
 use serde::Serialize;
 
-use crate::any_model::AnyModel;
-use crate::run_config::{RunConfig, USUAL_LENGTH};
+use peft_run::any_model::AnyModel;
+use peft_run::settings::{RunConfig, USUAL_LENGTH};
 
 /// Bytes of a value.
 const BYTES: u64 = 4;

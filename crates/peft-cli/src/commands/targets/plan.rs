@@ -12,12 +12,12 @@ use peft_train::data::{LabelSet, Targets};
 
 use super::Unmatched;
 use super::memory_estimate::{Activations, MemoryEstimate};
-use crate::any_model::{self, AnyModel, Opened};
-use crate::causal_data::Files;
-use crate::companions::Companions;
-use crate::data::TextInput;
-use crate::run_config::{RunConfig, TaskKind};
-use crate::{adapter_spec, data, device, image_data};
+use peft_run::any_model::{self, AnyModel, Opened};
+use peft_run::causal_data::Files;
+use peft_run::companions::Companions;
+use peft_run::data::TextInput;
+use peft_run::settings::{RunConfig, TaskKind};
+use peft_run::{adapter_spec, data, device, image_data};
 
 /// What a run would train.
 #[derive(Debug)]

@@ -13,12 +13,12 @@ use peft_core::{PeftError, causes, folder, param_id};
 use peft_models::Loaded;
 use peft_models::hf::{FloatDtype, TensorArchive};
 
-use crate::any_model::{self, AnyModel};
 use crate::commands::merge::tolerance;
-use crate::probe::Answers;
-use crate::registry::METHODS;
-use crate::run::ADAPTER;
-use crate::{device, open};
+use peft_run::any_model::{self, AnyModel};
+use peft_run::probe::Answers;
+use peft_run::registry::METHODS;
+use peft_run::run::ADAPTER;
+use peft_run::{device, open};
 
 /// What a model says of an adapter.
 #[derive(Debug, Default)]

@@ -14,7 +14,7 @@ use super::Model;
 use super::summary::summary;
 use crate::commands::folder_problems::file_problems;
 use crate::commands::inspect::report::{Report, SiteReport, TensorReport};
-use crate::registry::METHODS;
+use peft_run::registry::METHODS;
 
 /// Everything there is to say about a folder.
 #[derive(Debug, Serialize)]

@@ -1,0 +1,309 @@
+//! The scores of an adapter's layers on a sample of the data.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor};
+use indexmap::IndexMap;
+use peft_core::lora::{LORA, RSLORA, Scaling};
+use peft_core::{Adaptable, AdapterSpec, AttachedSite, ParamNames, Pass, Trainable};
+use peft_models::{DecoderClassifier, ModelConfig, ModelKind, SequenceClassifier};
+use peft_prune::{
+    OutputImportance, OutputNorm, ScoreKind, parameter_norms, random_scores, stratified,
+};
+use peft_train::data::{BatchPlan, LabelSet, Targets};
+use peft_train::task::{CausalTask, Classifier, ClassifierTask, ExampleSet, Task, observe};
+
+use crate::adapter_arg::AdapterArg;
+use crate::causal_data::Files;
+use crate::companions::Companions;
+use crate::data::{self, Input, TextInput};
+use crate::device;
+use crate::image_data::ImageInput;
+use crate::open::{self, OpenClassifier};
+use crate::run::ADAPTER;
+use crate::settings::DataConfig;
+
+/// What is measured, on what.
+#[derive(Debug)]
+pub struct Measuring {
+    /// By what layers are compared.
+    pub score: ScoreKind,
+    /// Folder of the base model.
+    pub model: PathBuf,
+    /// Adapter folder.
+    pub adapter: PathBuf,
+    /// Data file, for the scores that need one.
+    pub data: Option<PathBuf>,
+    /// How it is read.
+    pub read: DataConfig,
+    /// Examples of a batch.
+    pub batch_size: usize,
+    /// Share of the data to measure on, the same of each label.
+    pub sample: f64,
+    /// Seed of the sample and of random scores.
+    pub seed: u64,
+    /// Where to compute.
+    pub device: String,
+}
+
+/// What a measurement found.
+#[derive(Debug)]
+pub struct Measured {
+    /// Adapted sites in the model's order.
+    pub sites: Vec<AttachedSite>,
+    /// Site path to score.
+    pub scores: IndexMap<String, f64>,
+    /// How the adapter scales its products.
+    pub scaling: Scaling,
+    /// Examples that were looked at.
+    pub examples: usize,
+    /// How long that took.
+    pub seconds: f64,
+}
+
+impl Measured {
+    /// Opens model and adapter, and measures.
+    ///
+    /// # Errors
+    /// When one of them or the data cannot be read, or the adapter is none of LoRA.
+    pub fn of(args: &Measuring) -> Result<Self> {
+        let kind = ModelKind::of(&ModelConfig::read(&args.model)?);
+        let outputs = open::labels_in_adapter(&args.model, &args.adapter)?;
+        let named = args.read.tokenizer.as_deref();
+        let beside = Companions::new(&args.model, &[&args.adapter], named)?.announced();
+        match kind {
+            ModelKind::Causal if outputs.is_none() => language(args, &beside),
+            ModelKind::Images => {
+                let read = |data: &Path| ImageInput::read(&args.read, data, &beside, true);
+                classifier(args, read)
+            }
+            ModelKind::Causal | ModelKind::DecoderTexts => classifier(args, |data: &Path| {
+                TextInput::<DecoderClassifier>::read(&args.read, data, &beside)
+            }),
+            ModelKind::Texts => classifier(args, |data: &Path| {
+                TextInput::<SequenceClassifier>::read(&args.read, data, &beside)
+            }),
+        }
+    }
+
+    fn new<M: Adaptable>(
+        adapted: &Adapted<M>,
+        scores: IndexMap<String, f64>,
+        examples: usize,
+        start: Instant,
+    ) -> Self {
+        Self {
+            sites: adapted.sites.clone(),
+            scores,
+            scaling: adapted.scaling,
+            examples,
+            seconds: start.elapsed().as_secs_f64(),
+        }
+    }
+}
+
+/// A model with the adapter that is measured.
+struct Adapted<M> {
+    model: M,
+    names: ParamNames,
+    sites: Vec<AttachedSite>,
+    scaling: Scaling,
+    device: Device,
+}
+
+impl<M: Adaptable> Adapted<M> {
+    fn new(args: &Measuring, loaded: peft_models::Loaded<M>, device: Device) -> Result<Self> {
+        let (loaded, added) = open::add(loaded, &AdapterArg::only(&args.adapter))?;
+        Ok(Self {
+            scaling: scaling(args, &added.spec)?,
+            model: loaded.model,
+            names: loaded.names,
+            sites: added.report.sites,
+            device,
+        })
+    }
+
+    /// Scores that need no data.
+    fn without_data(&self, score: ScoreKind, seed: u64) -> Option<IndexMap<String, f64>> {
+        match score {
+            ScoreKind::Parameters => Some(parameter_norms(&self.model, ADAPTER)),
+            ScoreKind::Random => Some(random_scores(&self.sites, seed)),
+            _ => None,
+        }
+    }
+}
+
+/// LoRA alone can be shared as it is: a magnitude or a start from the weight belongs to its layer.
+fn scaling(args: &Measuring, spec: &AdapterSpec) -> Result<Scaling> {
+    match spec.method.entry().id {
+        id if id == LORA.id => Ok(Scaling::Standard),
+        id if id == RSLORA.id => Ok(Scaling::RankStabilized),
+        other => bail!(crate::Usage(format!(
+            "{} is an adapter of `{other}`; layers can share a pair of lora or rslora only",
+            args.adapter.display()
+        ))),
+    }
+}
+
+/// Gradients need a device with autodiff, everything else does without.
+fn device_for(args: &Measuring) -> Result<Device> {
+    let device = device::open(&args.device)?;
+    Ok(match args.score {
+        ScoreKind::Gradient => device.autodiff(),
+        _ => device,
+    })
+}
+
+fn data_of(args: &Measuring) -> Result<&Path> {
+    args.data.as_deref().ok_or_else(|| {
+        anyhow::Error::new(crate::Usage(
+            "this score is measured on data; give --data, or --score parameters".into(),
+        ))
+    })
+}
+
+fn classifier<I: Input>(args: &Measuring, read: impl FnOnce(&Path) -> Result<I>) -> Result<Measured>
+where
+    I::Model: OpenClassifier,
+{
+    let start = Instant::now();
+    let device = device_for(args)?;
+    let outputs = open::labels_in_adapter(&args.model, &args.adapter)?;
+    let loaded = open::classifier::<I::Model>(&args.model, outputs, None, 0, &device)?;
+    let adapted = Adapted::new(args, loaded, device)?;
+    if let Some(scores) = adapted.without_data(args.score, args.seed) {
+        return Ok(Measured::new(&adapted, scores, 0, start));
+    }
+    let data = data_of(args)?;
+    let input = read(data)?;
+    let labels = match adapted.model.outputs() {
+        1 => None,
+        outputs => Some(labels(args, &input, outputs)?),
+    };
+    let (set, _) = input.set(labels.as_ref().map_or(Targets::Values, Targets::Classes))?;
+    let sample = data::sample(set.targets(), args.sample, args.seed);
+    let task = ClassifierTask::<I::Model> {
+        train: set,
+        valid: None,
+        objective: data::objective(labels.as_ref()),
+        metrics: vec![],
+        eval_batch_size: args.batch_size,
+    };
+    let scores = on_data(args, &task, &adapted, &sample)?;
+    Ok(Measured::new(&adapted, scores, sample.len(), start))
+}
+
+/// The labels in the order of the adapter's outputs: those beside it or of the model, or else those of the data where they are as many.
+fn labels<I: Input>(args: &Measuring, input: &I, outputs: usize) -> Result<LabelSet> {
+    let labels = match open::known_labels(&args.model, &args.adapter, outputs)? {
+        Some(labels) => labels,
+        None => input.labels()?,
+    };
+    if labels.len() != outputs {
+        bail!(
+            "the adapter has {outputs} outputs, its labels or those of the data are {}; put the label names, in the order of the outputs, \
+             as a JSON list into labels.json beside the adapter",
+            labels.len()
+        );
+    }
+    Ok(labels)
+}
+
+fn language(args: &Measuring, beside: &Companions) -> Result<Measured> {
+    let start = Instant::now();
+    let device = device_for(args)?;
+    let adapted = Adapted::new(args, open::causal(&args.model, None, &device)?, device)?;
+    if let Some(scores) = adapted.without_data(args.score, args.seed) {
+        return Ok(Measured::new(&adapted, scores, 0, start));
+    }
+    let data = data_of(args)?;
+    let rows = Files::new(beside, &args.read)?
+        .rows(data, args.read.limit)?
+        .rows;
+    let sample = stratified(&vec![0; rows.len()], args.sample, args.seed);
+    let task = CausalTask {
+        train: rows,
+        valid: None,
+        eval_batch_size: args.batch_size,
+        prompts: None,
+    };
+    let scores = on_data(args, &task, &adapted, &sample)?;
+    Ok(Measured::new(&adapted, scores, sample.len(), start))
+}
+
+/// Scores that are measured on examples.
+fn on_data<T: Task>(
+    args: &Measuring,
+    task: &T,
+    adapted: &Adapted<T::Model>,
+    sample: &[usize],
+) -> Result<IndexMap<String, f64>> {
+    if args.score == ScoreKind::Gradient {
+        return gradient_norms(task, adapted, sample, args.batch_size);
+    }
+    let mut seen = OutputImportance::new(norm(args.score));
+    observe(
+        task,
+        &adapted.model,
+        sample,
+        args.batch_size,
+        &adapted.device,
+        &mut seen,
+    )?;
+    Ok(seen.sums().clone())
+}
+
+/// How a score measures outputs.
+pub fn norm(score: ScoreKind) -> OutputNorm {
+    match score {
+        ScoreKind::OutputL2 => OutputNorm::Plain,
+        _ => OutputNorm::Squared,
+    }
+}
+
+/// `||dL/dA||_F^2 + ||dL/dB||_F^2` of each site, summed over batches.
+fn gradient_norms<T: Task>(
+    task: &T,
+    adapted: &Adapted<T::Model>,
+    sample: &[usize],
+    batch_size: usize,
+) -> Result<IndexMap<String, f64>> {
+    let trained = Trainable::of(&adapted.model, &adapted.names).params;
+    let site_of: HashMap<_, _> = trained
+        .iter()
+        .filter_map(|param| {
+            let site = adapted
+                .sites
+                .iter()
+                .find(|site| param.name.starts_with(&format!("{}.lora_", site.path)))?;
+            Some((param.id, site.path.clone()))
+        })
+        .collect();
+    let lengths = task.lengths();
+    let lengths: Vec<usize> = sample.iter().map(|at| lengths[*at]).collect();
+    let mut norms = IndexMap::new();
+    for batch in BatchPlan::evaluation(&lengths, batch_size, None)?.batches() {
+        let examples: Vec<usize> = batch.iter().map(|at| sample[*at]).collect();
+        let loss = task.loss(
+            &adapted.model,
+            &examples,
+            &adapted.device,
+            &mut Pass::eval(),
+        )?;
+        let grads = GradientsParams::from_grads(loss.backward(), &adapted.model);
+        for (id, site) in &site_of {
+            if let Some(gradient) = grads.get::<2>(*id) {
+                *norms.entry(site.clone()).or_insert(0.0) += squared(gradient);
+            }
+        }
+    }
+    Ok(norms)
+}
+
+fn squared(tensor: Tensor<2>) -> f64 {
+    f64::from(tensor.powi_scalar(2).sum().into_scalar::<f32>())
+}

@@ -1,0 +1,81 @@
+//! Which experts a trained mixture uses: a file beside the adapter.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use burn::module::Module;
+use peft_core::file::write_atomic;
+use peft_moe::{ExpertUse, SiteUse};
+use peft_train::task::{Task, observe};
+use serde::{Deserialize, Serialize};
+
+use crate::settings::RunConfig;
+
+/// What routers do on the training data, beside an adapter with experts.
+pub const FILE: &str = "experts.json";
+/// Examples to look at, at most, spread over the training data.
+const EXAMPLES: usize = 512;
+
+/// The content of the file.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct UseOfExperts {
+    /// Version of this form.
+    pub format_version: u32,
+    /// Training examples that were looked at.
+    pub examples: usize,
+    /// Every layer with experts, in the order of the forward pass.
+    pub sites: Vec<SiteUse>,
+}
+
+/// Runs the trained model over some of its training examples, and writes what the routers did.
+///
+/// # Errors
+/// When a batch does not fit the model, or the file cannot be written.
+pub fn write<T: Task>(config: &RunConfig, task: &T, model: &T::Model) -> Result<()> {
+    let all = task.lengths().len();
+    let count = all.min(EXAMPLES);
+    let examples: Vec<usize> = (0..count).map(|at| at * all / count).collect();
+    let model = model.valid();
+    let device = model.devices().into_iter().next().unwrap_or_default();
+    let mut seen = ExpertUse::default();
+    let batch_size = config.train.eval_batch_size;
+    observe(task, &model, &examples, batch_size, &device, &mut seen)?;
+    let content = UseOfExperts {
+        format_version: 1,
+        examples: count,
+        sites: seen.sites(),
+    };
+    let text = serde_json::to_string_pretty(&content)?;
+    Ok(write_atomic(&config.out.join(FILE), text.as_bytes())?)
+}
+
+/// Reads the file of a run or adapter folder; `None` where there is none.
+///
+/// # Errors
+/// When it is broken or of another version.
+pub fn read(dir: &Path) -> Result<Option<UseOfExperts>> {
+    let path = dir.join(FILE);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    let content: UseOfExperts =
+        serde_json::from_str(&text).with_context(|| format!("{}", path.display()))?;
+    anyhow::ensure!(
+        content.format_version == 1,
+        "{}: format version {}, this program reads 1; update it",
+        path.display(),
+        content.format_version
+    );
+    let experts = content.sites.first().map_or(0, |site| site.chosen.len());
+    for site in &content.sites {
+        anyhow::ensure!(
+            site.chosen.len() == experts && site.probability.len() == experts,
+            "{}: `{}` has other experts than the first layer; train again",
+            path.display(),
+            site.path
+        );
+    }
+    Ok(Some(content))
+}
