@@ -1,36 +1,4 @@
-//! Data files: every format and quoting, up to labelled examples.
+//! The target `data_file` for cargo-fuzz.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use peft_train::data::{Format, LabelSet, Quoting, ReadOptions, Roles, read_table};
-
-#[path = "../src/scratch.rs"]
-mod scratch;
-
-fuzz_target!(|bytes: &[u8]| {
-    let Some((choice, content)) = bytes.split_first() else {
-        return;
-    };
-    let format = [Format::Csv, Format::Tsv, Format::Jsonl, Format::Json][usize::from(choice & 3)];
-    let quoting = [Quoting::Auto, Quoting::None, Quoting::Double, Quoting::Auto][usize::from(choice >> 2 & 3)];
-    let columns = (choice & 16 != 0).then(|| vec!["text".to_owned(), "label".to_owned()]);
-    let options = ReadOptions {
-        format: Some(format),
-        quoting,
-        columns,
-        separator: (choice & 32 != 0).then_some(';'),
-        encoding: (choice & 64 == 0).then(|| "utf-16le".parse().expect("a known name")),
-        renamed: match choice & 128 {
-            0 => vec![],
-            _ => vec![("label".to_owned(), "text".to_owned())],
-        },
-        ..ReadOptions::default()
-    };
-    scratch::with_file(content, |path| {
-        let Ok(table) = read_table(path, &options) else {
-            return;
-        };
-        assert!(table.rows.iter().all(|row| row.cells.len() == table.columns.len()));
-        let _labels = LabelSet::fit(&table, &Roles::default());
-    });
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| peft_fuzz::data_file::run(bytes));

@@ -1,6 +1,6 @@
 //! The command line: verbs and their flags.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -9,7 +9,7 @@ use crate::commands::{
     predict, prune, quickstart, recycle, resize, targets, train, validate,
 };
 use peft_run::adapter_arg::AdapterArg;
-use peft_run::companions::Companions;
+use peft_run::answerer::Answerer;
 use peft_run::hub;
 
 /// Fine-tunes, inspects and merges adapters, without Python.
@@ -94,26 +94,20 @@ pub struct ModelArgs {
 }
 
 impl ModelArgs {
-    /// The folders of the adapters.
-    pub fn adapter_folders(&self) -> impl Iterator<Item = &PathBuf> {
-        self.adapter.iter().map(|adapter| &adapter.dir)
+    /// The same for the library.
+    pub fn answerer(&self) -> Answerer {
+        Answerer {
+            model: self.model.clone(),
+            adapters: self.adapter.clone(),
+            tokenizer: self.tokenizer.clone(),
+            device: self.device.clone(),
+        }
     }
 
     /// Every path that may be a repository.
     fn folders(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let adapters = self.adapter.iter_mut().map(|adapter| &mut adapter.dir);
         (std::iter::once(&mut self.model).chain(adapters)).chain(&mut self.tokenizer)
-    }
-
-    /// What stands beside the model and its adapters; what is not the model's is said on stderr.
-    ///
-    /// # Errors
-    /// As [`Companions::new`].
-    pub fn companions(&self) -> anyhow::Result<Companions> {
-        let adapters: Vec<&Path> = (self.adapter.iter())
-            .map(|adapter| adapter.dir.as_path())
-            .collect();
-        Ok(Companions::new(&self.model, &adapters, self.tokenizer.as_deref())?.announced())
     }
 }
 

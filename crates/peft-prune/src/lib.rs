@@ -4,17 +4,21 @@
 //! - [`SiteScore`] is what a layer is worth, from an [`OutputImportance`] observer, from [`parameter_norms`], from gradients or at random;
 //! - [`Scope`] says what is compared with what, [`Budget`] how much is kept, [`Plan::make`] which layers that are;
 //! - [`lora_drop`] is the method that a plan leads to;
+//! - [`procedure`] is how a plan is found: a short training, measured;
 //! - [`stratified`] draws the sample that scores are measured on.
 
 pub mod lora_drop;
 mod measure;
+mod measured;
 mod plan;
+pub mod procedure;
 mod ranking;
 mod sample;
 mod score;
 mod select;
 
 pub use measure::{OutputImportance, OutputNorm};
+pub use measured::{Measured, Sample, on_sample, without_data};
 pub use plan::{Plan, PlanError, PlannedSite};
 pub use sample::stratified;
 pub use score::{ScoreKind, SiteScore, parameter_norms, random_scores, scored};

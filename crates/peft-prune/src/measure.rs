@@ -5,6 +5,8 @@ use indexmap::IndexMap;
 use peft_core::{DeltaEvent, Observer};
 use serde::{Deserialize, Serialize};
 
+use crate::score::ScoreKind;
+
 /// How the output of an adapter is measured at one token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -33,6 +35,15 @@ impl OutputImportance {
             norm,
             sums: IndexMap::new(),
         }
+    }
+
+    /// By the norm of a score of outputs.
+    #[must_use]
+    pub fn of(score: ScoreKind) -> Self {
+        Self::new(match score {
+            ScoreKind::OutputL2 => OutputNorm::Plain,
+            _ => OutputNorm::Squared,
+        })
     }
 
     /// Site path to sum, in the order of the forward pass.

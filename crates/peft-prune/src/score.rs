@@ -2,7 +2,7 @@
 
 use burn::tensor::{ElementConversion, Tensor};
 use indexmap::IndexMap;
-use peft_core::{Adaptable, AttachedSite};
+use peft_core::{AttachedSite, Layers};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -44,9 +44,9 @@ pub fn scored(sites: &[AttachedSite], scores: &IndexMap<String, f64>) -> Vec<Sit
 }
 
 /// `||scale B A||_F^2` of the adapter called `name` at every site, from its factors: `trace((A^T A)(B B^T))`.
-pub fn parameter_norms<M: Adaptable>(model: &M, name: &str) -> IndexMap<String, f64> {
+pub fn parameter_norms(layers: &dyn Layers, name: &str) -> IndexMap<String, f64> {
     let mut norms = IndexMap::new();
-    model.visit_linears(&mut |linear| {
+    layers.each(&mut |linear| {
         let adapter = linear.adapter(name).and_then(|adapter| adapter.low_rank());
         if let Some((a, b)) = adapter {
             norms.insert(linear.site().path.clone(), squared_norm(a, b));

@@ -1,19 +1,17 @@
 //! The scores of an adapter's layers on a sample of the data.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Result, bail};
 use burn::optim::GradientsParams;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use indexmap::IndexMap;
 use peft_core::lora::{LORA, RSLORA, Scaling};
-use peft_core::{Adaptable, AdapterSpec, AttachedSite, ParamNames, Pass, Trainable};
+use peft_core::{Adaptable, AdapterSpec, AttachedSite, Observer, ParamNames, Pass, Trainable};
 use peft_models::{DecoderClassifier, ModelConfig, ModelKind, SequenceClassifier};
-use peft_prune::{
-    OutputImportance, OutputNorm, ScoreKind, parameter_norms, random_scores, stratified,
-};
+use peft_prune::{Measured, Sample, ScoreKind, on_sample, stratified, without_data};
+use peft_train::TrainError;
 use peft_train::data::{BatchPlan, LabelSet, Targets};
 use peft_train::task::{CausalTask, Classifier, ClassifierTask, ExampleSet, Task, observe};
 
@@ -50,59 +48,27 @@ pub struct Measuring {
     pub device: String,
 }
 
-/// What a measurement found.
-#[derive(Debug)]
-pub struct Measured {
-    /// Adapted sites in the model's order.
-    pub sites: Vec<AttachedSite>,
-    /// Site path to score.
-    pub scores: IndexMap<String, f64>,
-    /// How the adapter scales its products.
-    pub scaling: Scaling,
-    /// Examples that were looked at.
-    pub examples: usize,
-    /// How long that took.
-    pub seconds: f64,
-}
-
-impl Measured {
-    /// Opens model and adapter, and measures.
-    ///
-    /// # Errors
-    /// When one of them or the data cannot be read, or the adapter is none of LoRA.
-    pub fn of(args: &Measuring) -> Result<Self> {
-        let kind = ModelKind::of(&ModelConfig::read(&args.model)?);
-        let outputs = open::labels_in_adapter(&args.model, &args.adapter)?;
-        let named = args.read.tokenizer.as_deref();
-        let beside = Companions::new(&args.model, &[&args.adapter], named)?.announced();
-        match kind {
-            ModelKind::Causal if outputs.is_none() => language(args, &beside),
-            ModelKind::Images => {
-                let read = |data: &Path| ImageInput::read(&args.read, data, &beside, true);
-                classifier(args, read)
-            }
-            ModelKind::Causal | ModelKind::DecoderTexts => classifier(args, |data: &Path| {
-                TextInput::<DecoderClassifier>::read(&args.read, data, &beside)
-            }),
-            ModelKind::Texts => classifier(args, |data: &Path| {
-                TextInput::<SequenceClassifier>::read(&args.read, data, &beside)
-            }),
+/// Opens model and adapter, and measures.
+///
+/// # Errors
+/// When one of them or the data cannot be read, or the adapter is none of LoRA.
+pub fn measure(args: &Measuring) -> Result<Measured> {
+    let kind = ModelKind::of(&ModelConfig::read(&args.model)?);
+    let outputs = open::labels_in_adapter(&args.model, &args.adapter)?;
+    let named = args.read.tokenizer.as_deref();
+    let beside = Companions::new(&args.model, &[&args.adapter], named)?.announced();
+    match kind {
+        ModelKind::Causal if outputs.is_none() => language(args, &beside),
+        ModelKind::Images => {
+            let read = |data: &Path| ImageInput::read(&args.read, data, &beside, true);
+            classifier(args, read)
         }
-    }
-
-    fn new<M: Adaptable>(
-        adapted: &Adapted<M>,
-        scores: IndexMap<String, f64>,
-        examples: usize,
-        start: Instant,
-    ) -> Self {
-        Self {
-            sites: adapted.sites.clone(),
-            scores,
-            scaling: adapted.scaling,
-            examples,
-            seconds: start.elapsed().as_secs_f64(),
-        }
+        ModelKind::Causal | ModelKind::DecoderTexts => classifier(args, |data: &Path| {
+            TextInput::<DecoderClassifier>::read(&args.read, data, &beside)
+        }),
+        ModelKind::Texts => classifier(args, |data: &Path| {
+            TextInput::<SequenceClassifier>::read(&args.read, data, &beside)
+        }),
     }
 }
 
@@ -129,10 +95,16 @@ impl<M: Adaptable> Adapted<M> {
 
     /// Scores that need no data.
     fn without_data(&self, score: ScoreKind, seed: u64) -> Option<IndexMap<String, f64>> {
-        match score {
-            ScoreKind::Parameters => Some(parameter_norms(&self.model, ADAPTER)),
-            ScoreKind::Random => Some(random_scores(&self.sites, seed)),
-            _ => None,
+        without_data(score, &self.model, ADAPTER, &self.sites, seed)
+    }
+
+    fn measured(&self, scores: IndexMap<String, f64>, examples: usize, start: Instant) -> Measured {
+        Measured {
+            sites: self.sites.clone(),
+            scores,
+            scaling: self.scaling,
+            examples,
+            seconds: start.elapsed().as_secs_f64(),
         }
     }
 }
@@ -176,7 +148,7 @@ where
     let loaded = open::classifier::<I::Model>(&args.model, outputs, None, 0, &device)?;
     let adapted = Adapted::new(args, loaded, device)?;
     if let Some(scores) = adapted.without_data(args.score, args.seed) {
-        return Ok(Measured::new(&adapted, scores, 0, start));
+        return Ok(adapted.measured(scores, 0, start));
     }
     let data = data_of(args)?;
     let input = read(data)?;
@@ -194,7 +166,7 @@ where
         eval_batch_size: args.batch_size,
     };
     let scores = on_data(args, &task, &adapted, &sample)?;
-    Ok(Measured::new(&adapted, scores, sample.len(), start))
+    Ok(adapted.measured(scores, sample.len(), start))
 }
 
 /// The labels in the order of the adapter's outputs: those beside it or of the model, or else those of the data where they are as many.
@@ -218,7 +190,7 @@ fn language(args: &Measuring, beside: &Companions) -> Result<Measured> {
     let device = device_for(args)?;
     let adapted = Adapted::new(args, open::causal(&args.model, None, &device)?, device)?;
     if let Some(scores) = adapted.without_data(args.score, args.seed) {
-        return Ok(Measured::new(&adapted, scores, 0, start));
+        return Ok(adapted.measured(scores, 0, start));
     }
     let data = data_of(args)?;
     let rows = Files::new(beside, &args.read)?
@@ -232,7 +204,7 @@ fn language(args: &Measuring, beside: &Companions) -> Result<Measured> {
         prompts: None,
     };
     let scores = on_data(args, &task, &adapted, &sample)?;
-    Ok(Measured::new(&adapted, scores, sample.len(), start))
+    Ok(adapted.measured(scores, sample.len(), start))
 }
 
 /// Scores that are measured on examples.
@@ -240,70 +212,52 @@ fn on_data<T: Task>(
     args: &Measuring,
     task: &T,
     adapted: &Adapted<T::Model>,
-    sample: &[usize],
-) -> Result<IndexMap<String, f64>> {
-    if args.score == ScoreKind::Gradient {
-        return gradient_norms(task, adapted, sample, args.batch_size);
-    }
-    let mut seen = OutputImportance::new(norm(args.score));
-    observe(
-        task,
-        &adapted.model,
-        sample,
-        args.batch_size,
-        &adapted.device,
-        &mut seen,
-    )?;
-    Ok(seen.sums().clone())
-}
-
-/// How a score measures outputs.
-pub fn norm(score: ScoreKind) -> OutputNorm {
-    match score {
-        ScoreKind::OutputL2 => OutputNorm::Plain,
-        _ => OutputNorm::Squared,
-    }
-}
-
-/// `||dL/dA||_F^2 + ||dL/dB||_F^2` of each site, summed over batches.
-fn gradient_norms<T: Task>(
-    task: &T,
-    adapted: &Adapted<T::Model>,
-    sample: &[usize],
-    batch_size: usize,
+    examples: &[usize],
 ) -> Result<IndexMap<String, f64>> {
     let trained = Trainable::of(&adapted.model, &adapted.names).params;
-    let site_of: HashMap<_, _> = trained
+    let site_of = |name: &str| {
+        let mut sites = adapted.sites.iter();
+        sites.find(|site| name.starts_with(&format!("{}.lora_", site.path)))
+    };
+    let factors = trained
         .iter()
-        .filter_map(|param| {
-            let site = adapted
-                .sites
-                .iter()
-                .find(|site| param.name.starts_with(&format!("{}.lora_", site.path)))?;
-            Some((param.id, site.path.clone()))
-        })
+        .filter_map(|param| Some((param.id, site_of(&param.name)?.path.clone())))
         .collect();
-    let lengths = task.lengths();
-    let lengths: Vec<usize> = sample.iter().map(|at| lengths[*at]).collect();
-    let mut norms = IndexMap::new();
-    for batch in BatchPlan::evaluation(&lengths, batch_size, None)?.batches() {
-        let examples: Vec<usize> = batch.iter().map(|at| sample[*at]).collect();
-        let loss = task.loss(
-            &adapted.model,
-            &examples,
-            &adapted.device,
-            &mut Pass::eval(),
-        )?;
-        let grads = GradientsParams::from_grads(loss.backward(), &adapted.model);
-        for (id, site) in &site_of {
-            if let Some(gradient) = grads.get::<2>(*id) {
-                *norms.entry(site.clone()).or_insert(0.0) += squared(gradient);
-            }
-        }
-    }
-    Ok(norms)
+    let mut sample = TaskSample {
+        task,
+        adapted,
+        examples,
+        batch_size: args.batch_size,
+    };
+    Ok(on_sample(args.score, &mut sample, &factors)?)
 }
 
-fn squared(tensor: Tensor<2>) -> f64 {
-    f64::from(tensor.powi_scalar(2).sum().into_scalar::<f32>())
+/// Examples of a task.
+struct TaskSample<'a, T: Task> {
+    task: &'a T,
+    adapted: &'a Adapted<T::Model>,
+    examples: &'a [usize],
+    batch_size: usize,
+}
+
+impl<T: Task> Sample for TaskSample<'_, T> {
+    type Error = TrainError;
+
+    fn observe(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        let Adapted { model, device, .. } = self.adapted;
+        let (examples, size) = (self.examples, self.batch_size);
+        observe(self.task, model, examples, size, device, observer)
+    }
+
+    fn gradients(&mut self, each: &mut dyn FnMut(&GradientsParams)) -> Result<(), TrainError> {
+        let Adapted { model, device, .. } = self.adapted;
+        let lengths = self.task.lengths();
+        let lengths: Vec<usize> = self.examples.iter().map(|at| lengths[*at]).collect();
+        for batch in BatchPlan::evaluation(&lengths, self.batch_size, None)?.batches() {
+            let batch: Vec<usize> = batch.iter().map(|at| self.examples[*at]).collect();
+            let loss = self.task.loss(model, &batch, device, &mut Pass::eval())?;
+            each(&GradientsParams::from_grads(loss.backward(), model));
+        }
+        Ok(())
+    }
 }

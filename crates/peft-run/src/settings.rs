@@ -1,31 +1,37 @@
 //! The run file: every setting of a training run, from TOML, flags and `--set`.
 
+mod adapter;
+mod data;
+mod described;
 mod effect;
 mod keys;
 mod names;
 mod precondition;
 mod procedures;
 mod prune;
+mod ready;
 mod task;
+mod template;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use peft_core::BiasTraining;
 use peft_prune::lora_drop::LORA_DROP;
 use peft_train::TrainOptions;
-use peft_train::data::{Encoding, Format, Quoting, Roles};
 use peft_train::metric::Metric;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
+pub use adapter::AdapterConfig;
+pub use data::DataConfig;
 use keys::{not_finite, unknown_keys};
 pub use keys::{parse_setting, set};
 pub use names::Names;
 pub use precondition::PreconditionConfig;
 pub use procedures::ProcedureConfig;
-pub use prune::{PruneConfig, Start, When, check_sample};
+pub use prune::{PruneConfig, check_sample};
+pub use ready::ready;
 pub use task::TaskKind;
+pub use template::template;
 
 /// Tokens of a text where there is none to be measured.
 pub const USUAL_LENGTH: usize = 128;
@@ -86,161 +92,6 @@ impl Default for RunConfig {
     }
 }
 
-/// Where examples come from and how they are read.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct DataConfig {
-    /// Training file: CSV, TSV, JSONL or JSON; plain text for causal-lm; for image-cls a folder per class, a table of pixels or idx.
-    pub train: PathBuf,
-    /// Validation file.
-    pub valid: Option<PathBuf>,
-    /// Share of the training examples to set aside and judge by, instead of a validation file.
-    pub valid_share: Option<f64>,
-    /// Format, where the extension does not tell.
-    pub format: Option<Format>,
-    /// What a double quote means in CSV and TSV.
-    pub quoting: Quoting,
-    /// What stands between the cells of CSV and TSV, where the file does not tell.
-    pub separator: Option<char>,
-    /// Encoding of a text without a byte order mark, where it is none of UTF-8.
-    pub encoding: Option<Encoding>,
-    /// Column names of a file without a header, in their order; or NAME=COLUMN for columns of a header.
-    pub columns: Option<Vec<String>>,
-    /// Whether the first row of CSV and TSV is a header, where the file does not tell.
-    pub header: Option<bool>,
-    /// Columns of a file without a header, where nothing else is said: those of the run that made the adapter.
-    #[serde(skip)]
-    pub columns_of_run: Option<Vec<String>>,
-    /// (name, column): what the run that made the adapter called columns, for those that are there.
-    #[serde(skip)]
-    pub renamed_in_run: Vec<(String, String)>,
-    /// Which columns hold text, second text and target, where they are named unusually.
-    pub roles: Roles,
-    /// Largest number of tokens of an example; when absent, as many as the model takes, at most [`peft_train::data::UNASKED_LENGTH`].
-    pub max_length: Option<usize>,
-    /// Uses only so many training examples, from the beginning of the file.
-    pub limit: Option<usize>,
-    /// Uses only this share of the training examples, the same of each label.
-    pub sample: Option<f64>,
-    /// For causal-lm: whether several texts share a row, unseen by each other; by default plain texts do, prompts do not.
-    pub packing: Option<bool>,
-    /// For causal-lm: whether prompts are learnt too, rather than completions alone.
-    pub train_on_prompt: bool,
-    /// For causal-lm: prompts that the model continues after every evaluation, on stderr and in the log.
-    pub sample_prompts: Vec<String>,
-    /// For causal-lm: how many tokens each of them is continued by, at most.
-    pub sample_tokens: usize,
-    /// For causal-lm: the date, `YYYY-MM-DD`, for chat templates that write one; today's when absent.
-    pub today: Option<String>,
-    /// Folder whose tokenizer and chat template are used; when absent those beside the adapter that the run starts from, or the model's.
-    pub tokenizer: Option<PathBuf>,
-}
-
-impl Default for DataConfig {
-    fn default() -> Self {
-        Self {
-            train: PathBuf::new(),
-            valid: None,
-            valid_share: None,
-            format: None,
-            quoting: Quoting::Auto,
-            separator: None,
-            encoding: None,
-            columns: None,
-            header: None,
-            columns_of_run: None,
-            renamed_in_run: vec![],
-            roles: Roles::default(),
-            max_length: None,
-            limit: None,
-            sample: None,
-            packing: None,
-            train_on_prompt: false,
-            sample_prompts: vec![],
-            sample_tokens: 50,
-            today: None,
-            tokenizer: None,
-        }
-    }
-}
-
-impl DataConfig {
-    /// Whether a run is evaluated at all.
-    pub fn has_validation(&self) -> bool {
-        self.valid.is_some() || self.valid_share.is_some()
-    }
-
-    fn check(&self) -> Result<()> {
-        if let Some(share) = self.sample {
-            check_sample("data.sample", share)?;
-        }
-        match self.valid_share {
-            Some(share) if !(share > 0.0 && share <= 0.5) => bail!(crate::Usage(format!(
-                "data.valid_share: expected a share above 0 and up to 0.5, found {share}"
-            ))),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// What trains: an adapter method, `head` alone, or the `full` model.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AdapterConfig {
-    /// Identifier of the method, `head` or `full`.
-    pub method: String,
-    /// Rank where no pattern says otherwise.
-    pub rank: usize,
-    /// Alpha where no pattern says otherwise; twice the rank when absent.
-    pub alpha: Option<f64>,
-    /// Adapted modules; the architecture's defaults when absent.
-    pub targets: Option<Names>,
-    /// Whether a target that matches no layer is an error rather than a warning.
-    pub strict: bool,
-    /// Modules left out.
-    pub exclude: Option<Names>,
-    /// Indices of the layers to adapt; all when absent.
-    pub layers: Option<Vec<usize>>,
-    /// Name of the list that layer indices count, for example `layer`.
-    pub layers_pattern: Vec<String>,
-    /// Path pattern to rank, first match wins.
-    pub rank_pattern: indexmap::IndexMap<String, usize>,
-    /// Path pattern to alpha, first match wins.
-    pub alpha_pattern: indexmap::IndexMap<String, f64>,
-    /// Modules trained as a whole; the task's head when absent.
-    pub modules_to_save: Option<Vec<String>>,
-    /// Biases of the base that train along: none, all, or those of adapted layers (lora_only).
-    pub bias: BiasTraining,
-    /// Adapter folder whose values the adapter starts with, and whose settings it has where no other is given.
-    pub start: Option<PathBuf>,
-    /// For a mixture: LoRA folders that its experts start as, one each from the first.
-    pub experts_from: Vec<PathBuf>,
-    /// The method's own options.
-    pub options: Map<String, Value>,
-}
-
-impl Default for AdapterConfig {
-    fn default() -> Self {
-        Self {
-            method: "lora".into(),
-            rank: 8,
-            alpha: None,
-            targets: None,
-            strict: false,
-            exclude: None,
-            layers: None,
-            layers_pattern: vec![],
-            rank_pattern: indexmap::IndexMap::new(),
-            alpha_pattern: indexmap::IndexMap::new(),
-            modules_to_save: None,
-            bias: BiasTraining::None,
-            start: None,
-            experts_from: vec![],
-            options: Map::new(),
-        }
-    }
-}
-
 impl RunConfig {
     /// Reads a run file, if there is one, and lays `settings` (dotted key, value) over it, later ones winning.
     ///
@@ -294,7 +145,7 @@ impl RunConfig {
         config.precondition.check()?;
         config.steering()?;
         if config.adapter.method == LORA_DROP.id {
-            config.prune.check()?;
+            (config.prune.check()).map_err(|error| crate::Usage(error.to_string()))?;
         }
         config.data.check()?;
         effect::check(&config)?;

@@ -35,12 +35,26 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("peft-models", &["peft-core", "peft-kernels"]),
     ("peft-parquet", &[]),
     (
+        "peft-run",
+        &[
+            "peft-chain",
+            "peft-core",
+            "peft-decompose",
+            "peft-kernels",
+            "peft-models",
+            "peft-moe",
+            "peft-prune",
+            "peft-recycle",
+            "peft-train",
+        ],
+    ),
+    (
         "peft-train",
         &["peft-core", "peft-kernels", "peft-models", "peft-parquet"],
     ),
 ];
 /// Members that are no libraries for others.
-const APPLICATIONS: [&str; 3] = ["peft-cli", "peft-benches", "xtask"];
+const APPLICATIONS: [&str; 4] = ["peft-cli", "peft-benches", "peft-fuzz", "xtask"];
 
 /// What `cargo metadata` says of the workspace's members.
 ///

@@ -1,17 +1,12 @@
 //! `peft combine`: several adapters of one base model, each with a weight, as one LoRA.
 
-mod beside;
-
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
-use indexmap::IndexMap;
-use peft_recycle::{Arithmetic, Bases, Combined, Components, Heads, Majority, Mode, Pool, combine};
-use serde::Serialize;
-
-use super::recycle::warn_of_bases;
+use peft_recycle::{Arithmetic, Components, Heads, Majority, Mode};
 use peft_run::adapter_arg::WeightedFolder;
+use peft_run::combine::{CombineResult, Combining};
 
 /// What to combine, and how.
 #[derive(Debug, Args)]
@@ -72,23 +67,6 @@ enum ModeArg {
     MagnitudePrune,
 }
 
-/// What was combined.
-#[derive(Debug, Serialize)]
-struct CombineResult {
-    out: PathBuf,
-    /// `||sum - result||_F / ||sum||_F` over all layers.
-    error: f64,
-    sites: IndexMap<String, SiteResult>,
-    carried: Vec<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct SiteResult {
-    rank: usize,
-    members: Vec<String>,
-    error: f64,
-}
-
 impl CombineArgs {
     /// Every path that may be a repository.
     pub fn folders(&mut self) -> impl Iterator<Item = &mut PathBuf> {
@@ -134,23 +112,14 @@ impl CombineArgs {
 /// # Errors
 /// What is wrong with an adapter, or with combining them in this way.
 pub fn run(args: &CombineArgs, json: bool) -> Result<()> {
-    let folders: Vec<&Path> = args
-        .adapters
-        .iter()
-        .map(|adapter| adapter.dir.as_path())
-        .collect();
-    let weights: Vec<f64> = args.adapters.iter().map(|adapter| adapter.weight).collect();
-    let heads = args.head.clone().map_or(Heads::Average, Heads::Of);
-    let mode = args.mode()?;
-    let mut pool = Pool::open_by(&folders, Bases::ByLayers)?;
-    warn_of_bases(&pool, args.any_base || args.base.is_some());
-    if let Some(base) = &args.base {
-        pool = pool.with_base(base);
-    }
-    let labels = beside::labels(&pool, &heads)?;
-    let combined = combine(&pool, &weights, mode, &heads, &args.out)?;
-    beside::carry(&pool, &heads, labels.as_deref(), &args.out)?;
-    let result = CombineResult::of(&combined, &args.out);
+    let result = CombineResult::of(&Combining {
+        adapters: &args.adapters,
+        mode: args.mode()?,
+        heads: args.head.clone().map_or(Heads::Average, Heads::Of),
+        any_base: args.any_base,
+        base: args.base.as_deref(),
+        out: &args.out,
+    })?;
     if json {
         return super::print_json(&result);
     }
@@ -170,23 +139,4 @@ pub fn run(args: &CombineArgs, json: bool) -> Result<()> {
         result.out.display()
     );
     Ok(())
-}
-
-impl CombineResult {
-    fn of(combined: &Combined, out: &Path) -> Self {
-        let sites = combined.sites.iter().map(|(path, site)| {
-            let result = SiteResult {
-                rank: site.rank,
-                members: site.members.clone(),
-                error: site.error.relative(),
-            };
-            (path.clone(), result)
-        });
-        Self {
-            out: out.to_owned(),
-            error: combined.error.relative(),
-            sites: sites.collect(),
-            carried: combined.carried.clone(),
-        }
-    }
 }

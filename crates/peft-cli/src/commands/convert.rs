@@ -1,25 +1,11 @@
 //! `peft convert`: an adapter folder of any method as one that Hugging Face PEFT reads; and folders of mlx-lm, both ways.
 
-mod mlx;
+use std::path::PathBuf;
 
-use std::path::{Path, PathBuf};
-
-use anyhow::{Context, Result, bail};
-use burn::tensor::Device;
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
-use peft_core::export::{Exported, ExportedSite, to_lora};
-use peft_core::file::write_atomic;
-use peft_core::folder;
-use serde::Serialize;
-
-use peft_run::adapter_arg::AdapterArg;
-use peft_run::companions::carry_all;
-use peft_run::open::Added;
-use peft_run::run::LABELS_FILE;
-use peft_run::{any_model, device, open, out_folder};
-
-/// Value of `peft_type` of the methods that PEFT reads as they are: LoRA, rsLoRA, DoRA, and PiSSA and OLoRA in their stored form.
-const LORA: &str = "LORA";
+use peft_run::convert::mlx::{self, MlxResult};
+use peft_run::convert::{Converting, Names, to_peft};
 
 /// What an adapter can be converted to.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -58,28 +44,13 @@ pub struct ConvertArgs {
     device: String,
 }
 
-/// What a conversion did.
-#[derive(Debug, Serialize)]
-pub struct ConvertResult {
-    /// Folder that was written.
-    pub out: PathBuf,
-    /// Method of the folder that was read.
-    pub from: &'static str,
-    /// Method of the folder that was written.
-    pub to: &'static str,
-    /// Each layer that became a plain LoRA; empty where the method stayed.
-    pub sites: Vec<ExportedSite>,
-    /// Largest `||W' - W - A B||_F / ||W' - W||_F` of a layer.
-    pub largest_error: f64,
-}
-
 /// Runs the verb.
 pub fn run(args: &ConvertArgs, json: bool) -> Result<()> {
     if let FormatArg::Mlx = args.to {
-        return mlx::from_peft(&args.adapter, &args.out)?.show(json);
+        return show(&mlx::from_peft(&args.adapter, &args.out)?, json);
     }
     if mlx::is_mlx(&args.adapter) {
-        return mlx::to_peft(&args.adapter, &args.out)?.show(json);
+        return show(&mlx::to_peft(&args.adapter, &args.out)?, json);
     }
     let Some(model) = &args.model else {
         bail!(peft_run::Usage(
@@ -87,9 +58,18 @@ pub fn run(args: &ConvertArgs, json: bool) -> Result<()> {
                 .into()
         ));
     };
-    let _claim = out_folder::claim(&args.out, args.overwrite, out_folder::OVERWRITE)?;
-    let device = device::open(&args.device)?;
-    let result = to_peft(model, args, &device)?;
+    let result = to_peft(&Converting {
+        model,
+        adapter: &args.adapter,
+        out: &args.out,
+        names: match args.to {
+            FormatArg::PeftTransformers5 => Names::Transformers5,
+            _ => Names::File,
+        },
+        rank: args.rank.map(|rank| rank as usize),
+        overwrite: args.overwrite,
+        device: &args.device,
+    })?;
     if json {
         return super::print_json(&result);
     }
@@ -114,44 +94,20 @@ pub fn run(args: &ConvertArgs, json: bool) -> Result<()> {
     Ok(())
 }
 
-/// Writes an adapter folder of `model` as a folder of PEFT.
-fn to_peft(model: &Path, args: &ConvertArgs, device: &Device) -> Result<ConvertResult> {
-    let (adapter, out) = (AdapterArg::only(&args.adapter), args.out.as_path());
-    let rank = args.rank.map(|rank| rank as usize);
-    let head = open::labels_in_adapter(model, &adapter.dir)?;
-    let loaded = any_model::open(model, head, None, 0, device)?.loaded;
-    let (loaded, Added { spec, .. }) = open::add(loaded, &adapter)?;
-    let names = loaded.names;
-    let from = spec.method.entry().id;
-    let known = spec
-        .method
-        .config_fields()
-        .get("peft_type")
-        .is_some_and(|kind| kind == LORA);
-    let mut exported = if known && rank.is_none() {
-        Exported {
-            model: loaded.model,
-            spec,
-            sites: Vec::new(),
-        }
-    } else {
-        to_lora(loaded.model, &adapter.name, &spec, rank)?
-    };
-    exported.spec.naming.other = matches!(args.to, FormatArg::PeftTransformers5);
-    folder::save(&exported.model, &names, &adapter.name, &exported.spec, out)?;
-    carry_all(&adapter.dir, out)?;
-    let labels = adapter.dir.join(LABELS_FILE);
-    if labels.exists() {
-        let text =
-            std::fs::read(&labels).with_context(|| format!("cannot read {}", labels.display()))?;
-        write_atomic(&out.join(LABELS_FILE), &text)?;
+fn show(result: &MlxResult, json: bool) -> Result<()> {
+    if json {
+        return super::print_json(result);
     }
-    let errors = exported.sites.iter().map(|site| site.error);
-    Ok(ConvertResult {
-        out: out.to_path_buf(),
-        from,
-        to: exported.spec.method.entry().id,
-        largest_error: errors.fold(0.0, f64::max),
-        sites: exported.sites,
-    })
+    let kind = if result.dora { "DoRA" } else { "LoRA" };
+    println!(
+        "{kind} of rank {} and scale {} at {} modules, written to {}",
+        result.rank,
+        result.scale,
+        result.modules,
+        result.out.display()
+    );
+    for note in &result.notes {
+        println!("note: {note}");
+    }
+    Ok(())
 }

@@ -1,6 +1,5 @@
 //! `peft diff`: how far apart two adapters are, computed from their factors.
 
-mod compare;
 mod print;
 
 use std::path::PathBuf;
@@ -9,7 +8,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use peft_core::file::read_folder;
 
-use compare::Difference;
+use peft_run::diff::Difference;
 
 /// What to compare.
 #[derive(Debug, Args)]

@@ -1,25 +1,13 @@
 //! `peft inspect`: what an adapter folder holds, with and without its base model.
 
-pub(super) mod factors;
-mod fit;
-pub(super) mod kinds;
-mod notes;
-mod pair;
 mod print;
-pub(super) mod report;
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, bail};
 use clap::Args;
-use peft_core::file::read_folder;
 use peft_core::grouped;
-
-use super::validate::examined;
-use fit::Fit;
-use report::Report;
-
-use peft_run::run::expert_use;
+use peft_run::inspect::inspect;
 
 /// Describes an adapter folder: what it configures, and for every layer its rank, scale, norms and effective ranks.
 ///
@@ -36,16 +24,7 @@ pub struct InspectArgs {
 
 /// Runs the verb.
 pub fn run(args: &InspectArgs, json: bool) -> Result<()> {
-    let read = read_folder(&args.adapter);
-    let (found, report) = examined(&args.adapter, &read);
-    let folder = read.map_err(|_| anyhow!(found.join("\n")))?;
-    let mut report = report
-        .map_or_else(|| Report::new(&args.adapter, &folder), Ok)
-        .with_context(|| format!("adapter {}", args.adapter.display()))?;
-    if let Some(model) = &args.model {
-        report.fit = Some(Fit::check(model, &args.adapter, &folder, &report)?);
-    }
-    report.experts = expert_use::read(&args.adapter)?;
+    let (report, found) = inspect(&args.adapter, args.model.as_deref())?;
     if json {
         super::print_json(&report)?;
     } else {

@@ -1,17 +1,12 @@
 //! `peft merge`: a model folder with an adapter folded into its weights.
 
-#[cfg(test)]
-mod agreement;
-mod proven;
-
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use peft_models::hf::FloatDtype;
 
-pub use proven::{Merging, merge_folder, tolerance};
-
+use peft_run::merge::{Merging, merge_folder};
 use peft_run::{device, out_folder};
 
 /// Number type of the written weights.

@@ -9,7 +9,7 @@ pub mod diff;
 pub mod env;
 pub mod eval;
 pub mod extract;
-mod folder_problems;
+
 pub mod generate;
 pub mod init;
 pub mod inspect;

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::args::ReadArgs;
 use crate::picture::plan_map;
-use peft_run::importance::{Measured, Measuring};
+use peft_run::importance::{Measuring, measure};
 use peft_run::run::lora_drop;
 use peft_run::settings::check_sample;
 
@@ -116,7 +116,7 @@ pub fn run(args: &PruneArgs, json: bool) -> Result<()> {
         ScopeArg::PerType => Scope::PerType,
         ScopeArg::Global => Scope::Global,
     };
-    let measured = Measured::of(&Measuring {
+    let measured = measure(&Measuring {
         score,
         model: args.model.clone(),
         adapter: args.adapter.clone(),

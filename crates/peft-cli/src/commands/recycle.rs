@@ -1,6 +1,6 @@
 //! `peft recycle`: what adapters of one base model have in common, kept once, and each adapter as its coordinates in it (EigenLoRAx).
 
-mod report;
+mod print;
 
 use std::path::PathBuf;
 
@@ -10,11 +10,14 @@ use peft_recycle::{
     Bases, Basis, BasisOptions, Components, Extend, Folding, Mean, MemberProblem, Pool, Variant,
     leave_one_out, similarity,
 };
+use serde::Serialize;
 
 use crate::picture::basis_map;
 use peft_run::companions;
 use peft_run::hub;
-use report::{BasisReport, HeldOutReport, ProjectionReport, SimilarityReport};
+use peft_run::recycle::{
+    BasisReport, HeldOutReport, ProjectionReport, SimilarityReport, warn_of_bases,
+};
 
 /// What to do with a basis or a pool of adapters.
 #[derive(Debug, Args)]
@@ -220,42 +223,32 @@ impl PoolArgs {
     }
 }
 
-/// Says that members name different bases, unless somebody said that they belong together.
-pub fn warn_of_bases(pool: &Pool, any_base: bool) {
-    let names = pool.base_names();
-    if names.len() > 1 && !any_base {
-        eprintln!(
-            "warning: the adapters name different bases ({}); their layers have the same names and sizes, and they are taken as adapters \
-             of one: make sure that they are, and say so with --any-base",
-            names.join(", ")
-        );
-    }
-}
-
 /// Runs the verb.
 ///
 /// # Errors
 /// What is wrong with the adapters, the basis or the disk.
 pub fn run(args: &RecycleArgs, json: bool) -> Result<()> {
     match &args.verb {
-        RecycleVerb::Build(args) => BasisReport::of(&build(args)?)?.show(json),
+        RecycleVerb::Build(args) => show(&BasisReport::of(&build(args)?)?, json, print::basis),
         RecycleVerb::Info(args) => {
             let basis = Basis::open(&args.basis)?;
             if let Some(folder) = &args.draw {
                 std::fs::create_dir_all(folder)?;
                 basis_map::explained(&basis.info()?).draw(&folder.join("explained"))?;
             }
-            BasisReport::of(&basis)?.show(json)
+            show(&BasisReport::of(&basis)?, json, print::basis)
         }
         RecycleVerb::Add(args) => {
             let extend = args.extend.map_or(Extend::No, Extend::Residual);
             let added = Basis::open(&args.member.basis)?.add(&args.member.adapter, extend)?;
             warn_of_companions(std::slice::from_ref(&args.member.adapter));
-            ProjectionReport::of(&added).show(json)
+            let report = ProjectionReport::of(&added);
+            show(&report, json, print::projection)
         }
         RecycleVerb::Project(args) => {
             let projected = Basis::open(&args.basis)?.project(&args.adapter)?;
-            ProjectionReport::of(&projected).show(json)
+            let report = ProjectionReport::of(&projected);
+            show(&report, json, print::projection)
         }
         RecycleVerb::Reconstruct(args) => {
             Basis::open(&args.basis)?.reconstruct(&args.name, &args.out)?;
@@ -271,12 +264,14 @@ pub fn run(args: &RecycleArgs, json: bool) -> Result<()> {
                 std::fs::create_dir_all(folder)?;
                 basis_map::similarity(&found).draw(&folder.join("similarity"))?;
             }
-            SimilarityReport::of(&found).show(json)
+            let report = SimilarityReport::of(&found);
+            show(&report, json, print::similarity)
         }
         RecycleVerb::LeaveOneOut(args) => {
             let pool = args.pool.open()?;
             let found = leave_one_out(&pool, Variant::Columns, Mean::Uncentred, &args.components)?;
-            HeldOutReport::of(&found).show(json)
+            let report = HeldOutReport::of(&found);
+            show(&report, json, print::held_out)
         }
     }
 }
@@ -312,6 +307,14 @@ fn warn_of_companions(adapters: &[PathBuf]) {
             );
         }
     }
+}
+
+fn show<T: Serialize>(report: &T, json: bool, print: impl Fn(&T)) -> Result<()> {
+    if json {
+        return super::print_json(report);
+    }
+    print(report);
+    Ok(())
 }
 
 fn done(json: bool, what: &str, value: &str) -> Result<()> {

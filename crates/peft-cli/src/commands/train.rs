@@ -1,6 +1,7 @@
 //! `peft train`: a run from a run file, from flags, or from both.
 
 mod flags;
+mod on_screen;
 
 use std::path::{Path, PathBuf};
 
@@ -10,12 +11,12 @@ use peft_prune::Plan;
 use peft_train::{Callback, Stop};
 
 use flags::{ReadFlags, StepFlags};
+use on_screen::OnScreen;
 
 use crate::interrupt;
 use crate::picture::plan_map;
 use crate::progress::Progress;
 use peft_run::Watch;
-use peft_run::hub;
 use peft_run::run::{self, Outcome, RunOptions, RunResult, lora_drop};
 use peft_run::settings::{Names, RunConfig, parse_setting, ready};
 
@@ -278,23 +279,6 @@ impl RunArgs {
             ));
         }
         Ok(config)
-    }
-}
-
-/// Shows progress, draws plans, answers signals.
-struct OnScreen;
-
-impl Watch for OnScreen {
-    fn callbacks(&mut self, config: &RunConfig) -> Vec<Box<dyn Callback + '_>> {
-        vec![Box::new(Progress::new(config.train.log_every))]
-    }
-
-    fn stop(&self) -> Stop {
-        interrupt::stop()
-    }
-
-    fn planned(&mut self, plan: &Plan, file: &Path) -> Result<()> {
-        plan_map::map(plan).draw(file).map(drop)
     }
 }
 

@@ -1,31 +1,15 @@
 //! `peft validate`: whether adapter folders are whole, and whether they suit a model, with every problem in one report.
 
-mod model;
-mod reading;
 mod summary;
-mod verdict;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
-use peft_core::file::{AdapterFolder, FileError};
-use peft_models::ModelConfig;
+use peft_core::grouped;
+use peft_run::validate::{Against, Verdict};
 
-use super::inspect::report::Report;
-
-use model::ModelSites;
-use reading::Base;
-use verdict::Verdict;
-
-/// What adapters are checked against.
-#[derive(Debug)]
-enum Model {
-    /// A model with its weights.
-    Folder(Box<Base>),
-    /// The layers that a configuration describes.
-    Config(ModelSites),
-}
+use summary::summary;
 
 /// What to check.
 #[derive(Debug, Args)]
@@ -44,16 +28,20 @@ pub struct ValidateArgs {
 
 /// Runs the verb.
 pub fn run(args: &ValidateArgs, json: bool) -> Result<()> {
-    let model = model(args)?;
+    let against = match (&args.model, &args.model_config) {
+        (Some(model), _) => Some(Against::model(model)?),
+        (None, Some(config)) => Some(Against::config(config)?),
+        (None, None) => None,
+    };
     let verdicts: Vec<Verdict> = args
         .adapters
         .iter()
-        .map(|dir| Verdict::of(dir, model.as_ref()))
+        .map(|dir| Verdict::of(dir, against.as_ref()))
         .collect();
     if json {
         super::print_json(&verdicts)?;
     } else {
-        verdicts.iter().for_each(Verdict::print);
+        verdicts.iter().for_each(print);
     }
     let invalid = verdicts.iter().filter(|verdict| !verdict.valid).count();
     if invalid > 0 {
@@ -62,28 +50,32 @@ pub fn run(args: &ValidateArgs, json: bool) -> Result<()> {
     Ok(())
 }
 
-/// What is wrong with a folder by itself, and the facts, where there are such.
-pub(super) fn examined(
-    dir: &Path,
-    read: &Result<AdapterFolder, FileError>,
-) -> (Vec<String>, Option<Report>) {
-    let verdict = Verdict::of_read(dir, read, None);
-    (verdict.problems, verdict.facts)
+fn print(verdict: &Verdict) {
+    let folder = verdict.folder.display();
+    match (verdict.valid, verdict.warnings.len()) {
+        (false, _) => println!(
+            "{folder}: NOT VALID, {}",
+            counted(grouped(&verdict.problems).len(), "problem")
+        ),
+        (true, 0) => println!("{folder}: valid"),
+        (true, count) => println!("{folder}: valid, {}", counted(count, "warning")),
+    }
+    if let Some(report) = &verdict.facts {
+        println!("  {}", summary(report));
+    }
+    let lists = [
+        ("problem", &verdict.problems),
+        ("warning", &verdict.warnings),
+        ("note", &verdict.notes),
+    ];
+    for (kind, lines) in lists {
+        for line in grouped(lines) {
+            println!("  {kind}: {line}");
+        }
+    }
 }
 
-fn model(args: &ValidateArgs) -> Result<Option<Model>> {
-    if let Some(dir) = &args.model {
-        let config = ModelConfig::read(dir)?;
-        return Ok(Some(match Base::new(dir)? {
-            Some(base) => Model::Folder(Box::new(base)),
-            None => Model::Config(ModelSites::of(config)?),
-        }));
-    }
-    let Some(path) = &args.model_config else {
-        return Ok(None);
-    };
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read the model configuration {}", path.display()))?;
-    let config = ModelConfig::parse(path, &text)?;
-    Ok(Some(Model::Config(ModelSites::of(config)?)))
+fn counted(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }

@@ -14,9 +14,9 @@ use peft_train::TrainOptions;
 use peft_train::schedule::Warmup;
 use serde::Serialize;
 
-use crate::commands::merge::{Merging, merge_folder};
 use peft_models::SequenceClassifier;
 use peft_run::device;
+use peft_run::merge::{Merging, merge_folder};
 use peft_run::run::{self, RunFolder, RunOptions};
 use peft_run::settings::{AdapterConfig, DataConfig, Names, RunConfig};
 

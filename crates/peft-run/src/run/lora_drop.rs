@@ -2,15 +2,16 @@
 
 use anyhow::Result;
 use peft_core::Observer;
-use peft_core::lora::{LORA, RSLORA, Scaling};
+use peft_core::lora::Scaling;
 use peft_prune::lora_drop::LORA_DROP;
-use peft_prune::{Budget, OutputImportance, Plan, PlannedSite, ScoreKind, scored};
+use peft_prune::procedure::{Host, Start, trial_method};
+use peft_prune::{Budget, Measured, Plan, PlannedSite, ScoreKind};
 use peft_train::schedule::Warmup;
 use peft_train::{Callback, Stop};
 
 use super::{RunFolder, RunResult, by_task};
-use crate::importance::{Measured, Measuring, norm};
-use crate::settings::{RunConfig, Start, When};
+use crate::importance::{Measuring, measure};
+use crate::settings::RunConfig;
 use crate::watch::Watch;
 
 /// The plan of a run, in its folder.
@@ -34,15 +35,17 @@ pub fn whole(
     folder: &RunFolder<'_>,
     watch: &mut dyn Watch,
 ) -> Result<RunResult> {
-    let budget = config.prune.budget()?;
     let file = config.out.join(PLAN_FILE);
     let plan = if folder.resumes() && file.exists() {
         Plan::read(&file)?
     } else {
-        let measured = measured(config, folder, watch)?;
-        let scores = scored(&measured.sites, &measured.scores);
-        let (score, scope) = (config.prune.score, config.prune.scope);
-        let plan = Plan::make(&scores, score, scope, budget, measured.scaling)?;
+        let plan = config.prune.plan(&mut Trial {
+            warm: warm(config)?,
+            sample: sample_of(config),
+            config,
+            folder,
+            watch,
+        })?;
         warn_of(&plan);
         watch.planned(&plan, &file)?;
         plan.write(&file)?;
@@ -88,11 +91,7 @@ fn warm(config: &RunConfig) -> Result<RunConfig> {
     let scaling = warm.adapter.options.remove("scaling");
     warm.adapter.options.remove("shared");
     let stabilized = scaling.map(serde_json::from_value::<Scaling>).transpose()?;
-    let entry = match stabilized {
-        Some(Scaling::RankStabilized) => &RSLORA,
-        _ => &LORA,
-    };
-    warm.adapter.method = entry.id.to_owned();
+    warm.adapter.method = trial_method(stabilized.unwrap_or(Scaling::Standard)).to_owned();
     warm.out = config.out.join(WARM_FOLDER);
     warm.data.sample = Some(sample_of(config));
     // A number of steps meant for the long run would leave the short one below its rate.
@@ -111,50 +110,59 @@ fn sample_of(config: &RunConfig) -> f64 {
     config.prune.sample * config.data.sample.unwrap_or(1.0)
 }
 
-/// Trains the LoRA on the sample and measures it there, or in the steps of its training.
-fn measured(config: &RunConfig, folder: &RunFolder<'_>, watch: &mut dyn Watch) -> Result<Measured> {
-    let warm = warm(config)?;
-    let online = config.prune.measure == When::Online;
-    // What was seen in the steps before a stop is not kept.
-    let warm_folder = folder.part(&warm, !online)?;
-    let mut seen = OutputImportance::new(norm(config.prune.score));
-    if !warm_folder.is_finished() {
-        log::info!(
-            "training the LoRA that is measured, in {}",
-            warm.out.display()
-        );
-        match config.prune.measure {
-            When::After => by_task(&warm, &warm_folder, watch)?,
-            When::Online => {
-                let seen = &mut seen;
-                by_task(&warm, &warm_folder, &mut AlsoSeen { watch, seen })?
-            }
-        };
-    }
-    let mut measured = Measured::of(&Measuring {
-        score: match config.prune.measure {
-            When::After => config.prune.score,
-            When::Online => ScoreKind::Parameters,
-        },
-        model: config.model_dir().to_path_buf(),
-        adapter: warm.out.clone(),
-        data: Some(config.data.train.clone()),
-        read: config.data.clone(),
-        batch_size: config.train.eval_batch_size,
-        sample: sample_of(config),
-        seed: config.train.seed,
-        device: config.device.clone(),
-    })?;
-    if online {
-        measured.scores = seen.sums().clone();
-    }
-    Ok(measured)
+/// The run of the LoRA that is measured.
+struct Trial<'a> {
+    config: &'a RunConfig,
+    warm: RunConfig,
+    /// Share of all examples.
+    sample: f64,
+    folder: &'a RunFolder<'a>,
+    watch: &'a mut dyn Watch,
 }
 
-/// Lets importance watch the steps of a run, beside who watches already.
+impl Host for Trial<'_> {
+    type Error = anyhow::Error;
+
+    fn train(&mut self, seen: Option<&mut dyn Observer>) -> Result<()> {
+        // What was seen in the steps before a stop is not kept.
+        let folder = self.folder.part(&self.warm, seen.is_none())?;
+        if folder.is_finished() {
+            return Ok(());
+        }
+        log::info!(
+            "training the LoRA that is measured, in {}",
+            self.warm.out.display()
+        );
+        match seen {
+            None => by_task(&self.warm, &folder, self.watch)?,
+            Some(seen) => {
+                let watch = &mut *self.watch;
+                by_task(&self.warm, &folder, &mut AlsoSeen { watch, seen })?
+            }
+        };
+        Ok(())
+    }
+
+    fn measure(&mut self, score: ScoreKind) -> Result<Measured> {
+        let config = self.config;
+        measure(&Measuring {
+            score,
+            model: config.model_dir().to_path_buf(),
+            adapter: self.warm.out.clone(),
+            data: Some(config.data.train.clone()),
+            read: config.data.clone(),
+            batch_size: config.train.eval_batch_size,
+            sample: self.sample,
+            seed: config.train.seed,
+            device: config.device.clone(),
+        })
+    }
+}
+
+/// Lets an observer watch the steps of a run, beside who watches already.
 struct AlsoSeen<'a> {
     watch: &'a mut dyn Watch,
-    seen: &'a mut OutputImportance,
+    seen: &'a mut dyn Observer,
 }
 
 impl Watch for AlsoSeen<'_> {
@@ -170,7 +178,7 @@ impl Watch for AlsoSeen<'_> {
 }
 
 /// An observer as a callback.
-struct Watching<'a>(&'a mut OutputImportance);
+struct Watching<'a>(&'a mut dyn Observer);
 
 impl Callback for Watching<'_> {
     fn observer(&mut self) -> Option<&mut dyn Observer> {

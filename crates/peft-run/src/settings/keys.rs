@@ -12,6 +12,9 @@ const FREE: &[&str] = &[
 ];
 
 /// `key=value` as `--set` takes it; the value is TOML, or else text.
+///
+/// # Errors
+/// A text without `=`, or with a value that is none.
 pub fn parse_setting(text: &str) -> Result<(String, toml::Value)> {
     let Some((key, value)) = text.split_once('=') else {
         bail!(crate::Usage(format!(
@@ -31,6 +34,9 @@ fn parse_value(text: &str) -> toml::Value {
 }
 
 /// Sets the value of a dotted key.
+///
+/// # Errors
+/// A key whose beginning names a value rather than a table.
 pub fn set(table: &mut toml::Table, key: &str, value: toml::Value) -> Result<()> {
     match key.split_once('.') {
         None => {

@@ -2,7 +2,7 @@
 
 use peft_train::data::DataAccount;
 
-use super::shown::ShownRow;
+use peft_run::preview::ShownRow;
 
 const STYLE: &str = "body { font: 15px/1.6 sans-serif; margin: 2em; } \
     pre { white-space: pre-wrap; background: #f6f6f6; padding: 1em; } \
@@ -50,8 +50,8 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::shown::ShownToken;
     use super::*;
+    use peft_run::preview::ShownToken;
 
     #[test]
     fn tokens_are_marked_and_escaped() {

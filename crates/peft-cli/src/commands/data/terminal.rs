@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use super::shown::{ShownRow, ShownToken};
+use peft_run::preview::{ShownRow, ShownToken};
 
 const LEARNT: &str = "\x1b[32m";
 const LEARNT_TOO: &str = "\x1b[92m";

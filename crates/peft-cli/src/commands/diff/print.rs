@@ -1,6 +1,6 @@
 //! The comparison as text.
 
-use super::compare::{Difference, SiteDifference};
+use peft_run::diff::{Difference, SiteDifference};
 
 /// Prints the whole comparison.
 pub(super) fn print(difference: &Difference) {

@@ -1,13 +1,7 @@
-//! How texts are continued: as the flags say, else as the model's `generation_config.json` says, else by the likeliest tokens.
+//! The flags by which tokens are chosen.
 
-use anyhow::Result;
 use clap::Args;
-use peft_models::generate::{Constraints, Generation, Sampling};
-
-use super::file::GenerationFile;
-
-/// New tokens where nobody says how many.
-const NEW_TOKENS: usize = 128;
+use peft_run::generate::Choice;
 
 /// How tokens are chosen. What is not given is as the model's generation_config.json says, but for sampling, which --temperature turns on.
 #[derive(Debug, Args)]
@@ -35,74 +29,19 @@ pub struct ChoiceArgs {
     seed: u64,
 }
 
-/// Everything that decides a continuation but the model and the prompt.
-#[derive(Debug)]
-pub(super) struct Settings {
-    /// Largest number of new tokens that was asked for.
-    pub(super) max_new_tokens: usize,
-    /// Texts that end an answer.
-    pub(super) stop: Vec<String>,
-    sampling: Sampling,
-    constraints: Constraints,
-    seed: u64,
-}
-
-impl Settings {
-    /// By flags and file; what of the file is applied, and what is not, is said on stderr.
-    ///
-    /// # Errors
-    /// A field of the file that is not what it should be.
-    pub(super) fn new(args: &ChoiceArgs, file: Option<GenerationFile>) -> Result<Self> {
-        let file = file.unwrap_or_default();
-        let (temperature, top_k, top_p) = (
-            args.temperature.unwrap_or(0.0),
-            file.count("top_k")?,
-            file.number("top_p", share_of_all, "a share above 0 and up to 1")?,
-        );
-        let penalty = file.number(
-            "repetition_penalty",
-            |value| value > 0.0,
-            "a number above 0",
-        )?;
-        let draws = temperature > 0.0;
-        file.say(
-            draws,
-            args.repetition_penalty.is_some(),
-            args.max_new_tokens.is_some(),
-        );
-        if args.temperature.is_none() {
-            file.say_sampling()?;
-        }
-        Ok(Self {
-            max_new_tokens: (args.max_new_tokens)
-                .or(file.count("max_new_tokens")?)
-                .unwrap_or(NEW_TOKENS),
-            stop: [args.stop.clone(), file.texts("stop_strings")?].concat(),
-            sampling: Sampling {
-                temperature,
-                top_k: args.top_k.or(top_k).unwrap_or(0),
-                top_p: args.top_p.or(top_p).unwrap_or(1.0),
-                repetition_penalty: args.repetition_penalty.or(penalty).unwrap_or(1.0),
-            },
-            constraints: file.constraints()?,
-            seed: args.seed,
-        })
-    }
-
-    /// The same for the library, with the tokens that end a text and the room that there is.
-    pub(super) fn generation(&self, stop_tokens: Vec<u32>, max_new_tokens: usize) -> Generation {
-        Generation {
-            max_new_tokens,
-            sampling: self.sampling.clone(),
-            constraints: self.constraints.clone(),
-            stop_tokens,
+impl ChoiceArgs {
+    /// The same for the library.
+    pub fn choice(&self) -> Choice {
+        Choice {
+            max_new_tokens: self.max_new_tokens,
+            temperature: self.temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            repetition_penalty: self.repetition_penalty,
+            stop: self.stop.clone(),
             seed: self.seed,
         }
     }
-}
-
-fn share_of_all(value: f64) -> bool {
-    value > 0.0 && value <= 1.0
 }
 
 fn number(text: &str, fits: impl Fn(f64) -> bool, expected: &str) -> Result<f64, String> {
@@ -121,5 +60,9 @@ fn positive(text: &str) -> Result<f64, String> {
 }
 
 fn share(text: &str) -> Result<f64, String> {
-    number(text, share_of_all, "a share above 0 and up to 1")
+    number(
+        text,
+        |value| value > 0.0 && value <= 1.0,
+        "a share above 0 and up to 1",
+    )
 }

@@ -2,9 +2,7 @@
 
 use peft_core::grouped;
 
-use super::fit::{Fit, SiteChange};
-use super::kinds::kind;
-use super::report::{Report, SiteReport};
+use peft_run::inspect::{Fit, Report, SiteChange, SiteReport, kind};
 use peft_run::run::expert_use::UseOfExperts;
 
 /// Prints the whole description.

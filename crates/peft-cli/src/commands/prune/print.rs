@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use peft_prune::{Budget, Plan, PlannedSite};
 
-use peft_run::importance::Measured;
+use peft_prune::Measured;
 
 /// The importance of every layer by type, then what each budget costs.
 pub(super) fn print(measured: &Measured, plans: &[Plan]) {

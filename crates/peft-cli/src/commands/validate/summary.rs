@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use peft_core::target::is_saved_module;
 
-use crate::commands::inspect::kinds::kind;
-use crate::commands::inspect::report::{Report, TensorReport};
+use peft_run::inspect::{Report, TensorReport, kind};
 
 /// Names that are shown of a list.
 const SHOWN: usize = 6;

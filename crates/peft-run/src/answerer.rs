@@ -1,0 +1,40 @@
+//! A model that is to answer, with its adapters.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::adapter_arg::AdapterArg;
+use crate::companions::Companions;
+
+/// A model, its adapters, and where to compute.
+#[derive(Debug, Clone)]
+pub struct Answerer {
+    /// Folder of the base model in the Hugging Face layout.
+    pub model: PathBuf,
+    /// Adapter folders with their names.
+    pub adapters: Vec<AdapterArg>,
+    /// Folder whose tokenizer, chat template, generation settings and image processor are used; otherwise those beside the adapter, where
+    /// it has some, or else the model's.
+    pub tokenizer: Option<PathBuf>,
+    /// Device by its name, see [`crate::device::open`].
+    pub device: String,
+}
+
+impl Answerer {
+    /// The folders of the adapters.
+    pub fn adapter_folders(&self) -> impl Iterator<Item = &PathBuf> {
+        self.adapters.iter().map(|adapter| &adapter.dir)
+    }
+
+    /// What stands beside the model and its adapters; what is not the model's is said.
+    ///
+    /// # Errors
+    /// As [`Companions::new`].
+    pub fn companions(&self) -> Result<Companions> {
+        let adapters: Vec<&Path> = (self.adapters.iter())
+            .map(|adapter| adapter.dir.as_path())
+            .collect();
+        Ok(Companions::new(&self.model, &adapters, self.tokenizer.as_deref())?.announced())
+    }
+}

@@ -1,0 +1,42 @@
+//! What an adapter folder holds, with and without its base model.
+
+mod factors;
+mod fit;
+mod kinds;
+mod notes;
+mod pair;
+mod report;
+
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow};
+use peft_core::file::read_folder;
+
+pub(crate) use factors::FolderMethod;
+pub use fit::{Fit, SiteChange};
+pub use kinds::{Kind, kind};
+pub use pair::PairReport;
+pub use report::{Report, SiteReport, TensorReport};
+
+use crate::run::expert_use;
+use crate::validate::Verdict;
+
+/// Describes an adapter folder; with a model also what is missing, unexpected or misshaped there. The texts are what is wrong with it.
+///
+/// # Errors
+/// A folder or a model that cannot be read.
+pub fn inspect(adapter: &Path, model: Option<&Path>) -> Result<(Report, Vec<String>)> {
+    let read = read_folder(adapter);
+    let Verdict {
+        problems, facts, ..
+    } = Verdict::of_read(adapter, &read, None);
+    let folder = read.map_err(|_| anyhow!(problems.join("\n")))?;
+    let mut report = facts
+        .map_or_else(|| Report::new(adapter, &folder), Ok)
+        .with_context(|| format!("adapter {}", adapter.display()))?;
+    if let Some(model) = model {
+        report.fit = Some(Fit::check(model, adapter, &folder, &report)?);
+    }
+    report.experts = expert_use::read(adapter)?;
+    Ok((report, problems))
+}

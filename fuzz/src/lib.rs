@@ -1,0 +1,17 @@
+//! Everything that reads a foreign file, as functions of bytes: for cargo-fuzz, and for a test with the committed inputs.
+
+pub mod adapter_config;
+pub mod adapter_tensors;
+pub mod data_file;
+pub mod model_config;
+pub mod run_file;
+mod scratch;
+
+/// The targets by name.
+pub const TARGETS: [(&str, fn(&[u8])); 5] = [
+    ("adapter_config", adapter_config::run),
+    ("adapter_tensors", adapter_tensors::run),
+    ("data_file", data_file::run),
+    ("model_config", model_config::run),
+    ("run_file", run_file::run),
+];
