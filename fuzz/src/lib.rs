@@ -7,8 +7,11 @@ pub mod model_config;
 pub mod run_file;
 mod scratch;
 
+/// A reader of bytes.
+pub type Target = fn(&[u8]);
+
 /// The targets by name.
-pub const TARGETS: [(&str, fn(&[u8])); 5] = [
+pub const TARGETS: [(&str, Target); 5] = [
     ("adapter_config", adapter_config::run),
     ("adapter_tensors", adapter_tensors::run),
     ("data_file", data_file::run),

@@ -11,7 +11,7 @@ thread_local! {
 }
 
 /// Calls `read` with the path of a file that holds `bytes`, in memory where the system has such a folder.
-pub fn with_file(bytes: &[u8], read: impl FnOnce(&Path)) {
+pub(crate) fn with_file(bytes: &[u8], read: impl FnOnce(&Path)) {
     FOLDER.with_borrow_mut(|folder| {
         let folder = folder.get_or_insert_with(|| {
             let memory = Path::new("/dev/shm");

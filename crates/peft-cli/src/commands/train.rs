@@ -3,20 +3,16 @@
 mod flags;
 mod on_screen;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::Args;
 use peft_prune::Plan;
-use peft_train::{Callback, Stop};
 
 use flags::{ReadFlags, StepFlags};
 use on_screen::OnScreen;
 
 use crate::interrupt;
-use crate::picture::plan_map;
-use crate::progress::Progress;
-use peft_run::Watch;
 use peft_run::run::{self, Outcome, RunOptions, RunResult, lora_drop};
 use peft_run::settings::{Names, RunConfig, parse_setting, ready};
 
