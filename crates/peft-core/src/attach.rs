@@ -16,10 +16,10 @@ use crate::linear::AdaptedLinear;
 use crate::lora::Lora;
 use crate::method::{Method, Slot};
 use crate::names::{Naming, ParamNames};
-use crate::site::Site;
 use crate::target::{Target, TargetRules, UnmatchedTarget, pattern_value};
 use crate::tie::TieGroups;
 use crate::trainable::mark_trainable;
+use peft_format::Site;
 
 /// What to attach: a method, its size and where.
 #[derive(Debug)]

@@ -20,10 +20,10 @@ use crate::fields;
 use crate::file::{self, AdapterFolder, HostTensor, PeftConfig};
 use crate::method::MethodEntry;
 use crate::names::{Naming, ParamNames};
-use crate::site::SiteKind;
 use crate::stored;
 use crate::target::{Target, expand_all_linear};
 use crate::values::to_file;
+use peft_format::SiteKind;
 
 pub(crate) use places::{Place, adapter_places, fill};
 pub use reading::{Reading, read};

@@ -25,7 +25,7 @@ use crate::method::{Method, MethodEntry, Slot};
 use crate::names::Layout;
 use crate::options::{as_map, check_dropout, refuse_unreadable};
 use crate::pass::Pass;
-use crate::site::{Site, SiteKind};
+use peft_format::{Site, SiteKind};
 
 /// How alpha and rank make the factor of the product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
