@@ -133,15 +133,7 @@ impl Chain {
             Scaling::Standard => times as f64,
             Scaling::RankStabilized => (times as f64).sqrt(),
         };
-        let mut spec = spec.clone();
-        spec.rank *= times;
-        spec.alpha *= growth;
-        spec.rank_pattern
-            .values_mut()
-            .for_each(|rank| *rank *= times);
-        let alphas = spec.alpha_pattern.values_mut();
-        alphas.for_each(|alpha| *alpha *= growth);
-        spec
+        spec.clone().with_ranks(spec.ranks().times(times, growth))
     }
 }
 

@@ -62,7 +62,7 @@ pub use method::{Method, MethodEntry, MethodResult, Slot};
 pub use names::{Layout, Naming, ParamNames, param_id};
 pub use observe::{DeltaEvent, Observer, Observers, RoutingEvent};
 pub use pass::Pass;
-pub use peft_format::{Site, SiteKind, causes, file, grouped, low_rank, target};
+pub use peft_format::{Ranks, Site, SiteKind, causes, file, grouped, low_rank, target};
 pub use peft_kernels::LowRankPair;
 pub use procedure::{
     Change, Figures, Layers, Moment, Procedure, ProcedureEntry, ProcedureResult, Subject, rounds,

@@ -3,17 +3,19 @@
 
 use std::collections::BTreeMap;
 
-use super::{HostTensor, TensorProblem, parse_key};
+use super::{TensorProblem, parse_key};
 
 const FACTORS: [&str; 2] = ["lora_A.weight", "lora_B.weight"];
 
-/// Every `lora_B` of a merged linear layer.
-#[must_use]
-pub fn merged_linear(tensors: &BTreeMap<String, HostTensor>) -> Vec<TensorProblem> {
+/// Every `lora_B` of a merged linear layer, of tensors by name and shape.
+pub(crate) fn merged_linear<'a>(
+    tensors: impl IntoIterator<Item = (&'a str, &'a [usize])>,
+) -> Vec<TensorProblem> {
+    let tensors: Vec<_> = tensors.into_iter().collect();
     let [a, b] = FACTORS.map(|factor| {
-        tensors.iter().filter_map(move |(raw, tensor)| {
+        tensors.iter().filter_map(move |(raw, shape)| {
             let key = parse_key(raw, &FACTORS)?;
-            (key.tensor == factor).then_some((key.module, (raw, &tensor.shape)))
+            (key.tensor == factor).then_some((key.module, (*raw, *shape)))
         })
     });
     let a: BTreeMap<_, _> = a.collect();
@@ -22,8 +24,8 @@ pub fn merged_linear(tensors: &BTreeMap<String, HostTensor>) -> Vec<TensorProble
         matches!(shape[..], [_, _, 1]) && beside == Some(2)
     })
     .map(|(_, (raw, shape))| TensorProblem::MergedLinear {
-        name: raw.clone(),
-        shape: shape.clone(),
+        name: raw.to_owned(),
+        shape: shape.to_vec(),
     })
     .collect()
 }
@@ -32,30 +34,20 @@ pub fn merged_linear(tensors: &BTreeMap<String, HostTensor>) -> Vec<TensorProble
 mod tests {
     use super::*;
 
-    fn tensors(b: &[usize]) -> BTreeMap<String, HostTensor> {
-        let tensor =
-            |shape: &[usize]| HostTensor::new("x", shape, vec![0.5; shape.iter().product()]);
-        BTreeMap::from([
-            ("h.0.c_attn.lora_A".to_owned(), tensor(&[4, 6]).unwrap()),
-            ("h.0.c_attn.lora_B".to_owned(), tensor(b).unwrap()),
-        ])
-    }
+    const A: &str = "h.0.c_attn.lora_A";
+    const B: &str = "h.0.c_attn.lora_B";
 
     #[test]
     fn only_a_three_dimensional_b_beside_a_matrix_is_named() {
-        assert_eq!(merged_linear(&tensors(&[12, 2])), []);
-        let problems = merged_linear(&tensors(&[12, 2, 1]));
+        assert_eq!(merged_linear([(A, &[4, 6][..]), (B, &[12, 2])]), []);
+        let problems = merged_linear([(A, &[4, 6][..]), (B, &[12, 2, 1])]);
         assert!(
             problems[0]
                 .to_string()
                 .contains("h.0.c_attn.lora_B` [12, 2, 1]"),
             "{problems:?}"
         );
-        let mut convolution = tensors(&[12, 2, 1]);
-        convolution.insert(
-            "h.0.c_attn.lora_A".to_owned(),
-            HostTensor::new("x", [2, 6, 3], vec![0.5; 36]).unwrap(),
-        );
-        assert_eq!(merged_linear(&convolution), []);
+        let convolution = [(A, &[2, 6, 3][..]), (B, &[12, 2, 1])];
+        assert_eq!(merged_linear(convolution), []);
     }
 }
