@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "crates/peft-core/tests/golden"
+FORMAT = ROOT / "crates/peft-format/tests/golden"
 MODELS = ROOT / "crates/peft-models/tests/golden"
 
 torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""Tensors in the three forms that torch.save has had: crates/peft-core/tests/golden/pickles/
+"""Tensors in the three forms that torch.save has had: crates/peft-format/tests/golden/pickles/
 
 FORM.bin holds a state dict of every dtype that adapters use, with views that share a storage; tensors.safetensors holds
 the same values. unchecked.bin is zip.bin without checksums, as torch.save writes it on request. integers.bin holds a dtype that adapters do not use. The tar form, which no torch since 0.1.10 writes,
@@ -14,10 +14,10 @@ import tarfile
 from collections import OrderedDict
 
 import torch
-from common import CORE
+from common import FORMAT
 from safetensors.torch import save_file
 
-OUT = CORE / "pickles"
+OUT = FORMAT / "pickles"
 PREFIX = "base_model.model.encoder.layer.0.attention.self."
 
 

@@ -132,15 +132,7 @@ impl Chain {
             Some(Scaling::RankStabilized) => (times as f64).sqrt(),
             _ => times as f64,
         };
-        let mut spec = spec.clone();
-        spec.rank *= times;
-        spec.alpha *= growth;
-        spec.rank_pattern
-            .values_mut()
-            .for_each(|rank| *rank *= times);
-        let alphas = spec.alpha_pattern.values_mut();
-        alphas.for_each(|alpha| *alpha *= growth);
-        spec
+        spec.clone().with_ranks(spec.ranks().times(times, growth))
     }
 }
 

@@ -3,7 +3,6 @@
 use burn::module::{Param, ParamId};
 use burn::tensor::Tensor;
 use peft_core::lora::LoraAdapter;
-use peft_core::target::pattern_value;
 use peft_core::{AdaptedLinear, AnyAdapter, PeftError, Slot, Subject, cast};
 
 /// A layer that updates are merged into.
@@ -44,8 +43,7 @@ impl Link {
     ) -> Result<(), PeftError> {
         let spec = &subject.spec;
         let site = linear.site().clone();
-        let rank = *pattern_value(&spec.rank_pattern, &site.path)?.unwrap_or(&spec.rank);
-        let alpha = *pattern_value(&spec.alpha_pattern, &site.path)?.unwrap_or(&spec.alpha);
+        let (rank, alpha) = spec.ranks().at(&site.path)?;
         let adapter = spec.method.create(&Slot {
             site: &site,
             weight: &self.weight,

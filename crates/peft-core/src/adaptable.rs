@@ -3,7 +3,7 @@
 use burn::module::Module;
 
 use crate::linear::AdaptedLinear;
-use crate::site::Site;
+use peft_format::Site;
 
 /// A model whose linear layers can carry adapters.
 pub trait Adaptable: Module {

@@ -7,7 +7,7 @@ use peft_kernels::{LowRankPair, linear, linear_with_pair, product};
 use crate::erased::AnyAdapter;
 use crate::names::Layout;
 use crate::pass::Pass;
-use crate::site::Site;
+use peft_format::Site;
 
 /// The frozen layer under an adapter, in Burn's orientation.
 #[derive(Debug)]

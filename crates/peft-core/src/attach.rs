@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use burn::module::ParamId;
 use indexmap::IndexMap;
+use peft_format::Ranks;
 use serde::Serialize;
 
 use crate::adaptable::Adaptable;
@@ -16,10 +17,10 @@ use crate::linear::AdaptedLinear;
 use crate::lora::Lora;
 use crate::method::{Method, Slot};
 use crate::names::{Naming, ParamNames};
-use crate::site::Site;
-use crate::target::{Target, TargetRules, UnmatchedTarget, pattern_value};
+use crate::target::{Target, TargetRules, UnmatchedTarget};
 use crate::tie::TieGroups;
 use crate::trainable::mark_trainable;
+use peft_format::Site;
 
 /// What to attach: a method, its size and where.
 #[derive(Debug)]
@@ -134,6 +135,29 @@ pub struct AttachReport {
 const LARGEST_RANK: usize = 1 << 24;
 
 impl AdapterSpec {
+    /// Rank and alpha of every layer.
+    #[must_use]
+    pub fn ranks(&self) -> Ranks {
+        Ranks {
+            rank: self.rank,
+            alpha: self.alpha,
+            rank_pattern: self.rank_pattern.clone(),
+            alpha_pattern: self.alpha_pattern.clone(),
+        }
+    }
+
+    /// The same with other ranks and alphas.
+    #[must_use]
+    pub fn with_ranks(self, ranks: Ranks) -> Self {
+        Self {
+            rank: ranks.rank,
+            alpha: ranks.alpha,
+            rank_pattern: ranks.rank_pattern,
+            alpha_pattern: ranks.alpha_pattern,
+            ..self
+        }
+    }
+
     /// A dry run over a model's sites: what would be adapted, with which rank, at which cost.
     ///
     /// # Errors
@@ -141,10 +165,10 @@ impl AdapterSpec {
     pub fn plan(&self, sites: &[Site], output_heads: &[String]) -> Result<AttachReport, PeftError> {
         let heads: Vec<&str> = output_heads.iter().map(String::as_str).collect();
         let selection = self.targets.select(sites, &heads, &self.modules_to_save)?;
+        let ranks = self.ranks();
         let mut planned = Vec::with_capacity(selection.matched.len());
         for site in selection.matched.iter().map(|index| &sites[*index]) {
-            let rank = *pattern_value(&self.rank_pattern, &site.path)?.unwrap_or(&self.rank);
-            let alpha = *pattern_value(&self.alpha_pattern, &site.path)?.unwrap_or(&self.alpha);
+            let (rank, alpha) = ranks.at(&site.path)?;
             if !self.method.adapts(site.kind) {
                 return Err(PeftError::SiteKind {
                     method: self.method.entry().id,

@@ -13,7 +13,7 @@ use crate::erased::AnyAdapter;
 use crate::linear::AdaptedLinear;
 use crate::names::{Layout, param_id};
 use crate::pass::Pass;
-use crate::site::SiteKind;
+use peft_format::SiteKind;
 
 /// A copy of one layer's weight and bias that trains in its place.
 #[derive(Module, Debug)]

@@ -6,7 +6,7 @@ use burn::tensor::{DType, Int, Tensor, module};
 use crate::adapter::cast;
 use crate::linear::AdaptedLinear;
 use crate::pass::Pass;
-use crate::site::{Site, SiteKind};
+use peft_format::{Site, SiteKind};
 
 /// An embedding `y = W[ids]` whose rows adapters change: `y = W[ids] + sum_i w_i delta_i[ids]`.
 ///

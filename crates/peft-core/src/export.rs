@@ -7,7 +7,7 @@
 use burn::module::Param;
 use burn::tensor::{FloatDType, Tensor, TensorData};
 use faer::Mat;
-use indexmap::IndexMap;
+use peft_format::Ranks;
 use serde::Serialize;
 
 use crate::adaptable::Adaptable;
@@ -76,23 +76,13 @@ pub fn to_lora<M: Adaptable>(
     }
 }
 
-/// The configuration of the LoRA: the rank of most sites, and a pattern for each of the others.
+/// The configuration of the LoRA, of scale 1 at every site.
 fn described(spec: &AdapterSpec, sites: &[ExportedSite]) -> AdapterSpec {
-    let ranks = || sites.iter().map(|site| site.rank);
-    let sites_of = |rank: usize| ranks().filter(|other| *other == rank).count();
-    let usual = ranks()
-        .max_by_key(|rank| (sites_of(*rank), *rank))
-        .unwrap_or(1);
-    let others = || sites.iter().filter(|site| site.rank != usual);
-    let alone = |site: &ExportedSite| format!("^{}", site.path.replace('.', "\\."));
-    let mut spec = spec.clone();
+    let ranks = sites
+        .iter()
+        .map(|site| (site.path.as_str(), site.rank, site.rank as f64));
+    let mut spec = spec.clone().with_ranks(Ranks::of_sites(ranks));
     spec.method = Box::new(Lora::default());
-    spec.rank = usual;
-    spec.alpha = usual as f64;
-    spec.rank_pattern = others().map(|site| (alone(site), site.rank)).collect();
-    spec.alpha_pattern = others()
-        .map(|site| (alone(site), site.rank as f64))
-        .collect::<IndexMap<_, _>>();
     spec
 }
 

@@ -20,10 +20,10 @@ use crate::fields;
 use crate::file::{self, AdapterFolder, HostTensor, PeftConfig};
 use crate::method::MethodEntry;
 use crate::names::{Naming, ParamNames};
-use crate::site::SiteKind;
 use crate::stored;
 use crate::target::{Target, expand_all_linear};
 use crate::values::to_file;
+use peft_format::SiteKind;
 
 pub(crate) use places::{Place, adapter_places, fill};
 pub use reading::{Reading, read};
@@ -229,8 +229,7 @@ fn config_of<M: Adaptable>(model: &M, spec: &AdapterSpec) -> Result<PeftConfig, 
     config.task_type.clone_from(&spec.task_type);
     config.base_model_name_or_path.clone_from(&spec.base_model);
     config.revision.clone_from(&spec.revision);
-    config.r = spec.rank;
-    config.lora_alpha = spec.alpha;
+    spec.ranks().describe(&mut config);
     config.exclude.clone_from(&spec.targets.exclude);
     config
         .layers_to_transform
@@ -238,8 +237,6 @@ fn config_of<M: Adaptable>(model: &M, spec: &AdapterSpec) -> Result<PeftConfig, 
     config
         .layers_pattern
         .clone_from(&spec.targets.layers_pattern);
-    config.rank_pattern.clone_from(&spec.rank_pattern);
-    config.alpha_pattern.clone_from(&spec.alpha_pattern);
     config.modules_to_save.clone_from(&spec.modules_to_save);
     config.bias = match spec.bias {
         BiasTraining::None => "none",

@@ -11,7 +11,7 @@ use burn::tensor::{DType, Device, Tensor};
 use crate::adapter::{BaseLinear, cast};
 use crate::erased::AnyAdapter;
 use crate::pass::Pass;
-use crate::site::Site;
+use peft_format::Site;
 
 /// A linear layer `y = x W + bias` whose output adapters change.
 ///

@@ -11,6 +11,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor, TensorData};
+pub use peft_format::Scaling;
 use peft_kernels::LowRankPair;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -25,38 +26,7 @@ use crate::method::{Method, MethodEntry, Slot};
 use crate::names::Layout;
 use crate::options::{as_map, check_dropout, refuse_unreadable};
 use crate::pass::Pass;
-use crate::site::{Site, SiteKind};
-
-/// How alpha and rank make the factor of the product.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Scaling {
-    /// `alpha / rank`.
-    Standard,
-    /// `alpha / sqrt(rank)`: the size of the update no longer falls with the rank.
-    RankStabilized,
-}
-
-impl Scaling {
-    /// The factor of the product `A B`.
-    #[must_use]
-    pub fn factor(self, rank: usize, alpha: f64) -> f64 {
-        match self {
-            Self::Standard => alpha / rank as f64,
-            Self::RankStabilized => alpha / (rank as f64).sqrt(),
-        }
-    }
-
-    /// How a folder's configuration scales the product.
-    #[must_use]
-    pub fn of(config: &PeftConfig) -> Self {
-        if config.use_rslora {
-            Self::RankStabilized
-        } else {
-            Self::Standard
-        }
-    }
-}
+use peft_format::{Site, SiteKind};
 
 /// Initial value of `A` at linear layers; `B` is zero in each, so that training starts at exactly the base.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

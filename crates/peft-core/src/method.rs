@@ -13,8 +13,8 @@ use crate::erased::AnyAdapter;
 use crate::error::PeftError;
 use crate::file::PeftConfig;
 use crate::names::param_id;
-use crate::site::{Site, SiteKind};
 use crate::stored::StoredMethod;
+use peft_format::{Site, SiteKind};
 
 /// Everything a method needs to know to make an adapter for one site.
 #[derive(Debug)]

@@ -1,23 +1,18 @@
 //! Parameter names: every parameter has a Hugging Face name, and its Burn id is derived from that name.
 //!
-//! The id is the 64-bit FNV-1a hash of the UTF-8 name. Optimizer states are keyed by it, so the function is
-//! part of the checkpoint format: changing it makes every saved optimizer state unreadable.
+//! Optimizer states are keyed by the id, so it is part of the checkpoint format.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use burn::module::ParamId;
-
-const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
-const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
+use peft_format::name_number;
+pub use peft_format::{Layout, Naming};
 
 /// The Burn id of the parameter called `name`, the same in every run and on every machine.
 ///
 /// `name` is the full Hugging Face name, for example `bert.encoder.layer.0.attention.self.query.weight`.
 pub fn param_id(name: &str) -> ParamId {
-    let hash = name.bytes().fold(FNV_OFFSET, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME)
-    });
-    ParamId::from(hash)
+    ParamId::from(name_number(name))
 }
 
 /// The module that a parameter belongs to: its name without the last part.
@@ -25,42 +20,6 @@ pub(crate) fn module_of(parameter: &str) -> &str {
     parameter
         .rsplit_once('.')
         .map_or(parameter, |(module, _)| module)
-}
-
-/// Whether the in-memory tensor is laid out as the file is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Layout {
-    /// The file and Burn agree.
-    AsIs,
-    /// The file holds `[out, in]`, Burn holds `[in, out]`.
-    Transposed,
-}
-
-/// How an adapter folder calls the layers of a model; by default as the model's own files do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Naming {
-    /// By the layers' other names ([`ParamNames::also_called`]).
-    pub other: bool,
-    /// Without the name of the model's body ([`ParamNames::set_body`]), as adapters of a model without a head have it.
-    pub bare: bool,
-}
-
-impl Naming {
-    /// Every naming but the model's own.
-    pub(crate) const FOREIGN: [Self; 3] = [
-        Self {
-            other: true,
-            bare: false,
-        },
-        Self {
-            other: false,
-            bare: true,
-        },
-        Self {
-            other: true,
-            bare: true,
-        },
-    ];
 }
 
 /// The Hugging Face name and layout of every parameter of a model, by Burn id.
@@ -155,13 +114,6 @@ impl ParamNames {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ids_are_the_published_fnv_1a_values() {
-        assert_eq!(param_id("").val(), 0xcbf2_9ce4_8422_2325);
-        assert_eq!(param_id("a").val(), 0xaf63_dc4c_8601_ec8c);
-        assert_eq!(param_id("foobar").val(), 0x8594_4171_f739_67e8);
-    }
 
     #[test]
     fn names_come_back_from_their_ids() {

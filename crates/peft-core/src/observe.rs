@@ -2,7 +2,7 @@
 
 use burn::tensor::{Bool, Int, Tensor};
 
-use crate::site::Site;
+use peft_format::Site;
 
 /// What one adapter added to the output of one site in one forward pass.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use peft_kernels::derive_seed;
 use crate::observe::{DeltaEvent, Observer, RoutingEvent};
 use crate::recompute::Segment;
 use crate::rows::RowAdapters;
-use crate::site::Site;
+use peft_format::Site;
 
 /// The context of one forward pass: training or evaluation, and who is watching.
 ///

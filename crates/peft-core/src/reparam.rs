@@ -14,9 +14,9 @@ use crate::erased::AnyAdapter;
 use crate::error::PeftError;
 use crate::fields;
 use crate::method::Slot;
-use crate::site::Site;
 use crate::trainable::mark_trainable;
 use crate::values::set_values;
+use peft_format::Site;
 
 /// The adapters of one weight `[d_in, d_out]`, and how much each counts.
 #[derive(Module, Debug)]

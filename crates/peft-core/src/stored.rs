@@ -35,17 +35,11 @@ impl AdapterSpec {
         let Some(stored) = self.method.stored() else {
             return self.clone();
         };
-        let mut spec = self.clone();
-        spec.method = stored.method;
-        spec.rank *= stored.rank_factor;
-        spec.alpha *= stored.alpha_factor;
-        for rank in spec.rank_pattern.values_mut() {
-            *rank *= stored.rank_factor;
+        let ranks = (self.ranks()).times(stored.rank_factor, stored.alpha_factor);
+        Self {
+            method: stored.method,
+            ..self.clone().with_ranks(ranks)
         }
-        for alpha in spec.alpha_pattern.values_mut() {
-            *alpha *= stored.alpha_factor;
-        }
-        spec
     }
 }
 

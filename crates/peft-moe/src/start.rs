@@ -1,19 +1,17 @@
 //! Experts that start as adapters which exist already.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use burn::module::{Param, ParamId};
 use burn::tensor::Tensor;
-use peft_core::file::{HostTensor, TensorKey, check_finite, index_keys, read_folder};
-use peft_core::lora::{LORA, RSLORA, Scaling};
+use peft_core::lora::{LORA, RSLORA};
 use peft_core::values::set_values;
-use peft_core::{Adaptable, AnyAdapter, AttachedSite, PeftError, folder};
+use peft_core::{Adaptable, AnyAdapter, MethodEntry, PeftError, folder};
+use peft_format::file::{HostTensor, read_config};
+use peft_format::lora_folder::{LoraFault, LoraFolder};
 
 use crate::mixture::MixtureAdapter;
-
-/// Tensors of a LoRA.
-const FACTORS: [&str; 2] = ["lora_A.weight", "lora_B.weight"];
 
 /// Puts the LoRA of the i-th folder into the i-th expert of every layer that the mixture called `name` and the folder share; other experts
 /// and layers stay as they are. Factors of another scale are brought to the mixture's: `B_i <- B_i s_i / s`.
@@ -28,16 +26,25 @@ pub fn start_experts<M: Adaptable>(
     let mut values = BTreeMap::new();
     let mut problems = Vec::new();
     for (expert, dir) in folders.iter().enumerate() {
-        let lora = Loras::read(&model, dir)?;
+        let (lora, adapted) = read(&model, name, dir)?;
         let mut shared = 0;
         model.visit_linears(&mut |linear| {
             let path = linear.site().path.as_str();
             let adapter = linear.adapter(name).and_then(AnyAdapter::downcast_ref);
-            if let (Some(adapter), Some(pair)) = (adapter, lora.at(path)) {
-                shared += 1;
-                if let Err(problem) = put(&mut values, adapter, expert, &pair) {
-                    problems.push(format!("{}: `{path}`: {problem}", dir.display()));
-                }
+            let (Some(adapter), Some(site)) = (adapter, lora.sites().get(path)) else {
+                return;
+            };
+            if !adapted.contains(path) {
+                return;
+            }
+            shared += 1;
+            let put = match lora.tensors(path) {
+                Ok(Some(pair)) => put(&mut values, adapter, expert, &pair, site.scale),
+                Ok(None) => Ok(()),
+                Err(fault) => Err(fault.to_string()),
+            };
+            if let Err(problem) = put {
+                problems.push(format!("{}: `{path}`: {problem}", dir.display()));
             }
         });
         if shared == 0 {
@@ -56,60 +63,38 @@ pub fn start_experts<M: Adaptable>(
     })
 }
 
-/// The factors of a folder, layer by layer.
-struct Loras {
-    tensors: BTreeMap<String, HostTensor>,
-    keys: BTreeMap<TensorKey, String>,
-    /// Path of a layer to the factor of its product.
-    scales: Vec<(String, f64)>,
+/// The LoRA of a folder, and the layers of the model that it adapts.
+fn read<M: Adaptable>(
+    model: &M,
+    name: &str,
+    dir: &Path,
+) -> Result<(LoraFolder, HashSet<String>), PeftError> {
+    const ENTRIES: [&MethodEntry; 2] = [&LORA, &RSLORA];
+    MethodEntry::find(&ENTRIES, &read_config(dir)?)?;
+    let lora = LoraFolder::open(dir).map_err(|fault| match fault {
+        LoraFault::File(error) => PeftError::File(error),
+        LoraFault::Pattern(error) => PeftError::Target(error),
+        other => PeftError::Mismatch {
+            adapter: name.to_owned(),
+            problems: vec![format!("{}: {other}", dir.display())],
+        },
+    })?;
+    lora.check_finite()?;
+    let mut config = lora.config().clone();
+    config.add_implied_targets(lora.keys().iter().map(String::as_str));
+    let spec = folder::spec_of(&ENTRIES, &config)?;
+    let plan = spec.plan(&model.sites(), &model.output_heads())?;
+    let adapted = plan.sites.into_iter().map(|site| site.path);
+    Ok((lora, adapted.collect()))
 }
 
-/// `A [rank, d_in]`, `B [d_out, rank]` as in files, and the factor of their product.
-struct Pair<'a> {
-    a: &'a HostTensor,
-    b: &'a HostTensor,
-    scale: f64,
-}
-
-impl Loras {
-    fn read<M: Adaptable>(model: &M, dir: &Path) -> Result<Self, PeftError> {
-        let folder = read_folder(dir)?;
-        check_finite(&folder.tensors)?;
-        let spec = folder::spec_of(&[&LORA, &RSLORA], &folder.config)?;
-        let scaling = Scaling::of(&folder.config);
-        let plan = spec.plan(&model.sites(), &model.output_heads())?;
-        let scale =
-            |site: &AttachedSite| (site.path.clone(), scaling.factor(site.rank, site.alpha));
-        Ok(Self {
-            keys: index_keys(folder.tensors.keys().map(String::as_str), &FACTORS)?,
-            scales: plan.sites.iter().map(scale).collect(),
-            tensors: folder.tensors,
-        })
-    }
-
-    fn at(&self, path: &str) -> Option<Pair<'_>> {
-        let (_, scale) = self.scales.iter().find(|(site, _)| site == path)?;
-        let [a, b] = FACTORS.map(|tensor| {
-            let key = TensorKey {
-                module: path.to_owned(),
-                tensor: tensor.to_owned(),
-            };
-            self.tensors.get(self.keys.get(&key)?)
-        });
-        Some(Pair {
-            a: a?,
-            b: b?,
-            scale: *scale,
-        })
-    }
-}
-
-/// Puts a pair into the values of one expert, beside those that the mixture has or got before; the reason where it does not fit.
+/// Puts `A [rank, d_in]` and `B [d_out, rank]` of a product of some scale into the values of one expert, beside those that the mixture has or got before; the reason where it does not fit.
 fn put(
     values: &mut BTreeMap<ParamId, Vec<f32>>,
     adapter: &MixtureAdapter,
     expert: usize,
-    pair: &Pair<'_>,
+    [a, b]: &[HostTensor; 2],
+    scale: f64,
 ) -> Result<(), String> {
     let experts = adapter.router.dims()[1];
     let [d_in, width] = adapter.a.dims();
@@ -120,7 +105,7 @@ fn put(
         ));
     }
     let rank = width / experts;
-    for (tensor, expected) in [(pair.a, [rank, d_in]), (pair.b, [d_out, rank])] {
+    for (tensor, expected) in [(a, [rank, d_in]), (b, [d_out, rank])] {
         if tensor.shape != expected {
             return Err(format!(
                 "expected a factor of {expected:?}, found {:?}; give the rank of the folder",
@@ -129,16 +114,16 @@ fn put(
         }
     }
     let present = |param: &Param<Tensor<2>>| param.val().into_data().iter::<f32>().collect();
-    let a = values.entry(adapter.a.id);
-    let a: &mut Vec<f32> = a.or_insert_with(|| present(&adapter.a));
-    for (at, value) in pair.a.data.iter().enumerate() {
-        a[at % d_in * width + expert * rank + at / d_in] = *value;
+    let into = values.entry(adapter.a.id);
+    let into: &mut Vec<f32> = into.or_insert_with(|| present(&adapter.a));
+    for (at, value) in a.data.iter().enumerate() {
+        into[at % d_in * width + expert * rank + at / d_in] = *value;
     }
-    let scale = (pair.scale / adapter.scale) as f32;
-    let b = values.entry(adapter.b.id);
-    let b: &mut Vec<f32> = b.or_insert_with(|| present(&adapter.b));
-    for (at, value) in pair.b.data.iter().enumerate() {
-        b[(expert * rank + at % rank) * d_out + at / rank] = value * scale;
+    let scale = (scale / adapter.scale) as f32;
+    let into = values.entry(adapter.b.id);
+    let into: &mut Vec<f32> = into.or_insert_with(|| present(&adapter.b));
+    for (at, value) in b.data.iter().enumerate() {
+        into[(expert * rank + at % rank) * d_out + at / rank] = value * scale;
     }
     Ok(())
 }

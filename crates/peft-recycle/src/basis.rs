@@ -26,7 +26,7 @@ mod train;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use peft_core::file::{FileError, TensorFile, claim_folder};
+use peft_format::file::{FileError, TensorFile, claim_folder};
 
 use crate::error::RecycleError;
 use crate::options::{BasisOptions, Mean};

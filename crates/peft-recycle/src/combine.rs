@@ -26,7 +26,7 @@ mod site;
 use std::path::Path;
 
 use indexmap::IndexMap;
-use peft_core::file::PeftConfig;
+use peft_format::file::PeftConfig;
 
 use crate::decompose::deviation;
 use crate::deviation::Deviation;

@@ -16,12 +16,14 @@ use std::path::Path;
 
 use faer::Mat;
 use indexmap::IndexMap;
+use peft_format::Factors;
+use peft_format::decompose::Decomposed;
+use peft_format::linalg::inner;
 
-use crate::decompose::{Decomposed, deviation};
+use crate::decompose::deviation;
 use crate::deviation::Deviation;
 use crate::error::{RecycleError, SubspaceError};
-use crate::linalg::inner;
-use crate::pool::{Factors, Pool, PoolSite};
+use crate::pool::{Pool, PoolSite};
 use crate::subspace::principal_angles;
 
 /// Two updates, at one site or over several.

@@ -1,118 +1,23 @@
-//! The singular value decomposition of an update: `B A = U diag(sigma) V^T`, from factors or from a dense matrix.
-//!
-//! From factors no product is formed. With the thin factorisations `B = Q_b R_b` and `A^T = Q_a R_a`, the update is
-//! `Q_b (R_b R_a^T) Q_a^T`, and only the small core in the middle is decomposed. Dropping all but the first `k` singular values gives the
-//! nearest matrix of rank `k`, at the distance `sqrt(sum of the squares of the dropped ones)` (Eckart and Young 1936).
+//! How many directions of an update are kept, and how far an update is from another.
 
-use faer::{Mat, MatRef};
+use peft_format::Factors;
+use peft_format::decompose::Decomposed;
 
 use crate::deviation::Deviation;
 use crate::error::SubspaceError;
-use crate::linalg::{beside, squared};
 use crate::options::Components;
-use crate::pool::Factors;
 use crate::subspace::count;
 
-/// Singular vectors and values of an update, those that are no rounding.
-#[derive(Debug, Clone)]
-pub(crate) struct Decomposed {
-    /// Left singular vectors, `[d_out, k]`.
-    pub(crate) u: Mat<f64>,
-    /// Singular values in falling order, as many as the numerical rank.
-    pub(crate) values: Vec<f64>,
-    /// Right singular vectors, `[d_in, k]`.
-    v: Mat<f64>,
-}
-
-impl Decomposed {
-    /// Of `B A` with the factors `a [d_in, n]` and `b [d_out, n]`.
-    ///
-    /// # Errors
-    /// [`SubspaceError::NotFinite`], [`SubspaceError::NoConvergence`].
-    ///
-    /// # Numerics
-    /// Singular values below `max(d_in, d_out) eps ||A||_F ||B||_F` are rounding: with pairs of columns of equal norm, which is how they are
-    /// taken here, that is relative to the norms of the terms and not of their sum, so that terms that cancel leave nothing.
-    pub(crate) fn of_factors(factors: &Factors) -> Result<Self, SubspaceError> {
-        let (d_in, d_out) = (factors.a.nrows(), factors.b.nrows());
-        let balanced = balanced(factors);
-        if !(balanced.a.is_all_finite() && balanced.b.is_all_finite()) {
-            return Err(SubspaceError::NotFinite);
-        }
-        if balanced.a.ncols() == 0 {
-            return Ok(Self::nothing(d_in, d_out));
-        }
-        let (left, right) = (balanced.b.qr(), balanced.a.qr());
-        let core = left.thin_R() * right.thin_R().transpose();
-        let least =
-            d_in.max(d_out) as f64 * f64::EPSILON * balanced.a.norm_l2() * balanced.b.norm_l2();
-        let core = Self::above(core.as_ref(), least)?;
-        Ok(Self {
-            u: left.compute_thin_Q() * core.u,
-            values: core.values,
-            v: right.compute_thin_Q() * core.v,
-        })
-    }
-
-    /// Of a dense update `[d_out, d_in]`.
-    ///
-    /// # Errors
-    /// [`SubspaceError::NotFinite`], [`SubspaceError::NoConvergence`].
-    pub(crate) fn of_dense(update: MatRef<'_, f64>) -> Result<Self, SubspaceError> {
-        if !update.is_all_finite() {
-            return Err(SubspaceError::NotFinite);
-        }
-        let larger = update.nrows().max(update.ncols());
-        Self::above(update, larger as f64 * f64::EPSILON * update.norm_l2())
-    }
-
-    /// Singular values above `least`, and their vectors.
-    fn above(matrix: MatRef<'_, f64>, least: f64) -> Result<Self, SubspaceError> {
-        let (rows, columns) = matrix.shape();
-        if matrix.norm_max() == 0.0 {
-            return Ok(Self::nothing(columns, rows));
-        }
-        let svd = (matrix.thin_svd()).map_err(|_| SubspaceError::NoConvergence)?;
-        let values = svd.S().column_vector();
-        let values: Vec<f64> = values
-            .iter()
-            .copied()
-            .take_while(|value| *value > least)
-            .collect();
-        Ok(Self {
-            u: svd.U().subcols(0, values.len()).to_owned(),
-            v: svd.V().subcols(0, values.len()).to_owned(),
-            values,
-        })
-    }
-
-    fn nothing(d_in: usize, d_out: usize) -> Self {
-        Self {
-            u: Mat::zeros(d_out, 0),
-            values: Vec::new(),
-            v: Mat::zeros(d_in, 0),
-        }
-    }
-
-    /// The factors of the strongest directions, each singular value shared between both; of at least rank 1, with zeros for an update of
-    /// zero.
-    ///
-    /// # Errors
-    /// [`SubspaceError::Share`].
-    pub(crate) fn keep(&self, components: Components) -> Result<Factors, SubspaceError> {
-        let total = self.values.iter().map(|value| value.powi(2)).sum();
-        let rank = count(&self.values, total, components)?.max(1);
-        let side = |vectors: &Mat<f64>| {
-            Mat::from_fn(vectors.nrows(), rank, |row, column| {
-                let value = self.values.get(column);
-                value.map_or(0.0, |value| vectors[(row, column)] * value.sqrt())
-            })
-        };
-        Ok(Factors {
-            a: side(&self.v),
-            b: side(&self.u),
-        })
-    }
+/// The factors of the strongest directions, each singular value shared between both; of at least rank 1.
+///
+/// # Errors
+/// [`SubspaceError::Share`].
+pub(crate) fn strongest(
+    update: &Decomposed,
+    components: Components,
+) -> Result<Factors, SubspaceError> {
+    let total = update.values.iter().map(|value| value.powi(2)).sum();
+    Ok(update.strongest(count(&update.values, total, components)?))
 }
 
 /// Every component.
@@ -123,93 +28,14 @@ pub(crate) const ALL: Components = Components::Fixed(usize::MAX);
 /// # Numerics
 /// The norm of the difference is that of the core of `[B | -B']` and `[A; A']`: errors down to `eps ||B A||_F` are seen.
 pub(crate) fn deviation(exact: &Factors, found: &Factors) -> Deviation {
-    let a = beside(&[exact.a.clone(), found.a.clone()]);
-    let b = beside(&[exact.b.clone(), &found.b * faer::Scale(-1.0)]);
-    Deviation::new(product_squared(&a, &b), product_squared(&exact.a, &exact.b))
-}
-
-/// `||B A||_F^2` from `a [d_in, n]` and `b [d_out, n]`.
-fn product_squared(a: &Mat<f64>, b: &Mat<f64>) -> f64 {
-    if a.ncols() == 0 {
-        return 0.0;
-    }
-    squared((b.qr().thin_R() * a.qr().thin_R().transpose()).as_ref())
-}
-
-/// The same update with columns of equal norm on both sides, without those that are zero on one.
-fn balanced(factors: &Factors) -> Factors {
-    let norm = |matrix: &Mat<f64>, column: usize| matrix.col(column).norm_l2();
-    let kept: Vec<(usize, f64)> = (0..factors.a.ncols())
-        .map(|column| (column, norm(&factors.a, column), norm(&factors.b, column)))
-        .filter(|(_, a, b)| *a != 0.0 && *b != 0.0)
-        .map(|(column, a, b)| (column, (b / a).sqrt()))
-        .collect();
-    let pick = |matrix: &Mat<f64>, power: i32| {
-        Mat::from_fn(matrix.nrows(), kept.len(), |row, at| {
-            let (column, ratio) = kept[at];
-            matrix[(row, column)] * ratio.powi(power)
-        })
-    };
-    Factors {
-        a: pick(&factors.a, 1),
-        b: pick(&factors.b, -1),
-    }
+    Deviation::new(exact.minus(found).squared_norm(), exact.squared_norm())
 }
 
 #[cfg(test)]
 mod tests {
-    use rand::{RngExt, SeedableRng};
-    use rand_chacha::ChaCha8Rng;
+    use faer::Mat;
 
     use super::*;
-
-    fn random(rows: usize, columns: usize, seed: u64) -> Mat<f64> {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        Mat::from_fn(rows, columns, |_, _| rng.random::<f64>() - 0.5)
-    }
-
-    fn factors(d_in: usize, d_out: usize, n: usize) -> Factors {
-        Factors {
-            a: random(d_in, n, 1),
-            b: random(d_out, n, 2),
-        }
-    }
-
-    #[test]
-    fn factors_and_their_dense_product_have_the_same_decomposition() {
-        for (d_in, d_out, n) in [(9, 7, 3), (7, 9, 3), (4, 6, 5), (5, 4, 8)] {
-            let factors = factors(d_in, d_out, n);
-            let dense = &factors.b * factors.a.transpose();
-            let one = Decomposed::of_factors(&factors).unwrap();
-            let other = Decomposed::of_dense(dense.as_ref()).unwrap();
-            let rank = n.min(d_in).min(d_out);
-            assert_eq!(one.values.len(), rank);
-            assert_eq!(other.values.len(), rank);
-            for (one, other) in one.values.iter().zip(other.values) {
-                assert!((one - other).abs() < 1e-13, "{one} {other}");
-            }
-            let kept = one.keep(Components::Fixed(2)).unwrap();
-            let dropped: f64 = (one.values[2..].iter()).map(|value| value.powi(2)).sum();
-            let deviation = deviation(&factors, &kept);
-            assert!((deviation.squared_error - dropped).abs() < 1e-13);
-            let back = &kept.b * kept.a.transpose();
-            assert!(((&dense - &back).squared_norm_l2() - dropped).abs() < 1e-13);
-        }
-    }
-
-    #[test]
-    fn terms_that_cancel_leave_zeros_of_rank_one_however_uneven_the_sides_are() {
-        let half = factors(9, 7, 3);
-        let both = Factors {
-            a: beside(&[&half.a * faer::Scale(1e9), half.a.clone()]),
-            b: beside(&[&half.b * faer::Scale(-1e-9), half.b.clone()]),
-        };
-        let decomposed = Decomposed::of_factors(&both).unwrap();
-        assert_eq!(decomposed.values, [0.0; 0]);
-        let kept = decomposed.keep(ALL).unwrap();
-        assert_eq!(kept.a, Mat::<f64>::zeros(9, 1));
-        assert_eq!(kept.b, Mat::<f64>::zeros(7, 1));
-    }
 
     #[test]
     fn a_share_of_the_energy_keeps_as_few_directions_as_reach_it() {
@@ -222,21 +48,15 @@ mod tests {
         });
         let decomposed = Decomposed::of_dense(update.as_ref()).unwrap();
         let rank = |share| {
-            decomposed
-                .keep(Components::Variance(share))
+            strongest(&decomposed, Components::Variance(share))
                 .unwrap()
                 .a
                 .ncols()
         };
         assert_eq!((rank(0.7), rank(0.8), rank(1.0)), (1, 2, 4));
         assert!(matches!(
-            decomposed.keep(Components::Variance(1.5)),
+            strongest(&decomposed, Components::Variance(1.5)),
             Err(SubspaceError::Share { .. })
-        ));
-        let broken = Mat::from_fn(2, 2, |_, _| f64::NAN);
-        assert!(matches!(
-            Decomposed::of_dense(broken.as_ref()),
-            Err(SubspaceError::NotFinite)
         ));
     }
 }

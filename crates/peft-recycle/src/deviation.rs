@@ -5,7 +5,7 @@ use std::ops::AddAssign;
 use faer::MatRef;
 use serde::{Deserialize, Serialize};
 
-use crate::linalg::{dot, inner, squared};
+use peft_format::linalg::{dot, inner, squared};
 
 /// `||x - x'||_F^2` and `||x||_F^2`, which add up over sites and adapters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]

@@ -23,12 +23,12 @@ use std::path::PathBuf;
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use peft_core::file::PeftConfig;
 use peft_core::options::{as_map, check_dropout, check_format_version};
 use peft_core::{
     Adapter, AnyAdapter, BaseLinear, Layout, LowRankPair, Method, MethodEntry, Pass, PeftError,
     Site, Slot, TensorName,
 };
+use peft_format::file::PeftConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use peft_core::causes;
-use peft_core::file::{FileError, TensorProblem, Unsupported};
-use peft_core::target::TargetError;
+use peft_format::causes;
+use peft_format::decompose::DecomposeError;
+use peft_format::file::FileError;
+use peft_format::lora_folder::LoraFault;
 
 /// Why columns have no subspace of the kind asked for.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -57,33 +58,22 @@ pub enum SubspaceError {
     },
 }
 
+impl From<DecomposeError> for SubspaceError {
+    fn from(error: DecomposeError) -> Self {
+        match error {
+            DecomposeError::NotFinite => Self::NotFinite,
+            _ => Self::NoConvergence,
+        }
+    }
+}
+
 /// Why a folder cannot be a member of a pool.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MemberFault {
-    /// It cannot be read.
+    /// It is no folder of LoRA, rsLoRA or DoRA.
     #[error(transparent)]
-    File(#[from] FileError),
-    /// A rank or alpha pattern cannot be read.
-    #[error(transparent)]
-    Pattern(#[from] TargetError),
-    /// Its configuration asks for more than `W + s B A`.
-    #[error("not plain LoRA, rsLoRA or DoRA: {}", join(.0))]
-    Unsupported(Vec<Unsupported>),
-    /// Factors in a format that is not read.
-    #[error("{}", join(.0))]
-    Tensors(Vec<TensorProblem>),
-    /// No pair of factors at all.
-    #[error("it has no pair lora_A and lora_B: is it an adapter of linear layers?")]
-    NoPairs,
-    /// Tensors of a site that do not make a pair.
-    #[error("site `{site}`: {problem}")]
-    Site {
-        /// Path of the site.
-        site: String,
-        /// Expected and found.
-        problem: String,
-    },
+    Lora(#[from] LoraFault),
     /// Another base model.
     #[error(
         "its base model is `{found}`, that of the pool is `{expected}`: only adapters of one base belong together, of whatever name \
@@ -116,16 +106,6 @@ pub enum MemberFault {
         expected: (usize, usize),
         /// Dimensions here.
         found: (usize, usize),
-    },
-    /// Factors with NaN or infinite values.
-    #[error(
-        "{count} values of `{tensor}` are NaN or infinite: the training diverged, leave it out"
-    )]
-    NotFinite {
-        /// Name of the tensor.
-        tensor: String,
-        /// How many values.
-        count: usize,
     },
     /// The same folder given twice.
     #[error("it is given twice")]
@@ -248,19 +228,12 @@ pub enum RecycleError {
 }
 
 impl RecycleError {
-    pub(crate) fn member(folder: PathBuf, fault: MemberFault) -> Self {
+    pub(crate) fn member(folder: PathBuf, fault: impl Into<MemberFault>) -> Self {
+        let fault = fault.into();
         Self::Members {
             problems: vec![MemberProblem { folder, fault }],
         }
     }
-}
-
-fn join<T: fmt::Display>(items: &[T]) -> String {
-    items
-        .iter()
-        .map(T::to_string)
-        .collect::<Vec<_>>()
-        .join("; ")
 }
 
 fn lines(problems: &[MemberProblem]) -> String {

@@ -21,11 +21,12 @@ use std::path::Path;
 
 use faer::Mat;
 use indexmap::IndexMap;
-use peft_core::Site;
-use peft_core::file::{HostTensor, PeftConfig};
-use peft_core::target::{Target, TargetRules, UnmatchedTarget};
+use peft_format::Site;
+use peft_format::decompose::Decomposed;
+use peft_format::file::{HostTensor, PeftConfig};
+use peft_format::target::{Target, TargetRules, UnmatchedTarget};
 
-use crate::decompose::Decomposed;
+use crate::decompose::strongest;
 use crate::deviation::Deviation;
 use crate::error::SubspaceError;
 use crate::layers::{is_embedding, is_head};
@@ -262,7 +263,7 @@ fn pair(
     components: Components,
 ) -> Result<ExtractedSite, SubspaceError> {
     let decomposed = Decomposed::of_dense(difference.as_ref())?;
-    let written = lora.push(path, &decomposed.keep(components)?)?;
+    let written = lora.push(path, &strongest(&decomposed, components)?)?;
     let rest = difference - &written.b * written.a.transpose();
     Ok(ExtractedSite {
         rank: written.a.ncols(),

@@ -26,8 +26,8 @@ mod error;
 mod from_peft;
 mod to_peft;
 
-use peft_core::file::HostTensor;
-pub use peft_core::file::MLX_TENSOR_FILE;
+use peft_format::file::HostTensor;
+pub use peft_format::file::MLX_TENSOR_FILE;
 
 pub use error::MlxError;
 pub use from_peft::from_peft;

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use indexmap::IndexMap;
-use peft_core::file::{FileError, HostTensor, PeftConfig, claim_folder, key, write_folder};
-use peft_core::target::Target;
+use peft_format::Ranks;
+use peft_format::file::{FileError, HostTensor, PeftConfig, claim_folder, key, write_folder};
+use peft_format::target::Target;
 use serde_json::{Map, Value};
 
 use crate::basis::{single, to_tensor};
 use crate::error::SubspaceError;
-use crate::pool::Factors;
+use peft_format::Factors;
 
 /// A plain LoRA that grows site by site.
 #[derive(Debug, Default)]
@@ -57,17 +58,9 @@ impl PlainLora {
     }
 
     fn described(&self, mut config: PeftConfig) -> PeftConfig {
-        let count = |rank: usize| self.ranks.values().filter(|other| **other == rank).count();
-        let usual = self.ranks.values().copied();
-        let usual = usual.max_by_key(|rank| (count(*rank), *rank)).unwrap_or(1);
-        let others = || self.ranks.iter().filter(|(_, rank)| **rank != usual);
-        let alone = |site: &str| format!("^{}", site.replace('.', "\\."));
-        config.r = usual;
-        config.lora_alpha = usual as f64;
-        config.rank_pattern = others().map(|(site, rank)| (alone(site), *rank)).collect();
-        config.alpha_pattern = others()
-            .map(|(site, rank)| (alone(site), *rank as f64))
-            .collect();
+        let ranks = self.ranks.iter();
+        let ranks = ranks.map(|(site, rank)| (site.as_str(), *rank, *rank as f64));
+        Ranks::of_sites(ranks).describe(&mut config);
         config.use_rslora = false;
         config.init_lora_weights = Value::Bool(true);
         if config.target.is_none() {

@@ -1,8 +1,7 @@
 //! A pool: many adapter folders of one base model, read site by site.
 //!
 //! Opening reads configurations and the headers of the tensor files, no values. Factors are read one site at a time, so that memory is bounded
-//! by the factors of one site, however many members there are; no file stays open between reads. A pickled file (`adapter_model.bin`) cannot
-//! be read in parts: it is read whole once and written to a temporary safetensors file.
+//! by the factors of one site, however many members there are; no file stays open between reads.
 //!
 //! Ranks, alphas, rsLoRA and the patterns of single modules may differ: the update is `s B A` with the member's own scale `s` at that site,
 //! and `s` is multiplied into B. (The published code forgets it, which mixes adapters of different alpha in wrong proportions.)
@@ -15,12 +14,13 @@ use std::path::Path;
 
 use faer::Mat;
 use indexmap::IndexMap;
+use peft_format::Factors;
 
 use crate::error::{MemberFault, MemberProblem, RecycleError};
 
 pub use agree::Bases;
 pub(crate) use agree::last_part;
-pub use member::{Factors, Member, MemberSite};
+pub use member::Member;
 use names::natural;
 
 /// What becomes of the scale `s` of a pair.
@@ -117,7 +117,7 @@ impl Pool {
         {
             let opened = name
                 .ok_or(MemberFault::Twice)
-                .and_then(|name| Member::open(folder, name));
+                .and_then(|name| Ok(Member::open(folder, name)?));
             match opened {
                 Ok(member) => members.push(member),
                 Err(fault) => problems.push(MemberProblem {
@@ -222,7 +222,7 @@ impl Pool {
             .factors(site, self.folding)
             .map_err(|fault| MemberProblem {
                 folder: member.folder().to_owned(),
-                fault,
+                fault: fault.into(),
             })
     }
 
@@ -272,7 +272,7 @@ impl Pool {
                 None => kept.push(member),
                 Some(fault) => problems.push(MemberProblem {
                     folder: member.folder().to_owned(),
-                    fault,
+                    fault: fault.into(),
                 }),
             }
         }

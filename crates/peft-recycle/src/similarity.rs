@@ -3,8 +3,8 @@
 use rayon::prelude::*;
 
 use crate::error::RecycleError;
-use crate::linalg::{beside, dot};
 use crate::pool::{Pool, SiteFactors};
+use peft_format::linalg::{beside, dot};
 
 /// Cosines of some members with each other.
 #[derive(Debug, Clone, PartialEq)]

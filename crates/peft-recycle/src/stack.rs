@@ -8,7 +8,7 @@ use faer::linalg::matmul::triangular::{BlockStructure, matmul};
 use faer::{Accum, Mat, MatRef, Par, Side};
 
 use crate::error::SubspaceError;
-use crate::linalg::squared;
+use peft_format::linalg::squared;
 
 /// Columns that are added to the sum in one go: the product of a wide block is several times faster than of a narrow one.
 const BLOCK: usize = 256;

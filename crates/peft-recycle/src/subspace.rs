@@ -7,13 +7,14 @@
 //! beyond the rank of `X`, which are rounding.
 
 use faer::{Mat, MatRef};
+use peft_format::linalg::{append, squared, without_span};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::deviation::Deviation;
 use crate::error::SubspaceError;
-use crate::linalg::{append, append_random, squared, without_span};
 use crate::options::{Components, Mean, SubspaceOptions};
+use crate::random::append_random;
 use crate::stack::{Spectrum, Stack};
 
 /// Largest entry of `|C^T C - I|` that rounding explains.

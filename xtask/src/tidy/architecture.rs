@@ -25,13 +25,14 @@ const METHOD_CRATES: [&str; 5] = [
 ];
 /// What each library may depend on; the command line and the tools may depend on everything.
 const ALLOWED: &[(&str, &[&str])] = &[
-    ("peft-core", &["peft-kernels"]),
+    ("peft-format", &[]),
+    ("peft-core", &["peft-format", "peft-kernels"]),
     ("peft-chain", &["peft-core"]),
     ("peft-kernels", &[]),
     ("peft-decompose", &["peft-core", "peft-kernels"]),
-    ("peft-moe", &["peft-core", "peft-kernels"]),
+    ("peft-moe", &["peft-core", "peft-format", "peft-kernels"]),
     ("peft-prune", &["peft-core"]),
-    ("peft-recycle", &["peft-core"]),
+    ("peft-recycle", &["peft-core", "peft-format"]),
     ("peft-models", &["peft-core", "peft-kernels"]),
     ("peft-parquet", &[]),
     (

@@ -20,7 +20,8 @@ const FAMILIES: [&str; 10] = [
     "vit",
 ];
 /// Crates whose code must work for methods that do not exist yet.
-const GENERIC: [&str; 3] = [
+const GENERIC: [&str; 4] = [
+    "crates/peft-format/src/",
     "crates/peft-core/src/",
     "crates/peft-models/src/",
     "crates/peft-train/src/",

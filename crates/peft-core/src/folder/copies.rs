@@ -14,8 +14,8 @@ use crate::base_params::{BiasTraining, saved_modules};
 use crate::error::PeftError;
 use crate::file::{self, HostTensor};
 use crate::names::{ParamNames, module_of, param_id};
-use crate::site::SiteKind;
 use crate::values::named_tensors;
+use peft_format::SiteKind;
 
 type Tensors = BTreeMap<String, HostTensor>;
 

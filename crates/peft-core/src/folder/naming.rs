@@ -7,14 +7,12 @@
 
 use std::collections::BTreeMap;
 
-use indexmap::IndexMap;
-
 use crate::attach::{AdapterSpec, AttachedSite};
 use crate::error::PeftError;
 use crate::file::{self, FileError, HostTensor};
 use crate::names::{Naming, ParamNames};
-use crate::site::Site;
 use crate::target::{Target, TargetRules};
+use peft_format::Site;
 
 /// Paths of modules by another path.
 type Paths = BTreeMap<String, String>;
@@ -138,24 +136,23 @@ fn renamed(site: &Site, paths: &Paths) -> Site {
 /// The same for each planned site, named by its path among `paths`.
 fn by_path(spec: &AdapterSpec, planned: &[AttachedSite], paths: &Paths) -> AdapterSpec {
     let named = |path: &String| paths.get(path).unwrap_or(path).clone();
-    let path = |site: &AttachedSite| named(&site.path);
-    let ranks = planned.iter().filter(|site| site.rank != spec.rank);
-    let alphas = planned.iter().filter(|site| site.alpha != spec.alpha);
+    let foreign: Vec<String> = planned.iter().map(|site| named(&site.path)).collect();
+    let ranks = foreign
+        .iter()
+        .zip(planned)
+        .map(|(path, site)| (path.as_str(), site.rank, site.alpha));
+    let spec = spec.clone().with_ranks(spec.ranks().by_path(ranks));
     AdapterSpec {
-        targets: TargetRules::new(Target::List(planned.iter().map(path).collect())),
-        rank_pattern: ranks
-            .map(|site| (path(site), site.rank))
-            .collect::<IndexMap<_, _>>(),
-        alpha_pattern: alphas
-            .map(|site| (path(site), site.alpha))
-            .collect::<IndexMap<_, _>>(),
+        targets: TargetRules::new(Target::List(foreign)),
         modules_to_save: spec.modules_to_save.iter().map(named).collect(),
-        ..spec.clone()
+        ..spec
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use indexmap::IndexMap;
+
     use super::*;
     use crate::target::Selector;
 

@@ -28,9 +28,9 @@ use crate::merge::merge_site;
 use crate::method::MethodEntry;
 use crate::names::{Layout, ParamNames};
 use crate::pass::Pass;
-use crate::site::Site;
 use crate::tie::TieGroups;
 use crate::trainable::{Trainable, TrainableParam};
+use peft_format::Site;
 
 /// Layers in a row: one linear layer, or blocks `down(tanh(up(x)))`.
 #[derive(Module, Debug)]

@@ -11,7 +11,7 @@ use crate::init;
 use crate::linear::AdaptedLinear;
 use crate::names::{Layout, ParamNames};
 use crate::pass::Pass;
-use crate::site::Site;
+use peft_format::Site;
 
 /// `head(tanh(down(tanh(up(x)))))`, with sites `layers.0.up_proj`, `layers.1.down_proj` and `classifier`.
 #[derive(Module, Debug)]

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use faer::Mat;
 use indexmap::IndexMap;
-use peft_core::file::{FileError, HostTensor, Staged, encode_tensors, write_tensors};
-use peft_core::param_id;
+use peft_format::file::{FileError, HostTensor, Staged, encode_tensors, write_tensors};
+use peft_format::name_number;
 use rayon::prelude::*;
 
 use super::coordinates::{Coordinates, Directions, single};
@@ -18,9 +18,10 @@ use super::files::{
 use super::manifest::{Manifest, MemberEntry, MemberSiteEntry, SideEntry, SiteEntry};
 use crate::error::RecycleError;
 use crate::options::{BasisOptions, Variant};
-use crate::pool::{Factors, Pool, PoolSite};
+use crate::pool::{Pool, PoolSite};
 use crate::stack::Stack;
 use crate::subspace::Subspace;
+use peft_format::Factors;
 
 /// Files that are written before they get their names together.
 const BATCH: usize = 64;
@@ -194,7 +195,7 @@ fn subspaces(
         Ok(())
     })?;
     let subspace = |stack: Stack, side: Side| {
-        let seed = param_id(&component_key(path, side)).val();
+        let seed = name_number(&component_key(path, side));
         Subspace::of(&stack, &options.subspace(options.seed ^ seed)).map_err(failed(side))
     };
     Ok((subspace(a, Side::A)?, subspace(b, Side::B)?))

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use faer::Mat;
 use indexmap::IndexMap;
-use peft_core::file::{HostTensor, TensorFile};
+use peft_format::file::{HostTensor, TensorFile};
 
 use super::files::{Side, component_key, from_tensor, loadings_key, mean_key};
 use super::manifest::{Manifest, MemberSiteEntry};
@@ -14,8 +14,9 @@ use crate::deviation::Errors;
 use crate::error::{MemberFault, RecycleError};
 use crate::flat::{flatten, unflatten};
 use crate::options::{Mean, Variant};
-use crate::pool::{Factors, Pool, last_part};
+use crate::pool::{Pool, last_part};
 use crate::subspace::{project, reconstruct};
+use peft_format::Factors;
 
 /// The directions of one factor at one site, as the file has them.
 #[derive(Debug, Clone)]

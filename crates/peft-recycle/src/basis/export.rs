@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use peft_core::file::{TensorFile, claim_folder, key, write_folder};
-use peft_core::target::Target;
+use peft_format::Ranks;
+use peft_format::file::{TensorFile, claim_folder, key, write_folder};
+use peft_format::target::Target;
 use serde_json::{Map, Value};
 
 use super::Basis;
@@ -48,12 +49,7 @@ impl Basis {
 /// The configuration of a member once its scale is in its factors: `alpha = r` at every site, and nothing that only training needs.
 pub(super) fn plain_config(member: &Member) -> Map<String, Value> {
     let mut config = member.config().clone();
-    config.lora_alpha = config.r as f64;
-    config.alpha_pattern = config
-        .rank_pattern
-        .iter()
-        .map(|(pattern, rank)| (pattern.clone(), *rank as f64))
-        .collect();
+    Ranks::of(&config).of_factor_one().describe(&mut config);
     config.use_rslora = false;
     config.init_lora_weights = Value::Bool(true);
     if config.target.is_none() {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use faer::{Mat, MatRef};
-use peft_core::file::HostTensor;
+use peft_format::file::HostTensor;
 
 use super::manifest::{SideEntry, SiteEntry};
 

@@ -8,7 +8,7 @@ use super::manifest::{SideEntry, SiteEntry};
 use crate::deviation::Errors;
 use crate::error::RecycleError;
 use crate::options::BasisOptions;
-use peft_core::file::FileError;
+use peft_format::file::FileError;
 
 /// The directions of one factor at one site.
 #[derive(Debug, Clone, PartialEq)]

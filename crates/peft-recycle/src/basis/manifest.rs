@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use indexmap::IndexMap;
-use peft_core::file::{FileError, write_atomic};
+use peft_format::file::{FileError, write_atomic};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 

@@ -2,7 +2,7 @@
 
 use faer::Mat;
 use indexmap::IndexMap;
-use peft_core::file::TensorFile;
+use peft_format::file::TensorFile;
 
 use super::Basis;
 use super::coordinates::stored_loadings;

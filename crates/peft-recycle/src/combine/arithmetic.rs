@@ -14,7 +14,7 @@
 //! adapter, so that the order of the adapters does not matter.
 
 use faer::Mat;
-use peft_core::param_id;
+use peft_format::name_number;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -179,7 +179,7 @@ impl Arithmetic {
             Prune::Magnitude { density } if density >= 1.0 => {}
             Prune::Magnitude { density } => keep_largest(&mut tensor, density),
             Prune::Random { density, seed } => {
-                let mut rng = ChaCha8Rng::seed_from_u64(seed ^ param_id(name).val());
+                let mut rng = ChaCha8Rng::seed_from_u64(seed ^ name_number(name));
                 for place in places(rows, columns) {
                     let kept = rng.random::<f64>() < density;
                     tensor[place] = if kept { tensor[place] / density } else { 0.0 };

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use peft_core::file::HostTensor;
+use peft_format::file::HostTensor;
 
 use super::CombineError;
 use crate::error::RecycleError;
@@ -91,7 +91,7 @@ fn average(pool: &Pool, weights: &[f64]) -> Result<BTreeMap<String, HostTensor>,
                 continue;
             }
             if first.stored != tensor.stored {
-                first.stored = peft_core::file::StoredDtype::F32;
+                first.stored = peft_format::file::StoredDtype::F32;
             }
             for (sum, value) in sum.iter_mut().zip(&tensor.data) {
                 *sum += weight / total * f64::from(*value);

@@ -1,13 +1,14 @@
 //! The combination of the pairs of one site, by mode.
 
 use faer::Mat;
+use peft_format::Factors;
+use peft_format::decompose::Decomposed;
+use peft_format::linalg::beside;
 
 use super::{Arithmetic, Mode};
-use crate::decompose::{ALL, Decomposed};
+use crate::decompose::{ALL, strongest};
 use crate::error::SubspaceError;
-use crate::linalg::beside;
 use crate::options::Components;
-use crate::pool::Factors;
 
 /// An adapter at one site.
 #[derive(Debug)]
@@ -50,8 +51,8 @@ pub(super) fn combined(
 ) -> Result<Factors, SubspaceError> {
     match mode {
         Mode::Cat => Ok(exact.clone()),
-        Mode::Exact => Decomposed::of_factors(exact)?.keep(ALL),
-        Mode::Svd(components) => Decomposed::of_factors(exact)?.keep(*components),
+        Mode::Exact => strongest(&Decomposed::of_factors(exact)?, ALL),
+        Mode::Svd(components) => strongest(&Decomposed::of_factors(exact)?, *components),
         Mode::Factors(rule) => Ok(of_factors(rule, site, parts)),
         Mode::Updates(rule, components) => of_updates(rule, *components, site, parts),
     }
@@ -97,5 +98,5 @@ fn of_updates(
         &factors.b * factors.a.transpose() * faer::Scale(*scale)
     };
     let merged = rule.apply(shape, &named, update);
-    Decomposed::of_dense(merged.as_ref())?.keep(components)
+    strongest(&Decomposed::of_dense(merged.as_ref())?, components)
 }

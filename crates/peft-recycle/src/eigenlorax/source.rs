@@ -6,17 +6,18 @@ use std::sync::Arc;
 use burn::tensor::TensorData;
 use faer::Mat;
 use indexmap::IndexMap;
-use peft_core::file::PeftConfig;
 use peft_core::options::{check_dropout, own_option};
-use peft_core::{PeftError, Site, param_id};
+use peft_core::{PeftError, Site};
+use peft_format::file::PeftConfig;
+use peft_format::name_number;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::{COUNTS, EIGENLORAX, EigenLoraX, LoadingsInit};
 use crate::basis::{Basis, Projection};
 use crate::error::RecycleError;
-use crate::linalg::append_random;
 use crate::options::Variant;
+use crate::random::append_random;
 
 /// Numbers of components of each site: of A and of B.
 type Counts = IndexMap<String, (usize, usize)>;
@@ -173,7 +174,7 @@ impl Source {
         }
         let [a, b] = match self {
             Self::Random { seed, .. } => {
-                let mut rng = ChaCha8Rng::seed_from_u64(*seed ^ param_id(&site.path).val());
+                let mut rng = ChaCha8Rng::seed_from_u64(*seed ^ name_number(&site.path));
                 let (mut a, mut b) = (Mat::zeros(height_a, 0), Mat::zeros(height_b, 0));
                 append_random(&mut a, k_a, &mut rng);
                 append_random(&mut b, k_b, &mut rng);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use peft_core::file::{FileError, HostTensor, TensorFile};
+use peft_format::file::{FileError, HostTensor, TensorFile};
 use serde_json::Value;
 
 use super::ExtractError;

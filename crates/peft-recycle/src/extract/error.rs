@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use peft_core::file::FileError;
-use peft_core::target::TargetError;
+use peft_format::file::FileError;
+use peft_format::target::TargetError;
 
 use crate::error::SubspaceError;
 
@@ -15,7 +15,7 @@ pub enum ExtractError {
     #[error(
         "{}: no model.safetensors and no model.safetensors.index.json: {}",
         folder.display(),
-        if folder.join(peft_core::file::CONFIG_FILE).exists() {
+        if folder.join(peft_format::file::CONFIG_FILE).exists() {
             "this is an adapter; merge it into its base first (peft merge) and give the merged model"
         } else {
             "save the model with safe_serialization"

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use peft_core::file::{CONFIG_FILE, FileError};
+use peft_format::file::{CONFIG_FILE, FileError};
 use serde_json::{Map, Value, json};
 
 use super::MlxError;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use peft_core::file::FileError;
+use peft_format::file::FileError;
 
 use crate::error::MemberProblem;
 

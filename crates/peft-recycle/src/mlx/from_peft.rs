@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use peft_core::file::{
+use peft_format::file::{
     CONFIG_FILE, HostTensor, Staged, StoredDtype, check_finite, claim_folder, encode_tensors,
     to_json,
 };
 
+use peft_format::lora_folder::{LoraFault, LoraFolder, LoraSite};
+
 use super::config::MlxConfig;
 use super::{MLX_TENSOR_FILE, MlxError, MlxNote, MlxReport, transposed};
-use crate::error::{MemberFault, MemberProblem};
-use crate::pool::{Member, MemberSite};
+use crate::error::MemberProblem;
 
 const MAGNITUDE: &str = ".lora_magnitude_vector";
 const PREFIX: &str = "base_model.model.";
@@ -22,19 +23,19 @@ const PREFIX: &str = "base_model.model.";
 /// [`MlxError::Member`] for a folder that cannot be read or asks for more than LoRA or DoRA, [`MlxError::Tensors`] with every tensor that
 /// mlx-lm has no place for, [`MlxError::File`].
 pub fn from_peft(folder: &Path, out: &Path) -> Result<MlxReport, MlxError> {
-    let fault = |fault: MemberFault| {
+    let fault = |fault: LoraFault| {
         MlxError::Member(MemberProblem {
             folder: folder.to_owned(),
-            fault,
+            fault: fault.into(),
         })
     };
-    let member = Member::open(folder, String::new()).map_err(fault)?;
-    let magnitudes = magnitudes(&member, member.carried().map_err(fault)?)?;
-    let config = described(&member);
+    let lora = LoraFolder::open(folder).map_err(fault)?;
+    let magnitudes = magnitudes(folder, &lora, lora.carried().map_err(fault)?)?;
+    let config = described(&lora);
     let mut notes = Vec::new();
     let mut tensors = BTreeMap::new();
-    for (path, site) in member.sites() {
-        if let Some([a, b]) = member.tensors(path).map_err(fault)? {
+    for (path, site) in lora.sites() {
+        if let Some([a, b]) = lora.tensors(path).map_err(fault)? {
             let [a, b] = fitted(
                 [transposed(&a), transposed(&b)],
                 path,
@@ -52,7 +53,7 @@ pub fn from_peft(folder: &Path, out: &Path) -> Result<MlxReport, MlxError> {
     };
     tensors.extend(magnitudes);
     check_finite(&tensors)?;
-    let sites: Vec<String> = member.sites().keys().cloned().collect();
+    let sites: Vec<String> = lora.sites().keys().cloned().collect();
     let path = out.join(MLX_TENSOR_FILE);
     let bytes = encode_tensors(&path, &tensors)?;
     let _claim = claim_folder(out, false)?;
@@ -70,14 +71,14 @@ pub fn from_peft(folder: &Path, out: &Path) -> Result<MlxReport, MlxError> {
 }
 
 /// The largest rank, and the scale that most sites have; of several, that of the first site that has one of them.
-fn described(member: &Member) -> MlxConfig {
-    let sites = || member.sites().values();
+fn described(lora: &LoraFolder) -> MlxConfig {
+    let sites = || lora.sites().values();
     let count = |scale: f64| sites().filter(|site| site.scale == scale).count();
     // B cannot be divided by a scale of zero.
     let scaled = || sites().filter(|site| site.scale != 0.0);
     let most = scaled().map(|site| count(site.scale)).max();
     let scale = scaled().find(|site| Some(count(site.scale)) == most);
-    let config = member.config();
+    let config = lora.config();
     MlxConfig {
         dora: config.use_dora,
         rank: sites().map(|site| site.rank).max().unwrap_or(1),
@@ -101,15 +102,15 @@ fn decimal(scale: f64) -> f64 {
 
 /// The tensors `m` of DoRA; anything else that is no factor has no place.
 fn magnitudes(
-    member: &Member,
+    folder: &Path,
+    lora: &LoraFolder,
     carried: BTreeMap<String, HostTensor>,
 ) -> Result<BTreeMap<String, HostTensor>, MlxError> {
     let mut magnitudes = BTreeMap::new();
     let mut problems = Vec::new();
     for (key, tensor) in carried {
         let path = (key.strip_prefix(PREFIX)).and_then(|key| key.strip_suffix(MAGNITUDE));
-        let Some((path, site)) = path.and_then(|path| Some((path, member.sites().get(path)?)))
-        else {
+        let Some((path, site)) = path.and_then(|path| Some((path, lora.sites().get(path)?))) else {
             problems.push(format!(
                 "`{key}` is no part of LoRA or DoRA, and mlx-lm has no place for it: merge the adapter instead"
             ));
@@ -133,7 +134,7 @@ fn magnitudes(
         Ok(magnitudes)
     } else {
         Err(MlxError::Tensors {
-            path: member.folder().to_owned(),
+            path: folder.to_owned(),
             problems,
         })
     }
@@ -147,7 +148,7 @@ fn magnitudes(
 fn fitted(
     [mut a, mut b]: [HostTensor; 2],
     path: &str,
-    site: &MemberSite,
+    site: &LoraSite,
     config: &MlxConfig,
     notes: &mut Vec<MlxNote>,
 ) -> [HostTensor; 2] {

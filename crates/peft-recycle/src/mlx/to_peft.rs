@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use peft_core::file::{
+use peft_format::file::{
     FileError, ForeignKind, HostTensor, PeftConfig, check_finite, claim_folder, foreign, key,
     read_tensors, write_folder,
 };
-use peft_core::target::Target;
+use peft_format::target::Target;
 use serde_json::Map;
 
 use super::config::MlxConfig;

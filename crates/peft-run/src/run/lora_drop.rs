@@ -1,11 +1,11 @@
 //! LoRA-drop as a whole: a LoRA trained on a sample, measured there, and a run whose unimportant layers share.
 
 use anyhow::Result;
-use peft_core::Observer;
 use peft_core::lora::Scaling;
+use peft_core::{Observer, Ranks};
 use peft_prune::lora_drop::LORA_DROP;
 use peft_prune::procedure::{Host, Start, trial_method};
-use peft_prune::{Budget, Measured, Plan, PlannedSite, ScoreKind};
+use peft_prune::{Budget, Measured, Plan, ScoreKind};
 use peft_train::schedule::Warmup;
 use peft_train::{Callback, Stop};
 
@@ -189,14 +189,14 @@ impl Callback for Watching<'_> {
 /// What a plan says of a run.
 pub fn settings(plan: &Plan) -> Vec<(String, toml::Value)> {
     let text = |value: &str| toml::Value::String(value.to_owned());
-    let rank = |site: &PlannedSite| toml::Value::Integer(site.rank as i64);
-    let alpha = |site: &PlannedSite| toml::Value::Float(site.alpha);
-    let usual = &plan.sites[0];
-    let pattern = |of: fn(&PlannedSite) -> toml::Value| -> toml::Value {
-        let others = plan.sites.iter().filter(|site| of(site) != of(usual));
-        let own = others.map(|site| (format!("^{}", site.path.replace('.', "\\.")), of(site)));
-        toml::Value::Table(own.collect())
-    };
+    let sites = plan.sites.iter();
+    let sites = sites.map(|site| (site.path.as_str(), site.rank, site.alpha));
+    let ranks = Ranks::of_sites(sites);
+    let whole = |rank: usize| toml::Value::Integer(rank as i64);
+    let own_ranks = ranks.rank_pattern.into_iter();
+    let own_ranks = own_ranks.map(|(path, rank)| (path, whole(rank)));
+    let own_alphas = ranks.alpha_pattern.into_iter();
+    let own_alphas = own_alphas.map(|(path, alpha)| (path, toml::Value::Float(alpha)));
     let paths = plan.sites.iter().map(|site| text(&site.path));
     let shared = plan.shared().into_iter();
     let shared = shared.map(|(site, owner)| (site, text(&owner)));
@@ -206,10 +206,10 @@ pub fn settings(plan: &Plan) -> Vec<(String, toml::Value)> {
     };
     let settings = [
         ("method", text(LORA_DROP.id)),
-        ("rank", rank(usual)),
-        ("alpha", alpha(usual)),
-        ("rank_pattern", pattern(rank)),
-        ("alpha_pattern", pattern(alpha)),
+        ("rank", whole(ranks.rank)),
+        ("alpha", toml::Value::Float(ranks.alpha)),
+        ("rank_pattern", toml::Value::Table(own_ranks.collect())),
+        ("alpha_pattern", toml::Value::Table(own_alphas.collect())),
         ("targets", toml::Value::Array(paths.collect())),
         ("strict", toml::Value::Boolean(true)),
         ("options.scaling", text(scaling)),

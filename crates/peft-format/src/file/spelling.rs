@@ -6,12 +6,29 @@
 use std::collections::BTreeMap;
 
 use super::keys::SAVED;
-use super::{FileError, HostTensor, TensorKey, parse_key};
+use super::{FileError, HostTensor, TensorFile, TensorKey, parse_key};
 
 const ORIGINAL: &str = "original_module";
 
+/// Names of a file's tensors, with each saved module once; `names` are all of them. Of the values, only those are read that are there twice.
+///
+/// # Errors
+/// [`FileError::BadKeys`] with every trained copy that is there twice with different values, or why they cannot be read.
+pub(crate) fn named_once<'a>(
+    file: &TensorFile,
+    names: &'a [String],
+) -> Result<Vec<&'a str>, FileError> {
+    let again = superseded(names.iter().map(String::as_str));
+    if !again.is_empty() {
+        let twice = again.iter().flat_map(|(raw, twin)| [*raw, *twin]);
+        in_one_spelling(file.read(twice)?)?;
+    }
+    let names = names.iter().map(String::as_str);
+    Ok(names.filter(|name| !again.contains_key(name)).collect())
+}
+
 /// Keys that say again what another key of the file says, each with that other key; a frozen original has the trained copy's.
-pub fn superseded<'a>(raw: impl IntoIterator<Item = &'a str>) -> BTreeMap<&'a str, &'a str> {
+fn superseded<'a>(raw: impl IntoIterator<Item = &'a str>) -> BTreeMap<&'a str, &'a str> {
     let mut plain: BTreeMap<TensorKey, &str> = BTreeMap::new();
     let (mut saved, mut originals) = (Vec::new(), Vec::new());
     for raw in raw {

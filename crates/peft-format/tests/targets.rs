@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use peft_core::Site;
-use peft_core::file::PeftConfig;
-use peft_core::target::{
+use peft_format::Site;
+use peft_format::file::PeftConfig;
+use peft_format::target::{
     Selection, Target, TargetError, TargetRules, expand_all_linear, is_saved_module,
     minimal_suffixes, pattern_value,
 };

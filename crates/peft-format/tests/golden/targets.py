@@ -2,7 +2,7 @@
 
 Run with PEFT 0.21, torch and transformers installed:
 
-    python crates/peft-core/tests/golden/targets.py
+    python crates/peft-format/tests/golden/targets.py
 """
 
 import json

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use peft_core::file::{FileError, HostTensor, StoredDtype, read_pickle, read_tensors};
+use peft_format::file::{FileError, HostTensor, StoredDtype, read_pickle, read_tensors};
 use proptest::prelude::*;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};

@@ -1,15 +1,16 @@
 //! Small pieces of linear algebra: inner products of low-rank updates from their factors, and columns added to an orthonormal set.
 
 use faer::{Mat, MatRef};
-use rand::{Rng, RngExt};
 
 /// Sum of squares of all entries.
-pub(crate) fn squared(matrix: MatRef<'_, f64>) -> f64 {
+#[must_use]
+pub fn squared(matrix: MatRef<'_, f64>) -> f64 {
     matrix.squared_norm_l2()
 }
 
 /// Sum of the products of corresponding entries of two matrices of one shape.
-pub(crate) fn dot(left: MatRef<'_, f64>, right: MatRef<'_, f64>) -> f64 {
+#[must_use]
+pub fn dot(left: MatRef<'_, f64>, right: MatRef<'_, f64>) -> f64 {
     let entries = (0..left.ncols()).flat_map(|c| (0..left.nrows()).map(move |r| (r, c)));
     entries.map(|at| left[at] * right[at]).sum()
 }
@@ -18,7 +19,8 @@ pub(crate) fn dot(left: MatRef<'_, f64>, right: MatRef<'_, f64>) -> f64 {
 ///
 /// # Shapes
 /// `a1 [d_in, r1]`, `b1 [d_out, r1]`, `a2 [d_in, r2]`, `b2 [d_out, r2]`.
-pub(crate) fn inner(
+#[must_use]
+pub fn inner(
     (a1, b1): (MatRef<'_, f64>, MatRef<'_, f64>),
     (a2, b2): (MatRef<'_, f64>, MatRef<'_, f64>),
 ) -> f64 {
@@ -29,7 +31,8 @@ pub(crate) fn inner(
 }
 
 /// Matrices of one height side by side.
-pub(crate) fn beside(parts: &[Mat<f64>]) -> Mat<f64> {
+#[must_use]
+pub fn beside(parts: &[Mat<f64>]) -> Mat<f64> {
     let width = parts.iter().map(Mat::ncols).sum();
     let mut whole = Mat::zeros(parts.first().map_or(0, Mat::nrows), width);
     let mut start = 0;
@@ -41,7 +44,8 @@ pub(crate) fn beside(parts: &[Mat<f64>]) -> Mat<f64> {
 }
 
 /// What is left of `columns` orthogonally to the orthonormal columns `c`, projected out twice so that rounding is too.
-pub(crate) fn without_span(c: MatRef<'_, f64>, columns: MatRef<'_, f64>) -> Mat<f64> {
+#[must_use]
+pub fn without_span(c: MatRef<'_, f64>, columns: MatRef<'_, f64>) -> Mat<f64> {
     let mut rest = columns.to_owned();
     for _ in 0..2 {
         let inside = c * (c.transpose() * &rest);
@@ -51,7 +55,7 @@ pub(crate) fn without_span(c: MatRef<'_, f64>, columns: MatRef<'_, f64>) -> Mat<
 }
 
 /// Appends the normalised rest of `column` to the orthonormal columns `c`, unless the rest is below `least` times the column.
-pub(crate) fn append(c: &mut Mat<f64>, column: &Mat<f64>, least: f64) -> bool {
+pub fn append(c: &mut Mat<f64>, column: &Mat<f64>, least: f64) -> bool {
     let norm = column.norm_l2();
     let rest = without_span(c.as_ref(), column.as_ref());
     let left = rest.norm_l2();
@@ -65,29 +69,9 @@ pub(crate) fn append(c: &mut Mat<f64>, column: &Mat<f64>, least: f64) -> bool {
     true
 }
 
-/// A column of independent standard normal numbers, by the Box-Muller transform.
-pub(crate) fn gaussian(height: usize, rng: &mut impl Rng) -> Mat<f64> {
-    Mat::from_fn(height, 1, |_, _| {
-        // 1 - u lies in (0, 1], so the logarithm is finite.
-        let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
-        radius * (std::f64::consts::TAU * rng.random::<f64>()).cos()
-    })
-}
-
-/// Appends random columns by Gram-Schmidt until there are `k`, at most as many as the height: Gaussian ones, less what lies in the span so
-/// far, normalised.
-pub(crate) fn append_random(columns: &mut Mat<f64>, k: usize, rng: &mut impl Rng) {
-    /// A column of which less than this is left (almost never) is drawn again.
-    const LEAST: f64 = 1e-8;
-    let d = columns.nrows();
-    while columns.ncols() < k.min(d) {
-        append(columns, &gaussian(d, rng), LEAST);
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use rand::SeedableRng;
+    use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
     use super::*;

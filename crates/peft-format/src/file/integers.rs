@@ -4,9 +4,7 @@
 //! They are kept as single-precision values, which hold whole numbers up to 2^24 exactly; larger ones are not written again. A weight or a
 //! factor in integers is a quantised one, whose values mean something else: it is refused by name.
 
-use std::collections::BTreeMap;
-
-use super::{HostTensor, StoredDtype, TensorProblem};
+use super::{StoredDtype, TensorProblem};
 
 /// Whole numbers up to here are exact in single precision.
 const EXACT: f32 = 16_777_216.0;
@@ -55,17 +53,19 @@ pub(super) fn encode(stored: StoredDtype, values: &[f32]) -> Result<Vec<u8>, usi
 }
 
 /// Every weight, bias or factor that is stored in integers.
-pub(super) fn quantised(tensors: &BTreeMap<String, HostTensor>) -> Vec<TensorProblem> {
+pub(crate) fn quantised<'a>(
+    tensors: impl IntoIterator<Item = (&'a str, StoredDtype)>,
+) -> Vec<TensorProblem> {
     let trained = |name: &str| {
         let last = name.rsplit('.').next().unwrap_or(name);
         ["weight", "bias"].contains(&last) || name.split('.').any(|part| part.starts_with("lora_"))
     };
     tensors
-        .iter()
-        .filter(|(name, tensor)| !tensor.stored.is_float() && trained(name))
-        .map(|(name, tensor)| TensorProblem::Quantised {
-            name: name.clone(),
-            dtype: tensor.stored.name(),
+        .into_iter()
+        .filter(|(name, stored)| !stored.is_float() && trained(name))
+        .map(|(name, stored)| TensorProblem::Quantised {
+            name: name.to_owned(),
+            dtype: stored.name(),
         })
         .collect()
 }
@@ -102,19 +102,13 @@ mod tests {
 
     #[test]
     fn a_counter_is_a_fact_and_a_quantised_weight_a_fault() {
-        let tensor = HostTensor {
-            shape: vec![1],
-            data: vec![1.0],
-            stored: StoredDtype::I8,
-        };
         let names = [
             "bn.num_batches_tracked",
             "q.lora_A.weight",
             "q.weight",
             "q.lora_B.scale",
         ];
-        let tensors = names.map(|name| (name.to_owned(), tensor.clone())).into();
-        let problems = quantised(&tensors);
+        let problems = quantised(names.map(|name| (name, StoredDtype::I8)));
         assert_eq!(problems.len(), 3, "{problems:?}");
         assert!(problems[0].to_string().contains("`q.lora_A.weight`"));
     }

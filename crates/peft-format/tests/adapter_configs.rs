@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use peft_core::file::{FileError, PeftConfig, to_json};
-use peft_core::target::{Selector, Target, pattern_value};
+use peft_format::file::{FileError, PeftConfig, to_json};
+use peft_format::target::{Selector, Target, pattern_value};
 use serde_json::{Map, Value, json};
 
 fn parse(value: &Value) -> PeftConfig {

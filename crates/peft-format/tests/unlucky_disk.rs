@@ -11,8 +11,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use peft_core::file::{FileError, HostTensor, PeftConfig, read_folder, write_atomic, write_folder};
-use peft_core::target::Target;
+use peft_format::file::{
+    FileError, HostTensor, PeftConfig, read_folder, write_atomic, write_folder,
+};
+use peft_format::target::Target;
 use serde_json::Map;
 
 /// Where a child process saves; absent in the test itself.

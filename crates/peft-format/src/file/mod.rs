@@ -28,15 +28,16 @@ pub use config::{PeftConfig, Unsupported, to_json};
 pub use error::{FieldProblem, FileError, NonFinite, TensorProblem};
 pub use foreign::{Foreign, ForeignKind, MLX_TENSOR_FILE, foreign};
 pub use indexed::TensorFile;
+pub(crate) use integers::quantised;
 pub use keys::{TensorKey, index_keys, key, parse_key};
 pub use leftover::{remove_file, remove_folder};
-pub use merged_linear::merged_linear;
+pub(crate) use merged_linear::merged_linear;
 pub use oddity::{KeyOddity, key_oddities};
 pub use pickle::read_pickle;
 pub use read::{
     AdapterFolder, check_finite, read_config, read_folder, read_folder_tensors, read_tensors,
 };
-pub use spelling::superseded;
+pub(crate) use spelling::named_once;
 pub use tensor::{HostTensor, StoredDtype};
 pub use without_config::Loralib;
 pub use write::{encode_tensors, write_folder, write_tensors};

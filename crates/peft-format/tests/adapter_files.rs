@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use peft_core::file::{
+use peft_format::file::{
     CONFIG_FILE, FileError, HostTensor, PICKLE_FILE, PeftConfig, StoredDtype, TENSOR_FILE,
     TensorProblem, check_finite, encode_tensors, read_folder, read_tensors, to_json, write_folder,
     write_tensors,
 };
-use peft_core::target::Target;
+use peft_format::target::Target;
 use proptest::prelude::*;
 use serde_json::Map;
 

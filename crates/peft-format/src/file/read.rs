@@ -46,8 +46,11 @@ pub fn read_folder(folder: &Path) -> Result<AdapterFolder, FileError> {
     let tensors = in_one_spelling(tensors)?;
     config.add_implied_heads(tensors.keys().map(String::as_str));
     config.add_implied_targets(tensors.keys().map(String::as_str));
-    let mut problems = merged_linear(&tensors);
-    problems.extend(quantised(&tensors));
+    let named = || tensors.iter().map(|(name, tensor)| (name.as_str(), tensor));
+    let mut problems = merged_linear(named().map(|(name, tensor)| (name, &tensor.shape[..])));
+    problems.extend(quantised(
+        named().map(|(name, tensor)| (name, tensor.stored)),
+    ));
     if !problems.is_empty() {
         return Err(FileError::BadTensors {
             path: tensor_file,
