@@ -1,8 +1,8 @@
 //! Parameter-efficient fine-tuning for Burn: sites, targets, adapters, LoRA, adapter files and merging.
 //!
 //! A **site** is a linear layer that can be adapted, a **method** makes an **adapter** for a site, and two
-//! hosts run the same adapter: [`AdaptedLinear`] (factored, several named adapters, dropout) and Burn's own
-//! reparameterization ([`reparam`]) for any module that knows nothing of this crate.
+//! hosts run the same adapter: [`AdaptedLinear`] (factored, an adapter for each row, dropout) in models that are made of it, and
+//! [`Hosted`] (dense weights) around any module that knows nothing of this crate. [`named`] and [`hosted`] take a model of one's own in.
 //!
 //! Everything a user sees (paths, shapes, files) is in the Hugging Face orientation and naming; in memory a
 //! linear weight is Burn's `[d_in, d_out]`.
@@ -15,6 +15,7 @@ mod base_params;
 mod causes;
 mod copy;
 mod count;
+mod effective;
 mod embedding;
 mod erased;
 mod error;
@@ -24,6 +25,7 @@ mod fields;
 pub mod file;
 pub mod folder;
 pub mod gradient;
+mod hosted;
 pub mod init;
 mod linear;
 pub mod lora;
@@ -33,12 +35,12 @@ mod method;
 mod names;
 mod observe;
 pub mod options;
+mod own;
 mod pass;
 mod problems;
 mod procedure;
 mod procedures;
 mod recompute;
-pub mod reparam;
 mod rows;
 mod site;
 mod stored;
@@ -64,11 +66,14 @@ pub use embedding::AdaptedEmbedding;
 pub use erased::AnyAdapter;
 pub use error::PeftError;
 pub use factors::Factors;
+pub use hosted::{Hosted, hosted};
 pub use linear::AdaptedLinear;
 pub use method::{Method, MethodEntry, MethodResult, Slot};
 pub use names::{Layout, Naming, ParamNames, param_id};
 pub use observe::{DeltaEvent, Observer, Observers, RoutingEvent};
+pub use own::named;
 pub use pass::Pass;
+pub use peft_derive::Adaptable;
 pub use peft_kernels::LowRankPair;
 pub use problems::grouped;
 pub use procedure::{

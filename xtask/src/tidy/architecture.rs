@@ -25,7 +25,8 @@ const METHOD_CRATES: [&str; 5] = [
 ];
 /// What each library may depend on; the command line and the tools may depend on everything.
 const ALLOWED: &[(&str, &[&str])] = &[
-    ("peft-core", &["peft-kernels"]),
+    ("peft-core", &["peft-derive", "peft-kernels"]),
+    ("peft-derive", &[]),
     ("peft-chain", &["peft-core"]),
     ("peft-kernels", &[]),
     ("peft-decompose", &["peft-core", "peft-kernels"]),
