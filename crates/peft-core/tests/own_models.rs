@@ -164,8 +164,9 @@ fn every_parameter_has_the_name_of_its_path_and_the_id_of_its_name() {
     }
     let (again, same) = named(net(1, &device)).unwrap();
     assert_eq!(names, same);
+    let before = ids(&again);
     let (twice, thrice) = named(again).unwrap();
-    assert_eq!((ids(&twice), thrice), (ids(&model), same));
+    assert_eq!((ids(&twice), thrice), (before, same));
 }
 
 #[test]

@@ -41,7 +41,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
 ];
 /// Members that are no libraries for others.
-const APPLICATIONS: [&str; 3] = ["peft-cli", "peft-benches", "xtask"];
+const APPLICATIONS: [&str; 4] = ["peft-cli", "peft-benches", "peft-examples", "xtask"];
 
 /// What `cargo metadata` says of the workspace's members.
 ///
