@@ -127,7 +127,6 @@ pub fn run(pretraining: usize, adapting: usize) -> Result<Report> {
         Attentive::new(&device),
         &Digits::upright(1, 1000),
         pretraining,
-        &device,
     );
     let (model, names) = hosted(pretrained.clone())?;
 

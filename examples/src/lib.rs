@@ -1,10 +1,12 @@
 //! Models of a Burn user's own: written with Burn, trained with Burn alone, then adapted to another task.
 //!
 //! [`own_layers`] is made of `AdaptedLinear` layers, [`hosted`] of Burn's layers only. `cargo run --bin own-layers` and `cargo run --bin
-//! hosted` run them.
+//! hosted` run them; with `--features peft-examples/learner` the pretraining is done by `burn-train`'s `Learner`.
 
 pub mod digits;
 pub mod hosted;
+#[cfg(feature = "learner")]
+pub mod learner;
 pub mod own_layers;
 pub mod pretrain;
 

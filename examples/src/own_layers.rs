@@ -90,12 +90,7 @@ impl Classifier for Mlp {
 pub fn run(pretraining: usize, adapting: usize) -> Result<Report> {
     let device = Device::default().autodiff();
     device.seed(1);
-    let model = pretrain(
-        Mlp::new(&device),
-        &Digits::upright(1, 1000),
-        pretraining,
-        &device,
-    );
+    let model = pretrain(Mlp::new(&device), &Digits::upright(1, 1000), pretraining);
     let (model, names) = named(model)?;
     let base = model.clone();
 

@@ -1,12 +1,8 @@
-//! Training all of a model with Burn alone, before any adapter: a loop over batches with an optimizer of Burn's.
-//!
-//! `burn-train`'s `Learner` does as well: it wants the features `dataset` and `flex` of `burn-core`, which nothing else here needs, and gives back a
-//! model (`result.model.train()`) that goes on in the same way.
+//! Training all of a model with Burn alone, before any adapter: a loop over batches with an optimizer of Burn's, or by the feature `learner`
+//! with `burn-train`'s `Learner`.
 
 use burn::module::Module;
-use burn::nn::loss::CrossEntropyLossConfig;
-use burn::optim::{AdamWConfig, GradientsParams};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 
 use crate::digits::Digits;
 
@@ -17,19 +13,24 @@ pub trait Reader: Module {
 }
 
 /// Trains every parameter for so many steps of 50 digits.
+#[cfg(not(feature = "learner"))]
 #[must_use]
-pub fn pretrain<M: Reader>(mut model: M, digits: &Digits, steps: usize, device: &Device) -> M {
-    let mut optimizer = AdamWConfig::new().init();
+pub fn pretrain<M: Reader>(mut model: M, digits: &Digits, steps: usize) -> M {
+    let device = model.devices().into_iter().next().unwrap_or_default();
+    let mut optimizer = burn::optim::AdamWConfig::new().init();
     let all = digits.all();
     for batch in all.chunks(50).cycle().take(steps) {
-        let logits = model.read(digits.pixels(batch, device));
-        let loss = CrossEntropyLossConfig::new().init(device);
-        let loss = loss.forward(logits, digits.classes(batch, device));
-        let gradients = GradientsParams::from_grads(loss.backward(), &model);
+        let logits = model.read(digits.pixels(batch, &device));
+        let loss = burn::nn::loss::CrossEntropyLossConfig::new().init(&device);
+        let loss = loss.forward(logits, digits.classes(batch, &device));
+        let gradients = burn::optim::GradientsParams::from_grads(loss.backward(), &model);
         model = optimizer.step(3e-3, model, gradients);
     }
     model
 }
+
+#[cfg(feature = "learner")]
+pub use crate::learner::pretrain;
 
 /// The share of the digits that logits `[digits, 10]` name.
 #[must_use]
