@@ -86,6 +86,6 @@ pub use stored::StoredMethod;
 pub use trainable::{Trainable, TrainableParam, mark_trainable};
 
 /// The examples of the README, compiled and run with the documentation tests.
-#[cfg(all(doctest, feature = "testing"))]
+#[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 pub struct Readme;
