@@ -1,17 +1,45 @@
 //! A model that adapters can be attached to, and the room that it makes for them.
 
+mod containers;
+mod leaves;
+
 use burn::module::Module;
 
 use crate::linear::AdaptedLinear;
 use peft_format::Site;
 
 /// A model whose linear layers can carry adapters.
+///
+/// `#[derive(Module, Adaptable)]` gives it to any struct or enum of [`AdaptedLinear`]s, Burn's layers, types that have it themselves, and
+/// `Vec`, `Option`, arrays and tuples of these. Burn's modules with linear layers inside (`Linear`, `MultiHeadAttention`) do not have it, so
+/// that none is left out by oversight; [`crate::hosted`] adapts those.
+///
+/// ```compile_fail
+/// # use burn::{module::Module, nn::Linear};
+/// # use peft_core::{Adaptable, AdaptedLinear};
+/// #[derive(Module, Adaptable, Debug)]
+/// struct Net {
+///     first: AdaptedLinear,
+///     second: Linear, // an `AdaptedLinear`, or `#[adaptable(skip)]`
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` may hold linear layers that adapters cannot reach",
+    note = "a type of your own: derive `Adaptable` for it",
+    note = "a `Linear`: make it an `AdaptedLinear` (`AdaptedLinear::from(linear)`); an `Embedding` can be an `AdaptedEmbedding`",
+    note = "anything else: mark the field `#[adaptable(skip)]` if nothing in it is to be adapted, or adapt the whole model with `peft_core::hosted`"
+)]
 pub trait Adaptable: Module {
     /// Calls `visit` with every linear layer, always in the same order.
     fn visit_linears(&self, visit: &mut dyn FnMut(&AdaptedLinear));
 
     /// Calls `visit` with every linear layer, in the order of [`Self::visit_linears`].
     fn visit_linears_mut(&mut self, visit: &mut dyn FnMut(&mut AdaptedLinear));
+
+    /// Whether the layers run by their effective weights alone ([`crate::Hosted`]), so that a method must have one.
+    fn runs_by_weights(&self) -> bool {
+        false
+    }
 
     /// Every site of the model.
     fn sites(&self) -> Vec<Site> {

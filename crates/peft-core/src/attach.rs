@@ -1,6 +1,8 @@
 //! Attaching adapters to a model: which sites, which rank, what trains.
 
-use std::collections::{BTreeSet, HashSet};
+mod checks;
+
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use burn::module::ParamId;
@@ -9,7 +11,7 @@ use peft_format::Ranks;
 use serde::Serialize;
 
 use crate::adaptable::Adaptable;
-use crate::base_params::{BiasTraining, saved_modules, saved_parameters, trained_biases};
+use crate::base_params::{BiasTraining, saved_parameters, trained_biases};
 use crate::copy::TrainedCopy;
 use crate::error::PeftError;
 use crate::fields;
@@ -21,6 +23,9 @@ use crate::target::{Target, TargetRules, UnmatchedTarget};
 use crate::tie::TieGroups;
 use crate::trainable::mark_trainable;
 use peft_format::Site;
+
+pub use checks::require_saved_modules;
+use checks::{require_effective_weight, require_no_dropout, require_paths};
 
 /// What to attach: a method, its size and where.
 #[derive(Debug)]
@@ -163,6 +168,7 @@ impl AdapterSpec {
     /// # Errors
     /// When the targets select nothing, patterns are invalid, or a rank does not fit its site.
     pub fn plan(&self, sites: &[Site], output_heads: &[String]) -> Result<AttachReport, PeftError> {
+        require_paths(sites)?;
         let heads: Vec<&str> = output_heads.iter().map(String::as_str).collect();
         let selection = self.targets.select(sites, &heads, &self.modules_to_save)?;
         let ranks = self.ranks();
@@ -209,8 +215,23 @@ impl AdapterSpec {
 ///
 /// # Errors
 /// [`PeftError::NameTaken`], anything [`AdapterSpec::plan`] reports, what the method reports for a site, and
-/// [`PeftError::ChangesBase`] when the base itself would change under another adapter.
+/// [`PeftError::ChangesBase`] when the base itself would change under another adapter. In a [`crate::Hosted`] model
+/// [`PeftError::NoEffectiveWeight`] for methods whose forward depends on the input, and [`PeftError::Option`] for dropout.
 pub fn attach<M: Adaptable>(
+    model: M,
+    names: &ParamNames,
+    name: &str,
+    spec: &AdapterSpec,
+    seed: u64,
+) -> Result<(M, AttachReport), PeftError> {
+    if model.runs_by_weights() {
+        require_no_dropout(spec)?;
+    }
+    place(model, names, name, spec, seed)
+}
+
+/// As [`attach`], for an adapter that was trained already, whatever dropout it was trained with.
+pub(crate) fn place<M: Adaptable>(
     mut model: M,
     names: &ParamNames,
     name: &str,
@@ -224,6 +245,7 @@ pub fn attach<M: Adaptable>(
         name,
         spec,
         seed,
+        by_weights: model.runs_by_weights(),
         saved: saved_ids.iter().copied().collect(),
         copied: HashSet::new(),
         trains: HashSet::new(),
@@ -278,37 +300,13 @@ fn untie<M: Adaptable>(model: &mut M, report: &AttachReport, saved: &[String]) {
     }
 }
 
-/// Refuses names in `modules_to_save` that no module of the model has. Attaching ignores them, because folders of PEFT name every usual head of
-/// a task; whoever types one means something by it.
-///
-/// # Errors
-/// [`PeftError::SavedModules`] with all of them.
-pub fn require_saved_modules(names: &ParamNames, modules: &[String]) -> Result<(), PeftError> {
-    let is_nothing = |name: &&String| {
-        saved_modules(names, std::slice::from_ref(*name))
-            .0
-            .is_empty()
-    };
-    let unknown: Vec<String> = modules.iter().filter(is_nothing).cloned().collect();
-    if unknown.is_empty() {
-        return Ok(());
-    }
-    let modules: BTreeSet<&str> = names
-        .iter()
-        .filter_map(|(_, name, _)| name.rsplit('.').nth(1))
-        .filter(|role| role.parse::<usize>().is_err())
-        .collect();
-    Err(PeftError::SavedModules {
-        unknown,
-        known: modules.into_iter().map(str::to_owned).collect(),
-    })
-}
-
 /// What the layers of a model get, and what of it trains.
 struct Attaching<'a> {
     name: &'a str,
     spec: &'a AdapterSpec,
     seed: u64,
+    /// Whether the model runs by effective weights, which every adapter must have then.
+    by_weights: bool,
     /// Base parameters of saved modules.
     saved: HashSet<ParamId>,
     /// Those of them that a layer's copy replaces.
@@ -346,6 +344,9 @@ impl Attaching<'_> {
             }
             None => return Ok(()),
         };
+        if self.by_weights {
+            require_effective_weight(self.spec, linear, &adapter)?;
+        }
         self.trains.extend(fields::trained_ids(&adapter));
         if at.is_some() {
             self.trained_sizes.push(fields::trained_size(&adapter));

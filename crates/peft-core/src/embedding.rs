@@ -1,6 +1,7 @@
 //! The host of embeddings: a frozen table whose rows adapters change.
 
 use burn::module::{Module, Param};
+use burn::nn::Embedding;
 use burn::tensor::{DType, Int, Tensor, module};
 
 use crate::adapter::cast;
@@ -76,5 +77,12 @@ impl AdaptedEmbedding {
             }
         }
         cast(output, stored)
+    }
+}
+
+/// The embedding without a path as yet; [`crate::named`] gives it the one that it has in its model.
+impl From<Embedding> for AdaptedEmbedding {
+    fn from(embedding: Embedding) -> Self {
+        Self::new("", embedding.weight)
     }
 }

@@ -61,6 +61,12 @@ pub enum PeftError {
         /// One line per tensor: name in backquotes, expected, found; the message has one for each kind.
         problems: Vec<String>,
     },
+    /// A model that cannot be adapted as it is built.
+    #[error("the model cannot be adapted as it is:\n{}", problems.join("\n"))]
+    Model {
+        /// One line for each parameter or layer, with the way out.
+        problems: Vec<String>,
+    },
     /// Names in `modules_to_save` that mean nothing in this model.
     #[error(
         "modules_to_save: the model has no module {}; it has: {}",

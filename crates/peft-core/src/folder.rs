@@ -13,7 +13,7 @@ use burn::module::ParamId;
 
 use crate::active::adapter_names;
 use crate::adaptable::Adaptable;
-use crate::attach::{AdapterSpec, AttachReport, attach};
+use crate::attach::{AdapterSpec, AttachReport, place};
 use crate::base_params::BiasTraining;
 use crate::error::PeftError;
 use crate::fields;
@@ -110,7 +110,7 @@ pub fn load<M: Adaptable>(
     }
     spec.cache = Some(dir.join(CACHE_FOLDER)).filter(|cache| cache.is_dir());
     check_size(&model, name, &spec, &folder)?;
-    let (model, report) = attach(model, names, name, &spec, 0)?;
+    let (model, report) = place(model, names, name, &spec, 0)?;
     let model = stored::fill(model, names, name, &spec, &folder)?;
     Ok(Loaded {
         model,

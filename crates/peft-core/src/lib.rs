@@ -1,8 +1,8 @@
 //! Parameter-efficient fine-tuning for Burn: sites, targets, adapters, LoRA, adapter files and merging.
 //!
 //! A **site** is a linear layer that can be adapted, a **method** makes an **adapter** for a site, and two
-//! hosts run the same adapter: [`AdaptedLinear`] (factored, several named adapters, dropout) and Burn's own
-//! reparameterization ([`reparam`]) for any module that knows nothing of this crate.
+//! hosts run the same adapter: [`AdaptedLinear`] (factored, an adapter for each row, dropout) in models that are made of it, and
+//! [`Hosted`] (dense weights) around any module that knows nothing of this crate. [`named`] and [`hosted`] take a model of one's own in.
 //!
 //! Everything a user sees (paths, shapes, files) is in the Hugging Face orientation and naming; in memory a
 //! linear weight is Burn's `[d_in, d_out]`.
@@ -14,6 +14,7 @@ mod attach;
 mod base_params;
 mod copy;
 mod count;
+mod effective;
 mod embedding;
 mod erased;
 mod error;
@@ -22,6 +23,7 @@ mod factors;
 mod fields;
 pub mod folder;
 pub mod gradient;
+mod hosted;
 pub mod init;
 mod linear;
 pub mod lora;
@@ -30,11 +32,11 @@ mod method;
 mod names;
 mod observe;
 pub mod options;
+mod own;
 mod pass;
 mod procedure;
 mod procedures;
 mod recompute;
-pub mod reparam;
 mod rows;
 mod stored;
 #[cfg(feature = "testing")]
@@ -57,11 +59,14 @@ pub use embedding::AdaptedEmbedding;
 pub use erased::AnyAdapter;
 pub use error::PeftError;
 pub use factors::Factors;
+pub use hosted::{Hosted, hosted};
 pub use linear::AdaptedLinear;
 pub use method::{Method, MethodEntry, MethodResult, Slot};
 pub use names::{Layout, Naming, ParamNames, param_id};
 pub use observe::{DeltaEvent, Observer, Observers, RoutingEvent};
+pub use own::named;
 pub use pass::Pass;
+pub use peft_derive::Adaptable;
 pub use peft_format::{Ranks, Site, SiteKind, causes, file, grouped, low_rank, target};
 pub use peft_kernels::LowRankPair;
 pub use procedure::{
@@ -73,6 +78,6 @@ pub use stored::StoredMethod;
 pub use trainable::{Trainable, TrainableParam, mark_trainable};
 
 /// The examples of the README, compiled and run with the documentation tests.
-#[cfg(all(doctest, feature = "testing"))]
+#[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 pub struct Readme;

@@ -6,6 +6,7 @@ use burn::module::{
     Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor,
     Param,
 };
+use burn::nn::Linear;
 use burn::tensor::{DType, Device, Tensor};
 
 use crate::adapter::{BaseLinear, cast};
@@ -59,6 +60,10 @@ impl AdaptedLinear {
     #[must_use]
     pub fn site(&self) -> &Site {
         &self.site
+    }
+
+    pub(crate) fn set_path(&mut self, path: &str) {
+        path.clone_into(&mut Arc::make_mut(&mut self.site).path);
     }
 
     /// Applies the layer and its active adapters to the last axis of `x`.
@@ -209,6 +214,14 @@ impl AdaptedLinear {
                 .find(|(name, _)| *name == named.name)
                 .map(|(_, weight)| *weight);
         }
+    }
+}
+
+/// The layer without a path as yet; [`crate::named`] gives it the one that it has in its model.
+impl From<Linear> for AdaptedLinear {
+    fn from(linear: Linear) -> Self {
+        let dims = linear.weight.lazy_shape();
+        Self::new(Site::new("", dims[0], dims[1]), linear.weight, linear.bias)
     }
 }
 

@@ -150,23 +150,12 @@ pub fn merge_site(linear: &AdaptedLinear) -> Result<(MergedSite, Tensor<2>), Pef
     let dtype = stored.dtype();
     let base = untracked(stored).cast(FloatDType::F32);
     require_finite(&base, &site.path, "the base weight")?;
-    let mut sum = base.clone();
-    for (_, adapter, weight) in linear.active_adapters() {
-        let effective = adapter.effective_weight(base.clone()).map_err(|reason| {
-            PeftError::NoEffectiveWeight {
-                method: "of this adapter",
-                action: "be merged",
-                reason,
-            }
-        })?;
-        let change = untracked(effective) - base.clone();
-        sum = sum
-            + if weight == 1.0 {
-                change
-            } else {
-                change.mul_scalar(weight)
-            };
-    }
+    let effective = linear.effective_weight(base.clone());
+    let sum = untracked(effective.map_err(|reason| PeftError::NoEffectiveWeight {
+        method: "of this adapter",
+        action: "be merged",
+        reason,
+    })?);
     require_finite(&sum, &site.path, "the merged weight")?;
     let rounded = cast(sum, dtype);
     let exact = rounded.clone().cast(FloatDType::F32);
@@ -184,12 +173,7 @@ fn merged_bias(linear: &AdaptedLinear) -> Option<Tensor<1>> {
     let stored = linear.bias.as_ref()?.val();
     let dtype = stored.dtype();
     let base = untracked(stored).cast(FloatDType::F32);
-    let mut sum = base.clone();
-    for (_, adapter, weight) in linear.active_adapters() {
-        let change = untracked(adapter.effective_bias(base.clone())) - base.clone();
-        sum = sum + change.mul_scalar(weight);
-    }
-    Some(cast(sum, dtype))
+    Some(cast(untracked(linear.effective_bias(base)), dtype))
 }
 
 fn replace(linear: &mut AdaptedLinear, merged: Tensor<2>, bias: Option<Tensor<1>>) -> Kept {

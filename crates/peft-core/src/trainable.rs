@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{DType, Tensor};
 
 use crate::adaptable::Adaptable;
@@ -84,18 +84,40 @@ impl ModuleVisitor for Lister {
 
 /// Makes exactly the parameters in `ids` require gradients and freezes all others.
 ///
-/// What trains is turned to f32: steps of half precision round to nothing, and the floor of AdamW's denominator is zero in f16.
+/// What trains is turned to f32: steps of half precision round to nothing, and the floor of AdamW's denominator is zero in f16. A
+/// `BatchNorm` that does not train keeps its running statistics and normalizes by them: they belong to the base, which no folder holds.
 pub fn mark_trainable<M: Module>(model: M, ids: &HashSet<ParamId>) -> M {
-    model.map(&mut Marker { ids })
+    model.map(&mut Marker {
+        ids,
+        trains: false,
+        container: String::new(),
+    })
 }
 
 struct Marker<'a> {
     ids: &'a HashSet<ParamId>,
+    /// Whether the last parameter trains.
+    trains: bool,
+    /// What was entered last.
+    container: String,
 }
 
 impl ModuleMapper for Marker<'_> {
+    fn enter_module(&mut self, _name: &str, container: &str) {
+        container.clone_into(&mut self.container);
+    }
+
+    /// Burn's `BatchNorm` has its flag after the parameters that scale.
+    fn map_flag(&mut self, flag: Param<Flag>) -> Param<Flag> {
+        match self.container == "Struct:BatchNorm" && !self.trains {
+            true => flag.with_value(false),
+            false => flag,
+        }
+    }
+
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let trains = self.ids.contains(&param.id);
+        self.trains = trains;
         let is_half = matches!(param.val().dtype(), DType::F16 | DType::BF16);
         let param = match trains && is_half {
             true => param.map(|value| cast(value.detach(), DType::F32)),

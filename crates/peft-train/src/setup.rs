@@ -12,7 +12,7 @@ use crate::head_rate::OwnRate;
 use crate::options::TrainOptions;
 use crate::stop::Stop;
 use crate::task::Task;
-use crate::trained::Trained;
+use crate::trained::{Trained, TrainedAdapter};
 
 /// A run over one task; [`crate::Session`] takes it up.
 pub struct Setup<'a, T: Task> {
@@ -47,6 +47,35 @@ impl<T: Task> std::fmt::Debug for Setup<'_, T> {
             .field("procedures", &self.procedures)
             .field("dir", &self.dir)
             .finish_non_exhaustive()
+    }
+}
+
+impl<'a, T: Task> Setup<'a, T> {
+    /// A run of the adapter that was attached to `model`, in the folder `dir`, with nothing beside it: no procedures, nobody told, no
+    /// fingerprint by which a resumed run would know its data. The fields can be set afterwards.
+    ///
+    /// # Errors
+    /// [`peft_core::PeftError::Shares`] when a layer is to share with one that it cannot share with.
+    pub fn of_adapter(
+        task: &'a T,
+        options: &'a TrainOptions,
+        trained: &'a TrainedAdapter,
+        model: &T::Model,
+        dir: impl Into<PathBuf>,
+    ) -> Result<Self, TrainError> {
+        Ok(Self {
+            task,
+            options,
+            trained,
+            names: &trained.names,
+            fresh: Vec::new(),
+            ties: TieGroups::of(model, &trained.name, trained.spec.method.as_ref())?,
+            procedures: Procedures::default(),
+            callbacks: Vec::new(),
+            dir: dir.into(),
+            fingerprint: String::new(),
+            stop: Stop::default(),
+        })
     }
 }
 

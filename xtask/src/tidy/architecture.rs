@@ -26,7 +26,8 @@ const METHOD_CRATES: [&str; 5] = [
 /// What each library may depend on; the command line and the tools may depend on everything.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("peft-format", &[]),
-    ("peft-core", &["peft-format", "peft-kernels"]),
+    ("peft-core", &["peft-derive", "peft-format", "peft-kernels"]),
+    ("peft-derive", &[]),
     ("peft-chain", &["peft-core"]),
     ("peft-kernels", &[]),
     ("peft-decompose", &["peft-core", "peft-kernels"]),
@@ -55,7 +56,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
 ];
 /// Members that are no libraries for others.
-const APPLICATIONS: [&str; 4] = ["peft-cli", "peft-benches", "peft-fuzz", "xtask"];
+const APPLICATIONS: [&str; 5] = [
+    "peft-benches",
+    "peft-cli",
+    "peft-examples",
+    "peft-fuzz",
+    "xtask",
+];
 
 /// What `cargo metadata` says of the workspace's members.
 ///

@@ -2,15 +2,17 @@
 
 use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsParams};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 
 use super::{Contract, ROWS, host};
 use crate::active::{detach, select_adapters};
 use crate::adaptable::Adaptable;
-use crate::erased::AnyAdapter;
+use crate::attach::attach;
 use crate::error::PeftError;
+use crate::folder;
+use crate::hosted::hosted;
+use crate::merge::merge;
 use crate::pass::Pass;
-use crate::reparam;
 use crate::rows::RowAdapters;
 use crate::testing::tiny::{self, Tiny};
 use crate::testing::tolerance::{ELEMENTWISE, MATMUL, assert_close};
@@ -19,50 +21,59 @@ impl Contract {
     pub(super) fn the_second_host_agrees(&self, device: &Device) {
         let (model, _) = Tiny::new(device);
         let spec = self.spec(&["up", "down"]);
-        let result = reparam::reparameterize(model.plain(), &spec, 1);
+        let attached = |model: &Tiny| {
+            let (plain, names) = hosted(model.plain()).expect("has no parameter twice");
+            let (plain, report) = attach(plain, &names, "default", &spec, 1)?;
+            assert_eq!(report.sites.len(), 2);
+            Ok((plain, names))
+        };
+        let result: Result<_, PeftError> = attached(&model);
         if !self.mergeable {
             assert!(matches!(result, Err(PeftError::NoEffectiveWeight { .. })));
             return;
         }
-        let (plain, attached) = result.expect("attaches to a plain Burn module");
-        assert_eq!(attached.report.sites.len(), 2);
+        let (plain, _) = result.expect("attaches to a plain Burn module");
         let x = tiny::inputs(ROWS, device);
         let base = host(model.forward(x.clone(), &mut Pass::eval()));
-        assert_close(
-            "second host at the start",
-            &host(plain.forward(x.clone())),
-            &base,
-            MATMUL,
-        );
+        let start = host(plain.module().forward(x.clone()));
+        assert_close("second host at the start", &start, &base, MATMUL);
 
         let device = &device.clone().autodiff();
-        let (model, _) = Tiny::new(device);
-        let (mut plain, attached) =
-            reparam::reparameterize(model.plain(), &spec, 1).expect("attaches");
+        let (mut plain, names) = attached(&Tiny::new(device).0).expect("attaches");
         let mut optimizer = AdamWConfig::new().init();
         for _ in 0..3 {
-            let output = plain.forward(tiny::inputs(ROWS, device));
+            let output = plain.module().forward(tiny::inputs(ROWS, device));
             let loss = tiny::loss(output, tiny::targets(ROWS, device));
             let grads = GradientsParams::from_grads(loss.backward(), &plain);
             plain = optimizer.step(1e-2, plain, grads);
         }
         let dense = plain.valid();
-        let output = host(dense.forward(x.clone()));
+        let output = host(dense.module().forward(x.clone()));
         assert!(output != base, "the second host did not train");
-        let adapters = attached.current(&dense);
-        assert_eq!(adapters.len(), 2);
         let (mut factored, _) = Tiny::new(&Device::default());
-        factored.visit_linears_mut(&mut |linear| {
-            let role = linear.site().role().trim_end_matches("_proj").to_owned();
-            if let Some((_, adapter)) = adapters.iter().find(|(path, _)| *path == role) {
-                linear.insert("moved", adapter.clone());
-            }
+        dense.visit_linears(&mut |from| {
+            factored.visit_linears_mut(&mut |to| {
+                let adapter = from.adapter("default");
+                if let Some(adapter) =
+                    adapter.filter(|_| to.site().role().starts_with(from.site().role()))
+                {
+                    to.insert("moved", adapter.clone());
+                }
+            });
         });
         let moved = host(factored.forward(x.clone(), &mut Pass::eval()));
         assert_close("the same adapter in both hosts", &moved, &output, MATMUL);
-        let folded = host(dense.materialize().forward(x.clone()));
-        assert_close("materialized", &folded, &output, MATMUL);
-        hosted_adapters_add_up(&adapters, x, &output);
+        let merged = merge(dense.clone()).expect("merges");
+        let folded = host(merged.model().module().forward(x.clone()));
+        assert_close("merged in the second host", &folded, &output, MATMUL);
+        assert_eq!(host(merged.unmerge().module().forward(x.clone())), output);
+
+        let folder = tempfile::tempdir().expect("a folder");
+        folder::save(&dense, &names, "default", &spec, folder.path()).expect("saves");
+        let (fresh, names) = hosted(Tiny::new(&Device::default()).0.plain()).expect("hosts");
+        let loaded = folder::load(fresh, &names, "again", self.entries, folder.path());
+        let again = host(loaded.expect("loads").model.module().forward(x));
+        assert_eq!(again, output, "loaded into a fresh second host");
     }
 
     pub(super) fn several_adapters_add_up_and_switch(&self, device: &Device) {
@@ -137,24 +148,4 @@ impl Contract {
             );
         }
     }
-}
-
-/// Existing adapters in the second host: alone as in the first, nothing, sums, and layers that are not there.
-fn hosted_adapters_add_up(adapters: &[(String, AnyAdapter)], x: Tensor<2>, output: &[f32]) {
-    let base = Tiny::new(&Device::default()).0.plain();
-    let hosted = |weights: &[f64]| {
-        let terms: Vec<_> = weights.iter().map(|w| (adapters, *w)).collect();
-        let hosted = reparam::host_adapters(base.clone(), &terms).expect("has these layers");
-        host(hosted.forward(x.clone()))
-    };
-    assert_eq!(hosted(&[1.0]), output, "hosted alone");
-    assert_eq!(hosted(&[]), host(base.forward(x.clone())), "nothing hosted");
-    assert_close("a sum", &hosted(&[1.5, -0.75, 0.25]), output, MATMUL);
-    let elsewhere: Vec<_> = adapters
-        .iter()
-        .map(|(path, adapter)| (format!("other.{path}"), adapter.clone()))
-        .collect();
-    let error = reparam::host_adapters(base.clone(), &[(&elsewhere, 1.0)])
-        .expect_err("the model has no such layer");
-    assert!(error.to_string().contains("other.up"), "{error}");
 }

@@ -9,10 +9,10 @@ use crate::adaptable::Adaptable;
 use crate::adapter::cast;
 use crate::attach::{AdapterSpec, attach};
 use crate::base_params::BiasTraining;
+use crate::hosted::hosted;
 use crate::linear::AdaptedLinear;
 use crate::merge::{merge, merge_site};
 use crate::pass::Pass;
-use crate::reparam::reparameterize;
 use crate::testing::tiny::{self, Tiny};
 use crate::testing::tolerance::{BF16, assert_close};
 use crate::trainable::Trainable;
@@ -118,9 +118,11 @@ impl Contract {
     fn the_second_host_takes_a_half_base(&self, up: &AdaptedLinear, dtype: DType, device: &Device) {
         let (base, _) = Tiny::new(device);
         let plain = base.map(&mut To(dtype.into())).plain();
-        let (model, _) = reparameterize(plain, &self.spec(&["up"]), 1).expect("attaches");
+        let (plain, names) = hosted(plain).expect("hosts");
+        let spec = self.spec(&["up"]);
+        let (model, _) = attach(plain, &names, "default", &spec, 1).expect("attaches");
         let x = tiny::inputs(ROWS, device).cast(FloatDType::from(dtype));
-        let output = model.forward(x);
+        let output = model.module().forward(x);
         assert_eq!(output.dtype(), dtype);
         assert!(
             host(cast(output, DType::F32))

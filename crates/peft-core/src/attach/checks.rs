@@ -1,0 +1,83 @@
+//! What attaching refuses.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::AdapterSpec;
+use crate::base_params::saved_modules;
+use crate::erased::AnyAdapter;
+use crate::error::PeftError;
+use crate::linear::AdaptedLinear;
+use crate::names::ParamNames;
+use peft_format::Site;
+
+/// Refuses names in `modules_to_save` that no module of the model has. Attaching ignores them, because folders of PEFT name every usual head of
+/// a task; whoever types one means something by it.
+///
+/// # Errors
+/// [`PeftError::SavedModules`] with all of them.
+pub fn require_saved_modules(names: &ParamNames, modules: &[String]) -> Result<(), PeftError> {
+    let is_nothing = |name: &&String| {
+        saved_modules(names, std::slice::from_ref(*name))
+            .0
+            .is_empty()
+    };
+    let unknown: Vec<String> = modules.iter().filter(is_nothing).cloned().collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let modules: BTreeSet<&str> = names
+        .iter()
+        .filter_map(|(_, name, _)| name.rsplit('.').nth(1))
+        .filter(|role| role.parse::<usize>().is_err())
+        .collect();
+    Err(PeftError::SavedModules {
+        unknown,
+        known: modules.into_iter().map(str::to_owned).collect(),
+    })
+}
+
+/// Refuses a model whose layers do not know where they are.
+pub(super) fn require_paths(sites: &[Site]) -> Result<(), PeftError> {
+    let lost = sites.iter().filter(|site| site.path.is_empty()).count();
+    if lost == 0 {
+        return Ok(());
+    }
+    Err(PeftError::Model {
+        problems: vec![format!(
+            "{lost} of {} layers have no path: call `peft_core::named` on the model, in which each is a field, an item or inside one",
+            sites.len()
+        )],
+    })
+}
+
+/// Refuses dropout where the layers run by their weights: it would be left out.
+pub(super) fn require_no_dropout(spec: &AdapterSpec) -> Result<(), PeftError> {
+    const DROPOUT: &str = "dropout";
+    let options = spec.method.options();
+    if options.get(DROPOUT).and_then(Value::as_f64).unwrap_or(0.0) <= 0.0 {
+        return Ok(());
+    }
+    Err(PeftError::Option {
+        method: spec.method.entry().id,
+        option: DROPOUT.to_owned(),
+        problem: "a hosted model runs by weights, which cannot drop inputs: take 0, or build the model of `AdaptedLinear`".to_owned(),
+    })
+}
+
+/// Refuses an adapter that no weight reproduces, where the model runs by weights.
+pub(super) fn require_effective_weight(
+    spec: &AdapterSpec,
+    linear: &AdaptedLinear,
+    adapter: &AnyAdapter,
+) -> Result<(), PeftError> {
+    match adapter.effective_weight(linear.weight.val()) {
+        Ok(_) => Ok(()),
+        Err(reason) => Err(PeftError::NoEffectiveWeight {
+            method: spec.method.entry().id,
+            action: "run as a weight, as hosted models do",
+            reason,
+        }),
+    }
+}

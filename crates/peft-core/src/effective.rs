@@ -1,0 +1,43 @@
+//! The weight and the bias that a layer and its active adapters amount to.
+//!
+//! `W' = W + sum_i w_i (effective_i(W) - W)` with `W [d_in, d_out]`, and the same for the bias; merging writes them down, and
+//! [`crate::Hosted`] runs by them.
+
+use burn::tensor::Tensor;
+
+use crate::linear::AdaptedLinear;
+
+impl AdaptedLinear {
+    /// The effective weight over `weight`, shape `[d_in, d_out]`, which is the layer's own in any float type.
+    ///
+    /// # Errors
+    /// The reason, when no single weight reproduces one of the adapters.
+    pub(crate) fn effective_weight(&self, weight: Tensor<2>) -> Result<Tensor<2>, &'static str> {
+        let active: Vec<_> = self.active_adapters().collect();
+        if let [(_, only, 1.0)] = active.as_slice() {
+            return only.effective_weight(weight);
+        }
+        let mut sum = weight.clone();
+        for (_, adapter, factor) in active {
+            let change = adapter.effective_weight(weight.clone())? - weight.clone();
+            sum = sum + times(change, factor);
+        }
+        Ok(sum)
+    }
+
+    /// The effective bias over `bias`, shape `[d_out]`, which is the layer's own.
+    pub(crate) fn effective_bias(&self, bias: Tensor<1>) -> Tensor<1> {
+        let changes = self.active_adapters().map(|(_, adapter, factor)| {
+            times(adapter.effective_bias(bias.clone()) - bias.clone(), factor)
+        });
+        changes.fold(bias.clone(), |sum, change| sum + change)
+    }
+}
+
+fn times<const D: usize>(change: Tensor<D>, factor: f64) -> Tensor<D> {
+    if factor == 1.0 {
+        change
+    } else {
+        change.mul_scalar(factor)
+    }
+}
