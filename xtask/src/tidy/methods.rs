@@ -7,7 +7,7 @@ use syn::{Expr, Item, Lit, Member, spanned::Spanned};
 use super::{Finding, rust::RustFile};
 
 /// The list with one line per method.
-pub(crate) const REGISTRY: &str = "crates/peft-cli/src/registry.rs";
+pub(crate) const REGISTRY: &str = "crates/peft-run/src/registry.rs";
 /// Crates whose files may define methods.
 const CRATES: [&str; 5] = [
     "peft-core",
@@ -84,7 +84,7 @@ fn entry_id(value: &Expr) -> Option<String> {
         })
 }
 
-/// `(line, constant's name)` of each element of the registry's `METHODS`; `None` before the registry exists.
+/// `(line, constant's name)` of each element of the registry's `METHODS`; `None` where there is no registry.
 pub(crate) fn registered(files: &[RustFile]) -> Option<Vec<(usize, String)>> {
     let registry = files.iter().find(|file| file.path == REGISTRY)?;
     let list = registry.syntax.items.iter().find_map(|item| match item {
@@ -127,6 +127,11 @@ pub(crate) fn check(methods: &[Method], registered: Option<&[(usize, String)]>) 
         }
     }
     let Some(registered) = registered else {
+        let first = methods.first();
+        findings.extend(first.map(|method| {
+            let message = format!("there is no registry at {REGISTRY}");
+            Finding::new(&method.path, method.line, message)
+        }));
         return findings;
     };
     for method in methods {
@@ -216,9 +221,11 @@ mod tests {
     }
 
     #[test]
-    fn the_registry_may_be_absent() {
+    fn methods_without_a_registry_are_found() {
         assert_eq!(registered(&dora()), None);
-        assert!(check(&discover(&dora()), None).is_empty());
+        let findings = check(&discover(&dora()), None);
+        assert!(findings[0].message.contains("no registry"));
+        assert!(check(&[], None).is_empty());
     }
 
     #[test]
