@@ -7,6 +7,7 @@ mod reading;
 mod start;
 
 use std::collections::{BTreeMap, HashSet};
+use std::fs;
 use std::path::Path;
 
 use burn::module::ParamId;
@@ -17,7 +18,7 @@ use crate::attach::{AdapterSpec, AttachReport, place};
 use crate::base_params::BiasTraining;
 use crate::error::PeftError;
 use crate::fields;
-use crate::file::{self, AdapterFolder, HostTensor, PeftConfig};
+use crate::file::{self, AdapterFolder, FileError, HostTensor, PeftConfig};
 use crate::method::MethodEntry;
 use crate::names::{Naming, ParamNames};
 use crate::stored;
@@ -51,7 +52,7 @@ pub struct Loaded<M> {
     pub vocabulary: Option<usize>,
 }
 
-/// Writes the adapter called `name`, with the modules saved beside it, as an adapter folder.
+/// Writes the adapter called `name`, with the modules saved beside it, as an adapter folder, which is made where it does not exist.
 ///
 /// # Errors
 /// When the folder cannot be written; a file that was there before stays whole.
@@ -80,6 +81,11 @@ fn write<M: Adaptable>(
 ) -> Result<(), PeftError> {
     let config = config_of(model, spec)?;
     let fields = spec.method.config_fields();
+    fs::create_dir_all(dir).map_err(|source| FileError::Io {
+        action: "create the folder",
+        path: dir.to_owned(),
+        source,
+    })?;
     Ok(file::write_folder(dir, &config.to_map(&fields), tensors)?)
 }
 
