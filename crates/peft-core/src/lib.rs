@@ -6,6 +6,8 @@
 //!
 //! Everything a user sees (paths, shapes, files) is in the Hugging Face orientation and naming; in memory a
 //! linear weight is Burn's `[d_in, d_out]`.
+//!
+//! Sites, targets, adapter files and the algebra of low-rank updates on the host are those of `peft_format`, which knows no Burn.
 
 mod active;
 mod adaptable;

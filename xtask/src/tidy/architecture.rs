@@ -23,6 +23,8 @@ const METHOD_CRATES: [&str; 5] = [
     "peft-prune",
     "peft-recycle",
 ];
+/// Libraries for programs that have no Burn.
+const WITHOUT_BURN: [&str; 2] = ["peft-format", "peft-parquet"];
 /// What each library may depend on; the command line and the tools may depend on everything.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("peft-format", &[]),
@@ -108,6 +110,15 @@ pub(crate) fn check(metadata: &Metadata) -> Vec<Finding> {
             find(format!(
                 "`{name}` must not depend on `{other}`: see the direction of dependencies"
             ));
+        }
+        if WITHOUT_BURN.contains(&name) {
+            let burn = package.dependencies.iter();
+            for edge in burn.filter(|edge| edge.name.starts_with("burn")) {
+                find(format!(
+                    "`{name}` must not depend on `{}`: it is for programs without Burn",
+                    edge.name
+                ));
+            }
         }
         backends(package).into_iter().for_each(|backend| {
             find(format!(
@@ -235,6 +246,14 @@ mod tests {
         let found = messages(&[moe, ("peft-prune", "")]);
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].contains("method crates stand alone"));
+    }
+
+    #[test]
+    fn burn_in_a_library_without_it_is_found() {
+        let burn = "[dependencies]\nburn = { path = \"../burn\" }\n";
+        let found = messages(&[("peft-format", burn), ("peft-core", burn)]);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("for programs without Burn"));
     }
 
     #[test]

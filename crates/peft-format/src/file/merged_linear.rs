@@ -8,7 +8,8 @@ use super::{TensorProblem, parse_key};
 const FACTORS: [&str; 2] = ["lora_A.weight", "lora_B.weight"];
 
 /// Every `lora_B` of a merged linear layer, of tensors by name and shape.
-pub(crate) fn merged_linear<'a>(
+#[must_use]
+pub fn merged_linear<'a>(
     tensors: impl IntoIterator<Item = (&'a str, &'a [usize])>,
 ) -> Vec<TensorProblem> {
     let tensors: Vec<_> = tensors.into_iter().collect();

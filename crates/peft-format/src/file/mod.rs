@@ -31,7 +31,7 @@ pub use indexed::TensorFile;
 pub(crate) use integers::quantised;
 pub use keys::{TensorKey, index_keys, key, parse_key};
 pub use leftover::{remove_file, remove_folder};
-pub(crate) use merged_linear::merged_linear;
+pub use merged_linear::merged_linear;
 pub use oddity::{KeyOddity, key_oddities};
 pub use pickle::read_pickle;
 pub use read::{
