@@ -15,6 +15,7 @@
 mod allocator;
 mod args;
 mod commands;
+mod flags;
 mod interrupt;
 mod picture;
 mod progress;

@@ -1,13 +1,16 @@
 //! The trait that every method's trainable state implements.
 
+mod erased;
+
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::{DType, FloatDType, Int, Tensor};
 use peft_kernels::{LowRankPair, linear, linear_with_pair, product};
 
-use crate::erased::AnyAdapter;
 use crate::names::Layout;
 use crate::pass::Pass;
 use peft_format::Site;
+
+pub use erased::AnyAdapter;
 
 /// The frozen layer under an adapter, in Burn's orientation.
 #[derive(Debug)]

@@ -3,7 +3,6 @@
 use burn::module::ParamId;
 use serde::{Deserialize, Serialize};
 
-use crate::attach::AdapterSpec;
 use crate::names::{ParamNames, module_of, param_id};
 use crate::target::is_saved_module;
 
@@ -45,12 +44,13 @@ pub(crate) fn trained_biases(
 /// Base parameters that an adapter saves whole: those of `modules_to_save` and of copied modules; ids and names, sorted by name.
 pub(crate) fn saved_parameters(
     names: &ParamNames,
-    spec: &AdapterSpec,
+    modules_to_save: &[String],
+    copied_modules: &[String],
 ) -> (Vec<ParamId>, Vec<String>) {
-    let (mut ids, mut saved) = saved_modules(names, &spec.modules_to_save);
+    let (mut ids, mut saved) = saved_modules(names, modules_to_save);
     for (id, name, _) in names.iter() {
         let module = module_of(name);
-        if spec.copied_modules.iter().any(|copied| copied == module) && !ids.contains(&id) {
+        if copied_modules.iter().any(|copied| copied == module) && !ids.contains(&id) {
             ids.push(id);
             saved.push(name.to_owned());
         }

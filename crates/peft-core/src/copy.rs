@@ -8,8 +8,8 @@ use burn::module::{Module, Param};
 use burn::tensor::{DType, Int, Tensor};
 use peft_kernels::linear;
 
+use crate::adapter::AnyAdapter;
 use crate::adapter::{Adapter, BaseLinear, TensorName, cast};
-use crate::erased::AnyAdapter;
 use crate::linear::AdaptedLinear;
 use crate::names::{Layout, param_id};
 use crate::pass::Pass;

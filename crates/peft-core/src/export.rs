@@ -11,13 +11,13 @@ use peft_format::Ranks;
 use serde::Serialize;
 
 use crate::adaptable::Adaptable;
-use crate::attach::AdapterSpec;
+use crate::adapter::AnyAdapter;
 use crate::copy::TrainedCopy;
-use crate::erased::AnyAdapter;
 use crate::error::PeftError;
 use crate::linear::AdaptedLinear;
 use crate::lora::{Lora, LoraAdapter};
 use crate::names::param_id;
+use crate::spec::AdapterSpec;
 
 /// What exporting did to one site.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Tensor, TensorData};
 
-use crate::erased::AnyAdapter;
+use crate::adapter::AnyAdapter;
 
 /// One parameter of an adapter.
 #[derive(Debug, Clone)]

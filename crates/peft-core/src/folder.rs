@@ -5,6 +5,7 @@ mod naming;
 mod places;
 mod reading;
 mod start;
+mod stored;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -14,14 +15,14 @@ use burn::module::ParamId;
 
 use crate::active::adapter_names;
 use crate::adaptable::Adaptable;
-use crate::attach::{AdapterSpec, AttachReport, place};
+use crate::attach::{AttachReport, place};
 use crate::base_params::BiasTraining;
 use crate::error::PeftError;
 use crate::fields;
 use crate::file::{self, AdapterFolder, FileError, HostTensor, PeftConfig};
 use crate::method::MethodEntry;
 use crate::names::{Naming, ParamNames};
-use crate::stored;
+use crate::spec::AdapterSpec;
 use crate::target::{Target, expand_all_linear};
 use crate::values::to_file;
 use peft_format::SiteKind;

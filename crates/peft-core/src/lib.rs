@@ -18,7 +18,6 @@ mod copy;
 mod count;
 mod effective;
 mod embedding;
-mod erased;
 mod error;
 pub mod export;
 mod factors;
@@ -38,9 +37,9 @@ mod own;
 mod pass;
 mod procedure;
 mod procedures;
-mod recompute;
 mod rows;
-mod stored;
+mod site_layout;
+mod spec;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod tie;
@@ -52,18 +51,17 @@ pub use active::{
     select_adapters,
 };
 pub use adaptable::{Adaptable, TiedOutput};
-pub use adapter::{Adapter, BaseLinear, Fact, FactorPair, TensorName, cast};
-pub use attach::{AdapterSpec, AttachReport, AttachedSite, attach, require_saved_modules};
+pub use adapter::{Adapter, AnyAdapter, BaseLinear, Fact, FactorPair, TensorName, cast};
+pub use attach::{AttachReport, AttachedSite, attach, require_saved_modules};
 pub use base_params::{BiasTraining, saved_modules};
 pub use copy::TrainedCopy;
 pub use count::{ParameterCount, count};
 pub use embedding::AdaptedEmbedding;
-pub use erased::AnyAdapter;
 pub use error::PeftError;
 pub use factors::Factors;
 pub use hosted::{Hosted, hosted};
 pub use linear::AdaptedLinear;
-pub use method::{Method, MethodEntry, MethodResult, Slot};
+pub use method::{Method, MethodEntry, MethodResult, Slot, StoredMethod};
 pub use names::{Layout, Naming, ParamNames, param_id};
 pub use observe::{DeltaEvent, Observer, Observers, RoutingEvent};
 pub use own::named;
@@ -76,7 +74,8 @@ pub use procedure::{
 };
 pub use procedures::Procedures;
 pub use rows::RowAdapters;
-pub use stored::StoredMethod;
+pub use site_layout::{PairFields, SiteLayout, TensorShape};
+pub use spec::AdapterSpec;
 pub use trainable::{Trainable, TrainableParam, mark_trainable};
 
 /// The examples of the README, compiled and run with the documentation tests.

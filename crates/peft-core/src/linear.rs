@@ -9,8 +9,8 @@ use burn::module::{
 use burn::nn::Linear;
 use burn::tensor::{DType, Device, Tensor};
 
+use crate::adapter::AnyAdapter;
 use crate::adapter::{BaseLinear, cast};
-use crate::erased::AnyAdapter;
 use crate::pass::Pass;
 use peft_format::Site;
 

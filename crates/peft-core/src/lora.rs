@@ -17,8 +17,8 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::adapter::AnyAdapter;
 use crate::adapter::{Adapter, BaseLinear, FactorPair, TensorName};
-use crate::erased::AnyAdapter;
 use crate::error::PeftError;
 use crate::file::PeftConfig;
 use crate::init;
@@ -26,6 +26,7 @@ use crate::method::{Method, MethodEntry, Slot};
 use crate::names::Layout;
 use crate::options::{as_map, check_dropout, refuse_unreadable};
 use crate::pass::Pass;
+use crate::site_layout::SiteLayout;
 use peft_format::{Site, SiteKind};
 
 /// Initial value of `A` at linear layers; `B` is zero in each, so that training starts at exactly the base.
@@ -169,9 +170,9 @@ impl Method for Lora {
         true
     }
 
-    /// `rank * (d_in + d_out)`.
-    fn trainable(&self, site: &Site, rank: usize) -> usize {
-        rank * (site.d_in + site.d_out)
+    fn layout(&self, site: &Site, rank: usize, alpha: f64) -> SiteLayout {
+        let scale = self.scaling.factor(rank, alpha);
+        SiteLayout::of_pair(*names(site.kind), site, rank, scale, 1)
     }
 
     fn config_fields(&self) -> Map<String, Value> {
@@ -221,6 +222,14 @@ static EMBEDDING: [TensorName; 2] = [
     TensorName::trained("b", "lora_embedding_B", Layout::Transposed),
 ];
 
+/// The tensors of an adapter at a layer of this kind.
+fn names(kind: SiteKind) -> &'static [TensorName; 2] {
+    match kind {
+        SiteKind::Linear | SiteKind::Conv1d => &LINEAR,
+        SiteKind::Embedding => &EMBEDDING,
+    }
+}
+
 impl LoraAdapter {
     /// The pair beside the product with `x`, or with what dropout leaves of it.
     fn pair(&self, x: &Tensor<2>, pass: &mut Pass<'_>) -> LowRankPair {
@@ -235,10 +244,7 @@ impl LoraAdapter {
 
 impl Adapter for LoraAdapter {
     fn tensors(&self) -> &'static [TensorName] {
-        match self.kind {
-            SiteKind::Linear | SiteKind::Conv1d => &LINEAR,
-            SiteKind::Embedding => &EMBEDDING,
-        }
+        names(self.kind)
     }
 
     fn delta(

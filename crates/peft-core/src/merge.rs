@@ -9,8 +9,8 @@ use burn::tensor::{DType, FloatDType, Tensor, TensorData};
 use serde::Serialize;
 
 use crate::adaptable::Adaptable;
+use crate::adapter::AnyAdapter;
 use crate::adapter::cast;
-use crate::erased::AnyAdapter;
 use crate::error::PeftError;
 use crate::linear::AdaptedLinear;
 use crate::pass::Pass;

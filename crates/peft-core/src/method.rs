@@ -9,11 +9,11 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value};
 
-use crate::erased::AnyAdapter;
+use crate::adapter::AnyAdapter;
 use crate::error::PeftError;
 use crate::file::PeftConfig;
 use crate::names::param_id;
-use crate::stored::StoredMethod;
+use crate::site_layout::SiteLayout;
 use peft_format::{Site, SiteKind};
 
 /// Everything a method needs to know to make an adapter for one site.
@@ -85,8 +85,14 @@ pub trait Method: Debug + Send + Sync {
         kind != SiteKind::Embedding
     }
 
-    /// How many parameters train at a site of this size: the method's formula.
-    fn trainable(&self, site: &Site, rank: usize) -> usize;
+    /// What an adapter of a site of this size and kind consists of, without weights: the tensors that [`Self::create`] makes and files
+    /// hold. Where a shape depends on the weight, it is the largest that it can be.
+    fn layout(&self, site: &Site, rank: usize, alpha: f64) -> SiteLayout;
+
+    /// How many parameters train at a site of this size: those of the layout, unless the site shares another one's.
+    fn trainable(&self, site: &Site, rank: usize) -> usize {
+        self.layout(site, rank, 1.0).trainable()
+    }
 
     /// Path of the site whose values the one at `site` uses, where it has none of its own: the two are tied ([`crate::tie`]). The other
     /// site has values of its own, as many and as large.
@@ -112,6 +118,17 @@ pub trait Method: Debug + Send + Sync {
 
     /// A copy behind a new box.
     fn boxed(&self) -> Box<dyn Method>;
+}
+
+/// How a folder describes a method that is stored as another one.
+#[derive(Debug)]
+pub struct StoredMethod {
+    /// The method that reads the folder.
+    pub method: Box<dyn Method>,
+    /// Its rank over the rank of this one.
+    pub rank_factor: usize,
+    /// Its alpha over the alpha of this one.
+    pub alpha_factor: f64,
 }
 
 /// A method, or why it cannot be built.

@@ -1,12 +1,14 @@
 //! What travels with one forward pass through a model.
 
+mod recompute;
+
 use burn::tensor::{Bool, Int, Tensor};
 use peft_kernels::derive_seed;
 
 use crate::observe::{DeltaEvent, Observer, RoutingEvent};
-use crate::recompute::Segment;
 use crate::rows::RowAdapters;
 use peft_format::Site;
+use recompute::Segment;
 
 /// The context of one forward pass: training or evaluation, and who is watching.
 ///

@@ -17,11 +17,11 @@ use serde_json::{Map, Value};
 
 use crate::adaptable::Adaptable;
 use crate::adapter::FactorPair;
-use crate::attach::AdapterSpec;
 use crate::error::PeftError;
 use crate::factors::Factors;
 use crate::file::HostTensor;
 use crate::linear::AdaptedLinear;
+use crate::spec::AdapterSpec;
 use crate::trainable::{Trainable, TrainableParam};
 
 /// Where a run stands.

@@ -6,11 +6,11 @@ use burn::module::ParamId;
 use burn::optim::GradientsParams;
 
 use crate::adapter::FactorPair;
-use crate::attach::AdapterSpec;
 use crate::error::PeftError;
 use crate::factors::Factors;
 use crate::file::HostTensor;
 use crate::procedure::{Change, Layers, Moment, Procedure, Subject};
+use crate::spec::AdapterSpec;
 
 /// The procedures of a run, in their order.
 #[derive(Debug, Default)]

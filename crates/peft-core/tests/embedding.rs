@@ -14,8 +14,8 @@ use peft_core::testing::contract::{adapter_tensors, values};
 use peft_core::testing::tolerance::{ELEMENTWISE, MATMUL, assert_close};
 use peft_core::{
     Adaptable, AdaptedEmbedding, AdaptedLinear, AdapterSpec, AnyAdapter, Layout, Method,
-    MethodEntry, ParamNames, Pass, PeftError, RowAdapters, Site, SiteKind, Slot, attach, folder,
-    values::set_values,
+    MethodEntry, ParamNames, Pass, PeftError, RowAdapters, Site, SiteKind, SiteLayout, Slot,
+    attach, folder, values::set_values,
 };
 use serde_json::{Map, Value};
 
@@ -212,8 +212,8 @@ impl Method for LinearOnly {
     fn create(&self, slot: &Slot<'_>) -> Result<AnyAdapter, PeftError> {
         self.0.create(slot)
     }
-    fn trainable(&self, site: &Site, rank: usize) -> usize {
-        self.0.trainable(site, rank)
+    fn layout(&self, site: &Site, rank: usize, alpha: f64) -> SiteLayout {
+        self.0.layout(site, rank, alpha)
     }
     fn config_fields(&self) -> Map<String, Value> {
         self.0.config_fields()

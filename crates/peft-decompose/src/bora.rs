@@ -21,7 +21,7 @@ use peft_core::lora::{LoraInit, Scaling};
 use peft_core::options::{as_map, check_dropout};
 use peft_core::{
     Adapter, AnyAdapter, BaseLinear, Fact, FactorPair, Layout, Method, MethodEntry, Pass,
-    PeftError, Site, Slot, TensorName,
+    PeftError, Site, SiteLayout, Slot, TensorName,
 };
 use peft_kernels::{Keep, scale_columns, scaled_product};
 use serde::{Deserialize, Serialize};
@@ -142,9 +142,10 @@ impl Method for Bora {
         }))
     }
 
-    /// `rank * (d_in + d_out) + d_in + d_out`.
-    fn trainable(&self, site: &Site, rank: usize) -> usize {
-        (rank + 1) * (site.d_in + site.d_out)
+    fn layout(&self, site: &Site, rank: usize, alpha: f64) -> SiteLayout {
+        Factors::layout(site, rank, alpha, self.scaling)
+            .with(TENSORS[2], [site.d_in])
+            .with(TENSORS[3], [site.d_out])
     }
 
     fn config_fields(&self) -> Map<String, Value> {

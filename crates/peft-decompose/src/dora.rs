@@ -15,7 +15,7 @@ use peft_core::lora::{LoraInit, Scaling};
 use peft_core::options::{as_map, check_dropout, refuse_unreadable};
 use peft_core::{
     Adapter, AnyAdapter, BaseLinear, Fact, FactorPair, Layout, Method, MethodEntry, Pass,
-    PeftError, Site, Slot, TensorName,
+    PeftError, Site, SiteLayout, Slot, TensorName,
 };
 use peft_kernels::{Keep, scale_columns, scaled_product};
 use serde::{Deserialize, Serialize};
@@ -111,13 +111,12 @@ impl Method for Dora {
         }))
     }
 
-    /// `rank * (d_in + d_out)` and the magnitudes: `d_out`, or `d_in` with `axis = input`.
-    fn trainable(&self, site: &Site, rank: usize) -> usize {
+    fn layout(&self, site: &Site, rank: usize, alpha: f64) -> SiteLayout {
         let magnitudes = match self.axis {
             Side::Output => site.d_out,
             Side::Input => site.d_in,
         };
-        rank * (site.d_in + site.d_out) + magnitudes
+        Factors::layout(site, rank, alpha, self.scaling).with(TENSORS[2], [magnitudes])
     }
 
     fn config_fields(&self) -> Map<String, Value> {

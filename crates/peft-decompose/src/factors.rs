@@ -3,7 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use peft_core::lora::{LoraInit, Scaling};
-use peft_core::{FactorPair, Layout, Slot, TensorName, init};
+use peft_core::{FactorPair, Layout, Site, SiteLayout, Slot, TensorName, init};
 use peft_kernels::{LowRankPair, product};
 
 use crate::norms::{Sum, in_f32};
@@ -26,6 +26,17 @@ impl Factors {
     /// The tensor of `B` in files.
     pub(crate) const B: TensorName =
         TensorName::trained("factors.b", "lora_B.weight", Layout::Transposed);
+
+    /// The pair without values.
+    pub(crate) fn layout(site: &Site, rank: usize, alpha: f64, scaling: Scaling) -> SiteLayout {
+        SiteLayout::of_pair(
+            [Self::A, Self::B],
+            site,
+            rank,
+            scaling.factor(rank, alpha),
+            1,
+        )
+    }
 
     /// LoRA's start: random `A`, `B = 0`.
     pub(crate) fn start(slot: &Slot<'_>, start: LoraInit, scaling: Scaling) -> Self {

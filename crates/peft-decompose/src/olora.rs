@@ -8,7 +8,7 @@
 //! alone, are read by factoring the base again, as PEFT does.
 
 use peft_core::options::as_map;
-use peft_core::{AnyAdapter, Method, MethodEntry, PeftError, Site, Slot, StoredMethod};
+use peft_core::{AnyAdapter, Method, MethodEntry, PeftError, Site, SiteLayout, Slot, StoredMethod};
 use serde_json::{Map, Value};
 
 use crate::relative::RelativeOptions;
@@ -54,9 +54,8 @@ impl Method for Olora {
         Ok(self.options.adapter(slot, scale, a, b))
     }
 
-    /// `rank * (d_in + d_out)`.
-    fn trainable(&self, site: &Site, rank: usize) -> usize {
-        rank * (site.d_in + site.d_out)
+    fn layout(&self, site: &Site, rank: usize, alpha: f64) -> SiteLayout {
+        self.options.layout(site, rank, alpha)
     }
 
     fn config_fields(&self) -> Map<String, Value> {

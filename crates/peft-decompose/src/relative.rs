@@ -13,7 +13,7 @@ use peft_core::lora::{Lora, LoraAdapter, LoraInit, Scaling};
 use peft_core::options::{as_map, check_dropout};
 use peft_core::{
     Adapter, AnyAdapter, BaseLinear, FactorPair, Layout, LowRankPair, MethodEntry, Pass, PeftError,
-    SiteKind, Slot, StoredMethod, TensorName,
+    Site, SiteKind, SiteLayout, Slot, StoredMethod, TensorName,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -119,6 +119,11 @@ impl RelativeOptions {
         })
     }
 
+    /// Two factors: their starts follow from the weight.
+    pub(crate) fn layout(&self, site: &Site, rank: usize, alpha: f64) -> SiteLayout {
+        SiteLayout::of_pair(TENSORS, site, rank, self.scaling.factor(rank, alpha), 1)
+    }
+
     /// The adapter that starts at `a [d_in, rank]` and `b [rank, d_out]`.
     pub(crate) fn adapter(
         &self,
@@ -178,22 +183,14 @@ impl RelativeAdapter {
     }
 }
 
+const TENSORS: [TensorName; 2] = [
+    TensorName::trained("a", "lora_A.weight", Layout::Transposed),
+    TensorName::trained("b", "lora_B.weight", Layout::Transposed),
+];
+
 impl Adapter for RelativeAdapter {
     fn tensors(&self) -> &'static [TensorName] {
-        &[
-            TensorName {
-                field: "a",
-                file: "lora_A.weight",
-                layout: Layout::Transposed,
-                trains: true,
-            },
-            TensorName {
-                field: "b",
-                file: "lora_B.weight",
-                layout: Layout::Transposed,
-                trains: true,
-            },
-        ]
+        &TENSORS
     }
 
     fn delta(

@@ -13,7 +13,7 @@ use peft_core::file::PeftConfig;
 use peft_core::options::{as_map, check_dropout};
 use peft_core::{
     Adapter, AnyAdapter, BaseLinear, Fact, Layout, Method, MethodEntry, Pass, PeftError, Site,
-    Slot, TensorName,
+    SiteLayout, Slot, TensorName,
 };
 use peft_kernels::{Keep, product, scale_columns};
 use serde::{Deserialize, Serialize};
@@ -148,18 +148,32 @@ impl Method for Svfit {
             sigma: slot.frozen("sigma", TensorData::new(sigma, [k])),
             left: slot.frozen("left", vectors.left(k)),
             right: slot.frozen("right", vectors.right(k)),
-            base: slot.frozen("base", TensorData::new(base, [32])),
+            base: slot.frozen("base", TensorData::new(base, [DIGEST])),
             dropout: self.dropout,
             vectors: self.vectors,
         }))
     }
 
-    /// `k`; with `k = energy`, which depends on the weight, at most `min(d_in, d_out)`.
-    fn trainable(&self, site: &Site, rank: usize) -> usize {
-        match self.k {
+    /// `k` numbers train; with `k = energy`, which depends on the weight, at most `min(d_in, d_out)`.
+    fn layout(&self, site: &Site, rank: usize, _alpha: f64) -> SiteLayout {
+        let k = match self.k {
             Size::Rank => rank,
             Size::Full | Size::Energy => site.d_in.min(site.d_out),
-        }
+        };
+        let shapes: [Vec<usize>; 5] = [
+            vec![k],
+            vec![k],
+            vec![DIGEST],
+            vec![site.d_in, k],
+            vec![k, site.d_out],
+        ];
+        let stored = TENSORS.iter().zip(shapes).take(match self.vectors {
+            true => 5,
+            false => 3,
+        });
+        stored.fold(SiteLayout::default(), |layout, (name, shape)| {
+            layout.with(*name, shape)
+        })
     }
 
     fn config_fields(&self) -> Map<String, Value> {
@@ -198,6 +212,9 @@ pub struct SvfitAdapter {
     /// Whether files hold `left` and `right`.
     vectors: bool,
 }
+
+/// Bytes of a digest.
+const DIGEST: usize = 32;
 
 /// Tensors of a file; the last two where vectors are stored.
 const TENSORS: [TensorName; 5] = [

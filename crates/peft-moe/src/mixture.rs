@@ -17,7 +17,7 @@ use peft_core::lora::{LoraInit, Scaling};
 use peft_core::options::{as_map, check_dropout, check_format_version, own_option};
 use peft_core::{
     Adapter, AnyAdapter, BaseLinear, FactorPair, Layout, Method, MethodEntry, Pass, PeftError,
-    Site, Slot, TensorName, init,
+    Site, SiteLayout, Slot, TensorName, init,
 };
 use peft_kernels::{Experts, Routing, expert_mixture, expert_mixture_dense, product};
 use rand::Rng;
@@ -169,9 +169,11 @@ impl Method for MoeLora {
         }))
     }
 
-    /// `experts * (rank * (d_in + d_out) + d_in)`.
-    fn trainable(&self, site: &Site, rank: usize) -> usize {
-        self.experts * (rank * (site.d_in + site.d_out) + site.d_in)
+    fn layout(&self, site: &Site, rank: usize, alpha: f64) -> SiteLayout {
+        let scale = self.scaling.factor(rank, alpha);
+        let [a, b, router] = TENSORS;
+        SiteLayout::of_pair([a, b], site, rank, scale, self.experts)
+            .with(router, [site.d_in, self.experts])
     }
 
     fn routes(&self) -> bool {

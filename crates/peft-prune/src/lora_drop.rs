@@ -13,7 +13,7 @@ use indexmap::IndexMap;
 use peft_core::file::PeftConfig;
 use peft_core::lora::{Lora, LoraInit, Scaling};
 use peft_core::options::{as_map, check_dropout, check_format_version, own_option};
-use peft_core::{AnyAdapter, Method, MethodEntry, PeftError, Site, SiteKind, Slot};
+use peft_core::{AnyAdapter, Method, MethodEntry, PeftError, Site, SiteKind, SiteLayout, Slot};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -104,6 +104,10 @@ impl Method for LoraDrop {
 
     fn adapts(&self, kind: SiteKind) -> bool {
         self.lora.adapts(kind)
+    }
+
+    fn layout(&self, site: &Site, rank: usize, alpha: f64) -> SiteLayout {
+        self.lora.layout(site, rank, alpha)
     }
 
     /// `rank * (d_in + d_out)`, or nothing where the layer shares.

@@ -26,7 +26,7 @@ use burn::tensor::Tensor;
 use peft_core::options::{as_map, check_dropout, check_format_version};
 use peft_core::{
     Adapter, AnyAdapter, BaseLinear, Layout, LowRankPair, Method, MethodEntry, Pass, PeftError,
-    Site, Slot, TensorName,
+    Site, SiteLayout, Slot, TensorName,
 };
 use peft_format::file::PeftConfig;
 use serde::{Deserialize, Serialize};
@@ -151,13 +151,29 @@ impl Method for EigenLoraXMethod {
         }))
     }
 
-    /// `rank * (k_a + k_b)`; `k_a + k_b` with whole factors.
-    fn trainable(&self, site: &Site, rank: usize) -> usize {
+    /// `rank * (k_a + k_b)` numbers train; `k_a + k_b` with whole factors.
+    fn layout(&self, site: &Site, rank: usize, _alpha: f64) -> SiteLayout {
         let (k_a, k_b) = self.source.counts(site, rank).unwrap_or((0, 0));
-        match self.source.variant() {
-            Variant::Columns => rank * (k_a + k_b),
-            Variant::Flat => k_a + k_b,
-        }
+        let whole = |size: usize| rank.saturating_mul(size);
+        let shapes = match self.source.variant() {
+            Variant::Columns => [
+                [k_a, rank],
+                [rank, k_b],
+                [site.d_in, k_a],
+                [k_b, site.d_out],
+            ],
+            Variant::Flat => [
+                [1, k_a],
+                [1, k_b],
+                [k_a, whole(site.d_in)],
+                [k_b, whole(site.d_out)],
+            ],
+        };
+        let names = names(self.source.variant(), self.options.save_components);
+        let stored = names.iter().zip(shapes);
+        stored.fold(SiteLayout::default(), |layout, (name, shape)| {
+            layout.with(*name, shape)
+        })
     }
 
     fn config_fields(&self) -> Map<String, Value> {
@@ -233,13 +249,17 @@ const fn tensors(a: Layout, b: Layout) -> [TensorName; 4] {
 static OF_COLUMNS: [TensorName; 4] = tensors(Layout::Transposed, Layout::Transposed);
 static OF_FACTORS: [TensorName; 4] = tensors(Layout::AsIs, Layout::AsIs);
 
+fn names(variant: Variant, save_components: bool) -> &'static [TensorName] {
+    let tensors = match variant {
+        Variant::Columns => &OF_COLUMNS,
+        Variant::Flat => &OF_FACTORS,
+    };
+    &tensors[..if save_components { 4 } else { 2 }]
+}
+
 impl Adapter for EigenLoraXAdapter {
     fn tensors(&self) -> &'static [TensorName] {
-        let tensors = match self.variant {
-            Variant::Columns => &OF_COLUMNS,
-            Variant::Flat => &OF_FACTORS,
-        };
-        &tensors[..if self.save_components { 4 } else { 2 }]
+        names(self.variant, self.save_components)
     }
 
     fn delta(

@@ -10,8 +10,7 @@ use peft_recycle::ComparedSite;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::device;
-use crate::inspect::FolderMethod;
+use crate::report::FolderMethod;
 
 /// Everything that differs between two folders.
 #[derive(Debug, Serialize)]
@@ -137,11 +136,10 @@ impl Difference {
 
 impl<'a> Side<'a> {
     fn new(folder: &'a AdapterFolder) -> Result<Self> {
-        let method = FolderMethod::of(&folder.config, device::open("auto")?)?;
+        let method = FolderMethod::of(&folder.config)?;
         let known = method
             .as_ref()
             .map(FolderMethod::tensor_names)
-            .transpose()?
             .unwrap_or_default();
         let index = index_keys(folder.tensors.keys().map(String::as_str), &known)?;
         let tensors: BTreeMap<TensorKey, &HostTensor> = index

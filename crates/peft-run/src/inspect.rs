@@ -1,23 +1,11 @@
 //! What an adapter folder holds, with and without its base model.
 
-mod factors;
-mod fit;
-mod kinds;
-mod notes;
-mod pair;
-mod report;
-
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use peft_core::file::read_folder;
 
-pub(crate) use factors::FolderMethod;
-pub use fit::{Fit, SiteChange};
-pub use kinds::{Kind, kind};
-pub use pair::PairReport;
-pub use report::{Report, SiteReport, TensorReport};
-
+use crate::report::{Fit, Report};
 use crate::run::expert_use;
 use crate::validate::Verdict;
 

@@ -47,6 +47,7 @@ pub mod preview;
 pub mod probe;
 pub mod recycle;
 pub mod registry;
+pub mod report;
 pub mod resize;
 pub mod run;
 pub mod settings;

@@ -7,7 +7,7 @@ use peft_run::adapter_arg::WeightArg;
 use peft_run::eval::{EvalTask, Evaluating, evaluate};
 use peft_train::metric::Metric;
 
-use crate::args::{DataArgs, ModelArgs};
+use crate::flags::{DataArgs, ModelArgs};
 
 /// What is scored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::Args;
 use peft_run::generate::{Generating, generate};
 
-use crate::args::ModelArgs;
+use crate::flags::ModelArgs;
 use settings::ChoiceArgs;
 
 /// What to continue, and how.

@@ -8,7 +8,7 @@ use peft_core::file::write_atomic;
 use peft_run::adapter_arg::WeightArg;
 use peft_run::predict::{Predicting, predict};
 
-use crate::args::{DataArgs, ModelArgs};
+use crate::flags::{DataArgs, ModelArgs};
 
 /// What to answer with, and where to.
 #[derive(Debug, Args)]

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use peft_prune::{Budget, Plan, Scope, ScoreKind, scored};
 use serde::Serialize;
 
-use crate::args::ReadArgs;
+use crate::flags::ReadArgs;
 use crate::picture::plan_map;
 use peft_run::importance::{Measuring, measure};
 use peft_run::run::lora_drop;

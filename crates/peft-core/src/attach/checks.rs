@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::AdapterSpec;
+use crate::adapter::AnyAdapter;
 use crate::base_params::saved_modules;
-use crate::erased::AnyAdapter;
 use crate::error::PeftError;
 use crate::linear::AdaptedLinear;
 use crate::names::ParamNames;

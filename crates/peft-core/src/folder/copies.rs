@@ -9,11 +9,11 @@ use burn::module::ParamId;
 
 use super::BASE_LAYER;
 use crate::adaptable::Adaptable;
-use crate::attach::AdapterSpec;
 use crate::base_params::{BiasTraining, saved_modules};
 use crate::error::PeftError;
 use crate::file::{self, HostTensor};
 use crate::names::{ParamNames, module_of, param_id};
+use crate::spec::AdapterSpec;
 use crate::values::named_tensors;
 use peft_format::SiteKind;
 

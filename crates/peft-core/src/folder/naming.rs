@@ -7,10 +7,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::attach::{AdapterSpec, AttachedSite};
+use crate::attach::AttachedSite;
 use crate::error::PeftError;
 use crate::file::{self, FileError, HostTensor};
 use crate::names::{Naming, ParamNames};
+use crate::spec::AdapterSpec;
 use crate::target::{Target, TargetRules};
 use peft_format::Site;
 

@@ -6,13 +6,13 @@ use burn::module::ParamId;
 
 use super::{BASE_LAYER, adapter_tensors};
 use crate::adaptable::Adaptable;
-use crate::attach::AdapterSpec;
 use crate::base_params::{saved_parameters, trained_biases};
 use crate::copy::TrainedCopy;
 use crate::error::PeftError;
 use crate::fields;
 use crate::file::{self, AdapterFolder, HostTensor, TensorKey};
 use crate::names::{Layout, ParamNames, param_id};
+use crate::spec::AdapterSpec;
 use crate::tie::TieGroups;
 use crate::values::{file_shape, from_file, named_tensors, set_values, shapes_of};
 
@@ -163,7 +163,7 @@ fn base_places<M: Adaptable>(
     let shapes = shapes_of(model);
     let mut adapted = Vec::new();
     let mut copied: HashSet<ParamId> = HashSet::new();
-    let saved = saved_parameters(names, spec).0;
+    let saved = saved_parameters(names, &spec.modules_to_save, &spec.copied_modules).0;
     model.visit_linears(&mut |linear| {
         let Some(adapter) = linear.adapter(name) else {
             return;

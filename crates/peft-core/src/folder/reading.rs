@@ -9,11 +9,11 @@ use std::path::Path;
 use super::copies;
 use super::naming;
 use crate::adaptable::Adaptable;
-use crate::attach::AdapterSpec;
 use crate::error::PeftError;
 use crate::file::{self, AdapterFolder};
 use crate::method::MethodEntry;
 use crate::names::ParamNames;
+use crate::spec::AdapterSpec;
 
 /// A folder as it suits a model.
 #[derive(Debug)]

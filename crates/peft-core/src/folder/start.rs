@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use super::reading::Reading;
 use crate::adaptable::Adaptable;
-use crate::attach::{AdapterSpec, AttachedSite};
+use crate::attach::AttachedSite;
 use crate::error::PeftError;
 use crate::file;
 use crate::names::ParamNames;
-use crate::stored;
+use crate::spec::AdapterSpec;
 
 /// Puts the values of a folder, which was [read](super::read) for this model before anything was attached, into the adapter called `name`, which
 /// is attached now and was made by `spec`.
@@ -48,7 +48,7 @@ pub fn start<M: Adaptable>(
         let parsed = file::parse_key(key, &["lora_A.weight", "lora_B.weight"]);
         parsed.is_none_or(|key| !shared.contains(&key.module))
     });
-    stored::fill(model, names, name, spec, &folder)
+    super::stored::fill(model, names, name, spec, &folder)
 }
 
 /// What the folder makes of its values that this adapter does not: each kind once, for all layers.

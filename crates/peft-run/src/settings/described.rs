@@ -1,4 +1,4 @@
-//! What `peft init` says of every setting of a run.
+//! What is said of every setting of a run: in run files, in the help of flags and in the documentation.
 
 mod adapter;
 mod prune;
@@ -49,4 +49,11 @@ pub(super) fn all() -> impl Iterator<Item = &'static Setting> {
     ]
     .into_iter()
     .flatten()
+}
+
+/// What is said of the setting with this dotted name.
+#[must_use]
+pub fn comment(key: &str) -> Option<&'static str> {
+    let mut settings = all().filter(|setting| setting.key == key);
+    settings.next().map(|setting| setting.comment)
 }

@@ -11,7 +11,7 @@ use peft_models::{
 };
 
 use super::reading::Findings;
-use crate::inspect::Report;
+use crate::report::Report;
 
 /// The layers of a model in each of its forms; or why they are not known.
 #[derive(Debug)]
@@ -149,7 +149,7 @@ fn sizes(report: &Report, sites: &[Site]) -> Vec<String> {
         .iter()
         .map(|site| (site.path.as_str(), site))
         .collect();
-    let problem = |adapted: &crate::inspect::SiteReport| {
+    let problem = |adapted: &crate::report::SiteReport| {
         let path = &adapted.path;
         let Some(site) = sites.get(path.as_str()) else {
             return Some(format!("`{path}`: the model has no such layer"));

@@ -12,8 +12,8 @@ use serde::Serialize;
 
 use super::{Against, Model};
 use crate::folder_problems::file_problems;
-use crate::inspect::{Report, SiteReport, TensorReport};
 use crate::registry::METHODS;
+use crate::report::{Report, SiteReport, TensorReport};
 
 /// Everything there is to say about a folder.
 #[derive(Debug, Serialize)]

@@ -2,7 +2,7 @@
 
 use peft_core::grouped;
 
-use peft_run::inspect::{Fit, Report, SiteChange, SiteReport, kind};
+use peft_run::report::{Fit, Report, SiteChange, SiteReport, kind};
 use peft_run::run::expert_use::UseOfExperts;
 
 /// Prints the whole description.

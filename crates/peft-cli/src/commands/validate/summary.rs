@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use peft_core::target::is_saved_module;
 
-use peft_run::inspect::{Report, TensorReport, kind};
+use peft_run::report::{Report, TensorReport, kind};
 
 /// Names that are shown of a list.
 const SHOWN: usize = 6;

@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::{Contract, ROWS, host};
-use crate::erased::AnyAdapter;
+use crate::adapter::AnyAdapter;
 use crate::error::PeftError;
 use crate::export::{Exported, to_lora};
 use crate::lora::LoraAdapter;

@@ -16,13 +16,14 @@ use burn::tensor::{Device, Tensor};
 
 use super::tiny::{self, Tiny};
 use crate::adaptable::Adaptable;
-use crate::attach::{AdapterSpec, attach};
+use crate::attach::attach;
 use crate::fields;
 use crate::file::HostTensor;
 use crate::folder;
 use crate::method::{Method, MethodEntry};
 use crate::names::ParamNames;
 use crate::pass::Pass;
+use crate::spec::AdapterSpec;
 use crate::target::{Target, TargetRules};
 use crate::values::set_values;
 
@@ -67,6 +68,7 @@ impl Contract {
         self.its_options_make_it_again();
         self.a_nan_in_a_folder_is_refused(&device);
         self.resuming_is_exact(&device);
+        self.the_layout_is_what_is_created(&device);
         self.the_count_follows_the_formula(&device);
         self.targets_that_match_nothing_are_an_error(&device);
         self.seeds_decide_the_factors(&device);

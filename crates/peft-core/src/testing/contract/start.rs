@@ -8,10 +8,14 @@ use burn::tensor::Device;
 
 use super::{Contract, ROWS, host, train, values};
 use crate::adaptable::Adaptable;
-use crate::attach::{AdapterSpec, attach};
+use crate::adapter::{FactorPair, TensorName};
+use crate::attach::attach;
 use crate::count::count;
+use crate::fields;
 use crate::names::ParamNames;
 use crate::pass::Pass;
+use crate::site_layout::{PairFields, TensorShape};
+use crate::spec::AdapterSpec;
 use crate::testing::tiny::{self, Tiny};
 use crate::testing::tolerance::{MATMUL, assert_close};
 
@@ -61,6 +65,30 @@ impl Contract {
             assert_eq!(report.sites, plan.sites, "rank {rank}");
             assert!(counted.total >= total + formula, "rank {rank}");
         }
+    }
+
+    pub(super) fn the_layout_is_what_is_created(&self, device: &Device) {
+        let (model, _) = self.attached(device, 1);
+        model.visit_linears(&mut |linear| {
+            let Some(adapter) = linear.adapter("default") else {
+                return;
+            };
+            let layout = self.method.layout(linear.site(), RANK, ALPHA);
+            let told: Vec<TensorName> = layout.tensors.iter().map(|tensor| tensor.name).collect();
+            assert_eq!(told, adapter.tensors(), "names");
+            let fields = fields::ids(adapter);
+            for TensorShape { name, shape } in &layout.tensors {
+                assert_eq!(*shape, fields[name.field].1, "{}", name.field);
+            }
+            let pair = |pair: &PairFields| FactorPair {
+                a: fields[pair.a].0,
+                b: fields[pair.b].0,
+                scale: pair.scale,
+                count: pair.count,
+            };
+            let pairs: Vec<FactorPair> = layout.pairs.iter().map(pair).collect();
+            assert_eq!(pairs, adapter.pairs(), "pairs");
+        });
     }
 
     pub(super) fn targets_that_match_nothing_are_an_error(&self, device: &Device) {

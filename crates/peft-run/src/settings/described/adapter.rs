@@ -7,7 +7,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("adapter", "What trains.", Table),
     setting(
         "adapter.method",
-        "See `peft methods`; or head, or full.",
+        "Method: see `peft methods`; or head, or full.",
         Never,
     ),
     setting(
@@ -22,7 +22,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting(
         "adapter.targets",
-        "Names, a regular expression or \"all-linear\"; absent: the architecture's.",
+        "Module names; or all-linear; or a regular expression, /regex/ as a flag; absent: the architecture's.",
         Example("[\"query\", \"value\"]"),
     ),
     setting(
@@ -67,7 +67,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting(
         "adapter.start",
-        "Adapter folder whose values the adapter starts with; what is absent here is as there.",
+        "Adapter folder whose values the adapter starts with; method, rank, alpha, targets, patterns and saved modules are as there where nothing else is said.",
         Example("\"runs/first\""),
     ),
     setting(

@@ -11,7 +11,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting(
         "model",
-        "Folder of the base model in the Hugging Face layout, or OWNER/NAME of the hub.",
+        "Folder of the base model in the Hugging Face layout, or a repository of the hub: OWNER/NAME or OWNER/NAME@REVISION.",
         Required("\"path/to/model\""),
     ),
     setting(
@@ -21,7 +21,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting(
         "device",
-        "auto, flex, ndarray, wgpu[:n], vulkan[:n], metal[:n] or cuda[:n].",
+        "auto, flex, ndarray, wgpu, vulkan, metal or cuda (cuda:1 for the second).",
         Never,
     ),
     setting(
@@ -77,7 +77,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting(
         "data.columns",
-        "[\"text=review\", \"label=sentiment\"] for columns of a header; or names for a file without one, in their order, _ skips one.",
+        "text=review and label=sentiment for columns of a header; or text and label, names for a file without one, in their order; _ skips a column.",
         Example("[\"text\", \"label\"]"),
     ),
     setting(

@@ -45,7 +45,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Computes each block again in the backward pass: less memory, one more forward.",
         Never,
     ),
-    setting("train.optimizer", "adamw or sgd.", Never),
+    setting("train.optimizer", "Optimizer: adamw or sgd.", Never),
     setting("train.lr", "Peak learning rate.", Never),
     setting(
         "train.head_lr",
@@ -57,10 +57,14 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Learning rate of the factors B over that of A: LoRA+ uses 16.",
         Never,
     ),
-    setting("train.schedule", "constant, linear or cosine.", Never),
+    setting(
+        "train.schedule",
+        "Schedule of the learning rate: constant, linear or cosine.",
+        Never,
+    ),
     setting(
         "train.warmup",
-        "Steps, or with a point a share of all steps, such as 0.1.",
+        "Warm-up: a number of steps, or with a point a share of all steps, such as 0.1.",
         Never,
     ),
     setting("train.momentum", "Momentum of SGD.", Never),

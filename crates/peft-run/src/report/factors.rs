@@ -1,13 +1,9 @@
-//! What a method stores at a site, learnt from an adapter that the method makes itself: no method is named here.
+//! What a method stores at a site, by its own account: no method is named here.
 
-use std::collections::HashMap;
-
-use anyhow::{Context, Result};
-use burn::module::{Module, ModuleVisitor, Param, ParamId};
-use burn::tensor::{Device, Tensor};
+use anyhow::Result;
 use peft_core::file::PeftConfig;
 use peft_core::target::pattern_value;
-use peft_core::{AnyAdapter, Layout, Method, MethodEntry, PeftError, Site, SiteKind, Slot};
+use peft_core::{Layout, Method, MethodEntry, PairFields, PeftError, Site, SiteKind, SiteLayout};
 use serde_json::Map;
 
 use crate::registry::METHODS;
@@ -43,7 +39,6 @@ pub(crate) struct FolderMethod<'a> {
     pub unsupported: Vec<String>,
     method: Box<dyn Method>,
     config: &'a PeftConfig,
-    device: Device,
 }
 
 impl<'a> FolderMethod<'a> {
@@ -51,7 +46,7 @@ impl<'a> FolderMethod<'a> {
     ///
     /// # Errors
     /// When a method recognises the configuration and cannot even be built with its default options.
-    pub(crate) fn of(config: &'a PeftConfig, device: Device) -> Result<Option<Self>> {
+    pub(crate) fn of(config: &'a PeftConfig) -> Result<Option<Self>> {
         let known = METHODS.iter().filter(|entry| (entry.recognises)(config));
         let readable = known
             .clone()
@@ -71,23 +66,17 @@ impl<'a> FolderMethod<'a> {
             unsupported,
             method,
             config,
-            device,
         }))
     }
 
     /// Names of the tensors that the method stores at a site of any kind, whatever its rank.
-    ///
-    /// # Errors
-    /// When the method makes no adapter.
-    pub(crate) fn tensor_names(&self) -> Result<Vec<&'static str>> {
-        let mut names = Vec::new();
-        for kind in self.kinds() {
-            let adapter = self.probe("probe", kind, 2, self.config.lora_alpha)?;
-            names.extend(adapter.tensors().iter().map(|tensor| tensor.file));
-        }
+    pub(crate) fn tensor_names(&self) -> Vec<&'static str> {
+        let layouts = self.kinds().map(|kind| self.layout("any", kind, 2, 1.0));
+        let tensors = layouts.flat_map(|layout| layout.tensors);
+        let mut names: Vec<_> = tensors.map(|tensor| tensor.name.file).collect();
         names.sort_unstable();
         names.dedup();
-        Ok(names)
+        names
     }
 
     /// Kinds of layers that store differently and that the method adapts.
@@ -112,8 +101,7 @@ impl<'a> FolderMethod<'a> {
         Ok((*rank, *alpha))
     }
 
-    /// Whether a layer whose tensors hold so many values may have the rank that the configuration gives it. Asking
-    /// the method what it stores takes memory of the order of `rank^2`, and a hostile configuration claims any rank.
+    /// Whether a layer whose tensors hold so many values may have the rank that the configuration gives it.
     ///
     /// # Errors
     /// When a pattern is no valid regular expression.
@@ -126,84 +114,46 @@ impl<'a> FolderMethod<'a> {
     /// The low-rank pairs that the method has at a site, told by what the file has there.
     ///
     /// # Errors
-    /// When the method makes no adapter there.
+    /// When a pattern is no valid regular expression.
     pub(crate) fn pairs_at(&self, path: &str, holds: impl Fn(&str) -> bool) -> Result<Vec<Pair>> {
         let (rank, alpha) = self.size_at(path)?;
-        for kind in self.kinds() {
-            let adapter = self.probe(path, kind, rank, alpha)?;
-            if adapter.tensors().iter().any(|tensor| holds(tensor.file)) {
-                return self.pairs_of(&adapter);
-            }
-        }
-        Ok(vec![])
-    }
-
-    fn pairs_of(&self, adapter: &AnyAdapter) -> Result<Vec<Pair>> {
-        let fields = Fields::of(adapter);
-        let factor = |id: ParamId| {
-            let field = fields.names.get(&id)?;
-            let tensor = adapter
-                .tensors()
-                .iter()
-                .find(|tensor| tensor.field == field)?;
-            Some(Factor {
-                file: tensor.file,
-                layout: tensor.layout,
-            })
+        let layouts = self
+            .kinds()
+            .map(|kind| self.layout(path, kind, rank, alpha));
+        let held = |layout: &SiteLayout| {
+            let mut tensors = layout.tensors.iter();
+            tensors.any(|tensor| holds(tensor.name.file))
         };
-        adapter
-            .pairs()
-            .iter()
-            .map(|pair| {
-                Some(Pair {
-                    a: factor(pair.a)?,
-                    b: factor(pair.b)?,
-                    scale: pair.scale,
-                    count: pair.count,
-                })
-            })
-            .collect::<Option<_>>()
-            .with_context(|| format!("`{}` stores a factor without a name", self.entry.id))
+        Ok(layouts
+            .into_iter()
+            .find(held)
+            .map_or(vec![], |layout| pairs(&layout)))
     }
 
-    /// An adapter at a stand-in for the layer: as small as the rank allows, with the identity as its weight.
-    fn probe(&self, path: &str, kind: SiteKind, rank: usize, alpha: f64) -> Result<AnyAdapter> {
+    /// What the method keeps at a stand-in for the layer, whose size the file has yet to tell.
+    fn layout(&self, path: &str, kind: SiteKind, rank: usize, alpha: f64) -> SiteLayout {
         let site = Site::new(path, rank, rank).with_kind(kind);
-        Ok(self.method.create(&Slot {
-            site: &site,
-            weight: &Tensor::eye(rank, &self.device),
-            adapter: "probe",
-            rank,
-            alpha,
-            seed: 0,
-            cache: None,
-        })?)
+        self.method.layout(&site, rank, alpha)
     }
 }
 
-/// Paths of an adapter's fields by parameter.
-#[derive(Debug, Default)]
-struct Fields {
-    path: Vec<String>,
-    names: HashMap<ParamId, String>,
-}
-
-impl Fields {
-    fn of(adapter: &AnyAdapter) -> Self {
-        let mut fields = Self::default();
-        adapter.visit(&mut fields);
-        fields
-    }
-}
-
-impl ModuleVisitor for Fields {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
-    }
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.names.insert(param.id, self.path.join("."));
-    }
+/// The pairs of a layout, by their names in files.
+fn pairs(layout: &SiteLayout) -> Vec<Pair> {
+    let factor = |field: &str| {
+        let mut tensors = layout.tensors.iter().map(|tensor| tensor.name);
+        let name = tensors.find(|name| name.field == field)?;
+        Some(Factor {
+            file: name.file,
+            layout: name.layout,
+        })
+    };
+    let pair = |pair: &PairFields| {
+        Some(Pair {
+            a: factor(pair.a)?,
+            b: factor(pair.b)?,
+            scale: pair.scale,
+            count: pair.count,
+        })
+    };
+    layout.pairs.iter().filter_map(pair).collect()
 }

@@ -6,7 +6,7 @@ use peft_core::low_rank::{EffectiveRank, LowRank};
 use serde::Serialize;
 
 use super::factors::{Factor, Pair};
-use super::report::{SiteTensors, norm};
+use super::{SiteTensors, norm};
 
 /// `scale * a b` at a layer.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -8,40 +8,14 @@
 
 use std::collections::BTreeMap;
 
+use super::{Place, adapter_places};
 use crate::adaptable::Adaptable;
-use crate::attach::AdapterSpec;
-use crate::erased::AnyAdapter;
+use crate::adapter::AnyAdapter;
 use crate::error::PeftError;
 use crate::file::{self, AdapterFolder, TensorKey};
-use crate::folder::{self, Place};
-use crate::method::Method;
 use crate::names::ParamNames;
+use crate::spec::AdapterSpec;
 use crate::values::file_shape;
-
-/// How a folder describes a method that is stored as another one.
-#[derive(Debug)]
-pub struct StoredMethod {
-    /// The method that reads the folder.
-    pub method: Box<dyn Method>,
-    /// Its rank over the rank of this one.
-    pub rank_factor: usize,
-    /// Its alpha over the alpha of this one.
-    pub alpha_factor: f64,
-}
-
-impl AdapterSpec {
-    /// What the folder of this adapter says: the same, unless its method is stored as another one.
-    pub(crate) fn stored(&self) -> Self {
-        let Some(stored) = self.method.stored() else {
-            return self.clone();
-        };
-        let ranks = (self.ranks()).times(stored.rank_factor, stored.alpha_factor);
-        Self {
-            method: stored.method,
-            ..self.clone().with_ranks(ranks)
-        }
-    }
-}
 
 /// Fills the adapter called `name` from a folder in its stored form, or in its own where the folder has that.
 pub(crate) fn fill<M: Adaptable>(
@@ -51,15 +25,15 @@ pub(crate) fn fill<M: Adaptable>(
     spec: &AdapterSpec,
     from: &AdapterFolder,
 ) -> Result<M, PeftError> {
-    let own = folder::adapter_places(&model, name);
+    let own = adapter_places(&model, name);
     let live = swap_in(&mut model, name);
     if live.is_empty() || !fits(&own, from)? {
-        let mut model = folder::fill(model, names, name, spec, from)?;
+        let mut model = super::fill(model, names, name, spec, from)?;
         swap_back(&mut model, name, live);
         return Ok(model);
     }
     swap_back(&mut model, name, live);
-    folder::fill(model, names, name, spec, from)
+    super::fill(model, names, name, spec, from)
 }
 
 /// Whether a folder holds every one of these tensors in its shape.

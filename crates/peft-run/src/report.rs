@@ -1,5 +1,11 @@
 //! The description of an adapter folder, from its files alone.
 
+mod factors;
+mod fit;
+mod kinds;
+mod notes;
+mod pair;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -8,13 +14,14 @@ use peft_core::file::{AdapterFolder, HostTensor, PeftConfig, TensorKey, index_ke
 use peft_core::target::Target;
 use serde::Serialize;
 
-use super::factors::FolderMethod;
-use super::fit::Fit;
-use super::kinds::kind;
-use super::notes::notes;
-use super::pair::{Described, PairReport, described};
-use crate::device;
 use crate::run::expert_use::UseOfExperts;
+
+pub(crate) use factors::FolderMethod;
+pub use fit::{Fit, SiteChange};
+pub use kinds::{Kind, kind};
+use notes::notes;
+pub use pair::PairReport;
+use pair::{Described, described};
 
 /// Everything that `peft inspect` says.
 #[derive(Debug, Serialize)]
@@ -119,11 +126,10 @@ impl Report {
     /// When tensor names contradict each other or patterns are invalid.
     pub fn new(dir: &Path, folder: &AdapterFolder) -> Result<Self> {
         let config = &folder.config;
-        let method = FolderMethod::of(config, device::open("auto")?)?;
+        let method = FolderMethod::of(config)?;
         let known = method
             .as_ref()
             .map(FolderMethod::tensor_names)
-            .transpose()?
             .unwrap_or_default();
         let mut modules: BTreeMap<String, SiteTensors<'_>> = BTreeMap::new();
         let mut other_tensors = Vec::new();

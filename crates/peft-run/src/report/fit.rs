@@ -9,7 +9,7 @@ use peft_core::file::AdapterFolder;
 use peft_core::{Adaptable, AdaptedLinear, Fact, PeftError, folder};
 use serde::Serialize;
 
-use super::report::{self, Report};
+use super::Report;
 use crate::registry::METHODS;
 use crate::run::ADAPTER;
 use crate::{any_model, device, open};
@@ -102,7 +102,7 @@ impl SiteChange {
         let weight = linear.weight.val().cast(FloatDType::F32);
         let norm = |matrix: Tensor<2>| {
             let values: Vec<f32> = matrix.into_data().iter::<f32>().collect();
-            report::norm(&values)
+            super::norm(&values)
         };
         let effective = adapter.effective_weight(weight.clone()).ok();
         Some(Self {
