@@ -1,9 +1,9 @@
 //! A model that adapters can be attached to, and the room that it makes for them.
 
 use burn::module::Module;
+use peft_format::Site;
 
 use crate::linear::AdaptedLinear;
-use peft_format::Site;
 
 /// A model whose linear layers can carry adapters.
 pub trait Adaptable: Module {

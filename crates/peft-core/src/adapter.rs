@@ -2,12 +2,12 @@
 
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::{DType, FloatDType, Int, Tensor};
+use peft_format::Site;
 use peft_kernels::{LowRankPair, linear, linear_with_pair, product};
 
 use crate::erased::AnyAdapter;
 use crate::names::Layout;
 use crate::pass::Pass;
-use peft_format::Site;
 
 /// The frozen layer under an adapter, in Burn's orientation.
 #[derive(Debug)]

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use burn::module::ParamId;
+use peft_format::SiteKind;
 
 use crate::active::adapter_names;
 use crate::adaptable::Adaptable;
@@ -23,7 +24,6 @@ use crate::names::{Naming, ParamNames};
 use crate::stored;
 use crate::target::{Target, expand_all_linear};
 use crate::values::to_file;
-use peft_format::SiteKind;
 
 pub(crate) use places::{Place, adapter_places, fill};
 pub use reading::{Reading, read};

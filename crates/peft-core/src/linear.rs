@@ -7,11 +7,11 @@ use burn::module::{
     Param,
 };
 use burn::tensor::{DType, Device, Tensor};
+use peft_format::Site;
 
 use crate::adapter::{BaseLinear, cast};
 use crate::erased::AnyAdapter;
 use crate::pass::Pass;
-use peft_format::Site;
 
 /// A linear layer `y = x W + bias` whose output adapters change.
 ///

@@ -12,6 +12,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor, TensorData};
 pub use peft_format::Scaling;
+use peft_format::{Site, SiteKind};
 use peft_kernels::LowRankPair;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -26,7 +27,6 @@ use crate::method::{Method, MethodEntry, Slot};
 use crate::names::Layout;
 use crate::options::{as_map, check_dropout, refuse_unreadable};
 use crate::pass::Pass;
-use peft_format::{Site, SiteKind};
 
 /// Initial value of `A` at linear layers; `B` is zero in each, so that training starts at exactly the base.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use burn::module::{Param, ParamId};
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use peft_format::{Site, SiteKind};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value};
@@ -14,7 +15,6 @@ use crate::error::PeftError;
 use crate::file::PeftConfig;
 use crate::names::param_id;
 use crate::stored::StoredMethod;
-use peft_format::{Site, SiteKind};
 
 /// Everything a method needs to know to make an adapter for one site.
 #[derive(Debug)]

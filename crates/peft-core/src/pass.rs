@@ -1,12 +1,12 @@
 //! What travels with one forward pass through a model.
 
 use burn::tensor::{Bool, Int, Tensor};
+use peft_format::Site;
 use peft_kernels::derive_seed;
 
 use crate::observe::{DeltaEvent, Observer, RoutingEvent};
 use crate::recompute::Segment;
 use crate::rows::RowAdapters;
-use peft_format::Site;
 
 /// The context of one forward pass: training or evaluation, and who is watching.
 ///

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId, Reparameterization, Reparameterizer};
 use burn::tensor::Tensor;
+use peft_format::Site;
 
 use crate::attach::{AdapterSpec, AttachReport};
 use crate::erased::AnyAdapter;
@@ -16,7 +17,6 @@ use crate::fields;
 use crate::method::Slot;
 use crate::trainable::mark_trainable;
 use crate::values::set_values;
-use peft_format::Site;
 
 /// The adapters of one weight `[d_in, d_out]`, and how much each counts.
 #[derive(Module, Debug)]

@@ -7,12 +7,13 @@
 
 use std::collections::BTreeMap;
 
+use peft_format::Site;
+
 use crate::attach::{AdapterSpec, AttachedSite};
 use crate::error::PeftError;
 use crate::file::{self, FileError, HostTensor};
 use crate::names::{Naming, ParamNames};
 use crate::target::{Target, TargetRules};
-use peft_format::Site;
 
 /// Paths of modules by another path.
 type Paths = BTreeMap<String, String>;
