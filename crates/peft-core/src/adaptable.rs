@@ -4,9 +4,9 @@ mod containers;
 mod leaves;
 
 use burn::module::Module;
+use peft_format::Site;
 
 use crate::linear::AdaptedLinear;
-use peft_format::Site;
 
 /// A model whose linear layers can carry adapters.
 ///

@@ -4,11 +4,11 @@ mod erased;
 
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::{DType, FloatDType, Int, Tensor};
+use peft_format::Site;
 use peft_kernels::{LowRankPair, linear, linear_with_pair, product};
 
 use crate::names::Layout;
 use crate::pass::Pass;
-use peft_format::Site;
 
 pub use erased::AnyAdapter;
 

@@ -6,6 +6,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Int, Tensor};
+use peft_format::SiteKind;
 use peft_kernels::linear;
 
 use crate::adapter::AnyAdapter;
@@ -13,7 +14,6 @@ use crate::adapter::{Adapter, BaseLinear, TensorName, cast};
 use crate::linear::AdaptedLinear;
 use crate::names::{Layout, param_id};
 use crate::pass::Pass;
-use peft_format::SiteKind;
 
 /// A copy of one layer's weight and bias that trains in its place.
 #[derive(Module, Debug)]

@@ -3,11 +3,11 @@
 use burn::module::{Module, Param};
 use burn::nn::Embedding;
 use burn::tensor::{DType, Int, Tensor, module};
+use peft_format::{Site, SiteKind};
 
 use crate::adapter::cast;
 use crate::linear::AdaptedLinear;
 use crate::pass::Pass;
-use peft_format::{Site, SiteKind};
 
 /// An embedding `y = W[ids]` whose rows adapters change: `y = W[ids] + sum_i w_i delta_i[ids]`.
 ///

@@ -1,9 +1,10 @@
 //! What can go wrong in this crate.
 
-use crate::file::FileError;
-use crate::target::TargetError;
 use peft_format::SiteKind;
 use peft_format::grouped;
+
+use crate::file::FileError;
+use crate::target::TargetError;
 
 /// An error of `peft-core`: what went wrong, where, what was expected and what was found.
 #[derive(Debug, thiserror::Error)]

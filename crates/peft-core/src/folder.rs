@@ -12,6 +12,7 @@ use std::fs;
 use std::path::Path;
 
 use burn::module::ParamId;
+use peft_format::SiteKind;
 
 use crate::active::adapter_names;
 use crate::adaptable::Adaptable;
@@ -25,7 +26,6 @@ use crate::names::{Naming, ParamNames};
 use crate::spec::AdapterSpec;
 use crate::target::{Target, expand_all_linear};
 use crate::values::to_file;
-use peft_format::SiteKind;
 
 pub(crate) use places::{Place, adapter_places, fill};
 pub use reading::{Reading, read};

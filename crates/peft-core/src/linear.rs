@@ -8,11 +8,11 @@ use burn::module::{
 };
 use burn::nn::Linear;
 use burn::tensor::{DType, Device, Tensor};
+use peft_format::Site;
 
 use crate::adapter::AnyAdapter;
 use crate::adapter::{BaseLinear, cast};
 use crate::pass::Pass;
-use peft_format::Site;
 
 /// A linear layer `y = x W + bias` whose output adapters change.
 ///

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use indexmap::IndexMap;
+use peft_format::Factors;
 use peft_format::Ranks;
 use peft_format::file::{FileError, HostTensor, PeftConfig, claim_folder, key, write_folder};
 use peft_format::target::Target;
@@ -11,7 +12,6 @@ use serde_json::{Map, Value};
 
 use crate::basis::{single, to_tensor};
 use crate::error::SubspaceError;
-use peft_format::Factors;
 
 /// A plain LoRA that grows site by site.
 #[derive(Debug, Default)]

@@ -1,10 +1,10 @@
 //! Which adapters are alike: the cosine of the angle between their updates `B A`, from small cores of the factors.
 
+use peft_format::linalg::{beside, dot};
 use rayon::prelude::*;
 
 use crate::error::RecycleError;
 use crate::pool::{Pool, SiteFactors};
-use peft_format::linalg::{beside, dot};
 
 /// Cosines of some members with each other.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,9 +6,9 @@
 
 use faer::linalg::matmul::triangular::{BlockStructure, matmul};
 use faer::{Accum, Mat, MatRef, Par, Side};
+use peft_format::linalg::squared;
 
 use crate::error::SubspaceError;
-use peft_format::linalg::squared;
 
 /// Columns that are added to the sum in one go: the product of a wide block is several times faster than of a narrow one.
 const BLOCK: usize = 256;

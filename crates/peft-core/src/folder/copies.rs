@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use burn::module::ParamId;
+use peft_format::SiteKind;
 
 use super::BASE_LAYER;
 use crate::adaptable::Adaptable;
@@ -15,7 +16,6 @@ use crate::file::{self, HostTensor};
 use crate::names::{ParamNames, module_of, param_id};
 use crate::spec::AdapterSpec;
 use crate::values::named_tensors;
-use peft_format::SiteKind;
 
 type Tensors = BTreeMap<String, HostTensor>;
 

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use burn::module::{Module, Param};
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{Device, Tensor, TensorData, activation};
+use peft_format::Site;
 use serde_json::Value;
 
 use super::contract::adapter_tensors;
@@ -30,7 +31,6 @@ use crate::names::{Layout, ParamNames};
 use crate::pass::Pass;
 use crate::tie::TieGroups;
 use crate::trainable::{Trainable, TrainableParam};
-use peft_format::Site;
 
 /// Layers in a row: one linear layer, or blocks `down(tanh(up(x)))`.
 #[derive(Module, Debug)]

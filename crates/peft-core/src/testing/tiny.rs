@@ -3,6 +3,7 @@
 use burn::module::{Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, TensorData, activation};
+use peft_format::Site;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -11,7 +12,6 @@ use crate::init;
 use crate::linear::AdaptedLinear;
 use crate::names::{Layout, ParamNames};
 use crate::pass::Pass;
-use peft_format::Site;
 
 /// `head(tanh(down(tanh(up(x)))))`, with sites `layers.0.up_proj`, `layers.1.down_proj` and `classifier`.
 #[derive(Module, Debug)]

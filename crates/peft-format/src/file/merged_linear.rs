@@ -3,13 +3,19 @@
 
 use std::collections::BTreeMap;
 
-use super::{TensorProblem, parse_key};
+use super::{HostTensor, TensorProblem, parse_key};
 
 const FACTORS: [&str; 2] = ["lora_A.weight", "lora_B.weight"];
 
-/// Every `lora_B` of a merged linear layer, of tensors by name and shape.
+/// Every `lora_B` of a merged linear layer.
 #[must_use]
-pub fn merged_linear<'a>(
+pub fn merged_linear(tensors: &BTreeMap<String, HostTensor>) -> Vec<TensorProblem> {
+    let tensors = tensors.iter();
+    merged_shapes(tensors.map(|(name, tensor)| (name.as_str(), &tensor.shape[..])))
+}
+
+/// The same, of tensors by name and shape.
+pub(crate) fn merged_shapes<'a>(
     tensors: impl IntoIterator<Item = (&'a str, &'a [usize])>,
 ) -> Vec<TensorProblem> {
     let tensors: Vec<_> = tensors.into_iter().collect();
@@ -40,8 +46,8 @@ mod tests {
 
     #[test]
     fn only_a_three_dimensional_b_beside_a_matrix_is_named() {
-        assert_eq!(merged_linear([(A, &[4, 6][..]), (B, &[12, 2])]), []);
-        let problems = merged_linear([(A, &[4, 6][..]), (B, &[12, 2, 1])]);
+        assert_eq!(merged_shapes([(A, &[4, 6][..]), (B, &[12, 2])]), []);
+        let problems = merged_shapes([(A, &[4, 6][..]), (B, &[12, 2, 1])]);
         assert!(
             problems[0]
                 .to_string()
@@ -49,6 +55,6 @@ mod tests {
             "{problems:?}"
         );
         let convolution = [(A, &[2, 6, 3][..]), (B, &[12, 2, 1])];
-        assert_eq!(merged_linear(convolution), []);
+        assert_eq!(merged_shapes(convolution), []);
     }
 }

@@ -32,6 +32,7 @@ pub(crate) use integers::quantised;
 pub use keys::{TensorKey, index_keys, key, parse_key};
 pub use leftover::{remove_file, remove_folder};
 pub use merged_linear::merged_linear;
+pub(crate) use merged_linear::merged_shapes;
 pub use oddity::{KeyOddity, key_oddities};
 pub use pickle::read_pickle;
 pub use read::{

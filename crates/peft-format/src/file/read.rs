@@ -46,10 +46,10 @@ pub fn read_folder(folder: &Path) -> Result<AdapterFolder, FileError> {
     let tensors = in_one_spelling(tensors)?;
     config.add_implied_heads(tensors.keys().map(String::as_str));
     config.add_implied_targets(tensors.keys().map(String::as_str));
-    let named = || tensors.iter().map(|(name, tensor)| (name.as_str(), tensor));
-    let mut problems = merged_linear(named().map(|(name, tensor)| (name, &tensor.shape[..])));
+    let mut problems = merged_linear(&tensors);
+    let stored = tensors.iter();
     problems.extend(quantised(
-        named().map(|(name, tensor)| (name, tensor.stored)),
+        stored.map(|(name, tensor)| (name.as_str(), tensor.stored)),
     ));
     if !problems.is_empty() {
         return Err(FileError::BadTensors {

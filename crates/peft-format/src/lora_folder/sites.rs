@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{FACTORS, LoraFault, MAGNITUDES};
 use crate::file::{
-    CONFIG_FILE, PeftConfig, TensorFile, TensorKey, TensorProblem, key, merged_linear, quantised,
+    CONFIG_FILE, PeftConfig, TensorFile, TensorKey, TensorProblem, key, merged_shapes, quantised,
 };
 use crate::ranks::{Ranks, Scaling};
 
@@ -64,7 +64,7 @@ pub(super) fn sites(
     file: &TensorFile,
 ) -> Result<BTreeMap<String, LoraSite>, LoraFault> {
     let shapes = index.values().map(|raw| (raw.as_str(), shape(file, raw)));
-    let mut problems = merged_linear(shapes);
+    let mut problems = merged_shapes(shapes);
     problems.extend(formats(index, file));
     if !problems.is_empty() {
         return Err(LoraFault::Tensors(problems));
@@ -95,29 +95,31 @@ pub(super) fn sites(
             ));
         }
         let (rank, alpha) = ranks.at(site)?;
-        match (shape(file, a), shape(file, b)) {
-            (&[r, d_in], &[d_out, other])
-                if r == rank && other == rank && d_in > 0 && d_out > 0 =>
-            {
-                sites.entry(site.clone()).or_insert_with(|| LoraSite {
-                    d_in,
-                    d_out,
-                    rank,
-                    scale: scaling.factor(rank, alpha),
-                    keys: [a.clone(), b.clone()],
-                });
-            }
-            (a, b) => {
-                return Err(fault(format!(
-                    "expected lora_A [{rank}, d_in] and lora_B [d_out, {rank}] for the rank of {CONFIG_FILE}, found {a:?} and {b:?}"
-                )));
-            }
-        }
+        let (d_in, d_out) = widths(shape(file, a), shape(file, b), rank).map_err(fault)?;
+        sites.entry(site.clone()).or_insert_with(|| LoraSite {
+            d_in,
+            d_out,
+            rank,
+            scale: scaling.factor(rank, alpha),
+            keys: [a.clone(), b.clone()],
+        });
     }
     if sites.is_empty() {
         return Err(LoraFault::NoPairs);
     }
     Ok(sites)
+}
+
+/// `(d_in, d_out)` of a pair; what was expected and found where it is none of this rank.
+fn widths(a: &[usize], b: &[usize], rank: usize) -> Result<(usize, usize), String> {
+    match (a, b) {
+        (&[r, d_in], &[d_out, other]) if r == rank && other == rank && d_in > 0 && d_out > 0 => {
+            Ok((d_in, d_out))
+        }
+        _ => Err(format!(
+            "expected lora_A [{rank}, d_in] and lora_B [d_out, {rank}] for the rank of {CONFIG_FILE}, found {a:?} and {b:?}"
+        )),
+    }
 }
 
 /// Every tensor in a format that is not read, or that a trained tensor cannot have.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use faer::Mat;
 use peft_format::file::{HostTensor, TensorFile, claim_folder, write_tensors};
+use peft_format::linalg::append;
 
 use super::Basis;
 use super::build::{loadings_of, tensors_of};
@@ -14,7 +15,6 @@ use super::files::{COMPONENTS, Side, loadings_path};
 use super::manifest::{MemberEntry, MemberSiteEntry};
 use crate::error::{RecycleError, SubspaceError};
 use crate::pool::Pool;
-use peft_format::linalg::append;
 
 /// Parts of an adapter below this share of it are rounding of files in single precision, and get no direction.
 const RESOLUTION: f64 = 1e-6;

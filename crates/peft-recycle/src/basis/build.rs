@@ -6,6 +6,7 @@ use std::path::Path;
 
 use faer::Mat;
 use indexmap::IndexMap;
+use peft_format::Factors;
 use peft_format::file::{FileError, HostTensor, Staged, encode_tensors, write_tensors};
 use peft_format::name_number;
 use rayon::prelude::*;
@@ -21,7 +22,6 @@ use crate::options::{BasisOptions, Variant};
 use crate::pool::{Pool, PoolSite};
 use crate::stack::Stack;
 use crate::subspace::Subspace;
-use peft_format::Factors;
 
 /// Files that are written before they get their names together.
 const BATCH: usize = 64;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use faer::Mat;
 use indexmap::IndexMap;
+use peft_format::Factors;
 use peft_format::file::{HostTensor, TensorFile};
 
 use super::files::{Side, component_key, from_tensor, loadings_key, mean_key};
@@ -16,7 +17,6 @@ use crate::flat::{flatten, unflatten};
 use crate::options::{Mean, Variant};
 use crate::pool::{Pool, last_part};
 use crate::subspace::{project, reconstruct};
-use peft_format::Factors;
 
 /// The directions of one factor at one site, as the file has them.
 #[derive(Debug, Clone)]

@@ -2,13 +2,14 @@
 
 use std::fs;
 
+use peft_format::file::FileError;
+
 use super::Basis;
 use super::files::{COMPONENTS, MANIFEST, Side, loadings_path};
 use super::manifest::{SideEntry, SiteEntry};
 use crate::deviation::Errors;
 use crate::error::RecycleError;
 use crate::options::BasisOptions;
-use peft_format::file::FileError;
 
 /// The directions of one factor at one site.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,7 +6,7 @@ use burn::module::ParamId;
 use burn::optim::AdamWConfig;
 use burn::tensor::Device;
 
-use super::{Contract, ROWS, host, train, values};
+use super::{ALPHA, Contract, RANK, ROWS, host, train, values};
 use crate::adaptable::Adaptable;
 use crate::adapter::{FactorPair, TensorName};
 use crate::attach::attach;
