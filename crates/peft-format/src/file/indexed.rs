@@ -103,7 +103,7 @@ impl TensorFile {
         )
     }
 
-    /// Reads the tensors of these names, and nothing else of the file; names that the file lacks are passed over.
+    /// Reads the tensors of these names, and nothing else of the file; names that the file lacks are skipped.
     ///
     /// # Errors
     ///
