@@ -32,3 +32,8 @@ impl std::fmt::Display for Report {
         )
     }
 }
+
+/// The examples of the workspace's README, compiled and run with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

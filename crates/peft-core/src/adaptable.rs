@@ -14,6 +14,30 @@ use crate::linear::AdaptedLinear;
 /// `Vec`, `Option`, arrays and tuples of these. Burn's modules with linear layers inside (`Linear`, `MultiHeadAttention`) do not have it, so
 /// that none is left out by oversight; [`crate::hosted`] adapts those.
 ///
+/// ```
+/// use burn::module::Module;
+/// use burn::nn::{Linear, conv::Conv2d};
+/// use peft_core::{Adaptable, AdaptedLinear};
+///
+/// #[derive(Module, Adaptable, Debug)]
+/// struct Net {
+///     convolution: Conv2d, // a layer of Burn's without linear layers inside
+///     blocks: Vec<Block>,  // a type of yours that derives `Adaptable` too
+///     #[adaptable(head)]
+///     head: AdaptedLinear, // left out by the target `all-linear`, as in PEFT
+///     #[adaptable(skip)]
+///     gate: Linear, // not to be adapted
+/// }
+///
+/// #[derive(Module, Adaptable, Debug)]
+/// struct Block {
+///     up: AdaptedLinear,
+///     down: AdaptedLinear,
+/// }
+/// ```
+///
+/// A layer that adapters could not reach does not compile:
+///
 /// ```compile_fail
 /// # use burn::{module::Module, nn::Linear};
 /// # use peft_core::{Adaptable, AdaptedLinear};

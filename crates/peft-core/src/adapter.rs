@@ -192,7 +192,7 @@ pub trait Adapter: Module + Sync + 'static {
     /// The reason, when the forward depends on the input and no single weight exists.
     fn effective_weight(&self, weight: Tensor<2>) -> Result<Tensor<2>, &'static str>;
 
-    /// Whether the layer's own product is of no use to the adapter, which computes the whole output by itself.
+    /// Whether the adapter has no use for the layer's own product, which computes the whole output by itself.
     fn replaces_base(&self) -> bool {
         false
     }

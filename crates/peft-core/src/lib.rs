@@ -1,8 +1,13 @@
 //! Parameter-efficient fine-tuning for Burn: sites, targets, adapters, LoRA, adapter files and merging.
+#![doc = include_str!("../README.md")]
+//!
+//! ## Where to begin
 //!
 //! A **site** is a linear layer that can be adapted, a **method** makes an **adapter** for a site, and two
 //! hosts run the same adapter: [`AdaptedLinear`] (factored, an adapter for each row, dropout) in models that are made of it, and
-//! [`Hosted`] (dense weights) around any module that knows nothing of this crate. [`named`] and [`hosted`] take a model of one's own in.
+//! [`Hosted`] (dense weights) around any module that knows nothing of this crate. [`named`] and [`hosted`] take in a model of one's own,
+//! [`attach()`] adds an adapter, [`folder`] saves and loads it, [`merge`] folds it into the weights. [`Method`] and [`Adapter`] are what a
+//! new method implements.
 //!
 //! Everything a user sees (paths, shapes, files) is in the Hugging Face orientation and naming; in memory a
 //! linear weight is Burn's `[d_in, d_out]`.
@@ -77,8 +82,3 @@ pub use rows::RowAdapters;
 pub use site_layout::{PairFields, SiteLayout, TensorShape};
 pub use spec::AdapterSpec;
 pub use trainable::{Trainable, TrainableParam, mark_trainable};
-
-/// The examples of the README, compiled and run with the documentation tests.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-pub struct Readme;

@@ -206,7 +206,7 @@ impl AdaptedLinear {
             .map(|(named, weight)| (named.name.as_str(), &named.adapter, weight))
     }
 
-    /// Makes exactly these adapters active, each with its weight; names that are not here are passed over.
+    /// Makes exactly these adapters active, each with its weight; names that are not here are ignored.
     pub fn activate(&mut self, weights: &[(&str, f64)]) {
         for named in &mut self.adapters.0 {
             named.weight = weights

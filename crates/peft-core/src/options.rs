@@ -33,7 +33,7 @@ pub fn check_dropout(method: &'static str, dropout: f64) -> Result<(), PeftError
     })
 }
 
-/// Refuses a configuration of LoRA's family whose features would be misread if they were passed over.
+/// Refuses a configuration of LoRA's family whose features would be misread if they were ignored.
 ///
 /// # Errors
 /// [`PeftError::Unsupported`] with every such feature.

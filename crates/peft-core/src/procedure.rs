@@ -68,7 +68,7 @@ impl<M: Adaptable> Layers for M {
 pub enum Change {
     /// Nothing.
     Nothing,
-    /// It changed values; what the optimizer knows of these parameters is void.
+    /// It changed values; what the optimizer knows of these parameters no longer holds.
     Values {
         /// Parameters that start anew.
         reset: Vec<ParamId>,

@@ -1,7 +1,7 @@
 //! The singular values and vectors of a frozen weight as f32, computed once and kept in a folder for the next time.
 //!
 //! A file of the folder is called by the digest of the weight it belongs to, so that another base never finds it. One that cannot be
-//! read, or whose numbers do not belong to the weight, is passed over and written anew; one that cannot be written is done without.
+//! read, or whose numbers do not belong to the weight, is ignored and written again; where none can be written, the run goes on without.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

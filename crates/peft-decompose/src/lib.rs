@@ -1,7 +1,9 @@
 //! Adapting a frozen weight through its decomposition into magnitudes and directions, or into singular values and vectors.
+#![doc = include_str!("../README.md")]
 //!
-//! One method is one file; none knows another. What they share:
+//! ## Where to begin
 //!
+//! One method is one module, and none knows another: [`dora`], [`bora`], [`svfit`], [`pissa`], [`olora`]. What they share:
 //! - `factors`: the low-rank pair inside an adapter;
 //! - `norms`: norms of `W + scale A B` from its parts;
 //! - [`relative`]: low-rank pairs that start from the weight and count from there;

@@ -1,7 +1,5 @@
 //! `#[derive(Adaptable)]`: a struct or an enum of Burn modules whose linear layers can carry adapters.
-//!
-//! Every field is a part of the model: its layers are visited in the order of the fields. A field whose type is not known to
-//! [`Adaptable`](https://docs.rs/peft-core) does not compile, so that no layer is left out in silence.
+#![doc = include_str!("../README.md")]
 
 mod fields;
 

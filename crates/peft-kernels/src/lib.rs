@@ -1,4 +1,7 @@
 //! Fused operations for fine-tuning, each with a backward of its own.
+#![doc = include_str!("../README.md")]
+//!
+//! ## The functions
 //!
 //! | function | formula | saved for the backward |
 //! |---|---|---|
@@ -17,13 +20,10 @@
 //! | [`scaled_product`] | `(x c) W`, a factor per input of a frozen weight | the inputs |
 //! | [`expert_mixture`] | `sum_j w_j (drop(x) A_e) B_e` over the experts `e` that a row chose | the inputs, `drop(x) A_e` |
 //!
-//! With the feature `flex`, f32 tensors on Burn's flex device take a fused path: one pass over memory, rayon over
-//! blocks, AVX2, AVX-512 or NEON chosen at run time, and a backward written by hand (a Burn backend extension).
-//! Everything else (other devices, other types, the feature off) takes the composition of Burn operations with the
-//! same meaning, so callers need no condition. Both work with and without autodiff, and for any memory layout.
+//! The vector instructions of the fused path are AVX2, AVX-512 or NEON; its backward is a Burn backend extension. Both paths work with and
+//! without autodiff, and for any memory layout.
 //!
 //! Results do not depend on the number of threads. They may differ in the last bit between instruction sets.
-//! Without a feature this crate enables no Burn backend.
 
 #![cfg_attr(
     feature = "flex",

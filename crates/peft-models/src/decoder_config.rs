@@ -23,9 +23,9 @@ pub struct DecoderConfig {
     pub kv_heads: usize,
     /// Width of a head.
     pub d_head: usize,
-    /// Width inside the perceptron.
+    /// Width inside the MLP.
     pub d_ff: usize,
-    /// Nonlinearity of the perceptron.
+    /// Nonlinearity of the MLP.
     pub activation: Activation,
     /// Epsilon of the norms.
     pub eps: f64,
@@ -47,7 +47,7 @@ pub struct DecoderConfig {
     pub embedding_dropout: f64,
     /// Dropout of attention weights.
     pub attention_dropout: f64,
-    /// Dropout after attention and perceptron.
+    /// Dropout after attention and MLP.
     pub residual_dropout: f64,
     /// Standard deviation of fresh weights.
     pub initializer_range: f64,
@@ -60,7 +60,7 @@ pub struct Biases {
     pub projections: bool,
     /// Output of attention.
     pub output: bool,
-    /// Perceptron.
+    /// The MLP.
     pub mlp: bool,
 }
 
@@ -119,9 +119,9 @@ pub struct DecoderBlockNames {
     pub query_key_norms: [&'static str; 2],
     /// Output projection of attention.
     pub output: &'static str,
-    /// Norm before the perceptron.
+    /// Norm before the MLP.
     pub mlp_norm: &'static str,
-    /// The perceptron: gate, up and down, or up and down.
+    /// The MLP: gate, up and down, or up and down.
     pub mlp: &'static [&'static str],
 }
 

@@ -30,9 +30,9 @@ pub struct EncoderConfig {
     pub layers: usize,
     /// Attention heads; divides `d_model`.
     pub heads: usize,
-    /// Width inside the perceptron.
+    /// Width inside the MLP.
     pub d_ff: usize,
-    /// Nonlinearity of the perceptron.
+    /// Nonlinearity of the MLP.
     pub activation: Activation,
     /// Rows of the position table.
     pub max_positions: usize,
@@ -42,7 +42,7 @@ pub struct EncoderConfig {
     pub numbering: Numbering,
     /// Epsilon of the layer norms.
     pub eps: f64,
-    /// Dropout after embeddings and perceptron.
+    /// Dropout after embeddings and MLP.
     pub hidden_dropout: f64,
     /// Dropout of attention weights.
     pub attention_dropout: f64,

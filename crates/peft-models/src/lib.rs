@@ -1,7 +1,10 @@
 //! Model families in the Hugging Face layout, ready to be adapted.
+#![doc = include_str!("../README.md")]
+//!
+//! ## Where to begin
 //!
 //! A family is data ([`Family`]): how its `config.json` is read and what its tensors are called. One [`Encoder`] and
-//! one [`ClassificationHead`] serve BERT, RoBERTa and DistilBERT; every linear layer of theirs is an
+//! one [`ClassificationHead`] serve BERT, RoBERTa and DistilBERT; each of their linear layers is an
 //! [`AdaptedLinear`](peft_core::AdaptedLinear), and no family names a method.
 //!
 //! [`load_classifier`] and [`load_encoder`] read a folder, [`hf::save_model`] writes one. A bare encoder has paths

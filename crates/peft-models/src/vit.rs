@@ -22,9 +22,9 @@ pub struct VitBlock {
     pub attention_norm: LayerNorm,
     /// Self-attention.
     pub attention: Attention,
-    /// Before the perceptron.
+    /// Before the MLP.
     pub mlp_norm: LayerNorm,
-    /// Perceptron.
+    /// The MLP.
     pub mlp: Mlp,
     dropout: f64,
 }

@@ -14,9 +14,9 @@ pub struct VitConfig {
     pub layers: usize,
     /// Attention heads; divides `d_model`.
     pub heads: usize,
-    /// Width inside the perceptron.
+    /// Width inside the MLP.
     pub d_ff: usize,
-    /// Nonlinearity of the perceptron.
+    /// Nonlinearity of the MLP.
     pub activation: Activation,
     /// Epsilon of the norms.
     pub eps: f64,
@@ -28,7 +28,7 @@ pub struct VitConfig {
     pub channels: usize,
     /// Whether queries, keys and values have a bias.
     pub projection_bias: bool,
-    /// Dropout after embeddings, attention and perceptron.
+    /// Dropout after embeddings, attention and MLP.
     pub hidden_dropout: f64,
     /// Dropout of attention weights.
     pub attention_dropout: f64,

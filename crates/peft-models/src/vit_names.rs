@@ -13,7 +13,7 @@ use crate::vit_config::VitConfig;
 pub(crate) struct Naming {
     /// The list of blocks.
     blocks: &'static str,
-    /// Query, key and value of attention, its output, and the two layers of the perceptron.
+    /// Query, key and value of attention, its output, and the two layers of the MLP.
     pub(crate) layers: [&'static str; 6],
 }
 

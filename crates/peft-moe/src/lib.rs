@@ -1,6 +1,7 @@
-//! Mixtures of LoRA experts and the Riemannian preconditioner of low-rank pairs: "A Stronger Mixture of Low-Rank Experts"
-//! (Sun et al. 2025, <https://arxiv.org/abs/2502.15828>) on "Riemannian Preconditioned LoRA" (Zhang and Pilanci 2024,
-//! <https://arxiv.org/abs/2402.02347>).
+//! Mixtures of LoRA experts and the Riemannian preconditioner of low-rank pairs.
+#![doc = include_str!("../README.md")]
+//!
+//! ## Where to begin
 //!
 //! - [`MoeLora`] is the method: several LoRA experts beside each weight, of which a router gives every token a few;
 //! - [`GateRescale`] is how much of the gradient reaches an expert that a token hardly uses;

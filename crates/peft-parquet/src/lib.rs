@@ -1,7 +1,5 @@
-//! Rows of [Apache Parquet](https://parquet.apache.org) files: texts, numbers and truth values as they are, lists and groups as JSON has
-//! them. Pages may be packed by Snappy, gzip or Zstandard.
-//!
-//! A crate of its own because of what it brings: whoever needs no Parquet builds none of it.
+//! Rows of Apache Parquet files as JSON values.
+#![doc = include_str!("../README.md")]
 
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};

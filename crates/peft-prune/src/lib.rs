@@ -1,5 +1,7 @@
-//! LoRA-drop (Zhou et al. 2024, <https://arxiv.org/abs/2402.07721>): layers whose LoRA moves the model most keep their own, all others
-//! share one.
+//! LoRA-drop: layers whose LoRA moves the model most keep their own, all others share one.
+#![doc = include_str!("../README.md")]
+//!
+//! ## Where to begin
 //!
 //! - [`SiteScore`] is what a layer is worth, from an [`OutputImportance`] observer, from [`parameter_norms`], from gradients or at random;
 //! - [`Scope`] says what is compared with what, [`Budget`] how much is kept, [`Plan::make`] which layers that are;

@@ -10,7 +10,7 @@
 //!
 //! The spaces are those of the factors and not of the update: an A whose B is still zero has a space all the same, which two adapters
 //! trained from one seed begin with. Adapters of other ranks, scales and targets are compared as they are; magnitudes of DoRA and saved heads
-//! are passed over. No product is formed.
+//! are ignored. No product is formed.
 
 use std::path::Path;
 

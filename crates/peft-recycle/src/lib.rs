@@ -1,5 +1,7 @@
-//! EigenLoRAx (Kaushik et al. 2025, <https://arxiv.org/abs/2502.04700>): adapters of one base model share a subspace in every layer; find
-//! it, and keep each adapter by its coordinates in it.
+//! Adapters that exist already, used again: shared subspaces (EigenLoRAx), combining, extracting, comparing, converting.
+#![doc = include_str!("../README.md")]
+//!
+//! ## Where to begin
 //!
 //! - [`Pool`] opens many adapter folders and reads them site by site;
 //! - [`Stack`] gathers the columns of all factors at a site, [`Subspace`] finds the directions that they share;
@@ -9,27 +11,7 @@
 //! - [`combine()`] makes one adapter of several, with weights, [`extract()`] one of two models;
 //! - [`compare()`] puts two adapters beside each other, [`mlx`] converts adapters of mlx-lm.
 //!
-//! Everything but that is computed on the host, in `f64`, from the factors: no product `B A` is ever formed.
-//!
-//! ```no_run
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use std::path::Path;
-//!
-//! use peft_recycle::{Basis, BasisOptions, Extend, Pool};
-//!
-//! let (pool, problems) = Pool::open_skipping(&["adapters/cola", "adapters/qnli", "adapters/rte"])?;
-//! for problem in &problems {
-//!     println!("left out: {problem}");
-//! }
-//! let mut basis = Basis::build(&pool, &BasisOptions::default(), Path::new("basis"))?;
-//! println!("{:.1} times smaller", basis.info()?.compression());
-//! let held_out = basis.project(Path::new("adapters/mrpc"))?;
-//! println!("relative error of the update: {:.3}", held_out.errors.product.relative());
-//! basis.add(Path::new("adapters/mrpc"), Extend::Residual(0.1))?;
-//! basis.reconstruct("mrpc", Path::new("mrpc-again"))?;
-//! # Ok(())
-//! # }
-//! ```
+//! Subspaces and coordinates come from the factors: no product `B A` is formed for them.
 
 mod basis;
 mod combine;

@@ -51,7 +51,7 @@ pub struct Measuring {
 /// Opens model and adapter, and measures.
 ///
 /// # Errors
-/// When one of them or the data cannot be read, or the adapter is none of LoRA.
+/// When one of them or the data cannot be read, or the adapter is not a LoRA.
 pub fn measure(args: &Measuring) -> Result<Measured> {
     let kind = ModelKind::of(&ModelConfig::read(&args.model)?);
     let outputs = open::labels_in_adapter(&args.model, &args.adapter)?;

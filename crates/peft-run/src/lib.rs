@@ -1,19 +1,5 @@
-//! What `peft` does, as calls with typed results: the registry of methods, the settings of a run, models and data that are opened by
-//! them, training, and reports on adapters. Nothing here parses arguments or prints; what a user should know beside a result goes to
-//! the `log` crate, warnings as such and everything else as information.
-//!
-//! ```no_run
-//! use peft_run::run::{Outcome, RunOptions, train};
-//! use peft_run::settings::{RunConfig, ready};
-//!
-//! # fn main() -> anyhow::Result<()> {
-//! let config = ready(RunConfig::table(Some("run.toml".as_ref()), &[])?)?;
-//! if let Outcome::Trained(result) = train(&config, RunOptions::default(), &mut ())? {
-//!     println!("{} trained, written to {}", result.parameters, result.out.display());
-//! }
-//! # Ok(())
-//! # }
-//! ```
+//! What `peft` does, as calls with typed results.
+#![doc = include_str!("../README.md")]
 
 pub mod adapter_arg;
 pub mod adapter_spec;

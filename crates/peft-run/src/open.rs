@@ -181,7 +181,7 @@ pub fn add<M: Adaptable>(loaded: Loaded<M>, adapter: &AdapterArg) -> Result<(Loa
     let adapted = folder::load(model, &names, &adapter.name, METHODS, &adapter.dir)
         .with_context(|| format!("adapter {dir}"))?;
     for field in &adapted.unknown_fields {
-        log::warn!("{dir}: unknown field `{field}` passed over");
+        log::warn!("{dir}: unknown field `{field}` ignored");
     }
     let still_fresh: Vec<&String> = fresh
         .iter()
@@ -269,7 +269,7 @@ impl<M: Classifier> Answering<M> {
     /// The adapter called `name`; `None` for the base.
     ///
     /// # Errors
-    /// When there is none of that name.
+    /// When there is none with that name.
     pub fn adapter(&self, name: &str) -> Result<Option<&OpenedAdapter>> {
         if name == BASE {
             return Ok(None);
@@ -298,7 +298,7 @@ impl<M: Classifier> Answering<M> {
     /// The model with the sum of these adapters active, and the first of them, whose label names apply.
     ///
     /// # Errors
-    /// When there is none of a name.
+    /// When there is none with a name.
     pub fn with_sum(
         &self,
         first: &WeightArg,

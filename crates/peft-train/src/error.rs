@@ -53,6 +53,19 @@ pub enum TrainError {
         /// What is wrong.
         message: String,
     },
+    /// A file needs a part of this crate that the program was built without.
+    #[error(
+        "{}: this program was built without the feature `{feature}` of peft-train, which {purpose}; build it with that",
+        path.display()
+    )]
+    WithoutFeature {
+        /// The file.
+        path: PathBuf,
+        /// The feature.
+        feature: &'static str,
+        /// What it does.
+        purpose: &'static str,
+    },
     /// No row of a file teaches a language model anything.
     #[error(
         "{}: nothing is left to learn from: {account}\n  a row is learnt when an answer or completion begins within the longest row; \

@@ -1,4 +1,11 @@
-//! Training for `peft`: data sets, batches, schedules, the training loop, checkpoints, metrics and the training log.
+//! Training: data sets, batches, schedules, the training loop, checkpoints, metrics and the training log.
+#![doc = include_str!("../README.md")]
+//!
+//! ## Where to begin
+//!
+//! - [`Session`] runs what a [`Setup`] says: a [`task::Task`], [`TrainOptions`], what is saved ([`Trained`]), procedures, callbacks;
+//! - [`task`] has the tasks, [`data`] what they read;
+//! - [`metric`] has the scores, [`mod@log`] the log of a run, [`schedule`] the learning rates.
 
 mod accumulate;
 mod callback;

@@ -10,6 +10,7 @@ mod machine_paths;
 mod manifests;
 mod marks;
 mod methods;
+mod readmes;
 mod rust;
 mod seams;
 mod sizes;
@@ -19,6 +20,7 @@ use std::{fmt, path::Path};
 
 use anyhow::ensure;
 
+pub(crate) use architecture::packages;
 pub(crate) use methods::REGISTRY;
 use rust::RustFile;
 use tree::Tree;
@@ -81,6 +83,7 @@ fn findings(root: &Path) -> anyhow::Result<Vec<Finding>> {
     findings.extend(methods::check_headers(&methods, &sources));
     findings.extend(seams::check(&sources, &methods));
     findings.extend(docs::check(&tree, &methods));
+    findings.extend(readmes::check(&tree));
     findings.sort();
     findings.dedup();
     Ok(findings)

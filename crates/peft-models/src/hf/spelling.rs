@@ -55,7 +55,7 @@ pub(crate) fn is_task_head(canonical: &str) -> bool {
     is_head(canonical) && !canonical.starts_with("pooler.")
 }
 
-/// Whether a tensor nobody asked for may be passed over: a buffer, or a head of another task.
+/// Whether a tensor that the model does not have may be ignored: a buffer, or a head of another task.
 pub(crate) fn is_leftover(name: &str, prefix: &str) -> bool {
     let bare = without_prefix(name, prefix);
     is_head(bare)

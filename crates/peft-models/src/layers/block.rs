@@ -1,4 +1,4 @@
-//! One post-norm transformer block: attention and perceptron, each with residual and layer norm after it.
+//! One post-norm transformer block: attention and MLP, each with residual and layer norm after it.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -17,11 +17,11 @@ pub struct BlockNames {
     pub attention: [&'static str; 4],
     /// Layer norm after attention.
     pub attention_norm: &'static str,
-    /// First layer of the perceptron.
+    /// First layer of the MLP.
     pub up: &'static str,
-    /// Second layer of the perceptron.
+    /// Second layer of the MLP.
     pub down: &'static str,
-    /// Layer norm after the perceptron.
+    /// Layer norm after the MLP.
     pub output_norm: &'static str,
 }
 
@@ -32,9 +32,9 @@ pub struct Block {
     pub attention: Attention,
     /// After attention.
     pub attention_norm: LayerNorm,
-    /// Perceptron.
+    /// The MLP.
     pub mlp: Mlp,
-    /// After the perceptron.
+    /// After the MLP.
     pub output_norm: LayerNorm,
     attention_output_dropout: f64,
     mlp_output_dropout: f64,

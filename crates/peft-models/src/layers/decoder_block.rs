@@ -1,4 +1,4 @@
-//! One pre-norm transformer block: attention and perceptron, each with a norm before it and a residual around both.
+//! One pre-norm transformer block: attention and MLP, each with a norm before it and a residual around both.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -11,7 +11,7 @@ use super::norm::Norm;
 use crate::decoder_config::{DecoderConfig, DecoderFamily};
 use crate::hf::WeightReader;
 
-/// The perceptron of a decoder family.
+/// The MLP of a decoder family.
 #[derive(Module, Debug)]
 pub enum Perceptron {
     /// With a gate.
@@ -27,9 +27,9 @@ pub struct DecoderBlock {
     pub attention_norm: Norm,
     /// Causal self-attention.
     pub attention: CausalAttention,
-    /// Before the perceptron.
+    /// Before the MLP.
     pub mlp_norm: Norm,
-    /// Perceptron.
+    /// The MLP.
     pub mlp: Perceptron,
     dropout: f64,
 }

@@ -1,4 +1,4 @@
-//! The gated perceptron of Llama's family.
+//! The gated MLP of Llama's family.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -21,7 +21,7 @@ pub struct GatedMlp {
 }
 
 impl GatedMlp {
-    /// A gated perceptron: gate, up, down.
+    /// A gated MLP: gate, up, down.
     #[must_use]
     pub fn new([gate, up, down]: [AdaptedLinear; 3], activation: Activation) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! The two-layer perceptron of a transformer block.
+//! The two-layer MLP of a transformer block.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -18,7 +18,7 @@ pub struct Mlp {
 }
 
 impl Mlp {
-    /// A perceptron of two layers.
+    /// An MLP of two layers.
     #[must_use]
     pub fn new(up: AdaptedLinear, down: AdaptedLinear, activation: Activation) -> Self {
         Self {

@@ -59,7 +59,7 @@ pub enum CombineError {
         /// Each tensor and what is wrong with it.
         problems: Vec<String>,
     },
-    /// The adapter whose head is to be taken is none of them.
+    /// The adapter whose head is to be taken is not one of them.
     #[error("no adapter `{name}` to take the head of; there are: {}", known.join(", "))]
     NoMember {
         /// The name.

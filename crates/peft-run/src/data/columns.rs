@@ -96,7 +96,7 @@ impl DataConfig {
     }
 }
 
-/// What a run file says of columns and lengths; a file that is none of ours says nothing.
+/// What a run file says of columns and lengths; a file that is not ours says nothing.
 fn data_of_run(file: &std::path::Path) -> Option<DataConfig> {
     let text = std::fs::read_to_string(file).ok()?;
     let table: toml::Table = text.parse().ok()?;

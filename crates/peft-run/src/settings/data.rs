@@ -24,7 +24,7 @@ pub struct DataConfig {
     pub quoting: Quoting,
     /// What stands between the cells of CSV and TSV, where the file does not tell.
     pub separator: Option<char>,
-    /// Encoding of a text without a byte order mark, where it is none of UTF-8.
+    /// Encoding of a text without a byte order mark, where it is not UTF-8.
     pub encoding: Option<Encoding>,
     /// Column names of a file without a header, in their order; or NAME=COLUMN for columns of a header.
     pub columns: Option<Vec<String>>,

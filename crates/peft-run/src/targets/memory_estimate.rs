@@ -50,7 +50,7 @@ pub struct Activations {
     pub length: usize,
     /// Width of the hidden states.
     pub d_model: usize,
-    /// Width inside the perceptron.
+    /// Width inside the MLP.
     pub d_ff: usize,
     /// Attention heads.
     pub heads: usize,
@@ -74,7 +74,7 @@ impl Activations {
             AnyModel::Causal(CausalLm { decoder, .. })
             | AnyModel::DecoderTexts(DecoderClassifier { decoder, .. }) => {
                 let sizes = decoder.config();
-                // A gated perceptron keeps its gate, before and after the nonlinearity, beside what others keep.
+                // A gated MLP keeps its gate, before and after the nonlinearity, beside what others keep.
                 let gates = if sizes.rope.is_some() { 3 } else { 1 };
                 let (d_model, d_ff, heads) = (sizes.d_model, gates * sizes.d_ff, sizes.heads);
                 let vocabulary = match model {

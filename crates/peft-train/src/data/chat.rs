@@ -5,18 +5,22 @@
 //! file is to give the same tokens on every day.
 
 mod answers;
+#[cfg(feature = "chat")]
 mod bounds;
+#[cfg(feature = "chat")]
+mod engine;
+#[cfg(not(feature = "chat"))]
+#[path = "chat/no_engine.rs"]
 mod engine;
 mod marks;
 
 use std::path::{Path, PathBuf};
 
-use jiff::civil::Date;
 use serde_json::{Map, Value};
 
 use crate::TrainError;
 pub use answers::Conversation;
-use engine::Program;
+use engine::{Date, Program};
 use marks::Marked;
 
 /// A template with the special tokens that it may name.
@@ -159,7 +163,8 @@ impl ChatTemplate {
     /// Renders messages; `ask` adds the beginning of an answer.
     ///
     /// # Errors
-    /// [`TrainError::Template`] with what the template says, for example that roles must take turns.
+    /// [`TrainError::Template`] with what the template says, for example that roles must take turns; [`TrainError::WithoutFeature`] for
+    /// every template without the feature `chat`.
     pub fn render(
         &self,
         messages: &[Value],
@@ -183,8 +188,8 @@ impl ChatTemplate {
         seen.insert("tools".into(), context.tools.clone());
         seen.insert("documents".into(), context.documents.clone());
         seen.insert("add_generation_prompt".into(), ask.into());
-        let text = self.program(context).run(seen, self.today);
-        let text = text.map_err(|error| self.refused(format!("{error:#}")))?;
+        let program = self.program(context);
+        let text = program.run(&self.path, seen, self.today.as_ref())?;
         Ok(Marked::read(&text))
     }
 

@@ -139,7 +139,7 @@ fn quoted_rows(path: &Path, text: &str, separator: char) -> Result<Vec<RawRow>, 
         .read_record(&mut record)
         .map_err(|error| broken(line, counted, error))?
     {
-        // The record begins after the line ends and blank lines that the reader passed over.
+        // The record begins after the line ends and blank lines that the reader skipped.
         let at = record
             .position()
             .map_or(0, |position| position.byte() as usize);

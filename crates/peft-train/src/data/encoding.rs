@@ -61,7 +61,7 @@ impl Encoding {
     }
 }
 
-/// The text of a file without its mark, and the encoding when it is none of UTF-8. A mark says more than `named`, UTF-8 is what else is
+/// The text of a file without its mark, and the encoding when it is not UTF-8. A mark says more than `named`, UTF-8 is what else is
 /// expected.
 pub(super) fn decode(
     path: &Path,

@@ -164,7 +164,7 @@ impl LabelSet {
             .collect()
     }
 
-    /// The fault of a row whose label is none of these.
+    /// The fault of a row whose label is not one of these.
     pub(super) fn unknown(&self, column: &str, label: &str) -> RowFault {
         RowFault::UnknownLabel {
             column: column.to_string(),

@@ -19,6 +19,7 @@ mod packing;
 mod parquet;
 mod plain_text;
 mod problem;
+#[cfg(feature = "chat")]
 mod python_json;
 mod quotes;
 mod read;

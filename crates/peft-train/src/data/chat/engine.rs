@@ -1,9 +1,10 @@
 //! The template engine, set up as `transformers` sets up its own.
 
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use jiff::Zoned;
-use jiff::civil::Date;
+pub(super) use jiff::civil::Date;
 use minijinja::value::{Kwargs, Serde};
 use minijinja::{Environment, Error, ErrorKind, State};
 use serde::Serialize;
@@ -12,6 +13,7 @@ use serde_json::{Map, Value};
 use super::super::python_json::PythonJson;
 use super::bounds::{guard, limits, meter};
 use super::marks;
+use crate::TrainError;
 
 /// What messages of the template engine call the template.
 const NAME: &str = "chat_template";
@@ -39,12 +41,21 @@ impl Program {
         }
     }
 
-    /// What it writes.
+    /// What it writes; errors name the file `path`.
     pub(super) fn run(
         &self,
-        mut seen: Map<String, Value>,
-        today: Option<Date>,
-    ) -> Result<String, Error> {
+        path: &Path,
+        seen: Map<String, Value>,
+        today: Option<&Date>,
+    ) -> Result<String, TrainError> {
+        let text = self.written(seen, today);
+        text.map_err(|error| TrainError::Template {
+            path: path.to_path_buf(),
+            message: format!("{error:#}"),
+        })
+    }
+
+    fn written(&self, mut seen: Map<String, Value>, today: Option<&Date>) -> Result<String, Error> {
         let environment = self.environment()?;
         let template = environment.get_template(NAME)?;
         if let Some(today) = today {

@@ -42,6 +42,7 @@ impl Marked {
 }
 
 /// A text that a template says to be learnt.
+#[cfg(any(test, feature = "chat"))]
 pub(super) fn generated(text: &str) -> String {
     format!("{BEGIN}{text}{END}")
 }

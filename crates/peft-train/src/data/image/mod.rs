@@ -2,11 +2,15 @@
 
 mod folder;
 mod idx;
-mod jpeg;
 mod leftovers;
 mod picture;
 mod pixel_table;
 mod processor;
+#[cfg(feature = "images")]
+mod raster;
+#[cfg(not(feature = "images"))]
+#[path = "no_raster.rs"]
+mod raster;
 mod source;
 mod verify;
 

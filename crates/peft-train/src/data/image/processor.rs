@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use fast_image_resize::images::Image;
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use serde_json::{Map, Value};
 
+use super::raster::stretched;
 use super::{Picture, Pixels};
 use crate::TrainError;
 
@@ -24,13 +23,26 @@ enum Size {
     Shortest(usize),
 }
 
+/// How pixels are weighed when an image is resized.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Filter {
+    /// The nearest pixel alone.
+    Nearest,
+    /// Lanczos, three lobes.
+    Lanczos,
+    /// A triangle.
+    Bilinear,
+    /// Catmull-Rom.
+    Bicubic,
+}
+
 /// The image processor of a model: `y = (scale * x - mean) / std` of the resized and cropped image.
 ///
 /// Resizing is Python Imaging Library's, which filters over all pixels it takes away.
 #[derive(Debug, Clone)]
 pub struct ImageProcessor {
     path: PathBuf,
-    resize: Option<(Size, ResizeAlg)>,
+    resize: Option<(Size, Filter)>,
     crop: Option<(usize, usize)>,
     scale: f32,
     mean: Vec<f32>,
@@ -166,7 +178,7 @@ impl ImageProcessor {
     }
 }
 
-fn resized(pixels: Pixels, size: Size, filter: ResizeAlg) -> Result<Pixels, String> {
+fn resized(pixels: Pixels, size: Size, filter: Filter) -> Result<Pixels, String> {
     let (height, width) = match size {
         Size::Exact(height, width) => (height, width),
         Size::Shortest(side) => {
@@ -190,34 +202,6 @@ fn resized(pixels: Pixels, size: Size, filter: ResizeAlg) -> Result<Pixels, Stri
     // Rows first, then columns, as the Python Imaging Library goes: a filter that overshoots is cut at black and white in between.
     let rows = stretched(pixels, width, None, filter)?;
     stretched(rows, width, Some(height), filter)
-}
-
-/// One pass of the filter: to another width, or to another height.
-fn stretched(
-    pixels: Pixels,
-    width: usize,
-    height: Option<usize>,
-    filter: ResizeAlg,
-) -> Result<Pixels, String> {
-    let height = height.unwrap_or(pixels.height);
-    let kind = match pixels.channels {
-        1 => PixelType::U8,
-        _ => PixelType::U8x3,
-    };
-    let [from_width, from_height, to_width, to_height] =
-        [pixels.width, pixels.height, width, height].map(|size| size as u32);
-    let source = Image::from_vec_u8(from_width, from_height, pixels.values, kind);
-    let source = source.map_err(|error| error.to_string())?;
-    let mut target = Image::new(to_width, to_height, kind);
-    let options = ResizeOptions::new().resize_alg(filter).use_alpha(false);
-    let done = Resizer::new().resize(&source, &mut target, &options);
-    done.map_err(|error| error.to_string())?;
-    Ok(Pixels {
-        width,
-        height,
-        channels: pixels.channels,
-        values: target.into_vec(),
-    })
 }
 
 /// The middle of an image.
@@ -315,15 +299,15 @@ impl Fields<'_> {
     }
 
     /// The filter by the number that Python Imaging Library gives it.
-    fn filter(&self) -> Result<ResizeAlg, TrainError> {
+    fn filter(&self) -> Result<Filter, TrainError> {
         let Some(value) = self.get("resample") else {
-            return Ok(ResizeAlg::Convolution(FilterType::Bilinear));
+            return Ok(Filter::Bilinear);
         };
         Ok(match value.as_u64() {
-            Some(0) => ResizeAlg::Nearest,
-            Some(1) => ResizeAlg::Convolution(FilterType::Lanczos3),
-            Some(2) => ResizeAlg::Convolution(FilterType::Bilinear),
-            Some(3) => ResizeAlg::Convolution(FilterType::CatmullRom),
+            Some(0) => Filter::Nearest,
+            Some(1) => Filter::Lanczos,
+            Some(2) => Filter::Bilinear,
+            Some(3) => Filter::Bicubic,
             _ => {
                 return Err(self.wrong(
                     "resample",

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use super::{Pictures, picture};
+use super::{Pictures, picture, raster};
 use crate::TrainError;
 
 /// What stands out about images that can all be used.
@@ -27,7 +27,7 @@ impl Pictures {
                 return Ok(None);
             };
             let bytes = picture::read(path)?;
-            picture::decode(path, &bytes)?;
+            raster::decode(path, &bytes)?;
             Ok(Some(Sha256::digest(&bytes)))
         };
         let checked: Vec<Result<_, TrainError>> = self.pictures.par_iter().map(one).collect();

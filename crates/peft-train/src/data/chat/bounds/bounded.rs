@@ -1,6 +1,6 @@
 //! The filters, tests, functions and methods of the template engine, each behind a look at what it is about to make.
 //!
-//! A template comes with a model and may be hostile: what a built-in makes is foretold from what it is given, in one
+//! A template comes with a model and may be hostile: what a built-in makes is predicted from what it is given, in one
 //! table, and paid for before the built-in itself does its work. What it answers is what it always answered.
 
 use minijinja::value::{DynObject, Rest, ValueKind, ValueOrKwargs};

@@ -1,4 +1,4 @@
-//! What the built-ins of the template engine cost, foretold from what they are given.
+//! What the built-ins of the template engine cost, predicted from what they are given.
 //!
 //! Templates come with models: what would be too much is refused before it is made. The value comes first among the
 //! arguments, as it does in a call of a filter.
