@@ -4,14 +4,15 @@ mod folder;
 mod idx;
 mod jpeg;
 mod leftovers;
+mod options;
 mod picture;
 mod pixel_table;
 mod processor;
 mod source;
 mod verify;
 
+pub use options::{PictureOptions, PixelColumns};
 pub use picture::{Picture, Pixels};
-pub use pixel_table::PixelColumns;
 pub use processor::ImageProcessor;
-pub use source::{PictureOptions, Pictures, read_pictures};
+pub use source::{Pictures, read_pictures};
 pub use verify::Verified;
