@@ -15,7 +15,7 @@ use burn_train::{
 };
 
 use crate::digits::Digits;
-use crate::pretrain::Reader;
+use crate::reader::Reader;
 
 type Batch = (Tensor<2>, Tensor<1, Int>);
 

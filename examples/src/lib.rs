@@ -9,6 +9,7 @@ pub mod hosted;
 pub mod learner;
 pub mod own_layers;
 pub mod pretrain;
+mod reader;
 
 /// What an example found; it asserts what it claims as it goes.
 #[derive(Debug, Clone, Copy)]

@@ -1,16 +1,10 @@
 //! Training all of a model with Burn alone, before any adapter: a loop over batches with an optimizer of Burn's, or by the feature `learner`
 //! with `burn-train`'s `Learner`.
 
-use burn::module::Module;
 use burn::tensor::Tensor;
 
 use crate::digits::Digits;
-
-/// A Burn model that reads digits.
-pub trait Reader: Module {
-    /// Logits `[examples, 10]` of pixels `[examples, 64]`.
-    fn read(&self, pixels: Tensor<2>) -> Tensor<2>;
-}
+pub use crate::reader::Reader;
 
 /// Trains every parameter for so many steps of 50 digits.
 #[cfg(not(feature = "learner"))]

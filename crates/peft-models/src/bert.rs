@@ -1,6 +1,7 @@
 //! BERT (Devlin et al., arXiv 1810.04805): names and configuration.
 
-use crate::encoder_config::{EncoderConfig, Family, HeadModule, HeadNames, Numbering};
+use crate::encoder_config::{EncoderConfig, Numbering};
+use crate::encoder_family::{Family, HeadModule, HeadNames};
 use crate::error::ModelError;
 use crate::hf::ModelConfig;
 use crate::layers::{Activation, BlockNames, EmbeddingNames};

@@ -11,7 +11,7 @@ use peft_kernels::product;
 
 use crate::causal_batch::CausalBatch;
 use crate::classifier::Loaded;
-use crate::decoder::{Decoder, KvCache};
+use crate::decoder::{Decoder, KvCache, OUTPUT_LAYER};
 use crate::decoder_config::{DecoderConfig, DecoderFamily};
 use crate::error::ModelError;
 use crate::hf::{ModelConfig, WeightReader};
@@ -32,7 +32,7 @@ pub struct CausalLm {
 
 impl CausalLm {
     /// Path of the output layer.
-    pub const HEAD: &'static str = "lm_head";
+    pub const HEAD: &'static str = OUTPUT_LAYER;
 
     /// The output layer, whether it has a weight of its own or not.
     fn head_site(&self) -> Site {

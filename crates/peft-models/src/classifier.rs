@@ -8,7 +8,8 @@ use peft_core::{Adaptable, AdaptedLinear, ParamNames, Pass};
 
 use crate::batch::TokenBatch;
 use crate::encoder::Encoder;
-use crate::encoder_config::{EncoderConfig, Family};
+use crate::encoder_config::EncoderConfig;
+use crate::encoder_family::Family;
 use crate::error::ModelError;
 use crate::heads::ClassificationHead;
 use crate::hf::{HeadLabels, LoadReport, ModelConfig, WeightReader};

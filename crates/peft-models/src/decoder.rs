@@ -10,6 +10,9 @@ use crate::error::ModelError;
 use crate::hf::WeightReader;
 use crate::layers::{AttentionContext, DecoderBlock, LayerCache, Norm, decoder_norm, with_tokens};
 
+/// Path of the output layer, under whose name files may hold the word table that serves as one.
+pub(crate) const OUTPUT_LAYER: &str = "lm_head";
+
 /// Keys and values of every layer so far, for generation: a forward with a cache reads only what is new.
 #[derive(Debug, Clone, Default)]
 pub struct KvCache {
@@ -45,7 +48,7 @@ impl Decoder {
         let d = config.d_model;
         let table = format!("{base}{}", family.words);
         let words = if config.tied {
-            reader.embedding_or(&table, crate::CausalLm::HEAD, config.vocab_size, d)
+            reader.embedding_or(&table, OUTPUT_LAYER, config.vocab_size, d)
         } else {
             reader.embedding(&table, config.vocab_size, d)
         };

@@ -4,9 +4,7 @@ use peft_core::SiteKind;
 
 use crate::error::ModelError;
 use crate::hf::{LARGEST, ModelConfig};
-use crate::kind::unsupported;
 use crate::layers::{Activation, Rope};
-use crate::{gpt2, llama};
 
 /// Sizes and options of a decoder, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -148,31 +146,4 @@ pub struct DecoderFamily {
     pub default_targets: &'static [&'static str],
     /// Reads sizes and options; refuses what is not supported, by name.
     pub read: fn(&ModelConfig) -> Result<DecoderConfig, ModelError>,
-}
-
-/// Every decoder family.
-pub static DECODERS: [&DecoderFamily; 2] = [&llama::FAMILY, &gpt2::FAMILY];
-
-impl DecoderFamily {
-    /// The family of a configuration.
-    ///
-    /// # Errors
-    /// [`ModelError::UnsupportedModel`], naming the type and the supported ones; [`ModelError::UnsupportedOption`] for
-    /// quantised weights.
-    pub fn of(config: &ModelConfig) -> Result<&'static Self, ModelError> {
-        let family = Self::by_type(config.model_type()).ok_or_else(|| unsupported(config))?;
-        for field in ["quantization_config", "quantization"] {
-            config.require(field, |_| false, "weights that are not quantised")?;
-        }
-        config.require("add_cross_attention", |value| value == false, "false")?;
-        Ok(family)
-    }
-
-    /// The family of a `model_type`.
-    #[must_use]
-    pub fn by_type(model_type: &str) -> Option<&'static Self> {
-        DECODERS
-            .into_iter()
-            .find(|family| family.model_types.contains(&model_type))
-    }
 }

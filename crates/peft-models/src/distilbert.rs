@@ -1,6 +1,7 @@
 //! DistilBERT (Sanh et al., arXiv 1910.01108): BERT's block under other names, no token types, no pooler.
 
-use crate::encoder_config::{EncoderConfig, Family, HeadModule, HeadNames, Numbering};
+use crate::encoder_config::{EncoderConfig, Numbering};
+use crate::encoder_family::{Family, HeadModule, HeadNames};
 use crate::error::ModelError;
 use crate::hf::ModelConfig;
 use crate::layers::{Activation, BlockNames, EmbeddingNames};

@@ -5,7 +5,8 @@ use burn::tensor::Tensor;
 use peft_core::{Adaptable, AdaptedLinear, Pass};
 
 use crate::batch::TokenBatch;
-use crate::encoder_config::{EncoderConfig, Family};
+use crate::encoder_config::EncoderConfig;
+use crate::encoder_family::Family;
 use crate::error::ModelError;
 use crate::hf::WeightReader;
 use crate::layers::{Block, TokenEmbeddings, attention_bias, with_tokens};

@@ -4,7 +4,8 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use peft_core::{AdaptedLinear, Pass};
 
-use crate::encoder_config::{EncoderConfig, HeadNames};
+use crate::encoder_config::EncoderConfig;
+use crate::encoder_family::HeadNames;
 use crate::hf::{HeadPolicy, WeightReader};
 use crate::layers::Activation;
 use crate::pooling::first_token;

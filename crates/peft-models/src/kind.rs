@@ -1,9 +1,8 @@
 //! What a model is for, by its family.
 
 use crate::decoder_classifier::DecoderClassifier;
-use crate::decoder_config::{DECODERS, DecoderFamily};
-use crate::encoder_config::{FAMILIES, Family};
-use crate::error::ModelError;
+use crate::decoder_config::DecoderFamily;
+use crate::encoder_family::Family;
 use crate::hf::ModelConfig;
 use crate::vit_config::VitConfig;
 
@@ -47,23 +46,6 @@ pub fn word_table(model_type: &str) -> Option<&'static str> {
     let decoder = DecoderFamily::by_type(model_type).map(|family| family.words);
     let encoder = || Family::by_type(model_type).map(|family| family.embeddings.words);
     decoder.or_else(encoder)
-}
-
-/// The error for a model of no family, which names all of them.
-pub(crate) fn unsupported(config: &ModelConfig) -> ModelError {
-    let encoders = FAMILIES.iter().flat_map(|family| family.model_types);
-    let decoders = DECODERS.iter().flat_map(|family| family.model_types);
-    let listed = |types: Vec<&str>| types.join(", ");
-    ModelError::UnsupportedModel {
-        path: config.path().to_path_buf(),
-        model_type: config.model_type().to_owned(),
-        supported: format!(
-            "encoders {}; decoders {}; images {}",
-            listed(encoders.copied().collect()),
-            listed(decoders.copied().collect()),
-            VitConfig::MODEL_TYPE
-        ),
-    }
 }
 
 impl ModelKind {

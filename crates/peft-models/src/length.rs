@@ -1,7 +1,7 @@
 //! The longest text that a model takes, from its `config.json` alone.
 
 use crate::decoder_config::DecoderFamily;
-use crate::encoder_config::Family;
+use crate::encoder_family::Family;
 use crate::error::ModelError;
 use crate::hf::ModelConfig;
 use crate::kind::ModelKind;

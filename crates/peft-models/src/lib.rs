@@ -21,7 +21,9 @@ mod decoder_config;
 mod distilbert;
 mod encoder;
 mod encoder_config;
+mod encoder_family;
 mod error;
+mod families;
 pub mod generate;
 mod gpt2;
 mod heads;
@@ -48,12 +50,12 @@ pub use decoder::{Decoder, KvCache};
 pub use decoder_classifier::{
     DecoderClassifier, decoder_classifier_sites, load_decoder_classifier,
 };
-pub use decoder_config::{Biases, DECODERS, DecoderBlockNames, DecoderConfig, DecoderFamily};
+pub use decoder_config::{Biases, DecoderBlockNames, DecoderConfig, DecoderFamily};
 pub use encoder::Encoder;
-pub use encoder_config::{
-    EncoderConfig, FAMILIES, Family, HeadModule, HeadNames, Numbering, default_targets,
-};
+pub use encoder_config::{EncoderConfig, Numbering};
+pub use encoder_family::{Family, HeadModule, HeadNames};
 pub use error::{Misshaped, ModelError, UnreadableDtype, WeightProblems};
+pub use families::{DECODERS, FAMILIES, default_targets};
 pub use heads::ClassificationHead;
 pub use hf::ModelConfig;
 pub use kind::{ModelKind, stores_transposed, word_table};

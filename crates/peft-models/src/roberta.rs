@@ -1,7 +1,8 @@
 //! RoBERTa (Liu et al., arXiv 1907.11692) and XLM-RoBERTa: BERT's blocks, positions after the padding id, own head.
 
 use crate::bert::{BLOCK, EMBEDDINGS, read_common};
-use crate::encoder_config::{EncoderConfig, Family, HeadModule, HeadNames, Numbering};
+use crate::encoder_config::{EncoderConfig, Numbering};
+use crate::encoder_family::{Family, HeadModule, HeadNames};
 use crate::error::ModelError;
 use crate::hf::ModelConfig;
 use crate::layers::Activation;

@@ -4,7 +4,8 @@ use peft_core::{Site, SiteKind};
 
 use crate::causal_lm::CausalLm;
 use crate::decoder_config::{DecoderConfig, DecoderFamily};
-use crate::encoder_config::{EncoderConfig, Family};
+use crate::encoder_config::EncoderConfig;
+use crate::encoder_family::Family;
 use crate::error::ModelError;
 use crate::hf::ModelConfig;
 

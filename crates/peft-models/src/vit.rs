@@ -13,7 +13,7 @@ use crate::hf::{HeadLabels, HeadPolicy, ModelConfig, WeightReader};
 use crate::layers::{Attention, LayerNorm, Mlp};
 use crate::pooling::first_token;
 use crate::vit_config::VitConfig;
-use crate::vit_names::{FILES, TRANSFORMERS_5, paths};
+use crate::vit_names::{FILES, HEAD, TRANSFORMERS_5, paths};
 
 /// `h = x + dropout(attention(norm(x)))`, `y = h + dropout(mlp(norm(h)))`.
 #[derive(Module, Debug)]
@@ -95,7 +95,7 @@ impl ImageClassifier {
     /// What stands before the paths of the base model, without its dot.
     pub(crate) const PREFIX: &'static str = "vit";
     /// Path of the classification head.
-    pub const HEAD: &'static str = "classifier";
+    pub const HEAD: &'static str = HEAD;
 
     fn load(
         reader: &mut WeightReader,

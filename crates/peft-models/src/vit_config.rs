@@ -2,7 +2,6 @@
 
 use crate::error::ModelError;
 use crate::hf::ModelConfig;
-use crate::kind::unsupported;
 use crate::layers::Activation;
 
 /// Sizes and options of a ViT, checked.
@@ -40,14 +39,8 @@ impl VitConfig {
     /// What `config.json` calls the family.
     pub const MODEL_TYPE: &'static str = "vit";
 
-    /// Reads a configuration of `model_type` `vit`.
-    ///
-    /// # Errors
-    /// [`ModelError::UnsupportedModel`] for another type, and for fields that are absent, malformed or contradict each other.
-    pub fn read(config: &ModelConfig) -> Result<Self, ModelError> {
-        if config.model_type() != Self::MODEL_TYPE {
-            return Err(unsupported(config));
-        }
+    /// Sizes and options from the fields of a configuration that is known to be a ViT's.
+    pub(crate) fn from_fields(config: &ModelConfig) -> Result<Self, ModelError> {
         config.require(
             "quantization_config",
             |_| false,

@@ -5,8 +5,10 @@ use peft_core::Site;
 
 use crate::error::ModelError;
 use crate::hf::ModelConfig;
-use crate::vit::ImageClassifier;
 use crate::vit_config::VitConfig;
+
+/// Path of the classification head.
+pub(crate) const HEAD: &str = "classifier";
 
 /// One way to call the layers of the blocks.
 #[derive(Debug)]
@@ -84,6 +86,6 @@ fn sites(config: &ModelConfig, naming: &Naming) -> Result<Vec<Site>, ModelError>
     let mut sites: Vec<Site> = layers
         .map(|(path, (d_in, d_out))| Site::new(path, d_in, d_out))
         .collect();
-    sites.push(Site::new(ImageClassifier::HEAD, d, config.num_labels()));
+    sites.push(Site::new(HEAD, d, config.num_labels()));
     Ok(sites)
 }

@@ -13,6 +13,7 @@ pub mod lora_drop;
 mod measure;
 mod measured;
 mod plan;
+mod planned_site;
 pub mod procedure;
 mod ranking;
 mod sample;
@@ -21,7 +22,8 @@ mod select;
 
 pub use measure::{OutputImportance, OutputNorm};
 pub use measured::{Measured, Sample, on_sample, without_data};
-pub use plan::{Plan, PlanError, PlannedSite};
+pub use plan::{Plan, PlanError};
+pub use planned_site::PlannedSite;
 pub use sample::stratified;
 pub use score::{ScoreKind, SiteScore, parameter_norms, random_scores, scored};
 pub use select::{Budget, Scope};

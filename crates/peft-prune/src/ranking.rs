@@ -3,15 +3,9 @@
 use indexmap::IndexMap;
 use peft_core::{AttachedSite, Site};
 
-use crate::plan::PlannedSite;
+use crate::planned_site::{PlannedSite, after};
 use crate::score::SiteScore;
 use crate::select::{Scope, before, shares};
-
-/// Parameters with those that are shared counted once.
-pub(crate) fn after(sites: &[PlannedSite]) -> usize {
-    let own = sites.iter().filter(|site| site.shares.is_none());
-    own.map(PlannedSite::parameters).sum()
-}
 
 /// The sites with their shares and what comes before each.
 pub(crate) struct Ranking<'a> {

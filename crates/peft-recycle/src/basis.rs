@@ -31,8 +31,8 @@ use peft_format::file::{FileError, TensorFile, claim_folder};
 use crate::error::RecycleError;
 use crate::options::{BasisOptions, Mean};
 use crate::pool::{Folding, Pool};
-use files::{COMPONENTS, Side, component_key, loadings_path, mean_key};
-use manifest::Manifest;
+use files::{COMPONENTS, component_key, loadings_path, mean_key};
+use manifest::{Manifest, Side};
 
 pub use add::Extend;
 pub(crate) use coordinates::single;

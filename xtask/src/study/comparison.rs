@@ -5,61 +5,14 @@ use std::path::Path;
 use anyhow::Context;
 
 use super::Arguments;
+use super::contender::Contender;
+use super::data_set::DataSet;
 use super::outcome::{CHOOSING, Outcome, choose, curve};
 use super::queue::side_by_side;
 use super::run::{LOG, Run};
 use super::split::split;
 use super::table::{Row, table};
 use crate::shell::Step;
-
-/// A method with its settings.
-#[derive(Debug)]
-pub(super) struct Contender {
-    /// Name in the table.
-    pub(super) name: &'static str,
-    /// Folder of its runs, below that of the data set.
-    pub(super) folder: &'static str,
-    /// What the program calls it.
-    pub(super) method: &'static str,
-    /// Settings as `--set` takes them, in groups; `{study}` stands for the folder of the study, `{data}` for the name of the data set.
-    pub(super) settings: &'static [&'static [&'static str]],
-    /// Learning rates to choose from; none: the rate of the contender before.
-    pub(super) rates: &'static [f64],
-}
-
-impl Contender {
-    pub(super) const fn new(
-        name: &'static str,
-        folder: &'static str,
-        method: &'static str,
-        settings: &'static [&'static [&'static str]],
-        rates: &'static [f64],
-    ) -> Self {
-        Self {
-            name,
-            folder,
-            method,
-            settings,
-            rates,
-        }
-    }
-}
-
-/// A data set as the program reads it.
-#[derive(Debug)]
-pub(super) struct DataSet {
-    pub(super) name: &'static str,
-    /// What the program calls the task.
-    pub(super) task: &'static str,
-    pub(super) train: &'static str,
-    pub(super) dev: &'static str,
-    /// How it is read and trained on, as `--set` takes it.
-    pub(super) settings: &'static [&'static str],
-    /// What methods are compared by.
-    pub(super) metric: &'static str,
-    /// How many times the steps of the arguments a run takes here.
-    pub(super) rounds: usize,
-}
 
 /// A comparison of methods on data sets.
 #[derive(Debug)]

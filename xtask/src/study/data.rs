@@ -1,6 +1,6 @@
 //! The data sets that more than one study takes.
 
-use super::comparison::DataSet;
+use super::data_set::DataSet;
 
 /// Two columns, as [`super::tasks::lines`] writes them.
 pub(super) const TEXT_AND_LABEL: &[&str] = &["data.columns=[\"text\",\"label\"]"];

@@ -1,6 +1,7 @@
 //! Methods that decompose the weight, beside LoRA and the two ends: the head alone and the full model.
 
-use super::comparison::{Contender, Study};
+use super::comparison::Study;
+use super::contender::Contender;
 use super::data::{COLA, SST2};
 
 /// Rank 8 and alpha 16 on query and value throughout; SVFit trains every singular value of the same layers.

@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use super::Arguments;
-use super::comparison::{Contender, DataSet, Study};
+use super::comparison::Study;
+use super::contender::Contender;
 use super::data::{COLA, SST2, TEXT_AND_LABEL, TREC};
+use super::data_set::DataSet;
 use super::tasks;
 
 /// Rank 8 and alpha 16 on query and value, texts of up to 48 tokens.

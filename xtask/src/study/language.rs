@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::Arguments;
-use super::comparison::{Contender, DataSet, Study};
+use super::comparison::Study;
+use super::contender::Contender;
+use super::data_set::DataSet;
 use super::pool;
 use super::tasks::{self, Part};
 

@@ -1,7 +1,9 @@
 //! `cargo xtask study NAME`: comparisons of methods on real data, resumable, ending in a Markdown table.
 
 mod comparison;
+mod contender;
 mod data;
+mod data_set;
 mod decompose;
 mod head;
 mod language;

@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use super::Arguments;
-use super::comparison::{Contender, DataSet, Study};
+use super::comparison::Study;
+use super::contender::Contender;
 use super::data::{TEXT_AND_LABEL, TREC};
+use super::data_set::DataSet;
 use super::tasks::{self, Example, Part};
 
 /// Rank 4 and alpha 16 on query and value; the mixture has eight experts of that rank, two for each token.

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::Arguments;
-use super::comparison::{Contender, DataSet};
+use super::contender::Contender;
+use super::data_set::DataSet;
 use super::queue::side_by_side;
 use super::run::Run;
 use crate::shell::Step;

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::Arguments;
-use super::comparison::{Contender, Study};
+use super::comparison::Study;
+use super::contender::Contender;
 use super::data::{COLA, SST2, TREC};
 use super::tasks;
 

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::ensure;
 
 use super::Arguments;
-use super::comparison::{Contender, DataSet, Study};
+use super::comparison::Study;
+use super::contender::Contender;
 use super::data::TEXT_AND_LABEL;
+use super::data_set::DataSet;
 use super::pool;
 use super::tasks::{self, Part};
 

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use super::Arguments;
-use super::comparison::{Contender, DataSet};
+use super::contender::Contender;
+use super::data_set::DataSet;
 use super::outcome::Outcome;
 use super::queue::threads;
 use crate::shell::Step;

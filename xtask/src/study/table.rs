@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use super::comparison::DataSet;
+use super::data_set::DataSet;
 use super::outcome::Outcome;
 
 /// One method's runs on one data set.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 
-use super::comparison::DataSet;
+use super::data_set::DataSet;
 
 /// A label and what it is of. Two sentences are one text, the second after a slash.
 #[derive(Debug, Clone, PartialEq, Eq)]

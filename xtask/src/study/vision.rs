@@ -8,7 +8,9 @@ use anyhow::Context;
 use flate2::read::GzDecoder;
 
 use super::Arguments;
-use super::comparison::{Contender, DataSet, Study};
+use super::comparison::Study;
+use super::contender::Contender;
+use super::data_set::DataSet;
 use crate::shell::Step;
 
 /// Rank 4 and alpha 8 on every linear layer.

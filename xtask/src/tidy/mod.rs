@@ -4,6 +4,7 @@
 
 mod architecture;
 mod attributes;
+mod cycles;
 mod docs;
 mod headers;
 mod machine_paths;
@@ -67,6 +68,7 @@ fn findings(root: &Path) -> anyhow::Result<Vec<Finding>> {
         findings.extend(attributes::check(source));
     }
     findings.extend(sizes::check(&sources, sizes::EXCEPTIONS));
+    findings.extend(cycles::check(&sources));
     for (path, text) in tree.texts() {
         findings.extend(machine_paths::check(path, text));
     }

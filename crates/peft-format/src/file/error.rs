@@ -8,7 +8,7 @@ use safetensors::SafeTensorError;
 
 use super::CONFIG_FILE;
 use super::foreign::Foreign;
-use super::without_config::Loralib;
+use super::loralib::Loralib;
 
 /// One config field that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]

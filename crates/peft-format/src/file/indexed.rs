@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use safetensors::SafeTensorError;
 use safetensors::tensor::{Metadata, TensorView};
 
-use super::read::check_tensor_file;
+use super::open::check_tensor_file;
 use super::{FileError, HostTensor, StoredDtype, TensorProblem};
 
 /// Bytes before the header: its length.

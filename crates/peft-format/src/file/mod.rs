@@ -7,40 +7,44 @@
 mod atomic;
 mod claim;
 mod config;
+mod dtype;
 mod error;
 mod foreign;
 mod indexed;
 mod integers;
 mod keys;
 mod leftover;
+mod loralib;
 mod merged_linear;
 mod oddity;
+mod open;
 mod pickle;
 mod read;
 mod spelling;
 mod tensor;
+mod whole;
 mod without_config;
 mod write;
 
 pub use atomic::{Staged, StagedWriter, sync_folder, write_atomic};
 pub use claim::{FolderClaim, claim_folder, holds_anything};
 pub use config::{PeftConfig, Unsupported, to_json};
+pub use dtype::StoredDtype;
 pub use error::{FieldProblem, FileError, NonFinite, TensorProblem};
 pub use foreign::{Foreign, ForeignKind, MLX_TENSOR_FILE, foreign};
 pub use indexed::TensorFile;
 pub(crate) use integers::quantised;
 pub use keys::{TensorKey, index_keys, key, parse_key};
 pub use leftover::{remove_file, remove_folder};
+pub use loralib::Loralib;
 pub use merged_linear::merged_linear;
 pub(crate) use merged_linear::merged_shapes;
 pub use oddity::{KeyOddity, key_oddities};
 pub use pickle::read_pickle;
-pub use read::{
-    AdapterFolder, check_finite, read_config, read_folder, read_folder_tensors, read_tensors,
-};
+pub use read::{AdapterFolder, check_finite, read_config, read_folder, read_folder_tensors};
 pub(crate) use spelling::named_once;
-pub use tensor::{HostTensor, StoredDtype};
-pub use without_config::Loralib;
+pub use tensor::HostTensor;
+pub use whole::read_tensors;
 pub use write::{encode_tensors, write_folder, write_tensors};
 
 /// Name of the config file in an adapter folder.

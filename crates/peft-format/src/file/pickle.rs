@@ -14,7 +14,7 @@ use std::path::Path;
 use half::{bf16, f16};
 use pytorch_reader::{DType, PytorchReader, Tensor};
 
-use super::read::check_tensor_file;
+use super::open::check_tensor_file;
 use super::tensor::narrow;
 use super::{FileError, HostTensor, StoredDtype, TENSOR_FILE, TensorProblem, integers};
 use survey::survey;

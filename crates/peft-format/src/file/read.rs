@@ -1,24 +1,19 @@
 //! Reading an adapter folder.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
-
-use safetensors::SafeTensors;
 
 use super::foreign::foreign;
 use super::integers::quantised;
 use super::merged_linear::merged_linear;
+use super::open::open;
 use super::spelling::in_one_spelling;
 use super::without_config::explain;
 use super::{
     CONFIG_FILE, FileError, HostTensor, NonFinite, PICKLE_FILE, PeftConfig, TENSOR_FILE,
-    read_pickle,
+    read_pickle, read_tensors,
 };
-
-const LFS_START: &[u8] = b"version https://git-lfs";
-const ZIP_START: &[u8] = b"PK\x03\x04";
 
 /// Largest config file that is read; published ones have a few kilobytes.
 const MAX_CONFIG: u64 = 8 << 20;
@@ -112,67 +107,6 @@ pub fn read_folder_tensors(
     Ok((path, tensors))
 }
 
-/// Reads every tensor of a safetensors file into `f32`.
-///
-/// # Errors
-///
-/// A missing or empty file, a Git LFS pointer, a pickle, a damaged header, or every tensor of another dtype.
-pub fn read_tensors(path: &Path) -> Result<BTreeMap<String, HostTensor>, FileError> {
-    let (_, start) = check_tensor_file(path)?;
-    if start.starts_with(ZIP_START) {
-        return Err(FileError::Misnamed {
-            path: path.to_owned(),
-            found: "PyTorch",
-            expected: PICKLE_FILE,
-        });
-    }
-    let bytes = fs::read(path).map_err(FileError::io("read", path))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|source| FileError::NotSafetensors {
-        path: path.to_owned(),
-        size: bytes.len(),
-        start: String::from_utf8_lossy(&bytes[..bytes.len().min(16)]).into_owned(),
-        source,
-    })?;
-    let mut tensors = BTreeMap::new();
-    let mut problems = Vec::new();
-    for (name, view) in file.iter() {
-        match HostTensor::decode(name, &view) {
-            Ok(tensor) => drop(tensors.insert(name.to_owned(), tensor)),
-            Err(problem) => problems.push(problem),
-        }
-    }
-    if problems.is_empty() {
-        Ok(tensors)
-    } else {
-        Err(FileError::BadTensors {
-            path: path.to_owned(),
-            problems,
-        })
-    }
-}
-
-/// Size and first bytes of a file that should hold tensors.
-pub(super) fn check_tensor_file(path: &Path) -> Result<(u64, Vec<u8>), FileError> {
-    const START: u64 = 256;
-    let (file, size) = open(path, "the tensors of the adapter belong there")?;
-    let mut start = Vec::new();
-    file.take(START)
-        .read_to_end(&mut start)
-        .map_err(FileError::io("read", path))?;
-    if start.is_empty() {
-        return Err(FileError::Empty {
-            path: path.to_owned(),
-        });
-    }
-    if start.starts_with(LFS_START) {
-        return Err(FileError::LfsPointer {
-            path: path.to_owned(),
-            size: lfs_size(&start),
-        });
-    }
-    Ok((size, start))
-}
-
 /// Finds NaN and infinite values.
 ///
 /// # Errors
@@ -200,29 +134,4 @@ fn non_finite(name: &str, data: &[f32]) -> Option<NonFinite> {
         infinite,
         first,
     })
-}
-
-/// Opens a plain file. A device or a pipe under the name of a file would be read without end.
-fn open(path: &Path, hint: &'static str) -> Result<(File, u64), FileError> {
-    let metadata = fs::metadata(path).map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => FileError::Missing {
-            path: path.to_owned(),
-            hint,
-        },
-        _ => FileError::io("read", path)(source),
-    })?;
-    if !metadata.is_file() {
-        let source = io::Error::new(io::ErrorKind::InvalidInput, "it is no plain file");
-        return Err(FileError::io("read", path)(source));
-    }
-    let file = File::open(path).map_err(FileError::io("open", path))?;
-    Ok((file, metadata.len()))
-}
-
-/// The `size N` line of a Git LFS pointer.
-fn lfs_size(bytes: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(bytes).ok()?;
-    text.lines()
-        .find_map(|line| line.strip_prefix("size "))
-        .and_then(|size| size.trim().parse().ok())
 }

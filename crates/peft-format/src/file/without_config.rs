@@ -8,27 +8,10 @@ use serde_json::json;
 
 use super::foreign::foreign;
 use super::keys::without_wrappers;
-use super::{CONFIG_FILE, FileError, HostTensor, PICKLE_FILE, read_pickle, read_tensors};
+use super::{CONFIG_FILE, FileError, HostTensor, Loralib, read_pickle, read_tensors};
 
 /// Most files that are opened in search of an explanation.
 const MAX_FILES: usize = 8;
-
-/// A checkpoint of the library loralib: tensors `P.lora_A` and `P.lora_B` and no config.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "{} is a loralib checkpoint ({layers} adapted layers, keys end in lora_A and lora_B) and has no config: rename it to \
-     {PICKLE_FILE} and put {CONFIG_FILE} beside it, for example {example}, with the lora_alpha of the training (the \
-     update is lora_alpha / r times B A)",
-    path.display()
-)]
-pub struct Loralib {
-    /// The checkpoint.
-    pub path: PathBuf,
-    /// Number of layers with a pair.
-    pub layers: usize,
-    /// A config that fits the tensors, as JSON; alpha is a guess.
-    pub example: String,
-}
 
 /// Says what a folder without a config is, if that can be told.
 pub(super) fn explain(folder: &Path) -> Option<FileError> {

@@ -1,6 +1,7 @@
 //! Attention on flex: a task is a sequence's keys of one head, with all queries that they serve.
 
 mod heads;
+mod shape;
 mod tile;
 
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
@@ -16,7 +17,8 @@ use crate::dropout::flex::Mask;
 use crate::flex::contiguous;
 use crate::fused::fused;
 use crate::profile;
-use heads::{Shape, with_unit_rows};
+use heads::with_unit_rows;
+use shape::Shape;
 use tile::Weights;
 
 type Inputs = (Tensor<4>, Tensor<4>, Tensor<4>, Attention);

@@ -15,12 +15,10 @@ use rayon::prelude::*;
 
 use super::masks::Masks;
 use super::routes::Routes;
-use super::tiles::{accumulate, dots, multiply};
+use super::tiles::{COLUMNS, accumulate, dots, multiply};
 
 /// Rows of one task of [`Mixture::project`] and [`Mixture::expand`]: several for each expert, which then finds its factor in the cache.
 const ROWS_PER_TASK: usize = 128;
-/// Columns of one task of [`Mixture::outer`]: whole blocks of a mask, and whole registers.
-pub(super) const COLUMNS: usize = 128;
 /// Pairs of one expert that [`Mixture::outer`] prepares together.
 const PAIRS: usize = 32;
 

@@ -6,8 +6,8 @@ use std::array::from_fn;
 
 use pulp::Simd;
 
-use super::products::COLUMNS;
-
+/// Columns of one task of `Mixture::outer`: whole blocks of a mask, and whole registers.
+pub(super) const COLUMNS: usize = 128;
 /// Registers side by side in [`multiply`].
 const SIDE: usize = 2;
 

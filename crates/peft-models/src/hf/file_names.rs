@@ -4,7 +4,7 @@ use super::config::ModelConfig;
 use crate::causal_lm::CausalLm;
 use crate::decoder_classifier::DecoderClassifier;
 use crate::decoder_config::DecoderFamily;
-use crate::encoder_config::Family;
+use crate::encoder_family::Family;
 use crate::error::ModelError;
 use crate::kind::ModelKind;
 use crate::vit::ImageClassifier;

@@ -8,7 +8,6 @@ mod file_names;
 #[cfg(feature = "hub")]
 mod hub;
 mod initial;
-mod plan;
 mod save;
 mod spelling;
 mod stream;

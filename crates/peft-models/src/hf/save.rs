@@ -1,5 +1,7 @@
 //! Complete model folders, written tensor by tensor.
 
+mod plan;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -14,9 +16,9 @@ use super::archive::TensorArchive;
 use super::config::ModelConfig;
 use super::dtype::FloatDtype;
 use super::file_names::FileNames;
-use super::plan::{Source, plan};
 use super::stream::{Planned, write_safetensors};
 use crate::error::ModelError;
+use plan::{Source, plan};
 
 /// Files besides weights and configuration that make a folder usable.
 pub const COMPANIONS: [&str; 14] = [

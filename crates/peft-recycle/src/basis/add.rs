@@ -11,8 +11,8 @@ use super::Basis;
 use super::build::{loadings_of, tensors_of};
 use super::coordinates::{Directions, Projection, single};
 use super::export::plain_config;
-use super::files::{COMPONENTS, Side, loadings_path};
-use super::manifest::{MemberEntry, MemberSiteEntry};
+use super::files::{COMPONENTS, loadings_path};
+use super::manifest::{MemberEntry, MemberSiteEntry, Side};
 use crate::error::{RecycleError, SubspaceError};
 use crate::pool::Pool;
 

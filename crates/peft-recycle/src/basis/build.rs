@@ -14,9 +14,9 @@ use rayon::prelude::*;
 use super::coordinates::{Coordinates, Directions, single};
 use super::export::plain_config;
 use super::files::{
-    COMPONENTS, LOADINGS, Side, component_key, loadings_key, loadings_path, mean_key, to_tensor,
+    COMPONENTS, LOADINGS, component_key, loadings_key, loadings_path, mean_key, to_tensor,
 };
-use super::manifest::{Manifest, MemberEntry, MemberSiteEntry, SideEntry, SiteEntry};
+use super::manifest::{Manifest, MemberEntry, MemberSiteEntry, Side, SideEntry, SiteEntry};
 use crate::error::RecycleError;
 use crate::options::{BasisOptions, Variant};
 use crate::pool::{Pool, PoolSite};

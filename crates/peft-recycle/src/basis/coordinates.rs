@@ -8,8 +8,8 @@ use indexmap::IndexMap;
 use peft_format::Factors;
 use peft_format::file::{HostTensor, TensorFile};
 
-use super::files::{Side, component_key, from_tensor, loadings_key, mean_key};
-use super::manifest::{Manifest, MemberSiteEntry};
+use super::files::{component_key, from_tensor, loadings_key, mean_key};
+use super::manifest::{Manifest, MemberSiteEntry, Side};
 use super::{Basis, malformed};
 use crate::deviation::Errors;
 use crate::error::{MemberFault, RecycleError};

@@ -10,7 +10,8 @@ use serde_json::{Map, Value};
 
 use super::Basis;
 use super::coordinates::stored_loadings;
-use super::files::{Side, loadings_key, loadings_path, to_tensor};
+use super::files::{loadings_key, loadings_path, to_tensor};
+use super::manifest::Side;
 use crate::error::RecycleError;
 use crate::pool::Member;
 

@@ -6,36 +6,10 @@ use std::path::{Path, PathBuf};
 use faer::{Mat, MatRef};
 use peft_format::file::HostTensor;
 
-use super::manifest::{SideEntry, SiteEntry};
+use super::manifest::Side;
 
-pub(super) const MANIFEST: &str = "basis.json";
 pub(super) const COMPONENTS: &str = "components.safetensors";
 pub(super) const LOADINGS: &str = "loadings";
-
-/// One of the two factors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
-    A,
-    B,
-}
-
-impl Side {
-    pub(super) const BOTH: [Self; 2] = [Self::A, Self::B];
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::A => "A",
-            Self::B => "B",
-        }
-    }
-
-    pub(super) fn of(self, site: &SiteEntry) -> &SideEntry {
-        match self {
-            Self::A => &site.a,
-            Self::B => &site.b,
-        }
-    }
-}
 
 pub(super) fn component_key(site: &str, side: Side) -> String {
     format!("{site}.components_{}", side.name())

@@ -5,8 +5,8 @@ use std::fs;
 use peft_format::file::FileError;
 
 use super::Basis;
-use super::files::{COMPONENTS, MANIFEST, Side, loadings_path};
-use super::manifest::{SideEntry, SiteEntry};
+use super::files::{COMPONENTS, loadings_path};
+use super::manifest::{MANIFEST, Side, SideEntry, SiteEntry};
 use crate::deviation::Errors;
 use crate::error::RecycleError;
 use crate::options::BasisOptions;

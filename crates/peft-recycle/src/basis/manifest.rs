@@ -8,13 +8,14 @@ use peft_format::file::{FileError, write_atomic};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::files::{MANIFEST, Side};
 use super::malformed;
 use crate::deviation::Errors;
 use crate::error::RecycleError;
 use crate::options::{BasisOptions, Variant};
 use crate::pool::Folding;
 
+/// Name of the file.
+pub(super) const MANIFEST: &str = "basis.json";
 /// What this crate writes.
 const VERSION: u32 = 1;
 
@@ -45,6 +46,31 @@ pub(super) struct SiteEntry {
     pub(super) rank: Option<usize>,
     pub(super) a: SideEntry,
     pub(super) b: SideEntry,
+}
+
+/// One of the two factors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    A,
+    B,
+}
+
+impl Side {
+    pub(super) const BOTH: [Self; 2] = [Self::A, Self::B];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::A => "A",
+            Self::B => "B",
+        }
+    }
+
+    pub(super) fn of(self, site: &SiteEntry) -> &SideEntry {
+        match self {
+            Self::A => &site.a,
+            Self::B => &site.b,
+        }
+    }
 }
 
 /// One adapter at one site.

@@ -6,7 +6,8 @@ use peft_format::file::TensorFile;
 
 use super::Basis;
 use super::coordinates::stored_loadings;
-use super::files::{Side, loadings_path};
+use super::files::loadings_path;
+use super::manifest::Side;
 use crate::error::RecycleError;
 use crate::options::Mean;
 

@@ -4,7 +4,8 @@ use serde_json::{Map, Value};
 
 use super::chat::ChatContext;
 use super::messages::{self, message};
-use super::problem::RowFault;
+use super::problem::kind;
+use super::row_fault::RowFault;
 use super::table::{Row, Table};
 use crate::TrainError;
 
@@ -241,7 +242,7 @@ impl<'a> Columns<'a> {
             other => Err(RowFault::WrongCell {
                 column: self.table.columns[at].clone(),
                 expected: "a text",
-                found: super::json::kind(other).to_owned(),
+                found: kind(other).to_owned(),
             }),
         }
     }

@@ -5,9 +5,10 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::header::looks_like_header;
-use super::problem::{Problems, RowFault, shorten};
+use super::problem::{Problems, shorten};
 use super::quotes::{Broken, Quotes};
-use super::read::ReadOptions;
+use super::read_options::ReadOptions;
+use super::row_fault::RowFault;
 use super::separator::{named, separator};
 use super::table::{Format, Quoting, ReadNote, Row, Table};
 use super::table_error::TableError;

@@ -2,35 +2,14 @@
 
 use serde_json::Value;
 
-use super::json::kind;
 use super::label::LabelSet;
 use super::label_text::label_text;
-use super::problem::{Problems, RowFault, shorten};
+use super::problem::{Problems, kind, shorten};
 use super::roles::Roles;
+use super::row_fault::RowFault;
 use super::table::Table;
+use super::target::{Target, TargetKind};
 use crate::TrainError;
-
-/// What the model should say about an example.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Target {
-    /// The class, an index of the [`LabelSet`].
-    Class(usize),
-    /// The value of a regression, finite.
-    Value(f64),
-    /// Unknown: the example is to be predicted.
-    None,
-}
-
-/// What kind of target a task needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TargetKind {
-    /// A label.
-    Class,
-    /// A number.
-    Value,
-    /// Nothing; a target column is not looked at.
-    None,
-}
 
 /// What the examples of a file are given as targets.
 #[derive(Debug, Clone, Copy)]

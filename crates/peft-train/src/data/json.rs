@@ -7,7 +7,8 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use super::causal_columns::CAUSAL_COLUMNS;
-use super::problem::{Problems, RowFault};
+use super::problem::{Problems, kind};
+use super::row_fault::RowFault;
 use super::table::{Row, Table};
 use crate::TrainError;
 
@@ -263,18 +264,6 @@ fn keep_object(line: u64, value: Value, objects: &mut Vec<Object>, problems: &mu
                 found: kind(&other),
             },
         ),
-    }
-}
-
-/// The kind of a JSON value, in words.
-pub(super) fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
     }
 }
 

@@ -2,12 +2,13 @@
 
 use indexmap::{IndexMap, IndexSet};
 
-use super::example::TargetKind;
 use super::label_text::{alike, key, label_text, same_number};
-use super::problem::{Problems, RowFault, shorten};
+use super::problem::{Problems, shorten};
 use super::roles::Roles;
+use super::row_fault::RowFault;
 use super::table::Table;
 use super::table_error::TableError;
+use super::target::TargetKind;
 use crate::TrainError;
 
 /// How many known labels an error names.

@@ -3,8 +3,8 @@
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::json::kind;
-use super::problem::{RowFault, shorten};
+use super::problem::{kind, shorten};
+use super::row_fault::RowFault;
 
 /// The label that a cell holds.
 ///

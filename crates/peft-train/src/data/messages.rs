@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::json::kind;
-use super::problem::{RowFault, shorten};
+use super::problem::{kind, shorten};
+use super::row_fault::RowFault;
 
 /// What ShareGPT and its relatives call who speaks, and what chat templates call them.
 const SPEAKERS: [(&str, &str); 16] = [

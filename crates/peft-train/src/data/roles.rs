@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::example::TargetKind;
 use super::table::Table;
+use super::target::TargetKind;
 use crate::TrainError;
 
 const TEXT: &str = "text";

@@ -6,34 +6,10 @@ use burn::tensor::Bytes;
 use faer::{MatMut, MatRef};
 use rayon::prelude::*;
 
+use super::shape::Shape;
 use super::tile::{Scratch, Weights};
 use crate::flex::contiguous;
 use crate::matrix::zeros;
-
-/// Multiplications below which the calling thread does everything.
-const SMALL: usize = 1 << 18;
-
-/// Sizes of an attention.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Shape {
-    pub(super) batch: usize,
-    pub(super) heads: usize,
-    pub(super) kv_heads: usize,
-    pub(super) queries: usize,
-    pub(super) keys: usize,
-    pub(super) d: usize,
-}
-
-impl Shape {
-    /// Heads of queries that a head of keys serves.
-    pub(super) fn group(&self) -> usize {
-        self.heads / self.kv_heads
-    }
-
-    fn is_small(&self) -> bool {
-        self.batch * self.heads * self.queries * self.keys * self.d < SMALL
-    }
-}
 
 /// The tensor with the values of each head of a token next to each other; a copy only where they are not.
 pub(super) fn with_unit_rows(x: FlexTensor) -> FlexTensor {

@@ -12,7 +12,7 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use pulp::{Arch, Simd, WithSimd};
 
-use super::heads::Shape;
+use super::shape::Shape;
 use crate::dropout::flex::Mask;
 use crate::math::{exp, max, mul_add, sum, sum_pairs};
 use crate::softmax::flex::BiasRows;

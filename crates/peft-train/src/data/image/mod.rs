@@ -3,6 +3,7 @@
 mod folder;
 mod idx;
 mod leftovers;
+mod options;
 mod picture;
 mod pixel_table;
 mod processor;
@@ -14,8 +15,8 @@ mod raster;
 mod source;
 mod verify;
 
+pub use options::{PictureOptions, PixelColumns};
 pub use picture::{Picture, Pixels};
-pub use pixel_table::PixelColumns;
 pub use processor::ImageProcessor;
-pub use source::{PictureOptions, Pictures, read_pictures};
+pub use source::{Pictures, read_pictures};
 pub use verify::Verified;

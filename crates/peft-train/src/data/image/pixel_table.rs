@@ -1,43 +1,15 @@
 //! Tables of pixels: every row is a grey square image, one number from 0 to 255 per pixel, and perhaps a label.
 
 use std::path::Path;
-use std::str::FromStr;
 
-use super::source::PictureOptions;
+use super::options::{PictureOptions, PixelColumns};
 use super::{Picture, Pixels};
 use crate::TrainError;
-use crate::data::problem::{Problems, RowFault, shorten};
+use crate::data::problem::{Problems, shorten};
+use crate::data::row_fault::RowFault;
 
 /// How many names of a header are shown.
 const SHOWN_NAMES: usize = 8;
-
-/// What the columns of a table without a header are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PixelColumns {
-    /// The label, then the pixels (MNIST in CSV).
-    LabelFirst,
-    /// The pixels, then the label (the digits of scikit-learn).
-    LabelLast,
-    /// Pixels alone.
-    Unlabelled,
-}
-
-impl FromStr for PixelColumns {
-    type Err = TrainError;
-
-    fn from_str(text: &str) -> Result<Self, TrainError> {
-        match text {
-            "label,pixels" => Ok(Self::LabelFirst),
-            "pixels,label" => Ok(Self::LabelLast),
-            "pixels" => Ok(Self::Unlabelled),
-            _ => Err(TrainError::Option {
-                option: "columns",
-                expected: "for images: `label,pixels`, `pixels,label` or `pixels`".to_owned(),
-                found: text.to_owned(),
-            }),
-        }
-    }
-}
 
 /// Where in a row things stand.
 struct Layout {

@@ -2,32 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::pixel_table::PixelColumns;
+use super::options::PictureOptions;
 use super::{Picture, folder, idx, pixel_table};
 use crate::TrainError;
 use crate::data::bytes::unpacked;
 use crate::data::{LabelSet, Target};
-
-/// How a source of images is read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PictureOptions {
-    /// What the columns of a table of pixels without a header are; `None` where the label is a word or there is none.
-    pub columns: Option<PixelColumns>,
-    /// The column of a table with a header that holds the label.
-    pub label_column: String,
-    /// Whether images without labels are an error.
-    pub labelled: bool,
-}
-
-impl Default for PictureOptions {
-    fn default() -> Self {
-        Self {
-            columns: None,
-            label_column: "label".to_owned(),
-            labelled: true,
-        }
-    }
-}
 
 /// Images with their labels.
 #[derive(Debug, Clone)]

@@ -10,12 +10,10 @@ use minijinja::value::{Rest, ValueKind, ValueOrKwargs, from_args};
 use minijinja::{Environment, Error, ErrorKind, Output, State, Value, escape_formatter};
 
 use super::bounded;
-use super::meter::{self, ITEM, Meter, escapes, refused};
+use super::meter::{self, ITEM, Meter, OUTPUT, escapes, refused};
 
 /// Steps that one rendering may take; long conversations take some ten thousands.
 pub(in crate::data::chat) const FUEL: u64 = 20_000_000;
-/// Bytes that one rendering may write.
-pub(in crate::data::chat) const OUTPUT: usize = 64 << 20;
 /// Bytes of a template; published ones have up to thirty thousand.
 const SOURCE: usize = 1 << 20;
 /// Tags of a template: a chain of `elif` nests each in the one before.

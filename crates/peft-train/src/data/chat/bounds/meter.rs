@@ -10,8 +10,10 @@ use minijinja::{AutoEscape, Error, ErrorKind, State, Value};
 
 /// Bytes that one rendering may make, all its texts and lists together.
 pub(in crate::data::chat) const MADE: usize = 384 << 20;
+/// Bytes that one rendering may write.
+pub(in crate::data::chat) const OUTPUT: usize = 64 << 20;
 /// Bytes of one text that is made; more could not be written either.
-pub(in crate::data::chat) const TEXT: usize = super::limits::OUTPUT;
+pub(in crate::data::chat) const TEXT: usize = OUTPUT;
 /// Bytes that one rendering may look through, all passes together; an item counts as some.
 const WORK: usize = 2 << 30;
 /// Time that one rendering may take, for what the counts do not see.

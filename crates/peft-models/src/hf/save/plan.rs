@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use peft_core::file::HostTensor;
 
-use super::archive::{TensorArchive, TensorEntry};
-use super::dtype::FloatDtype;
-use super::file_names::FileNames;
-use super::save::HostTensors;
-use super::spelling::{canonical, is_task_head};
-use super::stream::Planned;
+use super::super::archive::{TensorArchive, TensorEntry};
+use super::super::dtype::FloatDtype;
+use super::super::file_names::FileNames;
+use super::super::spelling::{canonical, is_task_head};
+use super::super::stream::Planned;
+use super::HostTensors;
 use crate::error::{Misshaped, ModelError, WeightProblems};
 
 /// Where a tensor of the output comes from.
