@@ -52,6 +52,11 @@ pub const RUN_FILE: &str = "run.toml";
 /// Figures of a finished run.
 pub const RESULTS_FILE: &str = "results.json";
 
+/// The plan of a run, in its folder.
+const PLAN_FILE: &str = "plan.json";
+/// The run that is measured, below the folder of the run.
+const WARM_FOLDER: &str = "warm";
+
 /// How a run treats what is already there.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RunOptions {

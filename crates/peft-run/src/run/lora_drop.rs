@@ -9,15 +9,10 @@ use peft_prune::{Budget, Measured, Plan, ScoreKind};
 use peft_train::schedule::Warmup;
 use peft_train::{Callback, Stop};
 
-use super::{RunFolder, RunResult, by_task};
+use super::{PLAN_FILE, RunFolder, RunResult, WARM_FOLDER, by_task};
 use crate::importance::{Measuring, measure};
 use crate::settings::RunConfig;
 use crate::watch::Watch;
-
-/// The plan of a run, in its folder.
-pub(super) const PLAN_FILE: &str = "plan.json";
-/// The run that is measured, below the folder of the run.
-pub(super) const WARM_FOLDER: &str = "warm";
 
 /// Whether a run is to find out by itself which layers share.
 pub fn finds_out(config: &RunConfig) -> bool {

@@ -14,9 +14,8 @@ use peft_train::{Checkpoints, LOG_FILE, WEIGHTS_FILE};
 
 use super::digest::files_in;
 use super::identity::Identity;
-use super::lora_drop::{PLAN_FILE, WARM_FOLDER};
 use super::record::{Phase, RunRecord, STATE_FILE, to_resume};
-use super::{LABELS_FILE, RESULTS_FILE, RUN_FILE, RunOptions, expert_use};
+use super::{LABELS_FILE, PLAN_FILE, RESULTS_FILE, RUN_FILE, RunOptions, WARM_FOLDER, expert_use};
 use crate::settings::RunConfig;
 
 /// What makes a folder a model.

@@ -1,5 +1,6 @@
 //! Images with labels: folders with a subfolder per class, tables of pixels, or the idx files of MNIST; and how they become numbers.
 
+mod filter;
 mod folder;
 mod idx;
 mod leftovers;

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::Pixels;
-use super::processor::Filter;
+use super::filter::Filter;
 use crate::TrainError;
 
 /// Refuses the header of every file.

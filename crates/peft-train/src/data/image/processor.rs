@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use super::filter::Filter;
 use super::raster::stretched;
 use super::{Picture, Pixels};
 use crate::TrainError;
@@ -21,19 +22,6 @@ enum Size {
     Exact(usize, usize),
     /// The shorter side; the proportions stay.
     Shortest(usize),
-}
-
-/// How pixels are weighed when an image is resized.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Filter {
-    /// The nearest pixel alone.
-    Nearest,
-    /// Lanczos, three lobes.
-    Lanczos,
-    /// A triangle.
-    Bilinear,
-    /// Catmull-Rom.
-    Bicubic,
 }
 
 /// The image processor of a model: `y = (scale * x - mean) / std` of the resized and cropped image.

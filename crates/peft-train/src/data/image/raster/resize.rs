@@ -4,7 +4,7 @@ use fast_image_resize::images::Image;
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
 use super::super::Pixels;
-use super::super::processor::Filter;
+use super::super::filter::Filter;
 
 fn algorithm(filter: Filter) -> ResizeAlg {
     match filter {
