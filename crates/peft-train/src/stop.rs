@@ -18,7 +18,7 @@ pub struct Stop {
 pub enum Stage {
     /// No session has run yet.
     Before,
-    /// A session runs and answers.
+    /// A session runs and answers, or was asked while it ran.
     Running,
     /// A session has ended; what follows does not answer.
     After,
@@ -55,7 +55,7 @@ impl Stop {
     /// Says that a session runs, as long as the guard lives.
     pub(crate) fn running(&self) -> Running {
         self.stage.store(1, Ordering::SeqCst);
-        Running(Arc::clone(&self.stage))
+        Running(self.clone())
     }
 
     /// For loops between steps.
@@ -71,10 +71,30 @@ impl Stop {
 }
 
 /// A session that runs.
-pub(crate) struct Running(Arc<AtomicU8>);
+pub(crate) struct Running(Stop);
 
 impl Drop for Running {
+    /// A request that came while the session ran is its to answer: by its error, or where it had nothing left to do, by the next session.
     fn drop(&mut self) {
-        self.0.store(2, Ordering::SeqCst);
+        if !self.0.is_asked() {
+            self.0.stage.store(2, Ordering::SeqCst);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_during_a_session_is_its_own_to_answer() {
+        let stop = Stop::default();
+        assert_eq!(stop.stage(), Stage::Before);
+        drop(stop.running());
+        assert_eq!(stop.stage(), Stage::After);
+        let running = stop.running();
+        stop.ask();
+        drop(running);
+        assert_eq!(stop.stage(), Stage::Running);
     }
 }
