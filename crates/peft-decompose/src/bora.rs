@@ -144,8 +144,8 @@ impl Method for Bora {
 
     fn layout(&self, site: &Site, rank: usize, alpha: f64) -> SiteLayout {
         Factors::layout(site, rank, alpha, self.scaling)
-            .with(TENSORS[2], [site.d_in])
-            .with(TENSORS[3], [site.d_out])
+            .with(TENSORS[2], [site.d_out])
+            .with(TENSORS[3], [site.d_in])
     }
 
     fn config_fields(&self) -> Map<String, Value> {
