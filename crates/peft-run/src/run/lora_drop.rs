@@ -24,7 +24,7 @@ pub fn finds_out(config: &RunConfig) -> bool {
 /// run's from beginning to end, so that a plan in it was made by these settings and this data.
 ///
 /// # Errors
-/// As [`by_task`], and what is wrong with the plan.
+/// As [`super::train`], and what is wrong with the plan.
 pub fn whole(
     config: &RunConfig,
     folder: &RunFolder<'_>,
