@@ -22,6 +22,14 @@ pub struct Report {
     pub merging: f32,
 }
 
+impl Report {
+    /// Refuses a report that is not what the examples claim: that adapting helps, and that merging changes no answer.
+    fn proven(self) -> anyhow::Result<Self> {
+        anyhow::ensure!(self.after > self.before && self.merging < 1e-3, "{self}");
+        Ok(self)
+    }
+}
+
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(

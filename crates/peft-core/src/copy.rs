@@ -9,8 +9,7 @@ use burn::tensor::{DType, Int, Tensor};
 use peft_format::SiteKind;
 use peft_kernels::linear;
 
-use crate::adapter::AnyAdapter;
-use crate::adapter::{Adapter, BaseLinear, TensorName, cast};
+use crate::adapter::{Adapter, AnyAdapter, BaseLinear, TensorName, cast};
 use crate::linear::AdaptedLinear;
 use crate::names::{Layout, param_id};
 use crate::pass::Pass;

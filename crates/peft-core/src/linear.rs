@@ -10,8 +10,7 @@ use burn::nn::Linear;
 use burn::tensor::{DType, Device, Tensor};
 use peft_format::Site;
 
-use crate::adapter::AnyAdapter;
-use crate::adapter::{BaseLinear, cast};
+use crate::adapter::{AnyAdapter, BaseLinear, cast};
 use crate::pass::Pass;
 
 /// A linear layer `y = x W + bias` whose output adapters change.

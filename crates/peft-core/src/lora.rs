@@ -17,8 +17,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::adapter::AnyAdapter;
-use crate::adapter::{Adapter, BaseLinear, FactorPair, TensorName};
+use crate::adapter::{Adapter, AnyAdapter, BaseLinear, FactorPair, TensorName};
 use crate::error::PeftError;
 use crate::file::PeftConfig;
 use crate::init;

@@ -9,8 +9,7 @@ use burn::tensor::{DType, FloatDType, Tensor, TensorData};
 use serde::Serialize;
 
 use crate::adaptable::Adaptable;
-use crate::adapter::AnyAdapter;
-use crate::adapter::cast;
+use crate::adapter::{AnyAdapter, cast};
 use crate::error::PeftError;
 use crate::linear::AdaptedLinear;
 use crate::pass::Pass;

@@ -1,6 +1,6 @@
 //! Problems that are the same at many tensors or layers, said once for all of them.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
 use indexmap::IndexMap;
 
@@ -15,6 +15,12 @@ struct Kind<'a> {
     names: Vec<String>,
     /// The first line, which is said as it is where there is no other.
     line: &'a str,
+}
+
+/// Several things in one line.
+pub(crate) fn joined<T: Display>(items: &[T]) -> String {
+    let items: Vec<String> = items.iter().map(T::to_string).collect();
+    items.join("; ")
 }
 
 /// Lines that begin with a name in backquotes, `` `name` complaint``, with one line for each complaint; other lines stay as they are.

@@ -85,7 +85,7 @@ pub struct TensorDifference {
 /// One folder, taken apart.
 struct Side<'a> {
     tensors: BTreeMap<TensorKey, &'a HostTensor>,
-    method: Option<FolderMethod<'a>>,
+    method: Option<FolderMethod>,
     updates: BTreeMap<String, Vec<LowRank>>,
     /// Keys of the tensors in the updates.
     factors: BTreeSet<TensorKey>,

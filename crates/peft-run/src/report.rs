@@ -186,7 +186,7 @@ impl Report {
 }
 
 /// Fields that neither PEFT nor the method knows.
-fn unknown_fields(config: &PeftConfig, method: Option<&FolderMethod<'_>>) -> Vec<String> {
+fn unknown_fields(config: &PeftConfig, method: Option<&FolderMethod>) -> Vec<String> {
     let own = |field: &&String| method.is_some_and(|method| method.has_field(field));
     let unknown = config.unknown.iter().filter(|field| !own(field));
     unknown.cloned().collect()
@@ -231,7 +231,7 @@ fn other(key: &TensorKey, tensor: &HostTensor) -> TensorReport {
 }
 
 fn site(
-    method: &FolderMethod<'_>,
+    method: &FolderMethod,
     path: &str,
     tensors: &SiteTensors<'_>,
     problems: &mut Vec<String>,

@@ -6,6 +6,7 @@ mod described;
 mod effect;
 mod keys;
 mod names;
+#[cfg(test)]
 mod page;
 mod precondition;
 mod procedures;
@@ -28,7 +29,6 @@ pub use described::comment;
 use keys::{not_finite, unknown_keys};
 pub use keys::{parse_setting, set};
 pub use names::Names;
-pub use page::page;
 pub use precondition::PreconditionConfig;
 pub use procedures::ProcedureConfig;
 pub use prune::{PruneConfig, check_sample};

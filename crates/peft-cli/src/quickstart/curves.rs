@@ -35,12 +35,9 @@ impl Callback for Recorder {
     }
 }
 
-/// Watches a run by a recorder.
-pub struct Recording(pub Recorder);
-
-impl Watch for Recording {
+impl Watch for Recorder {
     fn callbacks(&mut self, _config: &RunConfig) -> Vec<Box<dyn Callback + '_>> {
-        vec![Box::new(self.0.clone())]
+        vec![Box::new(self.clone())]
     }
 }
 

@@ -20,7 +20,7 @@ use peft_run::merge::{Merging, merge_folder};
 use peft_run::run::{self, RunFolder, RunOptions};
 use peft_run::settings::{AdapterConfig, DataConfig, Names, RunConfig};
 
-use curves::{Recorder, Recording};
+use curves::Recorder;
 use peft_run::bundled::Places;
 use verify::{TestSet, Verification};
 
@@ -78,17 +78,14 @@ pub fn run(out: &Path, overwrite: bool, device: &str) -> Result<Report> {
     for (method, lr) in METHODS {
         eprintln!("training: {method}");
         let config = config(&places, method, lr, device);
-        let recorder = Recorder::default();
+        let mut recorder = Recorder::default();
         let options = RunOptions {
             overwrite,
             resume: false,
         };
         let folder = RunFolder::open(&config, options)?;
-        let (result, model) = run::train_texts::<SequenceClassifier>(
-            &config,
-            &folder,
-            &mut Recording(recorder.clone()),
-        )?;
+        let (result, model) =
+            run::train_texts::<SequenceClassifier>(&config, &folder, &mut recorder)?;
         trained = test.logits(&model.valid())?;
         methods.push(MethodResult {
             method: method.to_owned(),

@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensorError;
 
 use super::CONFIG_FILE;
 use super::foreign::Foreign;
 use super::loralib::Loralib;
+use crate::problems::joined;
 
 /// One config field that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,7 +152,7 @@ pub enum FileError {
         source: serde_json::Error,
     },
     /// Config fields of the wrong type.
-    #[error("{}: {}", path.display(), join(problems))]
+    #[error("{}: {}", path.display(), joined(problems))]
     BadConfig {
         /// The config file.
         path: PathBuf,
@@ -239,7 +240,7 @@ pub enum FileError {
         source: SafeTensorError,
     },
     /// Tensors that cannot be read or written.
-    #[error("{}: {}", path.display(), join(problems))]
+    #[error("{}: {}", path.display(), joined(problems))]
     BadTensors {
         /// The tensor file.
         path: PathBuf,
@@ -262,7 +263,7 @@ pub enum FileError {
         source: SafeTensorError,
     },
     /// NaN or infinite values.
-    #[error("values that are not finite: {}", join(tensors))]
+    #[error("values that are not finite: {}", joined(tensors))]
     NonFinite {
         /// Every tensor with such values.
         tensors: Vec<NonFinite>,
@@ -285,10 +286,7 @@ pub enum FileError {
 }
 
 impl FileError {
-    pub(super) fn io(
-        action: &'static str,
-        path: &std::path::Path,
-    ) -> impl FnOnce(io::Error) -> Self {
+    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io {
             action,
@@ -296,12 +294,15 @@ impl FileError {
             source,
         }
     }
-}
 
-fn join<T: fmt::Display>(items: &[T]) -> String {
-    items
-        .iter()
-        .map(T::to_string)
-        .collect::<Vec<_>>()
-        .join("; ")
+    /// Fails with what is wrong with the tensors of a file, where something is.
+    pub(super) fn refuse(path: &Path, problems: Vec<TensorProblem>) -> Result<(), Self> {
+        match problems.is_empty() {
+            true => Ok(()),
+            false => Err(Self::BadTensors {
+                path: path.to_owned(),
+                problems,
+            }),
+        }
+    }
 }

@@ -144,14 +144,8 @@ impl TensorFile {
                 Err(problem) => problems.push(problem),
             }
         }
-        if problems.is_empty() {
-            Ok(tensors)
-        } else {
-            Err(FileError::BadTensors {
-                path: self.path.clone(),
-                problems,
-            })
-        }
+        FileError::refuse(&self.path, problems)?;
+        Ok(tensors)
     }
 }
 

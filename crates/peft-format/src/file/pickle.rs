@@ -78,13 +78,8 @@ pub fn read_pickle(path: &Path) -> Result<BTreeMap<String, HostTensor>, FileErro
             Err(problem) => problems.push(problem),
         }
     }
-    if problems.is_empty() {
-        return Ok(read);
-    }
-    Err(FileError::BadTensors {
-        path: path.to_owned(),
-        problems,
-    })
+    FileError::refuse(path, problems)?;
+    Ok(read)
 }
 
 fn stored_as(dtype: DType) -> Option<StoredDtype> {

@@ -46,12 +46,7 @@ pub fn read_folder(folder: &Path) -> Result<AdapterFolder, FileError> {
     problems.extend(quantised(
         stored.map(|(name, tensor)| (name.as_str(), tensor.stored)),
     ));
-    if !problems.is_empty() {
-        return Err(FileError::BadTensors {
-            path: tensor_file,
-            problems,
-        });
-    }
+    FileError::refuse(&tensor_file, problems)?;
     Ok(AdapterFolder {
         config,
         tensors,

@@ -40,12 +40,6 @@ pub fn read_tensors(path: &Path) -> Result<BTreeMap<String, HostTensor>, FileErr
             Err(problem) => problems.push(problem),
         }
     }
-    if problems.is_empty() {
-        Ok(tensors)
-    } else {
-        Err(FileError::BadTensors {
-            path: path.to_owned(),
-            problems,
-        })
-    }
+    FileError::refuse(path, problems)?;
+    Ok(tensors)
 }

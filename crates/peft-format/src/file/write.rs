@@ -67,12 +67,7 @@ pub fn encode_tensors(
             Err(problem) => problems.push(problem),
         }
     }
-    if !problems.is_empty() {
-        return Err(FileError::BadTensors {
-            path: path.to_owned(),
-            problems,
-        });
-    }
+    FileError::refuse(path, problems)?;
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     safetensors::serialize(encoded, Some(metadata)).map_err(|source| FileError::Encode {
         path: path.to_owned(),

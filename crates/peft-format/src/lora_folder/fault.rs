@@ -1,8 +1,7 @@
 //! Why a folder is no folder of LoRA, rsLoRA or DoRA.
 
-use std::fmt;
-
 use crate::file::{FileError, TensorProblem, Unsupported};
+use crate::problems::joined;
 use crate::target::TargetError;
 
 /// What is wrong with a folder.
@@ -16,10 +15,10 @@ pub enum LoraFault {
     #[error(transparent)]
     Pattern(#[from] TargetError),
     /// Its configuration asks for more than `W + s B A`.
-    #[error("not plain LoRA, rsLoRA or DoRA: {}", join(.0))]
+    #[error("not plain LoRA, rsLoRA or DoRA: {}", joined(.0))]
     Unsupported(Vec<Unsupported>),
     /// Factors in a format that is not read.
-    #[error("{}", join(.0))]
+    #[error("{}", joined(.0))]
     Tensors(Vec<TensorProblem>),
     /// No pair of factors at all.
     #[error("it has no pair lora_A and lora_B: is it an adapter of linear layers?")]
@@ -42,12 +41,4 @@ pub enum LoraFault {
         /// How many values.
         count: usize,
     },
-}
-
-fn join<T: fmt::Display>(items: &[T]) -> String {
-    items
-        .iter()
-        .map(T::to_string)
-        .collect::<Vec<_>>()
-        .join("; ")
 }

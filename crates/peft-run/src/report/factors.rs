@@ -2,8 +2,9 @@
 
 use anyhow::Result;
 use peft_core::file::PeftConfig;
-use peft_core::target::pattern_value;
-use peft_core::{Layout, Method, MethodEntry, PairFields, PeftError, Site, SiteKind, SiteLayout};
+use peft_core::{
+    Layout, Method, MethodEntry, PairFields, PeftError, Ranks, Site, SiteKind, SiteLayout,
+};
 use serde_json::Map;
 
 use crate::registry::METHODS;
@@ -32,21 +33,21 @@ pub(crate) struct Pair {
 
 /// The method of a folder.
 #[derive(Debug)]
-pub(crate) struct FolderMethod<'a> {
+pub(crate) struct FolderMethod {
     /// Its entry in the registry.
     pub entry: &'static MethodEntry,
     /// What the configuration asks for and nobody here can do exactly.
     pub unsupported: Vec<String>,
     method: Box<dyn Method>,
-    config: &'a PeftConfig,
+    ranks: Ranks,
 }
 
-impl<'a> FolderMethod<'a> {
+impl FolderMethod {
     /// The method that reads `config`, or at least recognises it; `None` when none does.
     ///
     /// # Errors
     /// When a method recognises the configuration and cannot even be built with its default options.
-    pub(crate) fn of(config: &'a PeftConfig) -> Result<Option<Self>> {
+    pub(crate) fn of(config: &PeftConfig) -> Result<Option<Self>> {
         let known = METHODS.iter().filter(|entry| (entry.recognises)(config));
         let readable = known
             .clone()
@@ -65,7 +66,7 @@ impl<'a> FolderMethod<'a> {
             entry,
             unsupported,
             method,
-            config,
+            ranks: Ranks::of(config),
         }))
     }
 
@@ -95,10 +96,7 @@ impl<'a> FolderMethod<'a> {
     /// # Errors
     /// When a pattern is no valid regular expression.
     pub(crate) fn size_at(&self, path: &str) -> Result<(usize, f64)> {
-        let rank = pattern_value(&self.config.rank_pattern, path)?.unwrap_or(&self.config.r);
-        let alpha =
-            pattern_value(&self.config.alpha_pattern, path)?.unwrap_or(&self.config.lora_alpha);
-        Ok((*rank, *alpha))
+        Ok(self.ranks.at(path)?)
     }
 
     /// Whether a layer whose tensors hold so many values may have the rank that the configuration gives it.

@@ -1,4 +1,6 @@
-//! The page of the documentation that lists every setting.
+//! The page of the documentation that lists every setting is what the settings say.
+
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -7,10 +9,7 @@ use super::RunConfig;
 use super::described::{self, Absent};
 
 /// `docs/settings.md`: every setting of a run file with its default and what is said of it.
-///
-/// # Errors
-/// A default that TOML cannot hold.
-pub fn page() -> Result<String> {
+fn page() -> Result<String> {
     let defaults = serde_json::to_value(RunConfig::default()).context("listing the settings")?;
     let mut page = String::from(
         "# Settings of a run\n\nEvery setting of a run file (`peft init` prints one), with its default. Each can be given as \
@@ -33,24 +32,17 @@ pub fn page() -> Result<String> {
     Ok(page)
 }
 
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-
-    /// With `UPDATE_PAGES=1` it writes the page anew.
-    #[test]
-    fn the_committed_page_is_what_the_settings_say() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/settings.md");
-        let expected = page().unwrap();
-        if std::env::var_os("UPDATE_PAGES").is_some() {
-            std::fs::write(&path, &expected).unwrap();
-        }
-        let found = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(
-            found == expected,
-            "docs/settings.md is out of date: UPDATE_PAGES=1 cargo test --workspace -- the_committed_page"
-        );
+/// With `UPDATE_PAGES=1` it writes the page anew.
+#[test]
+fn the_committed_page_is_what_the_settings_say() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/settings.md");
+    let expected = page().unwrap();
+    if std::env::var_os("UPDATE_PAGES").is_some() {
+        std::fs::write(&path, &expected).unwrap();
     }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == expected,
+        "docs/settings.md is out of date: UPDATE_PAGES=1 cargo test --workspace -- the_committed_page"
+    );
 }
