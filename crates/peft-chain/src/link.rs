@@ -3,7 +3,7 @@
 use burn::module::{Param, ParamId};
 use burn::tensor::Tensor;
 use peft_core::lora::LoraAdapter;
-use peft_core::{AdaptedLinear, AnyAdapter, PeftError, Slot, Subject, cast};
+use peft_core::{AdaptedLinear, AnyAdapter, Peers, PeftError, Slot, Subject, cast};
 
 /// A layer that updates are merged into.
 #[derive(Debug, Clone)]
@@ -52,6 +52,7 @@ impl Link {
             alpha,
             seed,
             cache: spec.cache.as_deref(),
+            peers: Peers::default(),
         })?;
         linear.insert(&subject.name, adapter);
         Ok(())

@@ -23,7 +23,7 @@ pub struct AdapterStatus {
     /// Factor of its delta; `None` while it is inactive.
     pub weight: Option<f64>,
     /// Its tensors as files call them.
-    pub tensors: Vec<&'static str>,
+    pub tensors: Vec<String>,
     /// Its values.
     pub parameters: usize,
 }
@@ -37,7 +37,7 @@ pub fn layer_status<M: Adaptable>(model: &M) -> Vec<LayerStatus> {
             .filter_map(|name| {
                 let adapter = linear.adapter(name)?;
                 let ids = fields::ids(adapter);
-                let tensors = adapter.tensors().iter();
+                let tensors = adapter.tensors().into_iter();
                 Some(AdapterStatus {
                     name: name.to_owned(),
                     weight: linear
@@ -45,8 +45,8 @@ pub fn layer_status<M: Adaptable>(model: &M) -> Vec<LayerStatus> {
                         .find(|(active, _, _)| *active == name)
                         .map(|(_, _, weight)| weight),
                     tensors: tensors
-                        .filter(|tensor| ids.contains_key(tensor.field))
-                        .map(|tensor| tensor.file)
+                        .filter(|tensor| ids.contains_key(&*tensor.field))
+                        .map(|tensor| tensor.file.into_owned())
                         .collect(),
                     parameters: ids
                         .values()

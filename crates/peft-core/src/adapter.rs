@@ -2,6 +2,8 @@
 
 mod erased;
 
+use std::borrow::Cow;
+
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::{DType, FloatDType, Int, Tensor};
 use peft_format::Site;
@@ -99,16 +101,19 @@ pub fn cast<const D: usize>(x: Tensor<D>, dtype: DType) -> Tensor<D> {
 }
 
 /// How one parameter of an adapter is called in files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TensorName {
     /// Path of the field inside the adapter's module, for example `a`.
-    pub field: &'static str,
+    pub field: Cow<'static, str>,
     /// Name after the site's path in a Hugging Face file, for example `lora_A.weight`.
-    pub file: &'static str,
+    pub file: Cow<'static, str>,
     /// How the file's axes relate to the tensor in memory.
     pub layout: Layout,
     /// Whether it trains; others are frozen state that belongs to the adapter.
     pub trains: bool,
+    /// Whether the adapter has it once for all its sites, as VeRA has its two matrices: every site holds the same values, which are
+    /// counted and saved once, under no site's path. See [`crate::Method::common`].
+    pub common: bool,
 }
 
 impl TensorName {
@@ -116,21 +121,39 @@ impl TensorName {
     #[must_use]
     pub const fn trained(field: &'static str, file: &'static str, layout: Layout) -> Self {
         Self {
-            field,
-            file,
+            field: Cow::Borrowed(field),
+            file: Cow::Borrowed(file),
             layout,
             trains: true,
+            common: false,
         }
     }
 
     /// A tensor that belongs to the adapter and stays as it is.
     #[must_use]
     pub const fn frozen(field: &'static str, file: &'static str, layout: Layout) -> Self {
+        let mut name = Self::trained(field, file, layout);
+        name.trains = false;
+        name
+    }
+
+    /// The same tensor, which the adapter has once for all its sites.
+    #[must_use]
+    pub const fn common(mut self) -> Self {
+        self.common = true;
+        self
+    }
+
+    /// The name in a list of like ones, one for each of a number of parts: `{list}.{index}.{field}`, in files with `.{index}` after the
+    /// first segment, for example `lora_A.2.weight`.
+    #[must_use]
+    pub fn nth(&self, list: &str, index: usize) -> Self {
+        let (first, rest) = self.file.split_once('.').unwrap_or((&self.file, ""));
+        let dot = if rest.is_empty() { "" } else { "." };
         Self {
-            field,
-            file,
-            layout,
-            trains: false,
+            field: format!("{list}.{index}.{}", self.field).into(),
+            file: format!("{first}.{index}{dot}{rest}").into(),
+            ..self.clone()
         }
     }
 }
@@ -160,11 +183,11 @@ pub struct Fact {
 
 /// The trainable state of one method at one site.
 ///
-/// Implementations derive Burn's `Module` (float parameters of rank 1 to 4), and with that travel through
+/// Implementations derive Burn's `Module` (float and integer parameters of rank 1 to 4), and with that travel through
 /// devices, optimizers and files without further code. Only the mathematics is theirs to write.
 pub trait Adapter: Module + Sync + 'static {
-    /// File names of every parameter that is saved.
-    fn tensors(&self) -> &'static [TensorName];
+    /// File names of every parameter that is saved; how many there are may depend on the adapter's options.
+    fn tensors(&self) -> Vec<TensorName>;
 
     /// What the adapter adds to the layer's output; never forms the dense weight.
     ///

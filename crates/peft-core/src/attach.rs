@@ -8,13 +8,15 @@ use burn::module::ParamId;
 use serde::Serialize;
 
 use crate::adaptable::Adaptable;
+use crate::adapter::AnyAdapter;
 use crate::base_params::{BiasTraining, saved_parameters, trained_biases};
 use crate::copy::TrainedCopy;
 use crate::error::PeftError;
 use crate::fields;
 use crate::linear::AdaptedLinear;
-use crate::method::Slot;
+use crate::method::{Peers, Slot};
 use crate::names::ParamNames;
+use crate::site_layout::{self, TensorShape};
 use crate::spec::AdapterSpec;
 use crate::target::UnmatchedTarget;
 use crate::tie::TieGroups;
@@ -37,7 +39,8 @@ pub struct AttachedSite {
     pub rank: usize,
     /// Alpha there.
     pub alpha: f64,
-    /// Parameters that train there.
+    /// Parameters that train there: not those that the site shares with another one. What the adapter has once for all sites is counted at
+    /// the first.
     pub trainable: usize,
 }
 
@@ -94,6 +97,28 @@ impl AdapterSpec {
                 trainable: self.method.trainable(site, rank),
             });
         }
+        let matched: Vec<&Site> = selection
+            .matched
+            .iter()
+            .map(|index| &sites[*index])
+            .collect();
+        for share in self.method.shares(&matched) {
+            let at = planned.iter().position(|at| at.path == share.site);
+            let Some(at) = at else { continue };
+            let layout = (self.method).layout(matched[at], planned[at].rank, planned[at].alpha);
+            let field = |tensor: &&TensorShape| tensor.name.field == share.field;
+            let shared = layout
+                .tensors
+                .iter()
+                .find(field)
+                .filter(|tensor| tensor.name.trains);
+            let shared = shared.map_or(0, TensorShape::size);
+            planned[at].trainable = planned[at].trainable.saturating_sub(shared);
+        }
+        let common = site_layout::trainable(&self.method.common(&planned)?);
+        if let Some(first) = planned.first_mut() {
+            first.trainable = first.trainable.saturating_add(common);
+        }
         Ok(AttachReport {
             sites: planned,
             unmatched: selection.unmatched,
@@ -145,7 +170,8 @@ pub(crate) fn place<M: Adaptable>(
         saved: saved_ids.iter().copied().collect(),
         copied: HashSet::new(),
         trains: HashSet::new(),
-        trained_sizes: Vec::new(),
+        sites: &report.sites,
+        first: None,
     };
     let mut failure = None;
     let mut others = false;
@@ -162,6 +188,7 @@ pub(crate) fn place<M: Adaptable>(
         return Err(error);
     }
     let changed = changed_in_base(&report, names, spec.bias, &attaching);
+    let mut trains = attaching.trains;
     report.changed = changed
         .iter()
         .filter_map(|id| Some(names.get(*id)?.0.to_owned()))
@@ -172,17 +199,24 @@ pub(crate) fn place<M: Adaptable>(
             parameter: parameter.clone(),
         });
     }
-    // A plan knows no weights; where a method's size depends on them, only now is it known.
-    for (site, trained) in report.sites.iter_mut().zip(attaching.trained_sizes) {
-        let shares = spec.method.shares_with(&site.path).is_some();
-        site.trainable = if shares { 0 } else { trained };
-    }
-    let mut trains = attaching.trains;
     trains.extend(changed);
     report.saved = saved;
     let ties = TieGroups::of(&model, name, spec.method.as_ref())?;
+    count_trained(&mut report, &model, name, &ties);
     let model = mark_trainable(ties.broadcast(model), &trains);
     Ok((model, report))
+}
+
+/// A plan knows no weights; where a method's size depends on them, only an attached adapter tells it.
+fn count_trained<M: Adaptable>(report: &mut AttachReport, model: &M, name: &str, ties: &TieGroups) {
+    let followers = ties.followers();
+    let mut sites = report.sites.iter_mut().peekable();
+    model.visit_linears(&mut |linear| {
+        let site = sites.next_if(|site| site.path == linear.site().path);
+        if let (Some(site), Some(adapter)) = (site, linear.adapter(name)) {
+            site.trainable = fields::trained_size(adapter, &followers);
+        }
+    });
 }
 
 /// Makes a tied output layer one of its own where the adapter changes or saves it.
@@ -208,8 +242,9 @@ struct Attaching<'a> {
     /// Those of them that a layer's copy replaces.
     copied: HashSet<ParamId>,
     trains: HashSet<ParamId>,
-    /// How much trains at each planned site, in their order.
-    trained_sizes: Vec<usize>,
+    sites: &'a [AttachedSite],
+    /// The adapter of the first of them.
+    first: Option<AnyAdapter>,
 }
 
 impl Attaching<'_> {
@@ -232,6 +267,10 @@ impl Attaching<'_> {
                 alpha: at.alpha,
                 seed: self.seed,
                 cache: self.spec.cache.as_deref(),
+                peers: Peers {
+                    sites: self.sites,
+                    first: self.first.as_ref(),
+                },
             })?,
             None if self.saved.contains(&linear.weight.id) => {
                 self.copied.insert(linear.weight.id);
@@ -244,8 +283,8 @@ impl Attaching<'_> {
             require_effective_weight(self.spec, linear, &adapter)?;
         }
         self.trains.extend(fields::trained_ids(&adapter));
-        if at.is_some() {
-            self.trained_sizes.push(fields::trained_size(&adapter));
+        if at.is_some() && self.first.is_none() {
+            self.first = Some(adapter.clone());
         }
         linear.insert(name, adapter);
         linear.activate(&[(name, 1.0)]);

@@ -50,21 +50,10 @@ fn own<const D: usize>(param: &Param<Tensor<D>>) -> Tensor<D> {
     cast(param.val().detach(), DType::F32)
 }
 
-const BIAS: TensorName = TensorName::trained("bias", "bias", Layout::AsIs);
-
-const fn weight(layout: Layout) -> TensorName {
-    TensorName::trained("weight", "weight", layout)
-}
-
-static TRANSPOSED: [TensorName; 2] = [weight(Layout::Transposed), BIAS];
-static AS_IS: [TensorName; 2] = [weight(Layout::AsIs), BIAS];
-
 impl Adapter for TrainedCopy {
-    fn tensors(&self) -> &'static [TensorName] {
-        match self.kind.layout() {
-            Layout::Transposed => &TRANSPOSED,
-            Layout::AsIs => &AS_IS,
-        }
+    fn tensors(&self) -> Vec<TensorName> {
+        let weight = TensorName::trained("weight", "weight", self.kind.layout());
+        vec![weight, TensorName::trained("bias", "bias", Layout::AsIs)]
     }
 
     /// `x (W' - W) + (b' - b)`.

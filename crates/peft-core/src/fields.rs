@@ -1,37 +1,94 @@
 //! Reading an adapter's parameters by the path of their field.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Int, Tensor, TensorData};
 
-use crate::adapter::AnyAdapter;
+use crate::adapter::{AnyAdapter, TensorName};
+use crate::file::{HostTensor, StoredDtype};
+use crate::names::Layout;
+use crate::values::to_file;
 
 /// One parameter of an adapter.
 #[derive(Debug, Clone)]
 pub(crate) struct Field {
     pub(crate) id: ParamId,
-    pub(crate) shape: Vec<usize>,
+    shape: Vec<usize>,
     values: Vec<f32>,
+    stored: StoredDtype,
 }
 
 impl Field {
-    /// Values in memory orientation, row-major.
-    pub(crate) fn values(&self) -> Vec<f32> {
-        self.values.clone()
+    /// The parameter as a file holds it.
+    pub(crate) fn to_file(&self, layout: Layout) -> HostTensor {
+        to_file(&self.shape, self.values.clone(), layout).with_stored(self.stored)
     }
 }
 
 /// Field path (`a`, `experts.0.a`) to parameter, values in memory orientation as f32.
 pub(crate) fn read(adapter: &AnyAdapter) -> BTreeMap<String, Field> {
-    let mut reader = Reader::default();
+    struct Reader {
+        path: FieldPath,
+        fields: BTreeMap<String, Field>,
+    }
+    impl Reader {
+        fn add(&mut self, id: ParamId, data: &TensorData, stored: StoredDtype) {
+            let field = Field {
+                id,
+                shape: data.shape().to_vec(),
+                values: data.iter::<f32>().collect(),
+                stored,
+            };
+            self.fields.insert(self.path.joined(), field);
+        }
+    }
+    impl ModuleVisitor for Reader {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.path.enter(name);
+        }
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.path.exit();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.add(param.id, &param.val().into_data(), StoredDtype::F32);
+        }
+        fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
+            self.add(param.id, &param.val().into_data(), StoredDtype::I64);
+        }
+    }
+    let mut reader = Reader {
+        path: FieldPath::default(),
+        fields: BTreeMap::new(),
+    };
     adapter.visit(&mut reader);
     reader.fields
 }
 
 /// Field path to id and shape, without reading values.
 pub(crate) fn ids(adapter: &AnyAdapter) -> BTreeMap<String, (ParamId, Vec<usize>)> {
-    let mut reader = IdReader::default();
+    #[derive(Default)]
+    struct Reader {
+        path: FieldPath,
+        fields: BTreeMap<String, (ParamId, Vec<usize>)>,
+    }
+    impl ModuleVisitor for Reader {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.path.enter(name);
+        }
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.path.exit();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let shape = param.lazy_shape().as_slice().to_vec();
+            self.fields.insert(self.path.joined(), (param.id, shape));
+        }
+        fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
+            let shape = param.lazy_shape().as_slice().to_vec();
+            self.fields.insert(self.path.joined(), (param.id, shape));
+        }
+    }
+    let mut reader = Reader::default();
     adapter.visit(&mut reader);
     reader.fields
 }
@@ -39,75 +96,40 @@ pub(crate) fn ids(adapter: &AnyAdapter) -> BTreeMap<String, (ParamId, Vec<usize>
 /// Ids of the parameters that train.
 pub(crate) fn trained_ids(adapter: &AnyAdapter) -> Vec<ParamId> {
     let ids = ids(adapter);
-    adapter
-        .tensors()
-        .iter()
-        .filter(|tensor| tensor.trains)
-        .filter_map(|tensor| ids.get(tensor.field).map(|(id, _)| *id))
+    trained(adapter)
+        .filter_map(|tensor| ids.get(&*tensor.field).map(|(id, _)| *id))
         .collect()
 }
 
-/// How many numbers train.
-pub(crate) fn trained_size(adapter: &AnyAdapter) -> usize {
+/// How many numbers train, but for those in `skip`.
+pub(crate) fn trained_size(adapter: &AnyAdapter, skip: &HashSet<ParamId>) -> usize {
     let ids = ids(adapter);
-    let trained = adapter.tensors().iter().filter(|tensor| tensor.trains);
-    trained
-        .filter_map(|tensor| ids.get(tensor.field))
+    trained(adapter)
+        .filter_map(|tensor| ids.get(&*tensor.field))
+        .filter(|(id, _)| !skip.contains(id))
         .map(|(_, shape)| shape.iter().product::<usize>())
         .sum()
 }
 
+fn trained(adapter: &AnyAdapter) -> impl Iterator<Item = TensorName> {
+    let tensors = adapter.tensors().into_iter();
+    tensors.filter(|tensor| tensor.trains)
+}
+
+/// Where a traversal of an adapter is.
 #[derive(Default)]
-struct Reader {
-    path: Vec<String>,
-    fields: BTreeMap<String, Field>,
-}
+struct FieldPath(Vec<String>);
 
-impl ModuleVisitor for Reader {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
+impl FieldPath {
+    fn enter(&mut self, name: &str) {
+        self.0.push(name.to_owned());
     }
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let tensor = param.val();
-        let field = Field {
-            id: param.id,
-            shape: tensor.dims().to_vec(),
-            values: tensor.into_data().iter::<f32>().collect(),
-        };
-        self.fields.insert(self.path.join("."), field);
-    }
-}
 
-#[derive(Default)]
-struct IdReader {
-    path: Vec<String>,
-    fields: BTreeMap<String, (ParamId, Vec<usize>)>,
-}
+    fn exit(&mut self) {
+        self.0.pop();
+    }
 
-impl ModuleVisitor for IdReader {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
+    fn joined(&self) -> String {
+        self.0.join(".")
     }
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let shape = param.lazy_shape().as_slice().to_vec();
-        self.fields.insert(self.path.join("."), (param.id, shape));
-    }
-}
-
-/// The parameter with other values: same id, device, type and trainability.
-pub(crate) fn with_data<const D: usize>(
-    param: Param<Tensor<D>>,
-    data: TensorData,
-) -> Param<Tensor<D>> {
-    param.map(|old| {
-        let tracked = old.is_require_grad();
-        let new = Tensor::from_data(data, (&old.device(), old.dtype()));
-        if tracked { new.require_grad() } else { new }
-    })
 }

@@ -13,19 +13,22 @@ use std::path::Path;
 
 use burn::module::ParamId;
 use peft_format::SiteKind;
+use serde_json::Value;
 
 use crate::active::adapter_names;
 use crate::adaptable::Adaptable;
+use crate::adapter::TensorName;
 use crate::attach::{AttachReport, place};
 use crate::base_params::BiasTraining;
 use crate::error::PeftError;
 use crate::fields;
-use crate::file::{self, AdapterFolder, FileError, HostTensor, PeftConfig};
+use crate::file::{self, AdapterFolder, FileError, HostTensor, PeftConfig, TensorKey};
+use crate::linear::AdaptedLinear;
 use crate::method::MethodEntry;
 use crate::names::{Naming, ParamNames};
+use crate::site_layout::TensorShape;
 use crate::spec::AdapterSpec;
 use crate::target::{Target, expand_all_linear};
-use crate::values::to_file;
 
 pub(crate) use places::{Place, adapter_places, fill};
 pub use reading::{Reading, read};
@@ -80,8 +83,14 @@ fn write<M: Adaptable>(
     tensors: &BTreeMap<String, HostTensor>,
     dir: &Path,
 ) -> Result<(), PeftError> {
-    let config = config_of(model, spec)?;
+    let mut config = config_of(model, spec)?;
     let fields = spec.method.config_fields();
+    if spec.bias == BiasTraining::LoraOnly
+        && let Some(peft_type) = fields.get("peft_type").and_then(Value::as_str)
+    {
+        // PEFT calls it by the method: `vera_only`.
+        config.bias = format!("{}_only", peft_type.to_lowercase());
+    }
     fs::create_dir_all(dir).map_err(|source| FileError::Io {
         action: "create the folder",
         path: dir.to_owned(),
@@ -137,7 +146,10 @@ fn check_size<M: Adaptable>(
 ) -> Result<(), PeftError> {
     const SMALL: usize = 1 << 24;
     let plan = spec.plan(&model.sites(), &model.output_heads())?;
-    let asked: usize = plan.sites.iter().map(|site| site.trainable).sum();
+    let common = spec.method.common(&plan.sites)?;
+    let asked = plan.sites.iter().map(|site| site.trainable);
+    let asked = asked.chain(common.iter().map(TensorShape::size));
+    let asked = asked.fold(0, usize::saturating_add);
     let held: usize = folder
         .tensors
         .values()
@@ -255,13 +267,21 @@ fn config_of<M: Adaptable>(model: &M, spec: &AdapterSpec) -> Result<PeftConfig, 
     Ok(config)
 }
 
-/// Tensors of the adapter called `name`, keyed `site.path.lora_A.weight`, in file orientation; parameters in `skip`
-/// (followers of a tie group) are left out.
+/// The module under which files hold a tensor of a layer's adapter: the layer, or none where the adapter has the tensor once.
+pub(crate) fn module_of(linear: &AdaptedLinear, tensor: &TensorName) -> String {
+    if tensor.common {
+        String::new()
+    } else {
+        linear.site().path.clone()
+    }
+}
+
+/// Tensors of the adapter called `name` in file orientation; parameters in `skip` (followers of a tie group) are left out.
 pub fn adapter_tensors<M: Adaptable>(
     model: &M,
     name: &str,
     skip: &HashSet<ParamId>,
-) -> BTreeMap<String, HostTensor> {
+) -> BTreeMap<TensorKey, HostTensor> {
     let mut tensors = BTreeMap::new();
     model.visit_linears(&mut |linear| {
         let Some(adapter) = linear.adapter(name) else {
@@ -271,11 +291,14 @@ pub fn adapter_tensors<M: Adaptable>(
         let adapter = stored.as_ref().unwrap_or(adapter);
         let fields = fields::read(adapter);
         for tensor in adapter.tensors() {
-            if let Some(field) = fields.get(tensor.field)
+            if let Some(field) = fields.get(&*tensor.field)
                 && !skip.contains(&field.id)
             {
-                let key = format!("{}.{}", linear.site().path, tensor.file);
-                tensors.insert(key, to_file(&field.shape, field.values(), tensor.layout));
+                let key = TensorKey {
+                    module: module_of(linear, &tensor),
+                    tensor: tensor.file.into_owned(),
+                };
+                tensors.insert(key, field.to_file(tensor.layout));
             }
         }
     });

@@ -171,7 +171,7 @@ impl Method for Lora {
 
     fn layout(&self, site: &Site, rank: usize, alpha: f64) -> SiteLayout {
         let scale = self.scaling.factor(rank, alpha);
-        SiteLayout::of_pair(*names(site.kind), site, rank, scale, 1)
+        SiteLayout::of_pair(names(site.kind).clone(), site, rank, scale, 1)
     }
 
     fn config_fields(&self) -> Map<String, Value> {
@@ -242,8 +242,8 @@ impl LoraAdapter {
 }
 
 impl Adapter for LoraAdapter {
-    fn tensors(&self) -> &'static [TensorName] {
-        names(self.kind)
+    fn tensors(&self) -> Vec<TensorName> {
+        names(self.kind).to_vec()
     }
 
     fn delta(

@@ -4,16 +4,17 @@ use std::fmt::Debug;
 use std::path::Path;
 
 use burn::module::{Param, ParamId};
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value};
 
-use crate::adapter::AnyAdapter;
+use crate::adapter::{Adapter, AnyAdapter};
+use crate::attach::AttachedSite;
 use crate::error::PeftError;
 use crate::file::PeftConfig;
 use crate::names::param_id;
-use crate::site_layout::SiteLayout;
+use crate::site_layout::{SiteLayout, TensorShape};
 use peft_format::{Site, SiteKind};
 
 /// Everything a method needs to know to make an adapter for one site.
@@ -33,6 +34,26 @@ pub struct Slot<'a> {
     pub seed: u64,
     /// Folder for what is computed from the weight alone and can be computed again; see [`crate::AdapterSpec::cache`].
     pub cache: Option<&'a Path>,
+    /// The other sites of the adapter.
+    pub peers: Peers<'a>,
+}
+
+/// The sites that get an adapter together, for methods whose sites have something in common.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Peers<'a> {
+    /// All of them, in the model's order; none where a site gets its adapter alone.
+    pub sites: &'a [AttachedSite],
+    /// The adapter of the first of them, for all others: what an adapter has once ([`TensorName::common`](crate::TensorName::common))
+    /// is taken from it.
+    pub first: Option<&'a AnyAdapter>,
+}
+
+impl<'a> Peers<'a> {
+    /// The first site's adapter, where that is an `A`.
+    #[must_use]
+    pub fn first<A: Adapter>(self) -> Option<&'a A> {
+        self.first?.downcast_ref()
+    }
 }
 
 impl Slot<'_> {
@@ -56,6 +77,21 @@ impl Slot<'_> {
     #[must_use]
     pub fn frozen<const D: usize>(&self, field: &str, data: TensorData) -> Param<Tensor<D>> {
         self.trainable(field, data).set_require_grad(false)
+    }
+
+    /// A parameter of integers, such as indices, which stays as it is. Files hold them as I64.
+    #[must_use]
+    pub fn integers<const D: usize>(&self, field: &str, data: TensorData) -> Param<Tensor<D, Int>> {
+        let tensor = Tensor::from_data(data, (&self.device(), DType::I64));
+        Param::initialized(self.param_id(field), tensor)
+    }
+
+    /// A parameter of this site with the values of another site's, which it shares in memory too.
+    #[must_use]
+    pub fn taken<const D: usize>(&self, field: &str, from: &Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let trains = from.is_require_grad();
+        let value = from.val().detach();
+        Param::initialized(self.param_id(field), value).set_require_grad(trains)
     }
 
     /// The device of the frozen weight.
@@ -89,15 +125,23 @@ pub trait Method: Debug + Send + Sync {
     /// hold. Where a shape depends on the weight, it is the largest that it can be.
     fn layout(&self, site: &Site, rank: usize, alpha: f64) -> SiteLayout;
 
-    /// How many parameters train at a site of this size: those of the layout, unless the site shares another one's.
+    /// How many parameters train at a site of this size: those of the layout, shared or not.
     fn trainable(&self, site: &Site, rank: usize) -> usize {
         self.layout(site, rank, 1.0).trainable()
     }
 
-    /// Path of the site whose values the one at `site` uses, where it has none of its own: the two are tied ([`crate::tie`]). The other
-    /// site has values of its own, as many and as large.
-    fn shares_with(&self, _site: &str) -> Option<&str> {
-        None
+    /// The tensors that an adapter of these sites has once for all of them; they are not in any site's [`layout`](Self::layout). At least
+    /// one site.
+    ///
+    /// # Errors
+    /// When the sites do not suit each other.
+    fn common(&self, _sites: &[AttachedSite]) -> Result<Vec<TensorShape>, PeftError> {
+        Ok(Vec::new())
+    }
+
+    /// Which tensors of which of these sites are those of another one: the two are tied ([`crate::tie`]), counted and saved once.
+    fn shares(&self, _sites: &[&Site]) -> Vec<Share> {
+        Vec::new()
     }
 
     /// Whether its adapters choose among experts for each token, which [`crate::Observer::routing`] is told of.
@@ -118,6 +162,17 @@ pub trait Method: Debug + Send + Sync {
 
     /// A copy behind a new box.
     fn boxed(&self) -> Box<dyn Method>;
+}
+
+/// A tensor of a site whose values are another site's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    /// Path of the site.
+    pub site: String,
+    /// Field of the tensor, for example `a`; the same at both sites.
+    pub field: &'static str,
+    /// Path of the site that has the values, which shares this field with no third one.
+    pub owner: String,
 }
 
 /// How a folder describes a method that is stored as another one.

@@ -1,5 +1,6 @@
 //! What travels with one forward pass through a model.
 
+mod carried;
 mod recompute;
 
 use burn::tensor::{Bool, Int, Tensor};
@@ -7,6 +8,7 @@ use peft_kernels::derive_seed;
 
 use crate::observe::{DeltaEvent, Observer, RoutingEvent};
 use crate::rows::RowAdapters;
+use carried::Carried;
 use peft_format::Site;
 use recompute::Segment;
 
@@ -21,6 +23,7 @@ pub struct Pass<'a> {
     observer: Option<&'a mut dyn Observer>,
     rows: Option<&'a RowAdapters>,
     pub(crate) padding: Option<Tensor<2, Bool>>,
+    pub(crate) carried: Carried,
     /// Losses of layers, on top of the task's.
     pub(crate) losses: Vec<Tensor<1>>,
     /// What the losses of layers came to in [`Self::backward`].
@@ -55,14 +58,16 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// A pass that draws masks from where `dropout` stands.
+    /// A pass that draws masks from where `dropout` stands, with what earlier layers left.
     pub(crate) fn replaying(
         dropout: Option<DropoutStream>,
         padding: Option<Tensor<2, Bool>>,
+        carried: Carried,
     ) -> Self {
         Self {
             dropout,
             padding,
+            carried,
             ..Self::default()
         }
     }

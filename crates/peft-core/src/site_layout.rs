@@ -1,5 +1,7 @@
 //! What an adapter consists of at a layer, told without weights: names, shapes, what trains, which tensors are low-rank pairs.
 
+use std::borrow::Cow;
+
 use crate::adapter::TensorName;
 use peft_format::Site;
 
@@ -12,13 +14,23 @@ pub struct TensorShape {
     pub shape: Vec<usize>,
 }
 
+impl TensorShape {
+    /// How many numbers it holds.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.shape
+            .iter()
+            .fold(1, |n: usize, d| n.saturating_mul(*d))
+    }
+}
+
 /// A low-rank pair by the fields that hold its factors; see [`crate::FactorPair`].
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PairFields {
     /// Field of the parameter `[d_in, count * rank]`.
-    pub a: &'static str,
+    pub a: Cow<'static, str>,
     /// Field of the parameter `[count * rank, d_out]`.
-    pub b: &'static str,
+    pub b: Cow<'static, str>,
     /// Factor of the products.
     pub scale: f64,
     /// How many pairs the two parameters hold.
@@ -46,8 +58,8 @@ impl SiteLayout {
     ) -> Self {
         let width = rank.saturating_mul(count);
         let pairs = vec![PairFields {
-            a: a.field,
-            b: b.field,
+            a: a.field.clone(),
+            b: b.field.clone(),
             scale,
             count,
         }];
@@ -69,13 +81,14 @@ impl SiteLayout {
     /// How many numbers train.
     #[must_use]
     pub fn trainable(&self) -> usize {
-        let trained = self.tensors.iter().filter(|tensor| tensor.name.trains);
-        let sizes = trained.map(|tensor| {
-            tensor
-                .shape
-                .iter()
-                .fold(1, |n: usize, d| n.saturating_mul(*d))
-        });
-        sizes.fold(0, usize::saturating_add)
+        trainable(&self.tensors)
     }
+}
+
+/// How many numbers of these tensors train.
+pub(crate) fn trainable(tensors: &[TensorShape]) -> usize {
+    let trained = tensors.iter().filter(|tensor| tensor.name.trains);
+    trained
+        .map(TensorShape::size)
+        .fold(0, usize::saturating_add)
 }

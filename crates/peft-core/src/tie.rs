@@ -4,25 +4,30 @@
 //! sums its members' gradients into the owner before the optimizer's step and copies the owner into the members
 //! after it: `g_owner = sum_i g_i`, then `p_i = p_owner`.
 
+use std::any::Any;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use indexmap::IndexMap;
+use peft_format::Site;
 
 use crate::adaptable::Adaptable;
+use crate::adapter::AnyAdapter;
 use crate::error::PeftError;
 use crate::fields;
-use crate::method::Method;
+use crate::method::{Method, Share};
 
-/// Parameters of equal shape (`[d_in, rank]` or `[rank, d_out]`) that share one value.
+/// Parameters of equal shape that share one value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TieGroup {
     /// The parameter that the optimizer steps, that is counted and saved.
     pub owner: ParamId,
     /// The parameters that follow it.
     pub members: Vec<ParamId>,
+    /// How many axes each has, 1 to 4.
+    pub axes: usize,
 }
 
 /// All tie groups of a model.
@@ -30,49 +35,28 @@ pub struct TieGroup {
 pub struct TieGroups(pub Vec<TieGroup>);
 
 impl TieGroups {
-    /// The groups of the adapter called `name` whose sites share values, as its method says.
+    /// The groups of the adapter called `name`: tensors that its method shares between sites ([`Method::shares`]), and those that it has
+    /// once for all sites ([`crate::TensorName::common`]), of which the first site is the owner.
     ///
     /// # Errors
-    /// [`PeftError::Shares`] when a site is to share with one that is not adapted, has no values of its own or has others in number or shape.
+    /// [`PeftError::Shares`] when a site is to share with one that is not adapted, shares itself or has another shape.
     pub fn of<M: Adaptable>(model: &M, name: &str, method: &dyn Method) -> Result<Self, PeftError> {
-        let mut adapters = IndexMap::new();
+        let mut adapted = Adapted::default();
         model.visit_linears(&mut |linear| {
             if let Some(adapter) = linear.adapter(name) {
-                adapters.insert(linear.site().path.clone(), fields::ids(adapter));
+                adapted.add(linear.site(), adapter);
             }
         });
-        let mut groups: IndexMap<ParamId, Vec<ParamId>> = IndexMap::new();
-        for (site, own) in &adapters {
-            let Some(owner) = method.shares_with(site) else {
-                continue;
-            };
-            let refuse = |problem: &str| PeftError::Shares {
-                site: site.clone(),
-                owner: owner.to_owned(),
-                problem: problem.to_owned(),
-            };
-            if method.shares_with(owner).is_some() {
-                return Err(refuse(
-                    "which shares one itself; name the site that it shares with",
-                ));
-            }
-            let theirs = adapters.get(owner);
-            let theirs =
-                theirs.ok_or_else(|| refuse("which is not adapted; adapt both or neither"))?;
-            let shapes = |fields: &BTreeMap<String, (ParamId, Vec<usize>)>| -> Vec<Vec<usize>> {
-                fields.values().map(|(_, shape)| shape.clone()).collect()
-            };
-            if shapes(own) != shapes(theirs) {
-                return Err(refuse(
-                    "which has another size or rank; let sites of one size share",
-                ));
-            }
-            for ((member, _), (owner, _)) in own.values().zip(theirs.values()) {
-                groups.entry(*owner).or_default().push(*member);
-            }
+        let sites: Vec<&Site> = adapted.sites.iter().collect();
+        let shares = method.shares(&sites);
+        adapted.shared = shares
+            .iter()
+            .map(|share| (share.site.clone(), share.field))
+            .collect();
+        for share in &shares {
+            adapted.tie(share)?;
         }
-        let group = |(owner, members)| TieGroup { owner, members };
-        Ok(Self(groups.into_iter().map(group).collect()))
+        Ok(adapted.groups())
     }
 
     /// Every member that is not an owner: to be left out of counts and files.
@@ -87,16 +71,11 @@ impl TieGroups {
     /// Moves the members' gradients into their owners; members end without a gradient.
     pub fn gather(&self, grads: &mut GradientsParams) {
         for group in &self.0 {
-            let mut sum = grads.remove::<2>(group.owner);
-            for member in &group.members {
-                let grad = grads.remove::<2>(*member);
-                sum = match (sum, grad) {
-                    (Some(sum), Some(grad)) => Some(sum + grad),
-                    (sum, grad) => sum.or(grad),
-                };
-            }
-            if let Some(sum) = sum {
-                grads.register(group.owner, sum);
+            match group.axes {
+                1 => group.gather::<1>(grads),
+                2 => group.gather::<2>(grads),
+                3 => group.gather::<3>(grads),
+                _ => group.gather::<4>(grads),
             }
         }
     }
@@ -113,54 +92,149 @@ impl TieGroups {
             values: HashMap::new(),
         };
         model.visit(&mut finder);
-        let mut values = HashMap::new();
-        for group in &self.0 {
-            if let Some(value) = finder.values.get(&group.owner) {
-                values.extend(group.members.iter().map(|member| (*member, value.clone())));
+        let owners = finder.values;
+        let members = self.0.iter().flat_map(|group| {
+            let member = |member: &ParamId| (*member, group.owner);
+            group.members.iter().map(member)
+        });
+        model.map(&mut Follow {
+            owner_of: members.collect(),
+            owners,
+        })
+    }
+}
+
+impl TieGroup {
+    fn gather<const D: usize>(&self, grads: &mut GradientsParams) {
+        let mut sum = grads.remove::<D>(self.owner);
+        for member in &self.members {
+            let grad = grads.remove::<D>(*member);
+            sum = match (sum, grad) {
+                (Some(sum), Some(grad)) => Some(sum + grad),
+                (sum, grad) => sum.or(grad),
+            };
+        }
+        if let Some(sum) = sum {
+            grads.register(self.owner, sum);
+        }
+    }
+}
+
+/// A parameter and its shape.
+type Parameter = (ParamId, Vec<usize>);
+
+/// The parameters of an adapter by site and field, and what was tied of them.
+#[derive(Default)]
+struct Adapted {
+    sites: Vec<Site>,
+    fields: IndexMap<String, BTreeMap<String, Parameter>>,
+    /// What another site has, by site and field.
+    shared: HashSet<(String, &'static str)>,
+    /// Owners of the tensors that there are once, by field.
+    common: HashMap<String, ParamId>,
+    members: IndexMap<ParamId, (usize, Vec<ParamId>)>,
+}
+
+impl Adapted {
+    fn add(&mut self, site: &Site, adapter: &AnyAdapter) {
+        let fields = fields::ids(adapter);
+        let common = adapter.tensors().into_iter().filter(|name| name.common);
+        for name in common {
+            if let Some((id, shape)) = fields.get(&*name.field) {
+                match self.common.get(&*name.field) {
+                    Some(owner) => self.join(*owner, *id, shape.len()),
+                    None => drop(self.common.insert(name.field.into_owned(), *id)),
+                }
             }
         }
-        model.map(&mut Follow { values })
+        self.sites.push(site.clone());
+        self.fields.insert(site.path.clone(), fields);
+    }
+
+    fn join(&mut self, owner: ParamId, member: ParamId, axes: usize) {
+        let (_, members) = self.members.entry(owner).or_insert((axes, Vec::new()));
+        members.push(member);
+    }
+
+    fn tie(&mut self, share: &Share) -> Result<(), PeftError> {
+        let Some(own) = self.field(&share.site, share.field) else {
+            return Ok(());
+        };
+        let refuse = |problem: &str| PeftError::Shares {
+            site: share.site.clone(),
+            owner: share.owner.clone(),
+            problem: problem.to_owned(),
+        };
+        if !self.fields.contains_key(&share.owner) {
+            return Err(refuse("which is not adapted; adapt both or neither"));
+        }
+        if self.shared.contains(&(share.owner.clone(), share.field)) {
+            return Err(refuse(
+                "which shares one itself; name the site that it shares with",
+            ));
+        }
+        let theirs = self.field(&share.owner, share.field);
+        let Some(theirs) = theirs.filter(|theirs| theirs.1 == own.1) else {
+            return Err(refuse(
+                "which has another size or rank; let sites of one size share",
+            ));
+        };
+        self.join(theirs.0, own.0, own.1.len());
+        Ok(())
+    }
+
+    fn field(&self, site: &str, field: &str) -> Option<Parameter> {
+        self.fields.get(site)?.get(field).cloned()
+    }
+
+    fn groups(self) -> TieGroups {
+        let group = |(owner, (axes, members))| TieGroup {
+            owner,
+            members,
+            axes,
+        };
+        TieGroups(self.members.into_iter().map(group).collect())
     }
 }
 
 struct OwnerFinder {
     owners: HashSet<ParamId>,
-    values: HashMap<ParamId, Tensor<2>>,
+    /// Tensors of any rank.
+    values: HashMap<ParamId, Box<dyn Any>>,
 }
 
 impl ModuleVisitor for OwnerFinder {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if self.owners.contains(&param.id) {
             let value = param.val();
-            let dims = value.dims();
-            assert_eq!(D, 2, "tied parameters are factors of rank 2");
-            // `detach` would keep the requirement of a gradient, and a reshaped copy could not be a leaf again.
+            // `detach` would keep the requirement of a gradient, and such a copy could not be a leaf again.
             let value = if value.is_autodiff() {
                 Tensor::from_inner(value.inner())
             } else {
                 value
             };
-            self.values
-                .insert(param.id, value.reshape([dims[0], dims[1]]));
+            self.values.insert(param.id, Box::new(value));
         }
     }
 }
 
 struct Follow {
-    values: HashMap<ParamId, Tensor<2>>,
+    owner_of: HashMap<ParamId, ParamId>,
+    owners: HashMap<ParamId, Box<dyn Any>>,
 }
 
 impl ModuleMapper for Follow {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(value) = self.values.remove(&param.id) else {
+        let owner = self.owner_of.get(&param.id);
+        let value = owner.and_then(|owner| self.owners.get(owner)?.downcast_ref::<Tensor<D>>());
+        let Some(value) = value.cloned() else {
             return param;
         };
         param.map(|old| {
-            let copy = value.reshape(old.dims());
             if old.is_require_grad() {
-                copy.require_grad()
+                value.require_grad()
             } else {
-                copy
+                value
             }
         })
     }

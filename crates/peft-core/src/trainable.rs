@@ -8,6 +8,8 @@ use burn::tensor::{DType, Tensor};
 use crate::adaptable::Adaptable;
 use crate::adapter::{FactorPair, cast};
 use crate::fields;
+use crate::file::TensorKey;
+use crate::folder::module_of;
 use crate::names::ParamNames;
 
 /// One parameter that requires gradients.
@@ -41,9 +43,12 @@ impl Trainable {
             for (_, adapter, _) in linear.active_adapters() {
                 let ids = fields::ids(adapter);
                 for tensor in adapter.tensors() {
-                    if let Some((id, _)) = ids.get(tensor.field) {
-                        adapter_names
-                            .insert(*id, format!("{}.{}", linear.site().path, tensor.file));
+                    if let Some((id, _)) = ids.get(&*tensor.field) {
+                        let key = TensorKey {
+                            module: module_of(linear, &tensor),
+                            tensor: tensor.file.into_owned(),
+                        };
+                        adapter_names.insert(*id, key.to_string());
                     }
                 }
                 pairs.extend(adapter.pairs());

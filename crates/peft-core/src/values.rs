@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Int, Tensor, TensorData};
 
 use crate::error::PeftError;
-use crate::fields;
 use crate::file::{HostTensor, StoredDtype};
 use crate::names::{Layout, ParamNames, param_id};
 
@@ -44,15 +43,35 @@ pub fn named_tensors<M: Module>(
     collect.found
 }
 
-/// Replaces parameters by id with values in memory orientation; lengths must agree.
+/// Replaces parameters by id with values in memory orientation; lengths must agree. Integers are rounded towards zero.
 pub fn set_values<M: Module>(model: M, values: BTreeMap<ParamId, Vec<f32>>) -> M {
     struct Set(BTreeMap<ParamId, Vec<f32>>);
     impl ModuleMapper for Set {
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
             match self.0.remove(&param.id) {
                 Some(values) => {
-                    let shape = param.lazy_shape();
-                    fields::with_data(param, TensorData::new(values, shape))
+                    let data = TensorData::new(values, param.lazy_shape());
+                    param.map(|old| {
+                        let new = Tensor::from_data(data, (&old.device(), old.dtype()));
+                        if old.is_require_grad() {
+                            new.require_grad()
+                        } else {
+                            new
+                        }
+                    })
+                }
+                None => param,
+            }
+        }
+        fn map_int<const D: usize>(
+            &mut self,
+            param: Param<Tensor<D, Int>>,
+        ) -> Param<Tensor<D, Int>> {
+            match self.0.remove(&param.id) {
+                Some(values) => {
+                    let values: Vec<i64> = values.into_iter().map(|value| value as i64).collect();
+                    let data = TensorData::new(values, param.lazy_shape());
+                    param.map(|old| Tensor::from_data(data, (&old.device(), old.dtype())))
                 }
                 None => param,
             }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use burn::tensor::{Device, Tensor};
 use peft_core::lora::{LORA, LoraAdapter};
-use peft_core::{Site, Slot};
+use peft_core::{Peers, Site, Slot};
 use serde_json::{Map, Value, json};
 
 /// Number of values to draw in each case at least, as many as the golden file's own samples have.
@@ -38,6 +38,7 @@ fn draw(case: &Value, init: &str) -> (Vec<f32>, Vec<f32>) {
                 alpha: 1.0,
                 seed,
                 cache: None,
+                peers: Peers::default(),
             })
             .unwrap();
         let adapter = adapter.downcast_ref::<LoraAdapter>().unwrap();

@@ -121,6 +121,7 @@ fn tied(owner: &LoraAdapter, member: &LoraAdapter) -> TieGroups {
     let group = |(owner, member)| TieGroup {
         owner,
         members: vec![member],
+        axes: 2,
     };
     TieGroups(pairs.map(group).into())
 }

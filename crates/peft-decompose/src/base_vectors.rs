@@ -148,6 +148,7 @@ fn path(folder: &Path, digest: [u8; 32]) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use burn::tensor::{Device, Tensor};
+    use peft_core::Peers;
     use peft_core::init::gaussian;
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
@@ -170,6 +171,7 @@ mod tests {
             alpha: 2.0,
             seed: 0,
             cache: Some(cache),
+            peers: Peers::default(),
         })
     }
 

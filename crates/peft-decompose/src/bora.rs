@@ -144,8 +144,8 @@ impl Method for Bora {
 
     fn layout(&self, site: &Site, rank: usize, alpha: f64) -> SiteLayout {
         Factors::layout(site, rank, alpha, self.scaling)
-            .with(TENSORS[2], [site.d_out])
-            .with(TENSORS[3], [site.d_in])
+            .with(TENSORS[2].clone(), [site.d_out])
+            .with(TENSORS[3].clone(), [site.d_in])
     }
 
     fn config_fields(&self) -> Map<String, Value> {
@@ -250,7 +250,7 @@ impl BoraAdapter {
     }
 }
 
-static TENSORS: [TensorName; 4] = [
+const TENSORS: [TensorName; 4] = [
     Factors::A,
     Factors::B,
     TensorName::trained("rows", "bora_magnitude_rows", Layout::AsIs),
@@ -258,8 +258,8 @@ static TENSORS: [TensorName; 4] = [
 ];
 
 impl Adapter for BoraAdapter {
-    fn tensors(&self) -> &'static [TensorName] {
-        &TENSORS
+    fn tensors(&self) -> Vec<TensorName> {
+        TENSORS.to_vec()
     }
 
     fn delta(

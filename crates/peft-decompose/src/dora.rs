@@ -116,7 +116,7 @@ impl Method for Dora {
             Side::Output => site.d_out,
             Side::Input => site.d_in,
         };
-        Factors::layout(site, rank, alpha, self.scaling).with(TENSORS[2], [magnitudes])
+        Factors::layout(site, rank, alpha, self.scaling).with(TENSORS[2].clone(), [magnitudes])
     }
 
     fn config_fields(&self) -> Map<String, Value> {
@@ -170,15 +170,15 @@ impl DoraAdapter {
     }
 }
 
-static TENSORS: [TensorName; 3] = [
+const TENSORS: [TensorName; 3] = [
     Factors::A,
     Factors::B,
     TensorName::trained("magnitude", "lora_magnitude_vector", Layout::AsIs),
 ];
 
 impl Adapter for DoraAdapter {
-    fn tensors(&self) -> &'static [TensorName] {
-        &TENSORS
+    fn tensors(&self) -> Vec<TensorName> {
+        TENSORS.to_vec()
     }
 
     fn delta(

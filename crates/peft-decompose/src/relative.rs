@@ -189,8 +189,8 @@ const TENSORS: [TensorName; 2] = [
 ];
 
 impl Adapter for RelativeAdapter {
-    fn tensors(&self) -> &'static [TensorName] {
-        &TENSORS
+    fn tensors(&self) -> Vec<TensorName> {
+        TENSORS.to_vec()
     }
 
     fn delta(

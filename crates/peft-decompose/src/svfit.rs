@@ -172,7 +172,7 @@ impl Method for Svfit {
             false => 3,
         });
         stored.fold(SiteLayout::default(), |layout, (name, shape)| {
-            layout.with(*name, shape)
+            layout.with(name.clone(), shape)
         })
     }
 
@@ -217,7 +217,7 @@ pub struct SvfitAdapter {
 const DIGEST: usize = 32;
 
 /// Tensors of a file; the last two where vectors are stored.
-const TENSORS: [TensorName; 5] = [
+static TENSORS: [TensorName; 5] = [
     TensorName::trained("shift", "svfit_shift", Layout::AsIs),
     TensorName::frozen("sigma", "svfit_sigma", Layout::AsIs),
     TensorName::frozen("base", "svfit_base_sha256", Layout::AsIs),
@@ -226,11 +226,11 @@ const TENSORS: [TensorName; 5] = [
 ];
 
 impl Adapter for SvfitAdapter {
-    fn tensors(&self) -> &'static [TensorName] {
+    fn tensors(&self) -> Vec<TensorName> {
         if self.vectors {
-            &TENSORS
+            TENSORS.to_vec()
         } else {
-            &TENSORS[..3]
+            TENSORS[..3].to_vec()
         }
     }
 

@@ -219,15 +219,15 @@ pub struct MixtureAdapter {
     method: MoeLora,
 }
 
-static TENSORS: [TensorName; 3] = [
+const TENSORS: [TensorName; 3] = [
     TensorName::trained("a", "experts.lora_A.weight", Layout::Transposed),
     TensorName::trained("b", "experts.lora_B.weight", Layout::Transposed),
     TensorName::trained("router", "router.weight", Layout::Transposed),
 ];
 
 impl Adapter for MixtureAdapter {
-    fn tensors(&self) -> &'static [TensorName] {
-        &TENSORS
+    fn tensors(&self) -> Vec<TensorName> {
+        TENSORS.to_vec()
     }
 
     fn delta(

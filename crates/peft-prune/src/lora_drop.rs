@@ -13,7 +13,9 @@ use indexmap::IndexMap;
 use peft_core::file::PeftConfig;
 use peft_core::lora::{Lora, LoraInit, Scaling};
 use peft_core::options::{as_map, check_dropout, check_format_version, own_option};
-use peft_core::{AnyAdapter, Method, MethodEntry, PeftError, Site, SiteKind, SiteLayout, Slot};
+use peft_core::{
+    AnyAdapter, Method, MethodEntry, PeftError, Share, Site, SiteKind, SiteLayout, Slot,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -110,16 +112,19 @@ impl Method for LoraDrop {
         self.lora.layout(site, rank, alpha)
     }
 
-    /// `rank * (d_in + d_out)`, or nothing where the layer shares.
-    fn trainable(&self, site: &Site, rank: usize) -> usize {
-        match self.shared.get(&site.path) {
-            Some(_) => 0,
-            None => self.lora.trainable(site, rank),
-        }
-    }
-
-    fn shares_with(&self, site: &str) -> Option<&str> {
-        self.shared.get(site).map(String::as_str)
+    fn shares(&self, sites: &[&Site]) -> Vec<Share> {
+        let owned = sites.iter().filter_map(|site| {
+            let owner = self.shared.get(&site.path)?;
+            Some((&site.path, owner))
+        });
+        let both = owned.flat_map(|(site, owner)| {
+            ["a", "b"].map(|field| Share {
+                site: site.clone(),
+                field,
+                owner: owner.clone(),
+            })
+        });
+        both.collect()
     }
 
     fn config_fields(&self) -> Map<String, Value> {

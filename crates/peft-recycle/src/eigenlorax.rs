@@ -172,7 +172,7 @@ impl Method for EigenLoraXMethod {
         let names = names(self.source.variant(), self.options.save_components);
         let stored = names.iter().zip(shapes);
         stored.fold(SiteLayout::default(), |layout, (name, shape)| {
-            layout.with(*name, shape)
+            layout.with(name.clone(), shape)
         })
     }
 
@@ -258,8 +258,8 @@ fn names(variant: Variant, save_components: bool) -> &'static [TensorName] {
 }
 
 impl Adapter for EigenLoraXAdapter {
-    fn tensors(&self) -> &'static [TensorName] {
-        names(self.variant, self.save_components)
+    fn tensors(&self) -> Vec<TensorName> {
+        names(self.variant, self.save_components).to_vec()
     }
 
     fn delta(

@@ -4,7 +4,7 @@
 mod support;
 
 use burn::tensor::{Device, Tensor};
-use peft_core::{AnyAdapter, PeftError, Slot};
+use peft_core::{AnyAdapter, Peers, PeftError, Slot};
 use peft_recycle::eigenlorax::{EIGENLORAX, EigenLoraXAdapter};
 use peft_recycle::{Basis, BasisOptions, Components, Extend, Mean, Pool, RecycleError, Variant};
 use serde_json::json;
@@ -105,6 +105,7 @@ fn made(options: serde_json::Value, at: usize, rank: usize) -> Result<AnyAdapter
         alpha: 1.0,
         seed: 5,
         cache: None,
+        peers: Peers::default(),
     })
 }
 

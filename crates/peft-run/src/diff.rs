@@ -141,6 +141,7 @@ impl<'a> Side<'a> {
             .as_ref()
             .map(FolderMethod::tensor_names)
             .unwrap_or_default();
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
         let index = index_keys(folder.tensors.keys().map(String::as_str), &known)?;
         let tensors: BTreeMap<TensorKey, &HostTensor> = index
             .into_iter()
@@ -182,7 +183,7 @@ impl<'a> Side<'a> {
                 tensor: file.to_owned(),
             };
             for pair in method.pairs_at(path, |file| self.tensors.contains_key(&key(file)))? {
-                let (key_a, key_b) = (key(pair.a.file), key(pair.b.file));
+                let (key_a, key_b) = (key(&pair.a.file), key(&pair.b.file));
                 let factor = |key: &TensorKey| self.tensors.get(key).copied();
                 let (Some(a), Some(b)) = (factor(&key_a), factor(&key_b)) else {
                     continue;

@@ -54,7 +54,7 @@ pub struct Report {
     pub dtypes: BTreeMap<&'static str, usize>,
     /// Adapted layers.
     pub sites: Vec<SiteReport>,
-    /// Tensors that belong to no site: heads and other modules trained as a whole.
+    /// Tensors that belong to no site: heads and other modules trained as a whole, and what the adapter has once for all sites.
     pub other_tensors: Vec<TensorReport>,
     /// Values that are NaN, and values that are infinite.
     pub nan: usize,
@@ -131,11 +131,12 @@ impl Report {
             .as_ref()
             .map(FolderMethod::tensor_names)
             .unwrap_or_default();
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
         let mut modules: BTreeMap<String, SiteTensors<'_>> = BTreeMap::new();
         let mut other_tensors = Vec::new();
         for (key, raw) in index_keys(folder.tensors.keys().map(String::as_str), &known)? {
             let tensor = &folder.tensors[&raw];
-            if known.contains(&key.tensor.as_str()) {
+            if known.contains(&key.tensor.as_str()) && !key.module.is_empty() {
                 modules
                     .entry(key.module)
                     .or_default()
@@ -164,7 +165,7 @@ impl Report {
             base_model: config.base_model_name_or_path.clone(),
             rank: method.as_ref().map(|_| config.r),
             alpha: method.as_ref().map(|_| config.lora_alpha),
-            dropout: method.as_ref().map(|_| config.lora_dropout),
+            dropout: method.as_ref().map(FolderMethod::dropout),
             target_modules: config.target.as_ref().map(target),
             modules_to_save: config.modules_to_save.clone(),
             parameters: all().count(),

@@ -16,9 +16,10 @@ const BACKENDS: [&str; 14] = [
     "candle", "remote", "router",
 ];
 /// Crates of one method family each: never an edge between two of them.
-const METHOD_CRATES: [&str; 5] = [
+const METHOD_CRATES: [&str; 6] = [
     "peft-chain",
     "peft-decompose",
+    "peft-lowrank",
     "peft-moe",
     "peft-prune",
     "peft-recycle",
@@ -33,6 +34,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("peft-chain", &["peft-core"]),
     ("peft-kernels", &[]),
     ("peft-decompose", &["peft-core", "peft-kernels"]),
+    ("peft-lowrank", &["peft-core", "peft-kernels"]),
     ("peft-moe", &["peft-core", "peft-format", "peft-kernels"]),
     ("peft-prune", &["peft-core"]),
     ("peft-recycle", &["peft-core", "peft-format"]),
@@ -45,6 +47,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "peft-core",
             "peft-decompose",
             "peft-kernels",
+            "peft-lowrank",
             "peft-models",
             "peft-moe",
             "peft-prune",

@@ -43,7 +43,7 @@ impl AnyAdapter {
 
     /// See [`Adapter::tensors`].
     #[must_use]
-    pub fn tensors(&self) -> &'static [TensorName] {
+    pub fn tensors(&self) -> Vec<TensorName> {
         self.0.tensors()
     }
 
@@ -177,7 +177,7 @@ impl ModuleDisplay for AnyAdapter {}
 trait Erased: Debug + Send + Sync {
     fn as_any(&self) -> &dyn Any;
     fn clone_erased(&self) -> Box<dyn Erased>;
-    fn tensors(&self) -> &'static [TensorName];
+    fn tensors(&self) -> Vec<TensorName>;
     fn delta(
         &self,
         x: Tensor<2>,
@@ -213,7 +213,7 @@ impl<A: Adapter> Erased for A {
     fn clone_erased(&self) -> Box<dyn Erased> {
         Box::new(self.clone())
     }
-    fn tensors(&self) -> &'static [TensorName] {
+    fn tensors(&self) -> Vec<TensorName> {
         Adapter::tensors(self)
     }
     fn delta(

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use burn::module::ParamId;
 
-use super::{BASE_LAYER, adapter_tensors};
+use super::{BASE_LAYER, adapter_tensors, module_of};
 use crate::adaptable::Adaptable;
 use crate::base_params::{saved_parameters, trained_biases};
 use crate::copy::TrainedCopy;
@@ -29,7 +29,7 @@ pub(super) fn tensors<M: Adaptable>(
     let ties = TieGroups::of(model, name, spec.method.as_ref())?;
     let mut tensors: BTreeMap<String, HostTensor> = adapter_tensors(model, name, &ties.followers())
         .into_iter()
-        .map(|(key, tensor)| (format!("base_model.model.{key}"), tensor))
+        .map(|(key, tensor)| (file::key(&key.module, &key.tensor), tensor))
         .collect();
     let places = base_places(model, names, name, spec);
     let ids: HashSet<ParamId> = places.values().map(|(id, _, _)| *id).collect();
@@ -141,12 +141,15 @@ pub(crate) fn adapter_places<M: Adaptable>(model: &M, name: &str) -> BTreeMap<Te
         };
         let ids = fields::ids(adapter);
         for tensor in adapter.tensors() {
-            if let Some((id, shape)) = ids.get(tensor.field) {
+            if let Some((id, shape)) = ids.get(&*tensor.field) {
                 let key = TensorKey {
-                    module: linear.site().path.clone(),
-                    tensor: tensor.file.to_owned(),
+                    module: module_of(linear, &tensor),
+                    tensor: tensor.file.into_owned(),
                 };
-                places.insert(key, (*id, shape.clone(), tensor.layout));
+                // Of a tensor that there is once, the first site's is the owner.
+                places
+                    .entry(key)
+                    .or_insert((*id, shape.clone(), tensor.layout));
             }
         }
     });

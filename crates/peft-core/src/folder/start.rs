@@ -2,19 +2,21 @@
 
 use std::collections::HashSet;
 
+use super::adapter_places;
 use super::reading::Reading;
 use crate::adaptable::Adaptable;
 use crate::attach::AttachedSite;
 use crate::error::PeftError;
-use crate::file;
+use crate::file::{self, TensorKey};
 use crate::names::ParamNames;
 use crate::spec::AdapterSpec;
+use crate::tie::TieGroups;
 
 /// Puts the values of a folder, which was [read](super::read) for this model before anything was attached, into the adapter called `name`, which
 /// is attached now and was made by `spec`.
 ///
-/// Layers that share with another ([`crate::Method::shares_with`]) have no values of their own: what the folder has for them is
-/// ignored, and the shared values are those of the layer that they share with.
+/// What a layer shares with another one ([`crate::Method::shares`]) it does not have of its own: what the folder has for it is
+/// ignored, and the shared values are those of the layer that has them.
 ///
 /// # Errors
 /// Everything that is wrong with the folder, and in one report: what it scales otherwise, and tensors that do not fit.
@@ -37,18 +39,26 @@ pub fn start<M: Adaptable>(
             problems,
         });
     }
-    let mut shared = HashSet::new();
-    model.visit_linears(&mut |linear| {
-        let path = &linear.site().path;
-        if linear.adapter(name).is_some() && spec.method.shares_with(path).is_some() {
-            shared.insert(path.clone());
-        }
-    });
+    let shared = shared_keys(&model, name, spec)?;
+    let tensors: HashSet<&str> = shared.iter().map(|key| key.tensor.as_str()).collect();
+    let tensors: Vec<&str> = tensors.into_iter().collect();
     folder.tensors.retain(|key, _| {
-        let parsed = file::parse_key(key, &["lora_A.weight", "lora_B.weight"]);
-        parsed.is_none_or(|key| !shared.contains(&key.module))
+        let parsed = file::parse_key(key, &tensors);
+        parsed.is_none_or(|key| !shared.contains(&key))
     });
     super::stored::fill(model, names, name, spec, &folder)
+}
+
+/// Tensors that layers share with another one and do not have themselves.
+fn shared_keys<M: Adaptable>(
+    model: &M,
+    name: &str,
+    spec: &AdapterSpec,
+) -> Result<HashSet<TensorKey>, PeftError> {
+    let followers = TieGroups::of(model, name, spec.method.as_ref())?.followers();
+    let places = adapter_places(model, name).into_iter();
+    let shared = places.filter(|(_, (id, _, _))| followers.contains(id));
+    Ok(shared.map(|(key, _)| key).collect())
 }
 
 /// What the folder makes of its values that this adapter does not: each kind once, for all layers.

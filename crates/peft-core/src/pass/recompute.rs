@@ -9,19 +9,45 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Bool, Gradients, Tensor};
 use peft_kernels::derive_seed;
 
+use crate::pass::carried::Carried;
 use crate::pass::{DropoutStream, Pass};
 
 /// A block that ran without being tracked.
 pub(crate) struct Segment {
-    /// What the input came from, when it was no output of another segment.
-    origin: Option<Tensor<2>>,
-    /// A leaf of the graph, as is `output`; or not part of it, where nothing below trains.
-    input: Tensor<2>,
-    output: Tensor<2>,
+    input: Input,
+    /// What earlier layers had left, and their values as inputs.
+    carried: Carried,
+    received: Vec<Input>,
+    /// The output, and what the block's layers left: leaves of the graph.
+    outputs: Vec<Tensor<2>>,
     /// The state of the masks before the block.
     dropout: Option<DropoutStream>,
     padding: Option<Tensor<2, Bool>>,
     run: Box<Run>,
+}
+
+/// What goes into a block.
+struct Input {
+    /// What it came from, when that is no leaf of the graph, such as the output of another segment.
+    origin: Option<Tensor<2>>,
+    /// A leaf of the graph; or not part of it, where nothing below trains.
+    value: Tensor<2>,
+}
+
+impl Input {
+    fn of(x: Tensor<2>) -> Self {
+        let is_leaf = x.is_require_grad() || !x.is_tracked();
+        match is_leaf {
+            true => Self {
+                value: x,
+                origin: None,
+            },
+            false => Self {
+                value: x.clone().detach().require_grad(),
+                origin: Some(x),
+            },
+        }
+    }
 }
 
 /// A block with everything it reads besides its input.
@@ -50,24 +76,28 @@ impl Pass<'_> {
         }
         let dropout = self.dropout;
         seed(dropout, &x);
-        let untracked = x.clone().without_autodiff();
-        let output = run(&block.valid(), untracked, &given.valid(), self);
-        let output = Tensor::from_inner(output).require_grad();
-        let (input, origin) = if x.is_require_grad() || !x.is_tracked() {
-            (x, None)
-        } else {
-            (x.clone().detach().require_grad(), Some(x))
-        };
+        let untracked = |x: &Tensor<2>| x.clone().without_autodiff();
+        let inside = self.carried.with(self.carried.values().map(untracked));
+        let outside = std::mem::replace(&mut self.carried, inside);
+        let output = run(&block.valid(), untracked(&x), &given.valid(), self);
+        let inside = std::mem::replace(&mut self.carried, outside);
+        let leaf = |y: Tensor<2>| Tensor::from_inner(y).require_grad();
+        let output = leaf(output);
+        let left: Vec<Tensor<2>> = inside.left().into_iter().map(leaf).collect();
         let (block, given) = (block.clone(), given.clone());
+        let received: Vec<Input> = self.carried.values().cloned().map(Input::of).collect();
+        let values = received.iter().map(|input| input.value.clone());
         let segment = Segment {
-            origin,
-            input,
-            output: output.clone(),
+            input: Input::of(x),
+            carried: self.carried.with(values),
+            received,
+            outputs: [vec![output.clone()], left.clone()].concat(),
             dropout,
             padding: self.padding.clone(),
             run: Box::new(move |x, pass| run(&block, x, &given, pass)),
         };
         self.segments.get_or_insert_default().push(segment);
+        self.carried.take(&inside, left);
         output
     }
 
@@ -77,26 +107,30 @@ impl Pass<'_> {
         let segments = self.segments.as_mut().map(std::mem::take);
         let mut segments = segments.unwrap_or_default();
         // An output may be used by more than the next block: its gradient is the sum over all parts.
-        let mut pending: Vec<Option<Tensor<2>>> = segments.iter().map(|_| None).collect();
-        let mut take =
-            |gradients: Gradients, segments: &[Segment], pending: &mut [Option<Tensor<2>>]| {
-                for (segment, sum) in segments.iter().zip(pending) {
-                    if let Some(gradient) = segment.output.grad(&gradients) {
+        let mut pending: Vec<Sums> = segments.iter().map(Segment::no_sums).collect();
+        let mut take = |gradients: Gradients, segments: &[Segment], pending: &mut [Sums]| {
+            for (segment, sums) in segments.iter().zip(pending) {
+                for (output, sum) in segment.outputs.iter().zip(sums) {
+                    if let Some(gradient) = output.grad(&gradients) {
                         *sum = Some(match sum.take() {
                             Some(sum) => sum + gradient,
                             None => gradient,
                         });
                     }
                 }
-                each(gradients);
-            };
+            }
+            each(gradients);
+        };
         let loss = self.with_losses_of_layers(loss.mul_scalar(share), share);
         take(loss.backward(), &segments, &mut pending);
         while let Some(segment) = segments.pop() {
-            let Some(gradient) = pending.pop().flatten() else {
+            let Some(sums) = pending
+                .pop()
+                .filter(|sums| sums.iter().any(Option::is_some))
+            else {
                 continue;
             };
-            let of_layers = segment.backward(gradient, share, |gradients| {
+            let of_layers = segment.backward(sums, share, |gradients| {
                 take(gradients, &segments, &mut pending)
             });
             self.count_losses(of_layers);
@@ -121,23 +155,35 @@ impl Pass<'_> {
     }
 }
 
+/// The gradients of a segment's outputs so far.
+type Sums = Vec<Option<Tensor<2>>>;
+
 impl Segment {
-    /// Sends the gradient of the output through the block, computed again; returns what the losses of its layers came to.
-    fn backward(
-        self,
-        gradient: Tensor<2>,
-        share: f64,
-        mut each: impl FnMut(Gradients),
-    ) -> Option<f64> {
-        seed(self.dropout, &self.input);
-        let mut pass = Pass::replaying(self.dropout, self.padding);
-        let output = (self.run)(self.input.clone(), &mut pass);
-        let loss = pass.with_losses_of_layers(along(output, gradient), share);
+    fn no_sums(&self) -> Sums {
+        self.outputs.iter().map(|_| None).collect()
+    }
+
+    /// Sends the gradients of the outputs through the block, computed again; returns what the losses of its layers came to.
+    fn backward(self, sums: Sums, share: f64, mut each: impl FnMut(Gradients)) -> Option<f64> {
+        seed(self.dropout, &self.input.value);
+        let mut pass = Pass::replaying(self.dropout, self.padding, self.carried);
+        let output = (self.run)(self.input.value.clone(), &mut pass);
+        let outputs = [vec![output], pass.carried.left()].concat().into_iter();
+        let along_sums = outputs.zip(sums).filter_map(|(y, g)| Some(along(y, g?)));
+        let Some(loss) = along_sums.reduce(|a, b| a + b) else {
+            return None;
+        };
+        let loss = pass.with_losses_of_layers(loss, share);
         let gradients = loss.backward();
-        let below = self.input.grad(&gradients);
+        let inputs = [vec![self.input], self.received].into_iter().flatten();
+        let below = inputs.filter_map(|input| {
+            let gradient = input.value.grad(&gradients)?;
+            Some(along(input.origin?, gradient))
+        });
+        let below: Vec<Tensor<1>> = below.collect();
         each(gradients);
-        if let (Some(origin), Some(gradient)) = (self.origin, below) {
-            each(along(origin, gradient).backward());
+        if let Some(below) = below.into_iter().reduce(|a, b| a + b) {
+            each(below.backward());
         }
         pass.loss_of_layers
     }

@@ -1,25 +1,28 @@
 //! What a method stores at a site, by its own account: no method is named here.
 
+use std::borrow::Cow;
+
 use anyhow::Result;
 use peft_core::file::PeftConfig;
 use peft_core::{
-    Layout, Method, MethodEntry, PairFields, PeftError, Ranks, Site, SiteKind, SiteLayout,
+    AttachedSite, Layout, Method, MethodEntry, PairFields, PeftError, Ranks, Site, SiteKind,
+    SiteLayout,
 };
-use serde_json::Map;
+use serde_json::{Map, Value};
 
 use crate::registry::METHODS;
 
 /// A tensor of a low-rank pair: its name in files and how the file lays it out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Factor {
     /// Name after the site's path.
-    pub file: &'static str,
+    pub file: String,
     /// How the file's axes relate to those in memory.
     pub layout: Layout,
 }
 
 /// `scale * a b`, with `a [d_in, rank]` and `b [rank, d_out]` in memory; or `count` such pairs side by side.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Pair {
     /// Down-projection.
     pub a: Factor,
@@ -71,19 +74,44 @@ impl FolderMethod {
     }
 
     /// Names of the tensors that the method stores at a site of any kind, whatever its rank.
-    pub(crate) fn tensor_names(&self) -> Vec<&'static str> {
+    pub(crate) fn tensor_names(&self) -> Vec<String> {
         let layouts = self.kinds().map(|kind| self.layout("any", kind, 2, 1.0));
         let tensors = layouts.flat_map(|layout| layout.tensors);
-        let mut names: Vec<_> = tensors.map(|tensor| tensor.name.file).collect();
+        let mut names: Vec<String> = tensors
+            .map(|tensor| tensor.name.file.into_owned())
+            .chain(self.common_names())
+            .collect();
         names.sort_unstable();
         names.dedup();
         names
+    }
+
+    /// Names of the tensors that the method stores once for all sites.
+    fn common_names(&self) -> Vec<String> {
+        let site = AttachedSite {
+            path: "any".to_owned(),
+            d_in: 2,
+            d_out: 2,
+            rank: 2,
+            alpha: 1.0,
+            trainable: 0,
+        };
+        let common = self.method.common(&[site]).unwrap_or_default();
+        let names = common.into_iter().map(|tensor| tensor.name.file);
+        names.map(Cow::into_owned).collect()
     }
 
     /// Kinds of layers that store differently and that the method adapts.
     fn kinds(&self) -> impl Iterator<Item = SiteKind> {
         let kinds = [SiteKind::Linear, SiteKind::Embedding].into_iter();
         kinds.filter(|kind| self.method.adapts(*kind))
+    }
+
+    /// Dropout of the adapter while it trains; none where the method knows none.
+    pub(crate) fn dropout(&self) -> f64 {
+        let options = self.method.options();
+        let dropout = options.get("dropout").and_then(Value::as_f64);
+        dropout.unwrap_or_default()
     }
 
     /// Whether a field of the configuration is one of the method's own.
@@ -120,7 +148,7 @@ impl FolderMethod {
             .map(|kind| self.layout(path, kind, rank, alpha));
         let held = |layout: &SiteLayout| {
             let mut tensors = layout.tensors.iter();
-            tensors.any(|tensor| holds(tensor.name.file))
+            tensors.any(|tensor| holds(&tensor.name.file))
         };
         Ok(layouts
             .into_iter()
@@ -138,17 +166,17 @@ impl FolderMethod {
 /// The pairs of a layout, by their names in files.
 fn pairs(layout: &SiteLayout) -> Vec<Pair> {
     let factor = |field: &str| {
-        let mut tensors = layout.tensors.iter().map(|tensor| tensor.name);
+        let mut tensors = layout.tensors.iter().map(|tensor| &tensor.name);
         let name = tensors.find(|name| name.field == field)?;
         Some(Factor {
-            file: name.file,
+            file: name.file.to_string(),
             layout: name.layout,
         })
     };
     let pair = |pair: &PairFields| {
         Some(Pair {
-            a: factor(pair.a)?,
-            b: factor(pair.b)?,
+            a: factor(&pair.a)?,
+            b: factor(&pair.b)?,
             scale: pair.scale,
             count: pair.count,
         })

@@ -42,13 +42,13 @@ pub(super) fn described(
     rank: usize,
     tensors: &SiteTensors<'_>,
 ) -> Result<Described, String> {
-    let tensor = |factor: Factor| {
-        let found = tensors.get(factor.file).copied();
+    let tensor = |factor: &Factor| {
+        let found = tensors.get(&factor.file).copied();
         found.ok_or_else(|| format!("`{path}`: `{}` is missing", factor.file))
     };
-    let (a, b) = (tensor(pair.a)?, tensor(pair.b)?);
-    let (d_in, width) = sides(path, pair.a, a)?;
-    let (height, d_out) = sides(path, pair.b, b)?;
+    let (a, b) = (tensor(&pair.a)?, tensor(&pair.b)?);
+    let (d_in, width) = sides(path, &pair.a, a)?;
+    let (height, d_out) = sides(path, &pair.b, b)?;
     let expected = rank.saturating_mul(pair.count);
     if width != expected || height != expected {
         let times = match pair.count {
@@ -73,7 +73,7 @@ pub(super) fn described(
 }
 
 /// Rows and columns in memory.
-fn sides(path: &str, factor: Factor, tensor: &HostTensor) -> Result<(usize, usize), String> {
+fn sides(path: &str, factor: &Factor, tensor: &HostTensor) -> Result<(usize, usize), String> {
     let Factor { file, layout } = factor;
     match (&tensor.shape[..], layout) {
         ([first, second], Layout::AsIs) | ([second, first], Layout::Transposed) => {

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 
 use super::tiny::{self, Tiny};
 use crate::adaptable::Adaptable;
@@ -116,12 +116,16 @@ fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().iter::<f32>().collect()
 }
 
-/// Every float parameter by id.
+/// Every parameter by id.
 pub fn values<M: Module>(model: &M) -> BTreeMap<ParamId, Vec<f32>> {
     struct Values(BTreeMap<ParamId, Vec<f32>>);
     impl ModuleVisitor for Values {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
             self.0.insert(param.id, host(param.val()));
+        }
+        fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
+            let integers = param.val().into_data();
+            self.0.insert(param.id, integers.iter::<f32>().collect());
         }
     }
     let mut values = Values(BTreeMap::new());
@@ -151,5 +155,8 @@ fn poisoned(model: Tiny) -> (Tiny, String) {
 pub fn adapter_tensors<M: Adaptable>(model: &M, name: &str) -> BTreeMap<String, HostTensor> {
     let tensors = folder::adapter_tensors(model, name, &HashSet::new());
     assert!(!tensors.is_empty(), "no adapter named `{name}`");
-    tensors
+    let named = tensors.into_iter();
+    named
+        .map(|(key, tensor)| (key.to_string(), tensor))
+        .collect()
 }

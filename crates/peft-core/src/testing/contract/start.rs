@@ -18,6 +18,7 @@ use crate::site_layout::{PairFields, TensorShape};
 use crate::spec::AdapterSpec;
 use crate::testing::tiny::{self, Tiny};
 use crate::testing::tolerance::{MATMUL, assert_close};
+use crate::tie::TieGroups;
 
 impl Contract {
     pub(super) fn attaching_changes_no_output(&self, device: &Device) {
@@ -59,7 +60,8 @@ impl Contract {
             };
             let plan = spec.plan(&model.sites(), &[]).expect("plans");
             let (model, report) = attach(model, &names, "default", &spec, 1).expect("attaches");
-            let counted = count(&model, &HashSet::new());
+            let ties = TieGroups::of(&model, "default", self.method.as_ref()).expect("ties");
+            let counted = count(&model, &ties.followers());
             let formula: usize = plan.sites.iter().map(|site| site.trainable).sum();
             assert_eq!(counted.trainable, formula, "rank {rank}");
             assert_eq!(report.sites, plan.sites, "rank {rank}");
@@ -69,20 +71,26 @@ impl Contract {
 
     pub(super) fn the_layout_is_what_is_created(&self, device: &Device) {
         let (model, _) = self.attached(device, 1);
+        let spec = self.spec(&["up_proj", "down_proj"]);
+        let plan = spec.plan(&model.sites(), &[]).expect("plans");
+        let common = self.method.common(&plan.sites).expect("sites that suit");
         model.visit_linears(&mut |linear| {
             let Some(adapter) = linear.adapter("default") else {
                 return;
             };
             let layout = self.method.layout(linear.site(), RANK, ALPHA);
-            let told: Vec<TensorName> = layout.tensors.iter().map(|tensor| tensor.name).collect();
+            let tensors = || layout.tensors.iter().chain(&common);
+            let told: Vec<TensorName> = tensors().map(|tensor| tensor.name.clone()).collect();
             assert_eq!(told, adapter.tensors(), "names");
+            assert!(layout.tensors.iter().all(|tensor| !tensor.name.common));
+            assert!(common.iter().all(|tensor| tensor.name.common));
             let fields = fields::ids(adapter);
-            for TensorShape { name, shape } in &layout.tensors {
-                assert_eq!(*shape, fields[name.field].1, "{}", name.field);
+            for TensorShape { name, shape } in tensors() {
+                assert_eq!(*shape, fields[&*name.field].1, "{}", name.field);
             }
             let pair = |pair: &PairFields| FactorPair {
-                a: fields[pair.a].0,
-                b: fields[pair.b].0,
+                a: fields[&*pair.a].0,
+                b: fields[&*pair.b].0,
                 scale: pair.scale,
                 count: pair.count,
             };

@@ -169,8 +169,13 @@ pub(super) fn rank(value: &Value) -> Option<usize> {
     index(value).filter(|rank| (1..=MAX_RANK).contains(rank))
 }
 
+/// PEFT calls the biases of adapted layers by the method, `lora_only` or `vera_only`.
 pub(super) fn bias(value: &Value) -> Option<String> {
-    text(value).filter(|bias| ["none", "all", "lora_only"].contains(&bias.as_str()))
+    let bias = text(value)?;
+    match bias.as_str() {
+        "none" | "all" => Some(bias),
+        _ => bias.ends_with("_only").then(|| "lora_only".to_owned()),
+    }
 }
 
 pub(super) fn init(value: &Value) -> Option<Value> {

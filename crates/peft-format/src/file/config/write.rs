@@ -10,7 +10,8 @@ use crate::target::{ALL_LINEAR, Selector, Target};
 const ORDERED: [&str; 2] = ["rank_pattern", "alpha_pattern"];
 
 impl PeftConfig {
-    /// The fields to write, with `method_fields` added or put in place of the generic ones.
+    /// The fields to write, with `method_fields` added or put in place of the generic ones; one that is null there has no place in the
+    /// method's configurations and is left away.
     ///
     /// `inference_mode` is always true, as PEFT writes it. The raw fields of a config that was read are not
     /// copied. Expand [`Target::AllLinear`] first: PEFT writes the expanded list.
@@ -57,7 +58,13 @@ impl PeftConfig {
         if self.lora_bias {
             put("lora_bias", json!(true));
         }
-        map.extend(method_fields.clone());
+        for (field, value) in method_fields {
+            if value.is_null() {
+                map.shift_remove(field);
+            } else {
+                map.insert(field.clone(), value.clone());
+            }
+        }
         map
     }
 }

@@ -1,0 +1,8 @@
+#![doc = include_str!("../README.md")]
+
+pub mod multilora;
+mod options;
+pub mod reslora;
+pub mod sbora;
+pub mod sharelora;
+pub mod vera;
