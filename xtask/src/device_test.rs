@@ -43,29 +43,52 @@ pub(crate) struct Arguments {
 /// Integration tests that run on the device that `BURN_DEVICE` names: the contract of all methods and the hosts.
 const TESTS: [&str; 4] = ["contract", "seams", "several_adapters", "embedding"];
 
+/// The crates of those tests, which need neither models nor the program.
+const CRATES: [&str; 8] = [
+    "peft-chain",
+    "peft-core",
+    "peft-decompose",
+    "peft-kernels",
+    "peft-lowrank",
+    "peft-moe",
+    "peft-prune",
+    "peft-recycle",
+];
+
+/// The beginning of a command that tests these crates with the second processor backend compiled in.
+fn with_ndarray() -> String {
+    let crates: Vec<String> = CRATES.iter().map(|name| format!("-p {name}")).collect();
+    format!(
+        "cargo test {} --features peft-kernels/ndarray",
+        crates.join(" ")
+    )
+}
+
 /// The command that tests on the device.
 fn step(arguments: &Arguments) -> Step {
     let device = arguments.device.name();
     let tests: Vec<String> = TESTS.iter().map(|test| format!("--test {test}")).collect();
-    let features = match arguments.device {
-        // Part of the default build, which the other tests share.
-        Device::Flex | Device::Ndarray => String::new(),
-        Device::Wgpu | Device::Cuda => format!("--features peft-cli/{device} "),
+    let command = match arguments.device {
+        // The default build, which the other tests share.
+        Device::Flex => "cargo test --workspace".to_owned(),
+        Device::Ndarray => with_ndarray(),
+        Device::Wgpu | Device::Cuda => {
+            format!("cargo test --workspace --features peft-cli/{device}")
+        }
     };
-    Step::new(&format!(
-        "cargo test --workspace {features}{}",
-        tests.join(" ")
-    ))
-    .with_variable("BURN_DEVICE", device)
-    .with_arguments(&arguments.rest)
+    Step::new(&format!("{command} {}", tests.join(" ")))
+        .with_variable("BURN_DEVICE", device)
+        .with_arguments(&arguments.rest)
 }
 
-/// The tests on the second processor backend of the default build.
-pub(crate) fn on_ndarray() -> Step {
-    step(&Arguments {
-        device: Device::Ndarray,
-        rest: Vec::new(),
-    })
+/// The tests on the second processor backend, and those of the kernels that compare with it what they do on others than flex.
+pub(crate) fn on_ndarray() -> [Step; 2] {
+    let device = Device::Ndarray;
+    let rest = Vec::new();
+    [
+        step(&Arguments { device, rest }),
+        Step::new(&format!("{} --lib", with_ndarray())),
+    ]
 }
 
 /// Runs the tests.
@@ -93,9 +116,11 @@ mod tests {
                 "BURN_DEVICE=\"wgpu\" cargo test --workspace --features peft-cli/wgpu {tests} lora"
             )
         );
-        assert_eq!(
-            line(Device::Ndarray, &[]),
-            format!("BURN_DEVICE=\"ndarray\" cargo test --workspace {tests}")
+        let ndarray = line(Device::Ndarray, &[]);
+        assert!(
+            ndarray.starts_with("BURN_DEVICE=\"ndarray\" cargo test -p peft-chain -p peft-core")
+                && ndarray.ends_with(&format!("--features peft-kernels/ndarray {tests}")),
+            "{ndarray}"
         );
     }
 }

@@ -2,12 +2,13 @@
 
 pub(crate) mod basis_map;
 pub(crate) mod expert_map;
+mod files;
 mod heat_map;
 pub(crate) mod plan_map;
 
 use std::{ops::Range, path::Path, sync::LazyLock};
 
-use anyhow::{Context, anyhow, ensure};
+use anyhow::{anyhow, ensure};
 use plotters::{
     coord::{Shift, types::RangedCoordf64},
     element::DashedPathElement,
@@ -103,10 +104,8 @@ pub(crate) fn draw_curves(
         width >= 200 && height >= 150,
         "a chart of {width} x {height} pixels has no room for its axes"
     );
-    let area = SVGBackend::new(svg, options.size).into_drawing_area();
-    draw(&area, series, options).with_context(|| format!("cannot draw {}", svg.display()))?;
-    let area = BitMapBackend::new(png, options.size).into_drawing_area();
-    draw(&area, series, options).with_context(|| format!("cannot draw {}", png.display()))
+    files::vector(svg, options.size, |area| draw(area, series, options))?;
+    files::pixels(png, options.size, |area| draw(area, series, options))
 }
 
 /// Draws the chart on one backend and finishes the file.

@@ -5,8 +5,9 @@ mod binary;
 
 use std::path::Path;
 
-use binary::{data, json, model, stdout};
+use binary::{json, model, stdout};
 use peft_core::file::{AdapterFolder, HostTensor, read_folder, write_folder};
+use peft_core::testing::outside::data;
 
 fn golden() -> String {
     format!("{}/adapter", model("bert"))

@@ -6,8 +6,9 @@ mod binary;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use binary::{data, failure, model, printed, stdout};
+use binary::{failure, model, printed, stdout};
 use peft_core::file::{AdapterFolder, HostTensor, read_folder, write_folder};
+use peft_core::testing::outside::data;
 
 /// The adapter that Python PEFT made for the tiny BERT.
 fn golden() -> (String, String) {

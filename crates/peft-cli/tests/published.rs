@@ -8,18 +8,19 @@ use std::path::Path;
 
 use binary::usable;
 use burn::tensor::Device;
+use peft_core::testing::outside::data;
 use peft_models::hf::{ModelConfig, export, write_model};
 use peft_models::{init_causal_lm, init_encoder};
 use serde_json::{Value, json};
 
-/// Width of the perceptrons, which few published adapters touch.
+/// Width of the MLPs, which few published adapters touch.
 const INNER: usize = 48;
 /// Words of the tokenizer.
 const WORDS: usize = 60;
 
 /// Every folder of published adapters, where they are at hand.
 fn adapters() -> Option<Vec<String>> {
-    let entries = fs::read_dir(binary::data("adapters")?).unwrap();
+    let entries = fs::read_dir(data("adapters")?).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());
     let mut folders: Vec<String> = paths
         .filter(|path| path.is_dir())

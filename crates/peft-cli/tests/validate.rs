@@ -3,7 +3,8 @@
 
 mod binary;
 
-use binary::{data, model, peft, verdict, verdicts};
+use binary::{model, peft, verdict, verdicts};
+use peft_core::testing::outside::data;
 use serde_json::Value;
 
 fn list<'a>(verdict: &'a Value, kind: &str) -> Vec<&'a str> {

@@ -8,7 +8,6 @@ mod start;
 mod stored;
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs;
 use std::path::Path;
 
 use burn::module::ParamId;
@@ -91,7 +90,7 @@ fn write<M: Adaptable>(
         // PEFT calls it by the method: `vera_only`.
         config.bias = format!("{}_only", peft_type.to_lowercase());
     }
-    fs::create_dir_all(dir).map_err(|source| FileError::Io {
+    file::disk::create_dir_all(dir).map_err(|source| FileError::Io {
         action: "create the folder",
         path: dir.to_owned(),
         source,

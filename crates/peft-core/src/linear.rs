@@ -15,9 +15,8 @@ use crate::pass::Pass;
 
 /// A linear layer `y = x W + bias` whose output adapters change.
 ///
-/// With active adapters `i` of weights `w_i`: `y = x W + bias + sum_i w_i delta_i(x)`. Families use this for every
-/// linear layer, name no method and are generic over none. In a pass with [`crate::RowAdapters`] each row of the batch
-/// goes through the adapter named for it instead, active or not.
+/// With active adapters `i` of weights `w_i`: `y = x W + bias + sum_i w_i delta_i(x)`. Families use this type for every linear layer and
+/// know no method. In a pass with [`crate::RowAdapters`] each row of the batch goes through the adapter named for it instead, active or not.
 ///
 /// # Shapes
 /// `weight [d_in, d_out]`, `bias [d_out]`; input `[.., d_in]`, output `[.., d_out]`.

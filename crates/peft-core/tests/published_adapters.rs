@@ -1,5 +1,4 @@
-//! Published adapter folders and configs from an optional data folder: `PEFT_DATA`, or `../shared/data` beside
-//! the project. Each test says so when the folder is absent.
+//! Published adapter folders and configs from an optional data folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,25 +9,9 @@ use peft_core::file::{
 };
 use peft_core::folder;
 use peft_core::lora::{LORA, RSLORA};
+use peft_core::testing::outside::data;
 
 const TENSORS: [&str; 2] = ["lora_A.weight", "lora_B.weight"];
-
-#[allow(clippy::print_stderr, reason = "a skipped test must be seen")]
-fn data(part: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("PEFT_DATA").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
-        PathBuf::from,
-    );
-    let folder = root.join(part);
-    if !folder.is_dir() {
-        eprintln!(
-            "SKIPPED: {} is absent; set PEFT_DATA to the data folder",
-            folder.display()
-        );
-        return None;
-    }
-    Some(folder)
-}
 
 fn entries(folder: &Path) -> Vec<PathBuf> {
     let mut entries: Vec<PathBuf> = fs::read_dir(folder)

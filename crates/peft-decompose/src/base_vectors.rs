@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::TensorData;
-use peft_core::file::{HostTensor, read_tensors, write_tensors};
+use peft_core::file::{HostTensor, disk, read_tensors, write_tensors};
 use peft_core::{PeftError, Site, Slot};
 
 use crate::svd::{Decomposition, finite_values};
@@ -105,7 +105,7 @@ impl BaseVectors {
             })
             .collect::<Result<_, peft_core::file::TensorProblem>>();
         if let (Ok(tensors), Some(folder)) = (tensors, path.parent())
-            && std::fs::create_dir_all(folder).is_ok()
+            && disk::create_dir_all(folder).is_ok()
         {
             write_tensors(path, &tensors).ok();
         }

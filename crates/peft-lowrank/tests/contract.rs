@@ -53,12 +53,13 @@ fn reslora_passes_the_contract() {
 
 #[test]
 fn sbora_passes_the_contract() {
+    // Updates of single inputs or outputs, for targets that depend on all.
     for side in [Selected::Input, Selected::Output] {
         let method = Sbora {
             side,
             ..Sbora::default()
         };
-        check(method, true, 0.5, true);
+        check(method, true, 0.6, true);
     }
 }
 

@@ -6,14 +6,28 @@ mod blocks;
 
 use std::collections::BTreeMap;
 
-use blocks::{Blocks, host, inputs, some};
+use blocks::{Blocks, inputs};
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
-use burn::tensor::{Device, Gradients, Tensor, activation};
+use burn::tensor::{Device, Gradients, Tensor, TensorData, activation};
+use peft_core::init::gaussian;
 use peft_core::testing::tolerance::{MATMUL, assert_close};
 use peft_core::{Adaptable, Pass, RowAdapters};
 use peft_lowrank::reslora::{ResLora, ResLoraAdapter};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 
 const COUNT: usize = 4;
+
+/// Values that no method starts from.
+fn some(shape: [usize; 2], seed: u64, device: &Device) -> Tensor<2> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    Tensor::from_data(gaussian(shape[0], shape[1], 0.5, &mut rng), device)
+}
+
+fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    let data: TensorData = tensor.into_data();
+    data.iter::<f32>().collect()
+}
 
 /// A model whose `B`s are not zero.
 fn model(device: &Device) -> Blocks {

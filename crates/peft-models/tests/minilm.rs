@@ -10,20 +10,15 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use common::{assert_close, floats};
+use peft_core::testing::outside::present;
 use peft_core::{Adaptable, Pass};
 use peft_models::{Pooling, TokenBatch, l2_normalized, load_classifier, load_encoder};
 
 fn folder() -> Option<PathBuf> {
     let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/minilm");
     let folder = std::env::var_os("PEFT_MINILM").map_or_else(default, PathBuf::from);
-    if folder.join("model.safetensors").is_file() {
-        return Some(folder);
-    }
-    eprintln!(
-        "SKIPPED: no MiniLM in {}; set PEFT_MINILM to its folder",
-        folder.display()
-    );
-    None
+    let weights = present(folder.join("model.safetensors"))?;
+    weights.parent().map(Path::to_owned)
 }
 
 /// "A man is eating food.", "Somebody eats a meal.", "The stock market fell sharply today."

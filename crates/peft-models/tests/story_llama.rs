@@ -7,26 +7,17 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use burn::tensor::Device;
 use common::{Expected, assert_close, floats};
 use peft_core::Pass;
+use peft_core::testing::outside::data;
 use peft_models::generate::{Constraints, Generation, Progress, Sampling, generate};
 use peft_models::{CausalBatch, load_causal_lm};
 
 fn folder() -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-    let data = std::env::var_os("PEFT_DATA").map_or_else(beside, PathBuf::from);
-    let folder = data.join("models/story-llama-0.65m");
-    if folder.join("model.safetensors").is_file() {
-        return Some(folder);
-    }
-    eprintln!(
-        "SKIPPED: no model in {}; set PEFT_DATA to the data folder",
-        folder.display()
-    );
-    None
+    data("models/story-llama-0.65m")
 }
 
 #[test]

@@ -23,10 +23,9 @@ mod info;
 mod manifest;
 mod train;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use peft_format::file::{FileError, TensorFile, claim_folder};
+use peft_format::file::{FileError, TensorFile, claim_folder, disk};
 
 use crate::error::RecycleError;
 use crate::options::{BasisOptions, Mean};
@@ -141,7 +140,7 @@ impl Basis {
         manifest.write(&self.folder)?;
         self.manifest = manifest;
         let path = loadings_path(&self.folder, name);
-        fs::remove_file(&path).map_err(|source| {
+        disk::remove_file(&path).map_err(|source| {
             FileError::Io {
                 action: "remove",
                 path,

@@ -2,27 +2,17 @@
 //! is absent, and prints the errors that it finds (`--nocapture`).
 #![allow(clippy::unwrap_used, reason = "a panic is the failure report")]
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use peft_core::file::read_folder;
+use peft_core::testing::outside::data;
 use peft_recycle::{
     Basis, BasisOptions, Components, Folding, LeaveOneOut, Mean, Pool, Variant, leave_one_out,
     similarity,
 };
 
-#[allow(clippy::print_stderr, reason = "a skipped test must be seen")]
 fn adapters(family: &str) -> Option<Vec<PathBuf>> {
-    let root = std::env::var_os("PEFT_DATA").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
-        PathBuf::from,
-    );
-    let Ok(entries) = root.join("adapters").read_dir() else {
-        eprintln!(
-            "SKIPPED: {} has no adapters; set PEFT_DATA to the data folder",
-            root.display()
-        );
-        return None;
-    };
+    let entries = data("adapters")?.read_dir().unwrap();
     let mut folders: Vec<PathBuf> = entries
         .map(|entry| entry.unwrap().path())
         .filter(|path| {

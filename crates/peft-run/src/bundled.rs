@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use peft_core::file::{FolderClaim, write_atomic};
+use peft_core::file::{FolderClaim, disk, write_atomic};
 use peft_train::synthetic::{SentimentData, to_jsonl};
 
 use crate::out_folder;
@@ -77,11 +77,11 @@ impl Places {
     /// refuses.
     pub fn unpack(&self, overwrite: bool) -> Result<FolderClaim> {
         let claim = out_folder::claim(&self.out, overwrite, out_folder::OVERWRITE)?;
-        std::fs::create_dir_all(&self.model)?;
+        disk::create_dir_all(&self.model)?;
         for (name, bytes) in MODEL {
             write_atomic(&self.model.join(name), bytes)?;
         }
-        std::fs::create_dir_all(self.out.join("data"))?;
+        disk::create_dir_all(&self.out.join("data"))?;
         let [train, valid, test] = PARTS;
         let data = SentimentData::generate(SEED, train, valid, test);
         for (path, rows) in [

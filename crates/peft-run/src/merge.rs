@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::Device;
-use peft_core::file::{remove_file, remove_folder};
+use peft_core::file::{disk, remove_file, remove_folder, together};
 use peft_core::merge::{MergedSite, merge};
 use peft_core::values::named_tensors;
 use peft_core::{Adaptable, TiedOutput, param_id, select_adapters};
@@ -196,7 +196,7 @@ impl Written {
         let Merging {
             model, out, dtype, ..
         } = *merging;
-        fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
+        disk::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
         let same = |dir: &Path| fs::canonicalize(dir).ok();
         if same(model) == same(out) {
             bail!(crate::Usage(format!(
@@ -204,10 +204,7 @@ impl Written {
                 out.display()
             )));
         }
-        let folder = tempfile::Builder::new()
-            .prefix(".peft-")
-            .suffix(".tmp")
-            .tempdir_in(out)
+        let folder = disk::folder_aside(out)
             .with_context(|| format!("cannot create a folder in {}", out.display()))?;
         save_model(model, folder.path(), config, tensors, dtype)?;
         let beside = Companions::new(model, &[merging.adapter], merging.tokenizer)?;
@@ -227,6 +224,10 @@ impl Written {
 
     /// Moves the files to their places, the configuration last.
     fn put_in_place(self, out: &Path) -> Result<()> {
+        together(out, || self.exchange(out))
+    }
+
+    fn exchange(&self, out: &Path) -> Result<()> {
         for stale in STALE {
             remove_file(&out.join(stale))?;
         }
@@ -240,7 +241,7 @@ impl Written {
             if from.is_dir() {
                 remove_folder(&to)?;
             }
-            fs::rename(&from, &to)
+            disk::rename(&from, &to)
                 .with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))?;
         }
         Ok(())

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use burn::module::Module;
-use peft_core::file::write_atomic;
+use peft_core::file::{remove_file, write_atomic};
 use peft_core::{
     Adaptable, ParamNames, ParameterCount, attach, count, folder, mark_trainable,
     require_saved_modules, saved_modules, values,
@@ -335,6 +335,5 @@ fn write_full_model<M: Module>(
         &tensors,
         None,
     )?;
-    std::fs::remove_file(config.out.join(peft_train::WEIGHTS_FILE)).ok();
-    Ok(())
+    Ok(remove_file(&config.out.join(peft_train::WEIGHTS_FILE))?)
 }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use burn::optim::{ModuleOptimizer, OptimizerRecord};
 use burn::tensor::Bytes;
 use peft_core::file::{
-    HostTensor, read_tensors, remove_folder, sync_folder, write_atomic, write_tensors,
+    HostTensor, disk, read_tensors, remove_folder, sync_folder, write_atomic, write_tensors,
 };
 use serde::{Deserialize, Serialize};
 
@@ -193,7 +193,7 @@ impl Checkpoints {
         let whole = self.path(state.step);
         let partial = self.dir.join(format!(".{PREFIX}{}{PARTIAL}", state.step));
         remove_folder(&partial)?;
-        fs::create_dir_all(&partial).map_err(write_error(&partial))?;
+        disk::create_dir_all(&partial).map_err(write_error(&partial))?;
         trained(&partial)?;
         let record = optimizer
             .to_record()
@@ -210,7 +210,7 @@ impl Checkpoints {
         let text = serde_json::to_string_pretty(&state).map_err(|error| broken(&whole, &error))?;
         write_atomic(&partial.join(STATE), text.as_bytes())?;
         remove_folder(&whole)?;
-        fs::rename(&partial, &whole).map_err(write_error(&whole))?;
+        disk::rename(&partial, &whole).map_err(write_error(&whole))?;
         sync_folder(&self.dir)?;
         self.prune(&state)
     }

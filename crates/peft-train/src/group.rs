@@ -1,4 +1,4 @@
-//! Parameters with a learning rate, a schedule or a clipping of their own, and how one step goes over them.
+//! Parameters with a learning rate, a schedule, a clipping or an optimizer of their own, and how one step goes over them.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use peft_core::target::pattern_value;
 use peft_core::{Factors, PeftError, Procedures, Trainable, TrainableParam, rounds};
 
 use crate::TrainError;
-use crate::group_options::GroupOptions;
+use crate::optimizer::Rule;
 use crate::options::TrainOptions;
 use crate::own_rate::OwnRate;
 use crate::schedule::Schedule;
@@ -34,6 +34,8 @@ struct Group {
     rate: Option<(f64, Schedule)>,
     /// Its own clipping; that of the rest when absent.
     clip: Option<ClipNorm>,
+    /// Its place among the groups of the settings, where it is one of them.
+    own: Option<usize>,
 }
 
 /// All parameters that train, in groups; the last ones are the output layer where it has a rate of its own, and those that no group names.
@@ -77,8 +79,8 @@ impl Groups {
             }
         }
         let mut groups = Vec::new();
-        for (members, own) in members.iter().zip(&options.groups) {
-            groups.push(Group::new(options, own, members, total)?);
+        for (at, members) in members.iter().enumerate() {
+            groups.push(Group::new(options, at, members, total)?);
         }
         let alone = |params: Vec<TrainableParam>| Trainable {
             params,
@@ -90,12 +92,14 @@ impl Groups {
                 trainable: alone(of_head),
                 rate: Some((head.lr, schedule)),
                 clip: None,
+                own: None,
             });
         }
         groups.push(Group {
             trainable: alone(others),
             rate: None,
             clip: None,
+            own: None,
         });
         let together = groups.iter().filter(|group| group.clip.is_none());
         let together = together.flat_map(|group| group.trainable.params.iter().cloned());
@@ -109,6 +113,32 @@ impl Groups {
             second: trainable.pairs.iter().map(|pair| pair.b).collect(),
             lora_plus: options.lora_plus,
         })
+    }
+
+    /// An optimizer that steps each group by its rule, without a state.
+    pub(crate) fn optimizer(&self, options: &TrainOptions) -> ModuleOptimizer {
+        let mut optimizer = Rule::of_run(options).init();
+        for group in self.groups.iter().filter(|group| group.own.is_some()) {
+            let params = group.trainable.params.iter().map(|param| param.id);
+            group.rule(options).apply(&mut optimizer, params.collect());
+        }
+        optimizer
+    }
+
+    /// Makes an optimizer of these groups lose what it knows of some parameters.
+    pub(crate) fn forget(
+        &self,
+        options: &TrainOptions,
+        optimizer: &mut ModuleOptimizer,
+        params: &[ParamId],
+    ) {
+        for group in &self.groups {
+            let members = group.trainable.params.iter().map(|param| param.id);
+            let members: Vec<ParamId> = members.filter(|id| params.contains(id)).collect();
+            if !members.is_empty() {
+                group.rule(options).apply(optimizer, members);
+            }
+        }
     }
 
     /// Clips the gradients of each group that clips its own, and of all others together; returns the figures of the latter.
@@ -184,12 +214,14 @@ enum Part {
 }
 
 impl Group {
+    /// The group at this place of the settings.
     fn new(
         options: &TrainOptions,
-        own: &GroupOptions,
+        at: usize,
         members: &[TrainableParam],
         total: usize,
     ) -> Result<Self, TrainError> {
+        let own = &options.groups[at];
         if members.is_empty() {
             return Err(TrainError::Option {
                 option: "groups.params",
@@ -214,6 +246,14 @@ impl Group {
             clip: own.clip_norm.map(|norm| ClipNorm {
                 max_norm: if norm > 0.0 { norm } else { f64::INFINITY },
             }),
+            own: Some(at),
         })
+    }
+
+    fn rule<'a>(&self, options: &'a TrainOptions) -> Rule<'a> {
+        match self.own {
+            Some(at) => Rule::of_group(options, &options.groups[at]),
+            None => Rule::of_run(options),
+        }
     }
 }

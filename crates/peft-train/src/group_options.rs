@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
+use crate::options::OptimizerKind;
 use crate::schedule::{ScheduleKind, Warmup};
 
 /// What differs for some of the parameters. What is absent is as for all others.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GroupOptions {
     /// Which ones: the end of their names in files, or a regular expression of it, as in rank patterns; the first group that matches counts.
@@ -20,6 +21,12 @@ pub struct GroupOptions {
     /// Steps, or share of all steps, over which the learning rate rises from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warmup: Option<Warmup>,
+    /// What steps them; with the run's momentum, betas and epsilon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub optimizer: Option<OptimizerKind>,
+    /// Weight decay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_decay: Option<f64>,
     /// Largest norm of the gradients of this group alone, which then do not count for the others; 0 does not clip them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip_norm: Option<f64>,
@@ -34,14 +41,22 @@ impl GroupOptions {
                 found: value.to_string(),
             })
         };
-        match (self.lr, self.clip_norm) {
-            (Some(lr), _) if !(lr.is_finite() && lr > 0.0) => {
-                not("groups.lr", "a positive number", lr)
-            }
-            (_, Some(norm)) if !(norm.is_finite() && norm >= 0.0) => {
-                not("groups.clip_norm", "0 or a positive number", norm)
-            }
-            _ => Ok(()),
+        if let Some(lr) = self.lr
+            && !(lr.is_finite() && lr > 0.0)
+        {
+            return not("groups.lr", "a positive number", lr);
         }
+        let from_zero = [
+            ("groups.clip_norm", self.clip_norm),
+            ("groups.weight_decay", self.weight_decay),
+        ];
+        for (option, value) in from_zero {
+            if let Some(value) = value
+                && !(value.is_finite() && value >= 0.0)
+            {
+                return not(option, "0 or a positive number", value);
+            }
+        }
+        Ok(())
     }
 }

@@ -1,9 +1,8 @@
 //! `train_log.jsonl`: one JSON record per line, written as the run goes, continued when it resumes.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use peft_core::file::disk::Appended;
 use peft_core::file::write_atomic;
 use serde::Serialize;
 use serde_json::Value;
@@ -20,7 +19,7 @@ const SHOWN_CHARS: usize = 60;
 #[derive(Debug)]
 pub struct TrainLog {
     path: PathBuf,
-    file: File,
+    file: Appended,
 }
 
 impl TrainLog {
@@ -29,7 +28,7 @@ impl TrainLog {
     /// # Errors
     /// [`TrainError::Write`] when the file cannot be made.
     pub fn create(path: &Path) -> Result<Self, TrainError> {
-        let file = File::create(path).map_err(|source| write_error(path, source))?;
+        let file = Appended::create(path).map_err(|source| write_error(path, source))?;
         Ok(Self {
             path: path.to_path_buf(),
             file,
@@ -60,10 +59,7 @@ impl TrainLog {
             text.push('\n');
         }
         write_atomic(path, text.as_bytes())?;
-        let file = OpenOptions::new()
-            .append(true)
-            .open(path)
-            .map_err(|source| write_error(path, source))?;
+        let file = Appended::open(path).map_err(|source| write_error(path, source))?;
         Ok(Self {
             path: path.to_path_buf(),
             file,
@@ -84,10 +80,8 @@ impl TrainLog {
             return Err(bad(format!("found {value}")));
         }
         // One write per line, so that a reader beside the run never sees half of it for long.
-        let written = self.file.write_all(format!("{value}\n").as_bytes());
-        written
-            .and_then(|()| self.file.flush())
-            .map_err(|source| write_error(&self.path, source))
+        let written = self.file.append(format!("{value}\n").as_bytes());
+        written.map_err(|source| write_error(&self.path, source))
     }
 
     /// The file.

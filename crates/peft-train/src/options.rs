@@ -230,12 +230,18 @@ impl TrainOptions {
             return bad("head_lr", "auto, same or a positive number", rate);
         }
         let usual = Self::default();
-        let (unused, other) = match self.optimizer {
-            OptimizerKind::AdamW => (
+        let uses = |kind| {
+            let mut groups = self.groups.iter();
+            self.optimizer == kind || groups.any(|group| group.optimizer == Some(kind))
+        };
+        let settings = [
+            (
+                OptimizerKind::Sgd,
                 vec![("momentum", self.momentum, usual.momentum)],
                 "no value with adamw: it is sgd's",
             ),
-            OptimizerKind::Sgd => (
+            (
+                OptimizerKind::AdamW,
                 vec![
                     ("beta1", self.beta1, usual.beta1),
                     ("beta2", self.beta2, usual.beta2),
@@ -243,11 +249,15 @@ impl TrainOptions {
                 ],
                 "no value with sgd: it is adamw's",
             ),
-        };
+        ];
         let is_given = |(_, value, usual): &&(&str, f64, f64)| value.to_bits() != usual.to_bits();
-        match unused.iter().find(is_given) {
-            Some((name, value, _)) => bad(*name, other, *value),
-            None => Ok(()),
+        for (kind, settings, other) in settings {
+            if !uses(kind)
+                && let Some((name, value, _)) = settings.iter().find(is_given)
+            {
+                return bad(*name, other, *value);
+            }
         }
+        Ok(())
     }
 }

@@ -10,6 +10,7 @@ mod golden_tokenizer;
 
 use std::path::{Path, PathBuf};
 
+use peft_core::testing::outside;
 use peft_train::data::{ChatContext, ChatTemplate, TextTokenizer};
 use serde_json::Value;
 
@@ -21,15 +22,9 @@ fn golden() -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-/// The data folder: `PEFT_DATA`, or `../shared/data` beside the project.
 fn data() -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-    let folder = std::env::var_os("PEFT_DATA").map_or_else(beside, PathBuf::from);
-    if folder.join("model_configs").is_dir() {
-        return Some(folder);
-    }
-    eprintln!("SKIPPED: {} is absent; set PEFT_DATA", folder.display());
-    None
+    let configs = outside::data("model_configs")?;
+    configs.parent().map(Path::to_owned)
 }
 
 fn tokenizer(data: &Path) -> TextTokenizer {

@@ -72,9 +72,7 @@ fn a_group_that_names_the_head_wins() {
     let group = GroupOptions {
         params: "classifier.weight".into(),
         lr: Some(5e-3),
-        schedule: None,
-        warmup: None,
-        clip_norm: None,
+        ..GroupOptions::default()
     };
     let (head, factors) = moved(TrainOptions {
         lr: 1e-3,
@@ -111,9 +109,7 @@ fn rates_that_are_none_and_settings_without_effect_are_refused_by_name() {
     let whole_head = GroupOptions {
         params: r"classifier\..*".into(),
         lr: Some(1e-2),
-        schedule: None,
-        warmup: None,
-        clip_norm: None,
+        ..GroupOptions::default()
     };
     let of_group = TrainOptions {
         head_lr: HeadRate::Rate(1e-2),

@@ -8,21 +8,14 @@
 
 use std::path::{Path, PathBuf};
 
+use peft_core::testing::outside;
 use peft_train::data::{
     Example, Format, LabelSet, ReadNote, ReadOptions, Roles, Targets, examples, read_table,
 };
 
-/// A file of the optional data folder: `PEFT_DATA`, or `../shared/data` beside the project.
+/// A file of the optional data folder.
 fn data(file: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("PEFT_DATA")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"));
-    let path = folder.join("datasets").join(file);
-    if path.exists() {
-        return Some(path);
-    }
-    eprintln!("skipped: {} is not there (set PEFT_DATA)", path.display());
-    None
+    outside::data(&format!("datasets/{file}"))
 }
 
 fn columns(names: &str) -> ReadOptions {

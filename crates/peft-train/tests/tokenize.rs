@@ -5,8 +5,7 @@
     reason = "a panic in a test helper is the failure report"
 )]
 
-use std::path::{Path, PathBuf};
-
+use peft_core::testing::outside::data;
 use peft_train::TrainError;
 use peft_train::data::{Example, Target, TextTokenizer, TokenizeOptions};
 use serde_json::{Value, json};
@@ -191,14 +190,9 @@ fn a_missing_or_broken_tokenizer_names_its_path() {
 
 #[test]
 fn the_tokenizer_of_a_real_llama_adds_its_start_and_round_trips() {
-    let data = std::env::var_os("PEFT_DATA")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"));
-    let model = data.join("models/story-llama-0.65m");
-    if !model.exists() {
-        eprintln!("skipped: {} is not there (set PEFT_DATA)", model.display());
+    let Some(model) = data("models/story-llama-0.65m") else {
         return;
-    }
+    };
     let tokenizer = TextTokenizer::load(&model, &options(256)).unwrap();
     let text = "Once upon a time there was a little boy named Ben.";
     let found = tokenizer.encode(&[example(text, None)]).unwrap();

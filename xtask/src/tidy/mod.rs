@@ -5,6 +5,7 @@
 mod architecture;
 mod attributes;
 mod cycles;
+mod disk;
 mod docs;
 mod headers;
 mod machine_paths;
@@ -66,6 +67,7 @@ fn findings(root: &Path) -> anyhow::Result<Vec<Finding>> {
         findings.extend(headers::check(source));
         findings.extend(marks::check(source));
         findings.extend(attributes::check(source));
+        findings.extend(disk::check(source));
     }
     findings.extend(sizes::check(&sources, sizes::EXCEPTIONS));
     findings.extend(cycles::check(&sources));

@@ -5,8 +5,9 @@ mod terminal;
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
+use peft_core::file::write_atomic;
 use peft_run::preview::{DataResult, Rows};
 
 use super::train::RunArgs;
@@ -33,7 +34,7 @@ pub fn run(args: &DataVerbArgs, json: bool) -> Result<()> {
     let result = DataResult::of(&config, args.shown())?;
     if let Some(path) = &args.html {
         let page = html::page(&result.account, &result.rows);
-        std::fs::write(path, page).with_context(|| format!("cannot write {}", path.display()))?;
+        write_atomic(path, page.as_bytes())?;
     }
     if json {
         return super::print_json(&result);

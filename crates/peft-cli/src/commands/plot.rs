@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use indexmap::IndexMap;
+use peft_core::file::disk;
 use peft_train::LOG_FILE;
 use peft_train::log::read_log;
 use serde::Serialize;
@@ -60,7 +61,7 @@ pub fn run(args: &PlotArgs, json: bool) -> Result<()> {
         .collect::<Result<Vec<_>>>()?;
     let prefixes = prefixes(&args.runs);
     let out = args.out.as_ref().unwrap_or(&args.runs[0]);
-    std::fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
+    disk::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
     let mut files = Vec::new();
     let (mut loss, mut metrics) = (Vec::new(), Vec::new());
     for (curves, prefix) in curves.iter().zip(&prefixes) {

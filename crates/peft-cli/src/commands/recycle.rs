@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
+use peft_core::file::disk;
 use peft_recycle::{
     Bases, Basis, BasisOptions, Components, Extend, Folding, Mean, MemberProblem, Pool, Variant,
     leave_one_out, similarity,
@@ -233,7 +234,7 @@ pub fn run(args: &RecycleArgs, json: bool) -> Result<()> {
         RecycleVerb::Info(args) => {
             let basis = Basis::open(&args.basis)?;
             if let Some(folder) = &args.draw {
-                std::fs::create_dir_all(folder)?;
+                disk::create_dir_all(folder)?;
                 basis_map::explained(&basis.info()?).draw(&folder.join("explained"))?;
             }
             show(&BasisReport::of(&basis)?, json, print::basis)
@@ -261,7 +262,7 @@ pub fn run(args: &RecycleArgs, json: bool) -> Result<()> {
         RecycleVerb::Similarity(args) => {
             let found = similarity(&args.pool.open()?)?;
             if let Some(folder) = &args.draw {
-                std::fs::create_dir_all(folder)?;
+                disk::create_dir_all(folder)?;
                 basis_map::similarity(&found).draw(&folder.join("similarity"))?;
             }
             let report = SimilarityReport::of(&found);

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use super::{FAMILY, font_is_ready};
+use super::{FAMILY, files, font_is_ready};
 
 /// Pixels of one value, and of the names beside them.
 const CELL: (u32, u32) = (46, 34);
@@ -41,10 +41,8 @@ impl HeatMap {
         let files = ["svg", "png"].map(|end| stem.with_extension(end));
         let [svg, png] = &files;
         let size = self.size();
-        self.onto(&SVGBackend::new(svg, size).into_drawing_area())
-            .with_context(|| format!("cannot draw {}", svg.display()))?;
-        self.onto(&BitMapBackend::new(png, size).into_drawing_area())
-            .with_context(|| format!("cannot draw {}", png.display()))?;
+        files::vector(svg, size, |area| self.onto(area))?;
+        files::pixels(png, size, |area| self.onto(area))?;
         Ok(files)
     }
 

@@ -11,7 +11,7 @@ pub(crate) mod files;
 pub(crate) mod place;
 pub(crate) mod usable;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{self, Child, Output, Stdio};
 
 use assert_cmd::Command;
@@ -162,20 +162,4 @@ pub(crate) fn model(name: &str) -> String {
         .join(name);
     assert!(dir.join("config.json").exists(), "{}", dir.display());
     dir.to_str().unwrap().to_owned()
-}
-
-/// A part of the optional data folder: `PEFT_DATA`, or `../shared/data` beside the project.
-pub(crate) fn data(part: &str) -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-    let folder = std::env::var_os("PEFT_DATA")
-        .map_or_else(beside, PathBuf::from)
-        .join(part);
-    if !folder.is_dir() {
-        eprintln!(
-            "SKIPPED: {} is absent; set PEFT_DATA to the data folder",
-            folder.display()
-        );
-        return None;
-    }
-    Some(folder)
 }

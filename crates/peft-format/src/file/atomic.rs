@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use super::FileError;
 use super::leftover::{PREFIX, SUFFIX, keep, tidy_files};
+use super::unfinished::together;
+use super::{FileError, disk};
 
 /// Size of the buffer before the file.
 const BUFFER: usize = 1 << 20;
@@ -31,12 +32,14 @@ impl Staged {
         path: &Path,
         fill: impl FnOnce(&mut StagedWriter<'_>) -> Result<(), E>,
     ) -> Result<Self, E> {
+        disk::fill_temporary().map_err(FileError::io("create a temporary file for", path))?;
         let temporary = temporary_in(folder_of(path))?;
         let mut writer = StagedWriter {
             out: BufWriter::with_capacity(BUFFER, temporary.as_file()),
             path,
         };
         fill(&mut writer)?;
+        disk::fill_temporary().map_err(FileError::io("write", path))?;
         writer.out.flush().map_err(FileError::io("write", path))?;
         drop(writer);
         temporary
@@ -59,17 +62,32 @@ impl Staged {
     }
 
     /// Gives several files of one folder their names, one right after the other and in this order. Everything that
-    /// is likely to fail was done before; only a kill between two renames leaves some files new and some old.
+    /// is likely to fail was done before; a kill between two renames leaves some files new and some old, and the folder
+    /// [unfinished](super::require_finished).
     ///
     /// # Errors
     ///
     /// [`FileError::Io`].
     pub fn commit_all(files: impl IntoIterator<Item = Self>) -> Result<(), FileError> {
+        let files: Vec<Self> = files.into_iter().collect();
+        let Some(first) = files.first() else {
+            return Ok(());
+        };
+        let folder = folder_of(&first.path).to_owned();
+        match files.len() {
+            1 => Self::commit_each(files),
+            _ => together(&folder, || Self::commit_each(files)),
+        }
+    }
+
+    fn commit_each(files: Vec<Self>) -> Result<(), FileError> {
         let mut folder = None;
         for Self { temporary, path } in files {
+            let failed = |error| FileError::io("rename a temporary file to", &path)(error);
+            disk::name_temporary().map_err(failed)?;
             temporary
                 .persist(&path)
-                .map_err(|error| FileError::io("rename a temporary file to", &path)(error.error))?;
+                .map_err(|error| failed(error.error))?;
             folder = Some(folder_of(&path).to_owned());
         }
         folder.map_or(Ok(()), |folder| sync_folder(&folder))

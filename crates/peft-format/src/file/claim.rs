@@ -1,11 +1,12 @@
 //! Claiming an output folder: one process at a time writes there.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::FileError;
-use super::leftover::{is_at, is_temporary, tidy_below};
+use super::leftover::{is_at, is_temporary, remove_file, tidy_below};
+use super::unfinished::{MARK, require_finished};
+use super::{FileError, disk};
 
 /// Name of the file that is locked. One that a killed process left behind is not locked any more and does no harm.
 const LOCK_FILE: &str = ".peft.lock";
@@ -27,7 +28,7 @@ pub struct FolderClaim {
 /// # Errors
 ///
 /// [`FileError::InUse`] while another process has the claim, [`FileError::Exists`] for a folder that holds something
-/// or a path that is a file, otherwise [`FileError::Io`].
+/// or a path that is a file, [`FileError::Unfinished`] for what a kill left of one, otherwise [`FileError::Io`].
 pub fn claim_folder(folder: &Path, overwrite: bool) -> Result<FolderClaim, FileError> {
     if folder.exists() && !folder.is_dir() {
         return Err(FileError::Exists {
@@ -36,11 +37,15 @@ pub fn claim_folder(folder: &Path, overwrite: bool) -> Result<FolderClaim, FileE
     }
     let claim = FolderClaim::new(folder)?;
     if !overwrite && holds_anything(folder)? {
+        require_finished(folder)?;
         return Err(FileError::Exists {
             path: folder.to_owned(),
         });
     }
     tidy_below(folder);
+    if !holds_anything(folder)? {
+        remove_file(&folder.join(MARK))?;
+    }
     Ok(claim)
 }
 
@@ -50,13 +55,8 @@ impl FolderClaim {
         let missing = folder.ancestors().take_while(|folder| !folder.exists());
         let made: Vec<PathBuf> = missing.map(Path::to_owned).collect();
         loop {
-            fs::create_dir_all(folder).map_err(FileError::io("create", folder))?;
-            let opened = OpenOptions::new()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .open(&path);
-            let file = match opened {
+            disk::create_dir_all(folder).map_err(FileError::io("create", folder))?;
+            let file = match disk::open_or_create(&path) {
                 // A claim that ended in this moment has removed its empty folder.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && !folder.exists() => {
                     continue;
@@ -88,12 +88,12 @@ impl FolderClaim {
 impl Drop for FolderClaim {
     fn drop(&mut self) {
         // Both may fail without harm: a lock ends with its process, and a file without a lock claims nothing.
-        fs::remove_file(&self.path).ok();
+        disk::remove_file(&self.path).ok();
         self.file.unlock().ok();
         // A folder that holds something is not removed by this.
         self.made
             .iter()
-            .all(|folder| fs::remove_dir(folder).is_ok());
+            .all(|folder| disk::remove_dir(folder).is_ok());
     }
 }
 
@@ -105,7 +105,7 @@ impl Drop for FolderClaim {
 pub fn holds_anything(folder: &Path) -> Result<bool, FileError> {
     let entries = fs::read_dir(folder).map_err(FileError::io("list", folder))?;
     let mut names = entries.map_while(Result::ok).map(|entry| entry.file_name());
-    Ok(names.any(|name| name != LOCK_FILE && !is_temporary(&name)))
+    Ok(names.any(|name| name != LOCK_FILE && name != MARK && !is_temporary(&name)))
 }
 
 #[cfg(test)]

@@ -277,6 +277,16 @@ pub enum FileError {
         /// The folder.
         path: PathBuf,
     },
+    /// The files of a folder may not belong together.
+    #[error(
+        "{} is unfinished: a process was stopped while it wrote there, so that its files may not belong together; write it again \
+         (where the command has --overwrite, with that), or remove the folder",
+        path.display()
+    )]
+    Unfinished {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The output folder holds something already.
     #[error("{} exists already: choose another folder, or empty this one", path.display())]
     Exists {

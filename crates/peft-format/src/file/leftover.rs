@@ -8,7 +8,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
 
-use super::FileError;
+use super::{FileError, disk};
 
 /// How the names of temporary files begin and end.
 pub(super) const PREFIX: &str = ".peft-";
@@ -32,7 +32,7 @@ pub(super) fn tidy_files(folder: &Path) {
     for entry in temporary(folder) {
         let path = entry.path();
         if entry.file_type().is_ok_and(|kind| kind.is_file()) && is_abandoned(&path) {
-            fs::remove_file(&path).ok();
+            disk::remove_file(&path).ok();
         }
     }
 }
@@ -42,7 +42,7 @@ pub(super) fn tidy(folder: &Path) {
     tidy_files(folder);
     for entry in temporary(folder) {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            fs::remove_dir_all(entry.path()).ok();
+            disk::remove_dir_all(&entry.path()).ok();
         }
     }
 }
@@ -88,9 +88,9 @@ pub fn remove_folder(folder: &Path) -> Result<(), FileError> {
     };
     let name = name.to_string_lossy();
     let doomed = folder.with_file_name(format!("{PREFIX}{name}{SUFFIX}"));
-    gone(fs::remove_dir_all(&doomed)).map_err(FileError::io("remove", &doomed))?;
-    gone(fs::rename(folder, &doomed)).map_err(FileError::io("remove", folder))?;
-    gone(fs::remove_dir_all(&doomed)).map_err(FileError::io("remove", &doomed))
+    gone(disk::remove_dir_all(&doomed)).map_err(FileError::io("remove", &doomed))?;
+    gone(disk::rename(folder, &doomed)).map_err(FileError::io("remove", folder))?;
+    gone(disk::remove_dir_all(&doomed)).map_err(FileError::io("remove", &doomed))
 }
 
 /// Removes a file. One that does not exist is removed already.
@@ -99,7 +99,10 @@ pub fn remove_folder(folder: &Path) -> Result<(), FileError> {
 ///
 /// [`FileError::Io`].
 pub fn remove_file(path: &Path) -> Result<(), FileError> {
-    gone(fs::remove_file(path)).map_err(FileError::io("remove", path))
+    if path.symlink_metadata().is_err() {
+        return Ok(());
+    }
+    gone(disk::remove_file(path)).map_err(FileError::io("remove", path))
 }
 
 fn gone(outcome: io::Result<()>) -> io::Result<()> {

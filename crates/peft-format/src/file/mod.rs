@@ -7,6 +7,7 @@
 mod atomic;
 mod claim;
 mod config;
+pub mod disk;
 mod dtype;
 mod error;
 mod foreign;
@@ -22,6 +23,7 @@ mod pickle;
 mod read;
 mod spelling;
 mod tensor;
+mod unfinished;
 mod whole;
 mod without_config;
 mod write;
@@ -44,6 +46,7 @@ pub use pickle::read_pickle;
 pub use read::{AdapterFolder, check_finite, read_config, read_folder, read_folder_tensors};
 pub(crate) use spelling::named_once;
 pub use tensor::HostTensor;
+pub use unfinished::{require_finished, together};
 pub use whole::read_tensors;
 pub use write::{encode_tensors, write_folder, write_tensors};
 

@@ -12,7 +12,7 @@ use super::spelling::in_one_spelling;
 use super::without_config::explain;
 use super::{
     CONFIG_FILE, FileError, HostTensor, NonFinite, PICKLE_FILE, PeftConfig, TENSOR_FILE,
-    read_pickle, read_tensors,
+    read_pickle, read_tensors, require_finished,
 };
 
 /// Largest config file that is read; published ones have a few kilobytes.
@@ -61,6 +61,7 @@ pub fn read_folder(folder: &Path) -> Result<AdapterFolder, FileError> {
 /// A missing file (with what the folder holds instead, if that can be told), broken JSON, or every field of the
 /// wrong type.
 pub fn read_config(folder: &Path) -> Result<PeftConfig, FileError> {
+    require_finished(folder)?;
     let path = folder.join(CONFIG_FILE);
     let hint = "an adapter folder holds adapter_config.json and adapter_model.safetensors";
     let (mut file, size) = open(&path, hint).map_err(|error| match error {

@@ -1,7 +1,7 @@
 //! A small model of like blocks: what layers share or hand to each other shows only between several of a type.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor, TensorData, activation};
+use burn::tensor::{Device, Tensor, activation};
 use peft_core::init::gaussian;
 use peft_core::target::TargetRules;
 use peft_core::{
@@ -10,17 +10,17 @@ use peft_core::{
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-pub const WIDTH: usize = 5;
-pub const ROWS: usize = 4;
+pub(crate) const WIDTH: usize = 5;
+const ROWS: usize = 4;
 
 /// `x <- tanh(mix(x)) + x` in every block.
 #[derive(Module, Adaptable, Debug)]
-pub struct Blocks {
-    pub blocks: Vec<AdaptedLinear>,
+pub(crate) struct Blocks {
+    pub(crate) blocks: Vec<AdaptedLinear>,
 }
 
 impl Blocks {
-    pub fn new(count: usize, device: &Device) -> (Self, ParamNames) {
+    pub(crate) fn new(count: usize, device: &Device) -> (Self, ParamNames) {
         let mut names = ParamNames::default();
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let blocks = (0..count).map(|index| {
@@ -35,7 +35,7 @@ impl Blocks {
     }
 
     /// The model with an adapter, whose trained values are none of those that methods start from.
-    pub fn adapted(
+    pub(crate) fn adapted(
         count: usize,
         method: Box<dyn Method>,
         device: &Device,
@@ -52,7 +52,7 @@ impl Blocks {
         (model, names, spec)
     }
 
-    pub fn forward(&self, x: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {
+    pub(crate) fn forward(&self, x: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {
         self.blocks.iter().fold(x, |x, block| {
             pass.block(
                 block,
@@ -64,18 +64,7 @@ impl Blocks {
     }
 }
 
-pub fn inputs(device: &Device) -> Tensor<2> {
+pub(crate) fn inputs(device: &Device) -> Tensor<2> {
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     Tensor::from_data(gaussian(ROWS, WIDTH, 1.0, &mut rng), device)
-}
-
-/// Values that no method starts from.
-pub fn some(shape: [usize; 2], seed: u64, device: &Device) -> Tensor<2> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    Tensor::from_data(gaussian(shape[0], shape[1], 0.5, &mut rng), device)
-}
-
-pub fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    let data: TensorData = tensor.into_data();
-    data.iter::<f32>().collect()
 }

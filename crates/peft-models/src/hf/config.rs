@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
+use peft_core::file::require_finished;
+
 use super::adapter_folder::refuse_adapter;
 use crate::error::ModelError;
 
@@ -24,6 +26,7 @@ impl ModelConfig {
     /// [`ModelError::AdapterFolder`], [`ModelError::Io`], [`ModelError::Json`], or [`ModelError::Field`] when `model_type`, `architectures` or the
     /// labels are absent or malformed.
     pub fn read(dir: &Path) -> Result<Self, ModelError> {
+        require_finished(dir)?;
         let path = dir.join("config.json");
         if !path.exists() {
             refuse_adapter(dir)?;

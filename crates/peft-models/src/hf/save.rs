@@ -8,7 +8,7 @@ use std::path::Path;
 
 use burn::module::Module;
 use peft_core::ParamNames;
-use peft_core::file::{HostTensor, write_atomic};
+use peft_core::file::{HostTensor, disk, together, write_atomic};
 use peft_core::values::named_tensors;
 use serde_json::{Value, json};
 
@@ -62,7 +62,7 @@ pub fn save_model(
     replacements: &HostTensors,
     dtype: Option<FloatDtype>,
 ) -> Result<(), ModelError> {
-    fs::create_dir_all(dir_out).map_err(ModelError::io(dir_out, "creating"))?;
+    disk::create_dir_all(dir_out).map_err(ModelError::io(dir_out, "creating"))?;
     let same = |dir: &Path| fs::canonicalize(dir).map_err(ModelError::io(dir, "resolving"));
     if same(dir_in)? == same(dir_out)? {
         return Err(ModelError::SameFolder {
@@ -76,21 +76,23 @@ pub fn save_model(
         .values()
         .map(|(planned, _)| planned.clone())
         .collect();
-    write_safetensors(&dir_out.join("model.safetensors"), planned, |tensor| {
-        let (_, source) = &output[&tensor.name];
-        content(&archive, tensor, source)
-    })?;
-    for name in COMPANIONS {
-        copy_if_present(&dir_in.join(name), &dir_out.join(name))?;
-    }
     let config = match dtype {
         Some(dtype) => with_dtype(config.clone(), dtype),
         None => config.clone(),
     };
-    write_json(
-        &dir_out.join("config.json"),
-        &Value::Object(config.raw().clone()),
-    )
+    together(dir_out, || {
+        write_safetensors(&dir_out.join("model.safetensors"), planned, |tensor| {
+            let (_, source) = &output[&tensor.name];
+            content(&archive, tensor, source)
+        })?;
+        for name in COMPANIONS {
+            copy_if_present(&dir_in.join(name), &dir_out.join(name))?;
+        }
+        write_json(
+            &dir_out.join("config.json"),
+            &Value::Object(config.raw().clone()),
+        )
+    })
 }
 
 /// Writes a folder of F32 weights and a configuration; tokenizer files are the caller's.
@@ -102,7 +104,7 @@ pub fn write_model(
     config: &ModelConfig,
     tensors: &HostTensors,
 ) -> Result<(), ModelError> {
-    fs::create_dir_all(dir).map_err(ModelError::io(dir, "creating"))?;
+    disk::create_dir_all(dir).map_err(ModelError::io(dir, "creating"))?;
     let planned = tensors.iter().map(|(name, tensor)| Planned {
         name: name.clone(),
         dtype: FloatDtype::F32.in_file(),
@@ -155,7 +157,7 @@ fn copy_if_present(from: &Path, to: &Path) -> Result<(), ModelError> {
     }
     let bytes = fs::read(from).map_err(ModelError::io(from, "reading"))?;
     if let Some(folder) = to.parent() {
-        fs::create_dir_all(folder).map_err(ModelError::io(folder, "creating"))?;
+        disk::create_dir_all(folder).map_err(ModelError::io(folder, "creating"))?;
     }
     Ok(write_atomic(to, &bytes)?)
 }

@@ -13,7 +13,7 @@ use crate::hf::WeightReader;
 
 /// The MLP of a decoder family.
 #[derive(Module, Debug)]
-pub enum Perceptron {
+pub enum FeedForward {
     /// With a gate.
     Gated(GatedMlp),
     /// Two layers.
@@ -30,7 +30,7 @@ pub struct DecoderBlock {
     /// Before the MLP.
     pub mlp_norm: Norm,
     /// The MLP.
-    pub mlp: Perceptron,
+    pub mlp: FeedForward,
     dropout: f64,
 }
 
@@ -61,7 +61,7 @@ impl DecoderBlock {
             attention_norm,
             attention,
             mlp_norm,
-            mlp: perceptron(reader, path, family, config),
+            mlp: feed_forward(reader, path, family, config),
             dropout: config.residual_dropout,
         }
     }
@@ -79,8 +79,8 @@ impl DecoderBlock {
         let x = x + pass.dropout(attended, self.dropout);
         let normed = self.mlp_norm.forward(x.clone());
         let output = match &self.mlp {
-            Perceptron::Gated(mlp) => mlp.forward(normed, pass),
-            Perceptron::Plain(mlp) => mlp.forward(normed, pass),
+            FeedForward::Gated(mlp) => mlp.forward(normed, pass),
+            FeedForward::Plain(mlp) => mlp.forward(normed, pass),
         };
         x + pass.dropout(output, self.dropout)
     }
@@ -88,8 +88,8 @@ impl DecoderBlock {
     /// The linear layers in the order of the model.
     pub fn linears(&self) -> impl Iterator<Item = &AdaptedLinear> {
         let mlp = match &self.mlp {
-            Perceptron::Gated(mlp) => vec![&mlp.gate, &mlp.up, &mlp.down],
-            Perceptron::Plain(mlp) => vec![&mlp.up, &mlp.down],
+            FeedForward::Gated(mlp) => vec![&mlp.gate, &mlp.up, &mlp.down],
+            FeedForward::Plain(mlp) => vec![&mlp.up, &mlp.down],
         };
         self.attention.linears().chain(mlp)
     }
@@ -97,8 +97,8 @@ impl DecoderBlock {
     /// The linear layers, to be changed.
     pub fn linears_mut(&mut self) -> impl Iterator<Item = &mut AdaptedLinear> {
         let mlp = match &mut self.mlp {
-            Perceptron::Gated(mlp) => vec![&mut mlp.gate, &mut mlp.up, &mut mlp.down],
-            Perceptron::Plain(mlp) => vec![&mut mlp.up, &mut mlp.down],
+            FeedForward::Gated(mlp) => vec![&mut mlp.gate, &mut mlp.up, &mut mlp.down],
+            FeedForward::Plain(mlp) => vec![&mut mlp.up, &mut mlp.down],
         };
         self.attention.linears_mut().chain(mlp)
     }
@@ -154,24 +154,24 @@ fn attention(
     )
 }
 
-fn perceptron(
+fn feed_forward(
     reader: &mut WeightReader,
     path: &str,
     family: &DecoderFamily,
     config: &DecoderConfig,
-) -> Perceptron {
+) -> FeedForward {
     let (d, d_ff) = (config.d_model, config.d_ff);
     let mut layer = |name: &str, d_in, d_out| {
         let path = format!("{path}.{name}");
         reader.linear_of(&path, [d_in, d_out], config.kind, config.biases.mlp)
     };
     match family.block.mlp {
-        [up, down] => Perceptron::Plain(Mlp::new(
+        [up, down] => FeedForward::Plain(Mlp::new(
             layer(up, d, d_ff),
             layer(down, d_ff, d),
             config.activation,
         )),
-        names => Perceptron::Gated(GatedMlp::new(
+        names => FeedForward::Gated(GatedMlp::new(
             [
                 layer(names[0], d, d_ff),
                 layer(names[1], d, d_ff),

@@ -18,7 +18,7 @@ pub use attention::{Attention, attention_bias};
 pub use block::{Block, BlockNames};
 pub use causal_attention::{AttentionContext, CausalAttention, LayerCache};
 pub(crate) use decoder_block::norm as decoder_norm;
-pub use decoder_block::{DecoderBlock, Perceptron};
+pub use decoder_block::{DecoderBlock, FeedForward};
 pub use embeddings::{EmbeddingNames, TokenEmbeddings};
 pub use gated_mlp::GatedMlp;
 pub use mlp::Mlp;

@@ -1,13 +1,12 @@
 //! Making a basis of a pool: site by site, in two passes over the factors of a site.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use faer::Mat;
 use indexmap::IndexMap;
 use peft_format::Factors;
-use peft_format::file::{FileError, HostTensor, Staged, encode_tensors, write_tensors};
+use peft_format::file::{FileError, HostTensor, Staged, disk, encode_tensors, write_tensors};
 use peft_format::name_number;
 use rayon::prelude::*;
 
@@ -72,7 +71,7 @@ pub(super) fn build(pool: &Pool, options: &BasisOptions, out: &Path) -> Result<(
         manifest.sites.insert(path.clone(), built.entry);
     }
     let folder = out.join(LOADINGS);
-    fs::create_dir_all(&folder).map_err(|source| FileError::Io {
+    disk::create_dir_all(&folder).map_err(|source| FileError::Io {
         action: "create",
         path: folder,
         source,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use peft_core::file::{remove_file, write_atomic};
+use peft_core::file::{disk, remove_file, write_atomic};
 use peft_models::hf::COMPANIONS;
 use peft_train::data::{ChatTemplate, TOOLS_FILE, TemplateSource};
 
@@ -126,7 +126,7 @@ fn make_room(path: &Path) -> Result<()> {
     let Some(folder) = path.parent() else {
         return Ok(());
     };
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))
+    disk::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))
 }
 
 /// Makes a file the copy of another one, or removes it where that is not there.

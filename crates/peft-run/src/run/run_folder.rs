@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use peft_core::file::{
-    CONFIG_FILE, FileError, FolderClaim, TENSOR_FILE, claim_folder, holds_anything, remove_file,
-    remove_folder, write_atomic,
+    CONFIG_FILE, FileError, FolderClaim, TENSOR_FILE, claim_folder, disk, holds_anything,
+    remove_file, remove_folder, write_atomic,
 };
 use peft_core::folder::CACHE_FOLDER;
 use peft_train::{Checkpoints, LOG_FILE, WEIGHTS_FILE};
@@ -160,7 +160,7 @@ impl RunFolder<'_> {
             above.begin(None)?;
         }
         if !self.begun.replace(true) {
-            fs::create_dir_all(&self.out)
+            disk::create_dir_all(&self.out)
                 .with_context(|| format!("cannot create {}", self.out.display()))?;
             match self.found.as_ref().filter(|_| self.resumes()) {
                 Some(found) => self.go_on(found)?,
@@ -269,7 +269,7 @@ impl Drop for RunFolder<'_> {
     fn drop(&mut self) {
         // What was decomposed for a run that was then refused.
         if !self.begun.get() && self.new_cache {
-            fs::remove_dir_all(self.out.join(CACHE_FOLDER)).ok();
+            disk::remove_dir_all(&self.out.join(CACHE_FOLDER)).ok();
         }
     }
 }

@@ -32,7 +32,12 @@ impl<'a, T: Task> Session<'a, T> {
         setup.callbacks.insert(0, Box::new(scheduled));
         let subject = setup.trained.subject(options.seed);
         setup.procedures.check(subject.as_ref(), &model, total)?;
-        let mut optimizer = options.optimizer.init(options);
+        // By name and id, which are the same before and after a checkpoint is read.
+        let trainable = Trainable::of(&model, setup.names);
+        setup.need_pairs(&trainable)?;
+        let head = setup.own_rate(&model)?;
+        let groups = Groups::new(options, &trainable, head.as_ref(), total)?;
+        let mut optimizer = groups.optimizer(options);
         let last = match resume {
             true => setup.checkpoints().steps()?.pop(),
             false => None,
@@ -54,11 +59,8 @@ impl<'a, T: Task> Session<'a, T> {
                 state
             }
         };
-        let trainable = Trainable::of(&model, setup.names);
-        setup.need_pairs(&trainable)?;
-        let head = setup.own_rate(&model)?;
         Ok(Self {
-            groups: Groups::new(options, &trainable, head.as_ref(), total)?,
+            groups,
             seconds_before: state.seconds,
             since: Instant::now(),
             log: None,

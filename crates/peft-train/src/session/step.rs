@@ -74,7 +74,7 @@ impl<T: Task> Session<'_, T> {
         if let Some(reset) = reset {
             self.model = self.setup.ties.broadcast(self.model.clone());
             let options = self.setup.options;
-            options.optimizer.forget(options, optimizer, reset);
+            self.groups.forget(options, optimizer, &reset);
         }
         Ok(())
     }

@@ -118,7 +118,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting(
         "train.groups",
-        "Parameters with their own lr, schedule, warmup or clip_norm: [{ params = \"router.weight\", lr = 1e-4 }].",
+        "Parameters with their own lr, schedule, warmup, optimizer, weight_decay or clip_norm: [{ params = \"router.weight\", lr = 1e-4 }].",
         Never,
     ),
     setting(
