@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
+use peft_core::file::input::{CONFIG_LIMIT, read_plain_text};
 use peft_core::file::{FileError, write_atomic};
 use peft_core::lora::Scaling;
 use serde::{Deserialize, Serialize};
@@ -167,7 +168,8 @@ impl Plan {
             path: path.to_path_buf(),
             message,
         };
-        let text = std::fs::read_to_string(path).map_err(|error| malformed(error.to_string()))?;
+        let text =
+            read_plain_text(path, CONFIG_LIMIT).map_err(|error| malformed(error.to_string()))?;
         let plan: Self =
             serde_json::from_str(&text).map_err(|error| malformed(error.to_string()))?;
         if plan.version != VERSION {

@@ -10,6 +10,7 @@ use peft_recycle::{Bases, Combined, Heads, Mode, Pool, combine};
 use serde::Serialize;
 
 use crate::adapter_arg::WeightedFolder;
+use crate::out_folder::Aside;
 use crate::recycle::warn_of_bases;
 
 /// What to combine, and how.
@@ -69,8 +70,10 @@ impl CombineResult {
             pool = pool.with_base(base);
         }
         let labels = beside::labels(&pool, heads)?;
-        let combined = combine(&pool, &weights, combining.mode, heads, out)?;
-        beside::carry(&pool, heads, labels.as_deref(), out)?;
+        let aside = Aside::new(out)?;
+        let combined = combine(&pool, &weights, combining.mode, heads, aside.path())?;
+        beside::carry(&pool, heads, labels.as_deref(), aside.path())?;
+        aside.put_in_place()?;
         Ok(Self::new(&combined, out))
     }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::Device;
-use peft_core::file::{disk, remove_file, remove_folder, together};
+use peft_core::file::{disk, remove_file, together};
 use peft_core::merge::{MergedSite, merge};
 use peft_core::values::named_tensors;
 use peft_core::{Adaptable, TiedOutput, param_id, select_adapters};
@@ -21,6 +21,7 @@ use crate::adapter_arg::AdapterArg;
 use crate::any_model::{self, AnyModel};
 use crate::companions::Companions;
 use crate::open;
+use crate::out_folder;
 use crate::probe::Answers;
 
 /// Weight files that a reader would take before the one that is written.
@@ -231,19 +232,6 @@ impl Written {
         for stale in STALE {
             remove_file(&out.join(stale))?;
         }
-        let entries = fs::read_dir(self.folder.path())?;
-        let mut names = entries
-            .map(|entry| Ok(entry?.file_name()))
-            .collect::<Result<Vec<_>>>()?;
-        names.sort_by_key(|name| (name == "config.json", name.clone()));
-        for name in names {
-            let (from, to) = (self.folder.path().join(&name), out.join(&name));
-            if from.is_dir() {
-                remove_folder(&to)?;
-            }
-            disk::rename(&from, &to)
-                .with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))?;
-        }
-        Ok(())
+        out_folder::exchange(self.folder.path(), out)
     }
 }

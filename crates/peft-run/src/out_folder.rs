@@ -1,9 +1,10 @@
 //! Output folders: claimed for this process, and refused with the way out.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
-use peft_core::file::{FileError, FolderClaim, claim_folder};
+use anyhow::{Context, Result};
+use peft_core::file::{FileError, FolderClaim, claim_folder, disk, remove_folder, together};
 
 /// The way out of verbs that write one folder and nothing else.
 pub const OVERWRITE: &str = "use --overwrite to write there all the same";
@@ -17,4 +18,63 @@ pub fn claim(folder: &Path, overwrite: bool, way_out: &'static str) -> Result<Fo
         FileError::Exists { .. } => anyhow::Error::new(error).context(way_out),
         other => other.into(),
     })
+}
+
+/// An output folder that is made beside its place: complete before anything of it is seen there.
+#[derive(Debug)]
+pub struct Aside {
+    folder: tempfile::TempDir,
+    out: PathBuf,
+    _claim: FolderClaim,
+}
+
+impl Aside {
+    /// Claims a folder that holds nothing, and makes room beside it.
+    ///
+    /// # Errors
+    /// As [`claim_folder`].
+    pub fn new(out: &Path) -> Result<Self> {
+        let claim = claim_folder(out, false)?;
+        let folder = disk::folder_aside(out);
+        Ok(Self {
+            folder: folder
+                .with_context(|| format!("cannot create a folder in {}", out.display()))?,
+            out: out.to_owned(),
+            _claim: claim,
+        })
+    }
+
+    /// Where to write.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Moves everything to its place.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn put_in_place(self) -> Result<()> {
+        together(&self.out, || exchange(self.path(), &self.out))
+    }
+}
+
+/// Moves what is in one folder into another one, where it takes the place of what has its names; the configuration of a model last.
+///
+/// # Errors
+/// When the disk refuses.
+pub(crate) fn exchange(from: &Path, to: &Path) -> Result<()> {
+    let entries = fs::read_dir(from)?;
+    let mut names = entries
+        .map(|entry| Ok(entry?.file_name()))
+        .collect::<Result<Vec<_>>>()?;
+    names.sort_by_key(|name| (name == "config.json", name.clone()));
+    for name in names {
+        let (from, to) = (from.join(&name), to.join(&name));
+        if from.is_dir() {
+            remove_folder(&to)?;
+        }
+        disk::rename(&from, &to)
+            .with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))?;
+    }
+    Ok(())
 }

@@ -18,6 +18,7 @@ mod template;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use peft_core::file::input::{CONFIG_LIMIT, read_plain_text};
 use peft_prune::lora_drop::LORA_DROP;
 use peft_train::TrainOptions;
 use peft_train::metric::Metric;
@@ -112,7 +113,7 @@ impl RunConfig {
         let mut table = match file {
             None => toml::Table::new(),
             Some(path) => {
-                let text = std::fs::read_to_string(path)
+                let text = read_plain_text(path, CONFIG_LIMIT)
                     .with_context(|| format!("cannot read run file {}", path.display()))?;
                 text.parse()
                     .with_context(|| format!("run file {}", path.display()))?

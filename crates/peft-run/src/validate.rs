@@ -7,6 +7,7 @@ mod verdict;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use peft_core::file::input::{CONFIG_LIMIT, read_plain_text};
 use peft_models::ModelConfig;
 
 use model::ModelSites;
@@ -44,7 +45,7 @@ impl Against {
     /// # Errors
     /// A file that cannot be read, or is no configuration of a model that is known here.
     pub fn config(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path)
+        let text = read_plain_text(path, CONFIG_LIMIT)
             .with_context(|| format!("cannot read the model configuration {}", path.display()))?;
         let config = ModelConfig::parse(path, &text)?;
         Ok(Self(Model::Config(ModelSites::of(config)?)))

@@ -170,9 +170,7 @@ impl Segment {
         let output = (self.run)(self.input.value.clone(), &mut pass);
         let outputs = [vec![output], pass.carried.left()].concat().into_iter();
         let along_sums = outputs.zip(sums).filter_map(|(y, g)| Some(along(y, g?)));
-        let Some(loss) = along_sums.reduce(|a, b| a + b) else {
-            return None;
-        };
+        let loss = along_sums.reduce(|a, b| a + b)?;
         let loss = pass.with_losses_of_layers(loss, share);
         let gradients = loss.backward();
         let inputs = [vec![self.input], self.received].into_iter().flatten();

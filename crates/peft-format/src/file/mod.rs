@@ -12,6 +12,7 @@ mod dtype;
 mod error;
 mod foreign;
 mod indexed;
+pub mod input;
 mod integers;
 mod keys;
 mod leftover;

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
+use peft_core::file::input::{CONFIG_LIMIT, read_plain_text};
 use safetensors::tensor::{Dtype, Metadata};
 use serde_json::Value;
 
@@ -154,7 +155,8 @@ impl TensorArchive {
     }
 
     fn add_shards(&mut self, index: &Path) -> Result<(), ModelError> {
-        let text = std::fs::read_to_string(index).map_err(ModelError::io(index, "reading"))?;
+        let text =
+            read_plain_text(index, CONFIG_LIMIT).map_err(ModelError::io(index, "reading"))?;
         let json: Value = serde_json::from_str(&text).map_err(|source| ModelError::Json {
             path: index.to_path_buf(),
             source,

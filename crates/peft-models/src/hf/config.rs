@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
+use peft_core::file::input::{CONFIG_LIMIT, read_plain_text};
 use peft_core::file::require_finished;
 
 use super::adapter_folder::refuse_adapter;
@@ -31,7 +32,8 @@ impl ModelConfig {
         if !path.exists() {
             refuse_adapter(dir)?;
         }
-        let text = std::fs::read_to_string(&path).map_err(ModelError::io(&path, "reading"))?;
+        let text =
+            read_plain_text(&path, CONFIG_LIMIT).map_err(ModelError::io(&path, "reading"))?;
         Self::parse(&path, &text)
     }
 

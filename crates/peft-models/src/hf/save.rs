@@ -8,6 +8,7 @@ use std::path::Path;
 
 use burn::module::Module;
 use peft_core::ParamNames;
+use peft_core::file::input::{TOKENIZER_LIMIT, read_plain};
 use peft_core::file::{HostTensor, disk, together, write_atomic};
 use peft_core::values::named_tensors;
 use serde_json::{Value, json};
@@ -155,7 +156,7 @@ fn copy_if_present(from: &Path, to: &Path) -> Result<(), ModelError> {
     if !from.is_file() {
         return Ok(());
     }
-    let bytes = fs::read(from).map_err(ModelError::io(from, "reading"))?;
+    let bytes = read_plain(from, TOKENIZER_LIMIT).map_err(ModelError::io(from, "reading"))?;
     if let Some(folder) = to.parent() {
         disk::create_dir_all(folder).map_err(ModelError::io(folder, "creating"))?;
     }

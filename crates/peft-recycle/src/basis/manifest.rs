@@ -1,9 +1,9 @@
 //! `basis.json`: what a basis consists of. Readable, versioned, checked when it is read.
 
-use std::fs;
 use std::path::Path;
 
 use indexmap::IndexMap;
+use peft_format::file::input::{CONFIG_LIMIT, read_plain_text};
 use peft_format::file::{FileError, write_atomic};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -145,7 +145,7 @@ impl Manifest {
             let hint = format!("it has no {MANIFEST}; the building of a basis writes that last");
             return Err(malformed(folder, hint));
         }
-        let text = fs::read_to_string(&path).map_err(|source| FileError::Io {
+        let text = read_plain_text(&path, CONFIG_LIMIT).map_err(|source| FileError::Io {
             action: "read",
             path: path.clone(),
             source,

@@ -1,9 +1,9 @@
 //! `adapter_config.json` of mlx-lm.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
+use peft_format::file::input::{CONFIG_LIMIT, read_plain};
 use peft_format::file::{CONFIG_FILE, FileError};
 use serde_json::{Map, Value, json};
 
@@ -30,7 +30,7 @@ impl MlxConfig {
     /// Reads the configuration of a folder. Fields that an adapter does not need (those of the training) are ignored.
     pub(super) fn read(folder: &Path) -> Result<Self, MlxError> {
         let path = folder.join(CONFIG_FILE);
-        let bytes = fs::read(&path).map_err(|source| match source.kind() {
+        let bytes = read_plain(&path, CONFIG_LIMIT).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => FileError::Missing {
                 path: path.clone(),
                 hint: "the rank and the scale of the adapter belong there, as in \

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use peft_core::file::input::{TOKENIZER_LIMIT, read_plain};
 use peft_core::file::{disk, remove_file, write_atomic};
 use peft_models::hf::COMPANIONS;
 use peft_train::data::{ChatTemplate, TOOLS_FILE, TemplateSource};
@@ -132,8 +133,8 @@ fn make_room(path: &Path) -> Result<()> {
 /// Makes a file the copy of another one, or removes it where that is not there.
 fn replace(from: &Path, to: &Path) -> Result<()> {
     if from.is_file() {
-        let bytes =
-            std::fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+        let bytes = read_plain(from, TOKENIZER_LIMIT)
+            .with_context(|| format!("cannot read {}", from.display()))?;
         make_room(to)?;
         return Ok(write_atomic(to, &bytes)?);
     }

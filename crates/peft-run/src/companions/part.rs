@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use peft_core::file::input::{TOKENIZER_LIMIT, read_plain};
 use peft_train::data::{ChatTemplate, TemplateSource, TextTokenizer, TokenizeOptions};
 use serde_json::{Map, Value};
 
@@ -162,5 +163,5 @@ pub(super) fn fields(path: &Path) -> Result<Option<Map<String, Value>>> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+    read_plain(path, TOKENIZER_LIMIT).with_context(|| format!("cannot read {}", path.display()))
 }

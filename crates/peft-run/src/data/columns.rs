@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
+use peft_core::file::input::{CONFIG_LIMIT, read_plain_text};
 use peft_train::data::{CAUSAL_COLUMNS, Roles};
 
 use crate::run::RUN_FILE;
@@ -98,7 +99,7 @@ impl DataConfig {
 
 /// What a run file says of columns and lengths; a file that is not ours says nothing.
 fn data_of_run(file: &std::path::Path) -> Option<DataConfig> {
-    let text = std::fs::read_to_string(file).ok()?;
+    let text = read_plain_text(file, CONFIG_LIMIT).ok()?;
     let table: toml::Table = text.parse().ok()?;
     let data = table.get("data")?.as_table()?;
     let part: toml::Table = ["columns", "roles", "max_length"]

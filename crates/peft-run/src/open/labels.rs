@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use peft_core::file::input::{CONFIG_LIMIT, read_plain_text};
 use peft_core::file::{AdapterFolder, parse_key, read_folder};
 use peft_models::hf::TensorArchive;
 use peft_models::{DecoderClassifier, Family, ImageClassifier, ModelConfig, ModelKind};
@@ -81,7 +82,7 @@ pub fn read_labels(dir: &Path) -> Result<Option<LabelSet>> {
     if !path.exists() {
         return Ok(None);
     }
-    let text = std::fs::read_to_string(&path)
+    let text = read_plain_text(&path, CONFIG_LIMIT)
         .with_context(|| format!("cannot read {}", path.display()))?;
     let names: Vec<String> = serde_json::from_str(&text)
         .with_context(|| format!("{}: expected a JSON list of label names", path.display()))?;

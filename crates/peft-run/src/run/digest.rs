@@ -1,10 +1,11 @@
 //! Digests of what files and folders hold.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use peft_core::file::input::open_plain;
 use sha2::{Digest, Sha256};
 
 /// Bytes of a digest that are kept.
@@ -42,7 +43,7 @@ pub(super) fn digest(path: &Path) -> Result<Option<String>> {
     if path.is_dir() {
         names_below(path, path, &mut all).with_context(cannot)?;
     } else if path.is_file() {
-        let mut file = File::open(path).with_context(cannot)?;
+        let mut file = open_plain(path).with_context(cannot)?;
         io::copy(&mut file, &mut Writes(&mut all)).with_context(cannot)?;
     } else {
         return Ok(None);

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
+use peft_core::file::input::open_plain;
 
 use super::table_error::TableError;
 use crate::TrainError;
@@ -47,7 +48,7 @@ pub(super) fn unpacked(path: &Path) -> Result<Vec<u8>, TrainError> {
         path: path.to_path_buf(),
         source,
     };
-    let bytes = limited(path, std::fs::File::open(path).map_err(failed)?)?;
+    let bytes = limited(path, open_plain(path).map_err(failed)?)?;
     if bytes.starts_with(&GZIP) {
         return limited(path, MultiGzDecoder::new(bytes.as_slice()));
     }

@@ -16,6 +16,7 @@ mod marks;
 
 use std::path::{Path, PathBuf};
 
+use peft_core::file::input::{CONFIG_LIMIT, read_plain_text};
 use serde_json::{Map, Value};
 
 use crate::TrainError;
@@ -251,7 +252,7 @@ fn fields(folder: &Path) -> Result<Map<String, Value>, TrainError> {
 }
 
 fn read(path: &Path) -> Result<Option<String>, TrainError> {
-    match std::fs::read_to_string(path) {
+    match read_plain_text(path, CONFIG_LIMIT) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(TrainError::Read {

@@ -12,6 +12,9 @@ use crate::TrainError;
 const UNASKED: usize = 512;
 /// Bytes that are made into tokens at a time, which takes some hundred times as many bytes of memory.
 const PIECE: usize = 256 << 10;
+/// How many bytes are looked at for a place to end a piece; a text without one is cut between characters, where some tokens may be others
+/// than in the whole.
+const SEARCH: usize = 1 << 20;
 
 /// Cuts one plain text, the whole file, into rows of exactly as many tokens as asked for, without special tokens; what is left at the
 /// end is dropped and counted.
@@ -55,8 +58,8 @@ pub fn text_rows(
     TokenRows { rows, account }.counted()
 }
 
-/// The tokens of a text, piece by piece. Pieces end where a line ends and the next begins with a letter; each is read with the line
-/// end before it, so that the tokenizer sees what it would see in the whole.
+/// The tokens of a text, piece by piece. Pieces end where a line ends and the next begins with a letter, or else where a blank stands between
+/// letters; each is read with the character before it, so that the tokenizer sees what it would see in the whole.
 fn ids(text: &str, tokenizer: &TextTokenizer, size: usize) -> Result<Vec<u32>, TrainError> {
     let mut ids = Vec::new();
     let mut begin = 0;
@@ -65,8 +68,12 @@ fn ids(text: &str, tokenizer: &TextTokenizer, size: usize) -> Result<Vec<u32>, T
         if begin == 0 {
             ids.extend(tokenizer.ids(&text[..end], false)?);
         } else {
-            let (found, spans) = tokenizer.ids_with_spans(&text[begin - 1..end])?;
-            let new = found.iter().zip(spans).filter(|(_, span)| span.end > 1);
+            let before = text[..begin].chars().next_back().map_or(0, char::len_utf8);
+            let (found, spans) = tokenizer.ids_with_spans(&text[begin - before..end])?;
+            let new = found
+                .iter()
+                .zip(spans)
+                .filter(|(_, span)| span.end > before);
             ids.extend(new.map(|(id, _)| *id));
         }
         begin = end;
@@ -77,12 +84,29 @@ fn ids(text: &str, tokenizer: &TextTokenizer, size: usize) -> Result<Vec<u32>, T
 /// Where a piece ends that has at least so many bytes.
 fn piece_end(text: &str, least: usize) -> usize {
     let bytes = text.as_bytes();
-    let good = |at: &usize| {
+    let line_end = |at: &usize| {
         bytes[at - 1] == b'\n'
             && bytes[*at].is_ascii_alphabetic()
             && at
                 .checked_sub(2)
                 .is_some_and(|before| !bytes[before].is_ascii_whitespace())
     };
-    (least.max(1)..text.len()).find(good).unwrap_or(text.len())
+    let blank = |at: &usize| {
+        let after = bytes.get(at + 1).is_some_and(u8::is_ascii_alphabetic);
+        bytes[*at] == b' ' && bytes[at - 1].is_ascii_alphabetic() && after
+    };
+    let least = least.max(1);
+    let within = |more: usize| least..text.len().min(least.saturating_add(more));
+    if least >= text.len() {
+        return text.len();
+    }
+    let found = within(SEARCH)
+        .find(line_end)
+        .or_else(|| within(SEARCH).find(blank));
+    found.unwrap_or_else(|| {
+        let far = least.saturating_add(SEARCH);
+        (far..text.len())
+            .find(|at| text.is_char_boundary(*at))
+            .unwrap_or(text.len())
+    })
 }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use peft_core::file::input::{TOKENIZER_LIMIT, read_plain};
 use tokenizers::{
     EncodeInput, Encoding, PostProcessor, Tokenizer, TruncationDirection, TruncationParams,
     TruncationStrategy,
@@ -66,7 +67,7 @@ impl TextTokenizer {
     /// [`TrainError::Option`] when `max_length` leaves no room for text beside the special tokens of a pair.
     pub fn load(folder: &Path, options: &TokenizeOptions) -> Result<Self, TrainError> {
         let path = folder.join(FILE);
-        let bytes = std::fs::read(&path).map_err(|source| TrainError::Read {
+        let bytes = read_plain(&path, TOKENIZER_LIMIT).map_err(|source| TrainError::Read {
             path: path.clone(),
             source,
         })?;

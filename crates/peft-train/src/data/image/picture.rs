@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::raster;
 use crate::TrainError;
+use peft_core::file::input::{PICTURE_LIMIT, read_plain};
 
 /// Pixels row after row, the channels of a pixel side by side.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,7 +92,7 @@ impl Picture {
 
 /// The bytes of an image file.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, TrainError> {
-    std::fs::read(path).map_err(|source| unreadable(path, source))
+    read_plain(path, PICTURE_LIMIT).map_err(|source| unreadable(path, source))
 }
 
 /// What the system said of a file that cannot be read.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use peft_core::file::input::{CONFIG_LIMIT, read_plain_text};
 use serde_json::{Map, Value};
 
 use super::filter::Filter;
@@ -64,7 +65,7 @@ impl ImageProcessor {
     /// [`TrainError::Read`].
     pub fn source(dir: &Path) -> Result<String, TrainError> {
         let path = dir.join(FILE);
-        std::fs::read_to_string(&path).map_err(|source| TrainError::Read { path, source })
+        read_plain_text(&path, CONFIG_LIMIT).map_err(|source| TrainError::Read { path, source })
     }
 
     /// As [`Self::load`], from the text of the file.
