@@ -9,15 +9,15 @@
 
 mod binary;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Output;
 
+use binary::contents::{contents, copy};
 use binary::place::{LORA_DROP, Place};
+use binary::seen::{adapter, look, model};
 use binary::{owned, peft, peft_in, stdout, words};
-use serde_json::Value;
 
 /// A command that writes below one folder.
 struct Command {
@@ -30,9 +30,6 @@ struct Command {
     /// Whether it is a run of training, which goes on with `--resume`.
     trains: bool,
 }
-
-/// Contents of a folder or file by path.
-type Contents = BTreeMap<String, String>;
 
 impl Command {
     fn start_over(&self) {
@@ -131,93 +128,6 @@ impl Command {
         assert!(kills > 2 && full > 0, "{:?}: {kills} {full}", self.args);
         eprintln!("{:?}: {kills} kills, {full} full disks", &self.args[..2]);
     }
-}
-
-/// What a verb says of a folder; `None` where it refuses it.
-fn look(args: &[&str]) -> Option<String> {
-    let output = peft(args);
-    output
-        .status
-        .success()
-        .then(|| String::from_utf8(output.stdout).unwrap())
-}
-
-/// An adapter, as its readers see it.
-fn adapter(place: &Place, out: &str) -> Vec<Option<String>> {
-    let data = place.path("valid.jsonl");
-    vec![
-        look(&["inspect", out, "--json"]),
-        look(&[
-            "predict",
-            "--model",
-            &place.model,
-            "--adapter",
-            out,
-            "--data",
-            &data,
-        ]),
-    ]
-}
-
-/// A model, as its readers see it.
-fn model(place: &Place, out: &str) -> Vec<Option<String>> {
-    let data = place.path("valid.jsonl");
-    vec![look(&["predict", "--model", out, "--data", &data])]
-}
-
-fn copy(from: &Path, to: &Path) {
-    if from.is_dir() {
-        fs::create_dir_all(to).unwrap();
-        for entry in fs::read_dir(from).unwrap() {
-            let path = entry.unwrap().path();
-            copy(&path, &to.join(path.file_name().unwrap()));
-        }
-    } else if from.is_file() {
-        fs::copy(from, to).unwrap();
-    }
-}
-
-/// Every file but checkpoints, without times. Nothing temporary is left.
-fn contents(out: &Path) -> Contents {
-    let mut end = BTreeMap::new();
-    if out.is_file() {
-        end.insert(String::new(), text_of(out));
-        return end;
-    }
-    for entry in fs::read_dir(out).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        assert!(!name.starts_with('.'), "{name} is left");
-        if !path.is_dir() {
-            end.insert(name, text_of(&path));
-        } else if !name.starts_with("checkpoint-") {
-            let below = contents(&path).into_iter();
-            end.extend(below.map(|(file, text)| (format!("{name}/{file}"), text)));
-        }
-    }
-    end
-}
-
-fn text_of(path: &Path) -> String {
-    let bytes = fs::read(path).unwrap();
-    let name = path.to_string_lossy();
-    match std::str::from_utf8(&bytes) {
-        Ok(text) if name.ends_with(".json") || name.ends_with(".jsonl") => {
-            let values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
-            let values = values.map(|value| without_times(value.unwrap()).to_string());
-            values.collect::<Vec<_>>().join("\n")
-        }
-        _ => format!("{bytes:?}"),
-    }
-}
-
-fn without_times(mut value: Value) -> Value {
-    if let Some(fields) = value.as_object_mut() {
-        for key in ["seconds", "peak_memory_mib"] {
-            fields.remove(key);
-        }
-    }
-    value
 }
 
 /// A short run of training, over what is in its place.

@@ -8,12 +8,12 @@
 
 mod binary;
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use binary::contents::{Contents, contents, copy};
 use binary::place::Place;
 use binary::{failure, owned, peft, spawn, stdout, words};
 use serde_json::Value;
@@ -85,7 +85,7 @@ struct Broken<'a> {
     out: PathBuf,
     more: &'a [&'a str],
     /// Files of an unbroken run, and how long it took.
-    end: BTreeMap<String, String>,
+    end: Contents,
     took: Duration,
     /// The folder that the run finds.
     before: PathBuf,
@@ -97,7 +97,7 @@ impl<'a> Broken<'a> {
             place,
             out: place.path("run").into(),
             more,
-            end: BTreeMap::new(),
+            end: Contents::new(),
             took: Duration::ZERO,
             before: place.path(before).into(),
         };
@@ -105,7 +105,7 @@ impl<'a> Broken<'a> {
         let since = Instant::now();
         stdout(&words(&run.args()));
         run.took = since.elapsed();
-        run.end = end_of(&run.out);
+        run.end = contents(&run.out);
         run
     }
 
@@ -158,7 +158,7 @@ impl<'a> Broken<'a> {
             story.push_str("not begun; ");
             stdout(&words(&self.args()));
         }
-        let end = end_of(&self.out);
+        let end = contents(&self.out);
         for name in self.end.keys().chain(end.keys()) {
             assert!(
                 self.end.get(name) == end.get(name),
@@ -196,59 +196,6 @@ fn args(place: &Place, more: &[&str]) -> Vec<String> {
     let how = ["--batch-size", "8", "--epochs", "3", "--lr", "5e-3"];
     let every = ["--set", "train.save_every=1", "--set", "train.log_every=3"];
     place.judged("run", &[&how[..], &every, more].concat(), owned)
-}
-
-fn copy(from: &Path, to: &Path) {
-    if from.is_dir() {
-        fs::create_dir_all(to).unwrap();
-        for entry in fs::read_dir(from).unwrap() {
-            let path = entry.unwrap().path();
-            copy(&path, &to.join(path.file_name().unwrap()));
-        }
-    } else if from.is_file() {
-        fs::copy(from, to).unwrap();
-    }
-}
-
-/// What a run ends with: every file but checkpoints and pictures, without times. Nothing temporary is left.
-fn end_of(out: &Path) -> BTreeMap<String, String> {
-    let mut end = BTreeMap::new();
-    for entry in fs::read_dir(out).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        assert!(!name.starts_with('.'), "{name} is left");
-        if path.is_dir() {
-            if !name.starts_with("checkpoint-") {
-                let below = end_of(&path);
-                end.extend(
-                    below
-                        .into_iter()
-                        .map(|(file, text)| (format!("{name}/{file}"), text)),
-                );
-            }
-            continue;
-        }
-        let bytes = fs::read(&path).unwrap();
-        let text = match std::str::from_utf8(&bytes) {
-            Ok(text) if name.ends_with(".json") || name.ends_with(".jsonl") => {
-                let values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
-                let values = values.map(|value| without_times(value.unwrap()).to_string());
-                values.collect::<Vec<_>>().join("\n")
-            }
-            _ => format!("{bytes:?}"),
-        };
-        end.insert(name, text);
-    }
-    end
-}
-
-fn without_times(mut value: Value) -> Value {
-    if let Some(fields) = value.as_object_mut() {
-        for key in ["seconds", "peak_memory_mib"] {
-            fields.remove(key);
-        }
-    }
-    value
 }
 
 /// Tries so many moments, of every kind of run in turn.

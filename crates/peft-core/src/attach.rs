@@ -5,10 +5,10 @@ mod checks;
 use std::collections::HashSet;
 
 use burn::module::ParamId;
-use serde::Serialize;
 
 use crate::adaptable::Adaptable;
 use crate::adapter::AnyAdapter;
+use crate::attached_site::AttachedSite;
 use crate::base_params::{BiasTraining, saved_parameters, trained_biases};
 use crate::copy::TrainedCopy;
 use crate::error::PeftError;
@@ -25,24 +25,6 @@ use peft_format::Site;
 
 pub use checks::require_saved_modules;
 use checks::{require_effective_weight, require_no_dropout, require_paths};
-
-/// A site that gets, or would get, an adapter.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct AttachedSite {
-    /// Path of the layer.
-    pub path: String,
-    /// Input width.
-    pub d_in: usize,
-    /// Output width.
-    pub d_out: usize,
-    /// Rank there.
-    pub rank: usize,
-    /// Alpha there.
-    pub alpha: f64,
-    /// Parameters that train there: not those that the site shares with another one. What the adapter has once for all sites is counted at
-    /// the first.
-    pub trainable: usize,
-}
 
 /// What attaching did, or would do.
 #[derive(Debug, Clone, Default)]

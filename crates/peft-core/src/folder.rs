@@ -16,13 +16,11 @@ use serde_json::Value;
 
 use crate::active::adapter_names;
 use crate::adaptable::Adaptable;
-use crate::adapter::TensorName;
 use crate::attach::{AttachReport, place};
 use crate::base_params::BiasTraining;
 use crate::error::PeftError;
 use crate::fields;
 use crate::file::{self, AdapterFolder, FileError, HostTensor, PeftConfig, TensorKey};
-use crate::linear::AdaptedLinear;
 use crate::method::MethodEntry;
 use crate::names::{Naming, ParamNames};
 use crate::site_layout::TensorShape;
@@ -266,15 +264,6 @@ fn config_of<M: Adaptable>(model: &M, spec: &AdapterSpec) -> Result<PeftConfig, 
     Ok(config)
 }
 
-/// The module under which files hold a tensor of a layer's adapter: the layer, or none where the adapter has the tensor once.
-pub(crate) fn module_of(linear: &AdaptedLinear, tensor: &TensorName) -> String {
-    if tensor.common {
-        String::new()
-    } else {
-        linear.site().path.clone()
-    }
-}
-
 /// Tensors of the adapter called `name` in file orientation; parameters in `skip` (followers of a tie group) are left out.
 pub fn adapter_tensors<M: Adaptable>(
     model: &M,
@@ -294,7 +283,7 @@ pub fn adapter_tensors<M: Adaptable>(
                 && !skip.contains(&field.id)
             {
                 let key = TensorKey {
-                    module: module_of(linear, &tensor),
+                    module: linear.module_of(&tensor),
                     tensor: tensor.file.into_owned(),
                 };
                 tensors.insert(key, field.to_file(tensor.layout));

@@ -18,6 +18,7 @@ mod active;
 mod adaptable;
 mod adapter;
 mod attach;
+mod attached_site;
 mod base_params;
 mod copy;
 mod count;
@@ -57,7 +58,8 @@ pub use active::{
 };
 pub use adaptable::{Adaptable, TiedOutput};
 pub use adapter::{Adapter, AnyAdapter, BaseLinear, Fact, FactorPair, TensorName, cast};
-pub use attach::{AttachReport, AttachedSite, attach, require_saved_modules};
+pub use attach::{AttachReport, attach, require_saved_modules};
+pub use attached_site::AttachedSite;
 pub use base_params::{BiasTraining, saved_modules};
 pub use copy::TrainedCopy;
 pub use count::{ParameterCount, count};

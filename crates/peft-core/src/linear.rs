@@ -10,7 +10,7 @@ use burn::nn::Linear;
 use burn::tensor::{DType, Device, Tensor};
 use peft_format::Site;
 
-use crate::adapter::{AnyAdapter, BaseLinear, cast};
+use crate::adapter::{AnyAdapter, BaseLinear, TensorName, cast};
 use crate::pass::Pass;
 
 /// A linear layer `y = x W + bias` whose output adapters change.
@@ -58,6 +58,14 @@ impl AdaptedLinear {
     #[must_use]
     pub fn site(&self) -> &Site {
         &self.site
+    }
+
+    /// The module under which files hold a tensor of an adapter here: the layer, or none where the adapter has the tensor once.
+    pub(crate) fn module_of(&self, tensor: &TensorName) -> String {
+        match tensor.common {
+            true => String::new(),
+            false => self.site.path.clone(),
+        }
     }
 
     pub(crate) fn set_path(&mut self, path: &str) {

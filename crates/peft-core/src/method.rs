@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value};
 
 use crate::adapter::{Adapter, AnyAdapter};
-use crate::attach::AttachedSite;
+use crate::attached_site::AttachedSite;
 use crate::error::PeftError;
 use crate::file::PeftConfig;
 use crate::names::param_id;

@@ -9,7 +9,6 @@ use crate::adaptable::Adaptable;
 use crate::adapter::{FactorPair, cast};
 use crate::fields;
 use crate::file::TensorKey;
-use crate::folder::module_of;
 use crate::names::ParamNames;
 
 /// One parameter that requires gradients.
@@ -45,7 +44,7 @@ impl Trainable {
                 for tensor in adapter.tensors() {
                     if let Some((id, _)) = ids.get(&*tensor.field) {
                         let key = TensorKey {
-                            module: module_of(linear, &tensor),
+                            module: linear.module_of(&tensor),
                             tensor: tensor.file.into_owned(),
                         };
                         adapter_names.insert(*id, key.to_string());

@@ -1,3 +1,4 @@
+//! Relatives of LoRA whose factors are frozen, shared, linked or several.
 #![doc = include_str!("../README.md")]
 
 pub mod multilora;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
-use crate::options::OptimizerKind;
+use crate::optimizer_kind::OptimizerKind;
 use crate::schedule::{ScheduleKind, Warmup};
 
 /// What differs for some of the parameters. What is absent is as for all others.

@@ -6,7 +6,8 @@ use burn::optim::momentum::MomentumConfig;
 use burn::optim::{AdamW, AdamWConfig, ModuleOptimizer, Sgd, SgdConfig};
 
 use crate::group_options::GroupOptions;
-use crate::options::{OptimizerKind, TrainOptions};
+use crate::optimizer_kind::OptimizerKind;
+use crate::options::TrainOptions;
 
 /// An optimizer and its settings, without a state.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -5,18 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::TrainError;
 use crate::group_options::GroupOptions;
 use crate::head_rate::HeadRate;
+use crate::optimizer_kind::OptimizerKind;
 use crate::schedule::{ScheduleKind, Warmup};
-
-/// What turns gradients into steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OptimizerKind {
-    /// Adam with decoupled weight decay and bias correction (Loshchilov and Hutter 2017, arXiv 1711.05101).
-    #[default]
-    AdamW,
-    /// Gradient descent, with momentum where that is above 0; weight decay is added to the gradient, as in `torch.optim.SGD`.
-    Sgd,
-}
 
 /// Which weights a run ends with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -8,7 +8,8 @@ use peft_core::{Adaptable, ParamNames, PeftError, Trainable};
 
 use crate::TrainError;
 use crate::head_rate::{HeadRate, of_width};
-use crate::options::{OptimizerKind, TrainOptions};
+use crate::optimizer_kind::OptimizerKind;
+use crate::options::TrainOptions;
 
 /// Parameters of output layers with a rate of their own.
 #[derive(Debug, Clone, PartialEq)]

@@ -9,9 +9,10 @@ use super::{Finding, rust::RustFile};
 /// The list with one line per method.
 pub(crate) const REGISTRY: &str = "crates/peft-run/src/registry.rs";
 /// Crates whose files may define methods.
-const CRATES: [&str; 5] = [
+const CRATES: [&str; 6] = [
     "peft-core",
     "peft-decompose",
+    "peft-lowrank",
     "peft-moe",
     "peft-prune",
     "peft-recycle",

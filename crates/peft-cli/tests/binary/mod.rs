@@ -6,9 +6,11 @@
     reason = "a test fails by panicking, and a skipped one must be seen"
 )]
 
+pub(crate) mod contents;
 pub(crate) mod decoder;
 pub(crate) mod files;
 pub(crate) mod place;
+pub(crate) mod seen;
 pub(crate) mod usable;
 
 use std::path::Path;

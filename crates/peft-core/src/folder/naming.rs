@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::attach::AttachedSite;
+use crate::attached_site::AttachedSite;
 use crate::error::PeftError;
 use crate::file::{self, FileError, HostTensor};
 use crate::names::{Naming, ParamNames};

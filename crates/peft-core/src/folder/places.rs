@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use burn::module::ParamId;
 
-use super::{BASE_LAYER, adapter_tensors, module_of};
+use super::{BASE_LAYER, adapter_tensors};
 use crate::adaptable::Adaptable;
 use crate::base_params::{saved_parameters, trained_biases};
 use crate::copy::TrainedCopy;
@@ -143,7 +143,7 @@ pub(crate) fn adapter_places<M: Adaptable>(model: &M, name: &str) -> BTreeMap<Te
         for tensor in adapter.tensors() {
             if let Some((id, shape)) = ids.get(&*tensor.field) {
                 let key = TensorKey {
-                    module: module_of(linear, &tensor),
+                    module: linear.module_of(&tensor),
                     tensor: tensor.file.into_owned(),
                 };
                 // Of a tensor that there is once, the first site's is the owner.

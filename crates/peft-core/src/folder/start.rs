@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::adapter_places;
 use super::reading::Reading;
 use crate::adaptable::Adaptable;
-use crate::attach::AttachedSite;
+use crate::attached_site::AttachedSite;
 use crate::error::PeftError;
 use crate::file::{self, TensorKey};
 use crate::names::ParamNames;

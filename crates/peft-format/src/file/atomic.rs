@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use super::leftover::{PREFIX, SUFFIX, keep, tidy_files};
+use super::disk::{PREFIX, SUFFIX};
+use super::leftover::{keep, tidy_files};
 use super::unfinished::together;
 use super::{FileError, disk};
 

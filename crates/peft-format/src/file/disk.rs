@@ -9,7 +9,9 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::leftover::{PREFIX, SUFFIX};
+/// How the names of temporary files begin and end.
+pub(super) const PREFIX: &str = ".peft-";
+pub(super) const SUFFIX: &str = ".tmp";
 
 /// What an operation needs.
 #[derive(Clone, Copy, PartialEq, Eq)]

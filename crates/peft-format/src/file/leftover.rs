@@ -8,11 +8,8 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
 
-use super::{FileError, disk};
-
-/// How the names of temporary files begin and end.
-pub(super) const PREFIX: &str = ".peft-";
-pub(super) const SUFFIX: &str = ".tmp";
+use super::FileError;
+use super::disk::{self, PREFIX, SUFFIX};
 
 /// Whether an entry of a folder is temporary by its name.
 pub(super) fn is_temporary(name: &std::ffi::OsStr) -> bool {

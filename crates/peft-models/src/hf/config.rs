@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value, json};
-
 use peft_core::file::input::{CONFIG_LIMIT, read_plain_text};
 use peft_core::file::require_finished;
+use serde_json::{Map, Value, json};
 
 use super::adapter_folder::refuse_adapter;
 use crate::error::ModelError;
@@ -344,11 +343,7 @@ fn unnamed(count: usize) -> Vec<String> {
     (0..count).map(|id| format!("LABEL_{id}")).collect()
 }
 
-/// A value for a message, cut to one short line.
+/// A value for a message, cut short.
 fn shortened(value: &Value) -> String {
-    let text = value.to_string();
-    match text.char_indices().nth(80) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text,
-    }
+    value.to_string().chars().take(80).collect()
 }
