@@ -29,7 +29,7 @@ def numbers(*shape, size=1.0):
 
 
 def parameter(*shape):
-    return torch.nn.Parameter(numbers(*shape, size=0.4))
+    return torch.nn.Parameter(numbers(*shape, size=0.25))
 
 
 def single(tensors):
@@ -144,7 +144,7 @@ def write_case(folder, name, seed, make):
     method = make()
     base = {}
     for path, d_in, d_out in SITES:
-        base[f"{path}.weight"] = numbers(d_out, d_in, size=0.3)
+        base[f"{path}.weight"] = numbers(d_out, d_in, size=0.2)
         base[f"{path}.bias"] = numbers(d_out, size=0.1)
     x = numbers(ROWS, WIDE).requires_grad_()
     target = numbers(ROWS, WIDE)

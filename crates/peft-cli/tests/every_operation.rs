@@ -59,7 +59,7 @@ impl Command {
                 stdout(&words(&self.args));
             } else {
                 // The command had come to its end, and does not do its work twice.
-                let refused = error.contains("exists already") || error.contains("no adapter `b`");
+                let refused = error.contains("exists already") || error.contains("adapter `b`");
                 assert!(refused, "{story}: {error}");
             }
             return;

@@ -207,12 +207,8 @@ impl ModuleVisitor for OwnerFinder {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if self.owners.contains(&param.id) {
             let value = param.val();
-            // `detach` would keep the requirement of a gradient, and such a copy could not be a leaf again.
-            let value = if value.is_autodiff() {
-                Tensor::from_inner(value.inner())
-            } else {
-                value
-            };
+            // Without autodiff: copies of a leaf would be one leaf, and each member is to have a gradient of its own.
+            let value = value.without_autodiff();
             self.values.insert(param.id, Box::new(value));
         }
     }
@@ -231,11 +227,11 @@ impl ModuleMapper for Follow {
             return param;
         };
         param.map(|old| {
-            if old.is_require_grad() {
-                value.require_grad()
-            } else {
-                value
-            }
+            let value = match old.is_autodiff() {
+                true => Tensor::from_inner(value),
+                false => value,
+            };
+            value.set_require_grad(old.is_require_grad())
         })
     }
 }

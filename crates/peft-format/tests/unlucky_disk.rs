@@ -97,12 +97,12 @@ fn a_kill_at_any_moment_leaves_a_whole_folder() {
         std::thread::sleep(Duration::from_millis(60 + 13 * round));
         process.kill().unwrap();
         process.wait().unwrap();
+        // Between the two renames the folder says that it is unfinished, until it is written again.
+        if let Err(FileError::Unfinished { .. }) = read_folder(folder.path()) {
+            save(folder.path(), 0, 200_000).unwrap();
+        }
         let (alpha, value) = version(folder.path());
-        // Between the two renames the tensors are new and the configuration is old.
-        assert!(
-            alpha == f64::from(value) || alpha + 1.0 == f64::from(value),
-            "{alpha} {value}"
-        );
+        assert!(alpha == f64::from(value), "{alpha} {value}");
         seen.push(alpha);
     }
     assert!(

@@ -54,7 +54,10 @@ pub struct Report {
     pub dtypes: BTreeMap<&'static str, usize>,
     /// Adapted layers.
     pub sites: Vec<SiteReport>,
-    /// Tensors that belong to no site: heads and other modules trained as a whole, and what the adapter has once for all sites.
+    /// Tensors that the adapter has once for all sites.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub common_tensors: Vec<TensorReport>,
+    /// Tensors that belong to no site: heads and other modules trained as a whole.
     pub other_tensors: Vec<TensorReport>,
     /// Values that are NaN, and values that are infinite.
     pub nan: usize,
@@ -132,19 +135,11 @@ impl Report {
             .map(FolderMethod::tensor_names)
             .unwrap_or_default();
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
-        let mut modules: BTreeMap<String, SiteTensors<'_>> = BTreeMap::new();
-        let mut other_tensors = Vec::new();
-        for (key, raw) in index_keys(folder.tensors.keys().map(String::as_str), &known)? {
-            let tensor = &folder.tensors[&raw];
-            if known.contains(&key.tensor.as_str()) && !key.module.is_empty() {
-                modules
-                    .entry(key.module)
-                    .or_default()
-                    .insert(key.tensor, tensor);
-            } else {
-                other_tensors.push(other(&key, tensor));
-            }
-        }
+        let Sorted {
+            modules,
+            common_tensors,
+            other_tensors,
+        } = Sorted::of(folder, &known)?;
         let mut problems = Vec::new();
         let mut sites = Vec::new();
         if let Some(method) = &method {
@@ -172,6 +167,7 @@ impl Report {
             file_bytes: std::fs::metadata(&folder.tensor_file).map_or(0, |file| file.len()),
             dtypes,
             sites,
+            common_tensors,
             other_tensors,
             nan: all().filter(|value| value.is_nan()).count(),
             infinite: all().filter(|value| value.is_infinite()).count(),
@@ -220,6 +216,32 @@ fn target(target: &Target) -> String {
         Target::List(names) => names.join(", "),
         Target::Regex(pattern) => format!("/{pattern}/"),
         Target::AllLinear => peft_core::target::ALL_LINEAR.to_owned(),
+    }
+}
+
+/// The tensors of a folder by what they belong to.
+#[derive(Default)]
+struct Sorted<'a> {
+    modules: BTreeMap<String, SiteTensors<'a>>,
+    common_tensors: Vec<TensorReport>,
+    other_tensors: Vec<TensorReport>,
+}
+
+impl<'a> Sorted<'a> {
+    fn of(folder: &'a AdapterFolder, known: &[&str]) -> Result<Self> {
+        let mut sorted = Self::default();
+        for (key, raw) in index_keys(folder.tensors.keys().map(String::as_str), known)? {
+            let tensor = &folder.tensors[&raw];
+            if !known.contains(&key.tensor.as_str()) {
+                sorted.other_tensors.push(other(&key, tensor));
+            } else if key.module.is_empty() {
+                sorted.common_tensors.push(other(&key, tensor));
+            } else {
+                let module = sorted.modules.entry(key.module).or_default();
+                module.insert(key.tensor, tensor);
+            }
+        }
+        Ok(sorted)
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) fn vector(
         let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
         draw(&area).with_context(|| format!("cannot draw {}", path.display()))?;
     }
-    Ok(write_atomic(path, text.as_bytes())?)
+    write(path, text.as_bytes())
 }
 
 /// Draws pixels, as PNG.
@@ -45,5 +45,9 @@ pub(super) fn pixels(
     PngEncoder::new(&mut png)
         .write_image(&rgb, width, height, ExtendedColorType::Rgb8)
         .with_context(|| format!("cannot encode {}", path.display()))?;
-    Ok(write_atomic(path, &png)?)
+    write(path, &png)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_atomic(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }

@@ -115,6 +115,14 @@ pub(crate) fn merges(model: &str, adapter: &str, out: &str) -> bool {
     !refused
 }
 
+/// The rank that tests of every method give one of them: VeRA's counts far less than others'.
+pub(crate) fn usual_rank(method: &str) -> &'static str {
+    match method {
+        "vera" => "64",
+        _ => "4",
+    }
+}
+
 /// Exit code and verdicts of `peft validate`.
 pub(crate) fn verdicts(args: &[&str]) -> (i32, Vec<Value>) {
     let output = peft(&[&["validate", "--json"], args].concat());

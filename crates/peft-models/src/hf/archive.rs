@@ -302,7 +302,7 @@ fn hint_for(dir: &Path) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hf::stream::{Planned, write_safetensors};
+    use crate::hf::stream::{Planned, stage_safetensors};
 
     #[test]
     fn values_that_are_read_in_pieces_are_those_of_the_bytes() {
@@ -317,11 +317,11 @@ mod tests {
             dtype: dtype.in_file(),
             shape: vec![values.len()],
         });
-        write_safetensors(&dir.path().join(SINGLE), planned.to_vec(), |planned| {
+        let staged = stage_safetensors(&dir.path().join(SINGLE), planned.to_vec(), |planned| {
             let dtype = FloatDtype::from_file(planned.dtype).unwrap();
             Ok(dtype.encode(&values))
-        })
-        .unwrap();
+        });
+        staged.unwrap().commit().unwrap();
         let archive = TensorArchive::open(dir.path()).unwrap();
         for dtype in types {
             let entry = archive.entry(dtype.config_name()).unwrap();

@@ -17,7 +17,7 @@ use super::archive::TensorArchive;
 use super::config::ModelConfig;
 use super::dtype::FloatDtype;
 use super::file_names::FileNames;
-use super::stream::{Planned, write_safetensors};
+use super::stream::{Planned, stage_safetensors};
 use crate::error::ModelError;
 use plan::{Source, plan};
 
@@ -81,11 +81,12 @@ pub fn save_model(
         Some(dtype) => with_dtype(config.clone(), dtype),
         None => config.clone(),
     };
+    let weights = stage_safetensors(&dir_out.join("model.safetensors"), planned, |tensor| {
+        let (_, source) = &output[&tensor.name];
+        content(&archive, tensor, source)
+    })?;
     together(dir_out, || {
-        write_safetensors(&dir_out.join("model.safetensors"), planned, |tensor| {
-            let (_, source) = &output[&tensor.name];
-            content(&archive, tensor, source)
-        })?;
+        weights.commit()?;
         for name in COMPANIONS {
             copy_if_present(&dir_in.join(name), &dir_out.join(name))?;
         }
@@ -111,11 +112,12 @@ pub fn write_model(
         dtype: FloatDtype::F32.in_file(),
         shape: tensor.shape.clone(),
     });
-    write_safetensors(
+    let weights = stage_safetensors(
         &dir.join("model.safetensors"),
         planned.collect(),
         |tensor| Ok(FloatDtype::F32.encode(&tensors[&tensor.name].data)),
     )?;
+    weights.commit()?;
     let config = with_dtype(config.clone(), FloatDtype::F32);
     write_json(
         &dir.join("config.json"),

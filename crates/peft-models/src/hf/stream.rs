@@ -22,11 +22,11 @@ pub(crate) struct Planned {
 /// Writes `tensors`; `bytes` is asked for the content of each, one at a time.
 ///
 /// The file appears under its name only when it is complete and on the disk.
-pub(crate) fn write_safetensors(
+pub(crate) fn stage_safetensors(
     path: &Path,
     mut tensors: Vec<Planned>,
     mut bytes: impl FnMut(&Planned) -> Result<Vec<u8>, ModelError>,
-) -> Result<(), ModelError> {
+) -> Result<Staged, ModelError> {
     // Wide types first keeps every tensor aligned, as the safetensors library does.
     tensors.sort_by(|left, right| {
         right
@@ -35,15 +35,14 @@ pub(crate) fn write_safetensors(
             .then_with(|| left.name.cmp(&right.name))
     });
     let header = header(path, &tensors)?;
-    let staged = Staged::new(path, |out| {
+    Staged::new(path, |out| {
         out.write(&(header.len() as u64).to_le_bytes())?;
         out.write(&header)?;
         for tensor in &tensors {
             out.write(&bytes(tensor)?)?;
         }
-        Ok::<(), ModelError>(())
-    })?;
-    Ok(staged.commit()?)
+        Ok(())
+    })
 }
 
 /// The JSON header, padded so that the data starts at a multiple of eight.

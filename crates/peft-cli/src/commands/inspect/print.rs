@@ -9,7 +9,7 @@ use peft_run::run::expert_use::UseOfExperts;
 pub(super) fn print(report: &Report) {
     header(report);
     sites(&report.sites);
-    for tensor in &report.other_tensors {
+    for tensor in report.common_tensors.iter().chain(&report.other_tensors) {
         println!(
             "{} {:?}, norm {:.4}",
             tensor.name, tensor.shape, tensor.norm
