@@ -55,7 +55,7 @@ const CRATES: [&str; 8] = [
     "peft-recycle",
 ];
 
-/// The beginning of a command that tests these crates with the second processor backend compiled in.
+/// A command that tests these crates with the second processor backend compiled in.
 fn with_ndarray() -> String {
     let crates: Vec<String> = CRATES.iter().map(|name| format!("-p {name}")).collect();
     format!(
@@ -81,14 +81,12 @@ fn step(arguments: &Arguments) -> Step {
         .with_arguments(&arguments.rest)
 }
 
-/// The tests on the second processor backend, and those of the kernels that compare with it what they do on others than flex.
-pub(crate) fn on_ndarray() -> [Step; 2] {
-    let device = Device::Ndarray;
-    let rest = Vec::new();
-    [
-        step(&Arguments { device, rest }),
-        Step::new(&format!("{} --lib", with_ndarray())),
-    ]
+/// The tests on the second processor backend.
+pub(crate) fn on_ndarray() -> Step {
+    step(&Arguments {
+        device: Device::Ndarray,
+        rest: Vec::new(),
+    })
 }
 
 /// Runs the tests.

@@ -176,7 +176,9 @@ impl Adapter for ResLoraAdapter {
     }
 
     fn effective_weight(&self, _weight: Tensor<2>) -> Result<Tensor<2>, &'static str> {
-        Err("its update depends on the inputs of two layers")
+        Err(
+            "its update depends on the inputs of two layers, so that no single weight says the same",
+        )
     }
 
     fn pairs(&self) -> Vec<peft_core::FactorPair> {

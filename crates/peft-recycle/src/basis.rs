@@ -30,7 +30,7 @@ use peft_format::file::{FileError, TensorFile, claim_folder, disk};
 use crate::error::RecycleError;
 use crate::options::{BasisOptions, Mean};
 use crate::pool::{Folding, Pool};
-use files::{COMPONENTS, component_key, loadings_path, mean_key};
+use files::{COMPONENTS, LOADINGS, component_key, loadings_path, mean_key};
 use manifest::{Manifest, Side};
 
 pub use add::Extend;
@@ -134,6 +134,7 @@ impl Basis {
         let _claim = claim_folder(&self.folder, true)?;
         // Another process may have changed it.
         *self = Self::open(&self.folder)?;
+        self.tidy();
         self.known(name)?;
         let mut manifest = self.manifest.clone();
         manifest.members.shift_remove(name);
@@ -148,6 +149,21 @@ impl Basis {
             }
             .into()
         })
+    }
+
+    /// Removes coordinates that belong to no member: what a process left that was killed while it added or removed one.
+    fn tidy(&self) {
+        let members = self.manifest.members.keys();
+        let known: Vec<PathBuf> = members
+            .map(|name| loadings_path(&self.folder, name))
+            .collect();
+        let entries = self.folder.join(LOADINGS).read_dir().into_iter().flatten();
+        for path in entries.map_while(Result::ok).map(|entry| entry.path()) {
+            let is_ours = path.extension().is_some_and(|end| end == "safetensors");
+            if is_ours && !known.contains(&path) {
+                disk::remove_file(&path).ok();
+            }
+        }
     }
 
     fn known(&self, name: &str) -> Result<&manifest::MemberEntry, RecycleError> {

@@ -41,6 +41,7 @@ impl Basis {
         let _claim = claim_folder(&self.folder, true)?;
         // Another process may have changed it.
         *self = Self::open(&self.folder)?;
+        self.tidy();
         let pool = self.fitting(folder)?;
         let member = &pool.members()[0];
         if self.manifest.members.contains_key(member.name()) {
