@@ -10,7 +10,7 @@ Regenerate from the repository root:  python3 tools/golden/dora.py
 from common import ROOT, adapted, fresh, lora_layers, randomise_b, versions, write_json, write_tensors
 
 import torch
-from lora import ADAMW, PATTERNS, ROWS, STEPS, Single, TwoLayers
+from lora import ADAMW, PATTERNS, ROWS, Single, TwoLayers, train_parts
 from peft import LoraConfig, get_peft_model
 
 GOLDEN = ROOT / "crates/peft-decompose/tests/golden/dora"
@@ -39,24 +39,6 @@ def randomise_magnitudes(layers):
             magnitude.mul_(1 + 0.2 * torch.randn_like(magnitude))
 
 
-def train(model, layers, x, target, out):
-    """AdamW steps on one batch; returns the losses before the first and after each step."""
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    assert len(trainable) == 3 * len(layers)
-    optimizer = torch.optim.AdamW(trainable, **ADAMW)
-    losses = []
-    for step in range(STEPS + 1):
-        loss = (model(x) - target).square().mean()
-        losses.append(loss.item())
-        if step == STEPS:
-            return losses
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        for path, layer in layers:
-            out.update({f"{name}@step{step + 1}": p.clone() for name, p in parts(path, layer).items()})
-
-
 def write_case(name, seed, network, bias, fields):
     torch.manual_seed(seed)
     model = get_peft_model(network(bias), LoraConfig(**fields, use_dora=True))
@@ -81,7 +63,7 @@ def write_case(name, seed, network, bias, fields):
         out.update({f"{name}@grad": p.grad.clone() for name, p in parts(path, layer).items()})
 
     start = {k: v.clone() for k, v in model.state_dict().items()}
-    losses = train(model, layers, x.detach(), target, out)
+    losses = train_parts(model, layers, parts, x.detach(), target, out)
     model.load_state_dict(start)
     check(out, layers)
     sites = adapted(model)

@@ -82,10 +82,10 @@ def watch(layers, out):
     return handles
 
 
-def train(model, layers, x, target, out):
-    """AdamW steps on one batch; returns the losses before the first and after each step."""
+def train(model, x, target, count, record):
+    """AdamW steps of `count` tensors on one batch, each followed by `record(step)`; the losses before the first and after each step."""
     trainable = [p for p in model.parameters() if p.requires_grad]
-    assert len(trainable) == 2 * len(layers)
+    assert len(trainable) == count
     optimizer = torch.optim.AdamW(trainable, **ADAMW)
     losses = []
     for step in range(STEPS + 1):
@@ -96,9 +96,17 @@ def train(model, layers, x, target, out):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        record(step + 1)
+
+
+def train_parts(model, layers, parts, x, target, out):
+    """As train, of the tensors that `parts(path, layer)` names; puts them into `out` as NAME@stepN."""
+
+    def record(step):
         for path, layer in layers:
-            out[f"{path}.lora_a_step{step + 1}"] = layer.lora_A["default"].weight.detach().clone()
-            out[f"{path}.lora_b_step{step + 1}"] = layer.lora_B["default"].weight.detach().clone()
+            out.update({f"{name}@step{step}": p.clone() for name, p in parts(path, layer).items()})
+
+    return train(model, x, target, sum(len(parts(*layer)) for layer in layers), record)
 
 
 def write_case(name, seed, network, bias, fields):
@@ -131,7 +139,12 @@ def write_case(name, seed, network, bias, fields):
         out[f"{path}.grad_b"] = layer.lora_B["default"].weight.grad.clone()
 
     start = {k: v.clone() for k, v in model.state_dict().items()}
-    losses = train(model, layers, x.detach(), target, out)
+    def record(step):
+        for path, layer in layers:
+            out[f"{path}.lora_a_step{step}"] = layer.lora_A["default"].weight.detach().clone()
+            out[f"{path}.lora_b_step{step}"] = layer.lora_B["default"].weight.detach().clone()
+
+    losses = train(model, x.detach(), target, 2 * len(layers), record)
     model.load_state_dict(start)
     sites = adapted(model)
     merged = model.merge_and_unload()

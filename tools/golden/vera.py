@@ -13,7 +13,7 @@ from common import ROOT, fresh, versions, write_json, write_tensors
 
 import peft
 import torch
-from lora import ADAMW, ROWS, STEPS, Single, TwoLayers
+from lora import ADAMW, ROWS, Single, TwoLayers, train_parts
 from peft import VeraConfig, get_peft_model
 
 GOLDEN = ROOT / "crates/peft-lowrank/tests/golden/vera"
@@ -45,24 +45,6 @@ def parts(path, layer):
     }
 
 
-def train(model, layers, x, target, out):
-    """AdamW steps on one batch; returns the losses before the first and after each step."""
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    assert len(trainable) == 2 * len(layers)
-    optimizer = torch.optim.AdamW(trainable, **ADAMW)
-    losses = []
-    for step in range(STEPS + 1):
-        loss = (model(x) - target).square().mean()
-        losses.append(loss.item())
-        if step == STEPS:
-            return losses
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        for path, layer in layers:
-            out.update({f"{name}@step{step + 1}": p.clone() for name, p in parts(path, layer).items()})
-
-
 def write_case(name, seed, network, bias, fields):
     torch.manual_seed(seed)
     model = get_peft_model(network(bias), VeraConfig(**fields))
@@ -91,7 +73,7 @@ def write_case(name, seed, network, bias, fields):
         assert all(p.grad.abs().max() > 1e-4 for p in parts(path, layer).values()), path
 
     start = {k: v.clone() for k, v in model.state_dict().items()}
-    losses = train(model, layers, x.detach(), target, out)
+    losses = train_parts(model, layers, parts, x.detach(), target, out)
     model.load_state_dict(start)
     merged = model.merge_and_unload()
     for path, _ in layers:

@@ -7,6 +7,7 @@ use std::path::Path;
 use clap::{Args, ValueEnum};
 
 use crate::shell::Step;
+use crate::tidy::METHOD_CRATES;
 
 /// A device that Burn can be built for.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -43,21 +44,10 @@ pub(crate) struct Arguments {
 /// Integration tests that run on the device that `BURN_DEVICE` names: the contract of all methods and the hosts.
 const TESTS: [&str; 4] = ["contract", "seams", "several_adapters", "embedding"];
 
-/// The crates of those tests, which need neither models nor the program.
-const CRATES: [&str; 8] = [
-    "peft-chain",
-    "peft-core",
-    "peft-decompose",
-    "peft-kernels",
-    "peft-lowrank",
-    "peft-moe",
-    "peft-prune",
-    "peft-recycle",
-];
-
-/// A command that tests these crates with the second processor backend compiled in.
+/// A command that tests the crates of those tests, which need neither models nor the program, with the second processor backend compiled in.
 fn with_ndarray() -> String {
-    let crates: Vec<String> = CRATES.iter().map(|name| format!("-p {name}")).collect();
+    let crates = ["peft-core", "peft-kernels"].iter().chain(&METHOD_CRATES);
+    let crates: Vec<String> = crates.map(|name| format!("-p {name}")).collect();
     format!(
         "cargo test {} --features peft-kernels/ndarray",
         crates.join(" ")
@@ -116,7 +106,7 @@ mod tests {
         );
         let ndarray = line(Device::Ndarray, &[]);
         assert!(
-            ndarray.starts_with("BURN_DEVICE=\"ndarray\" cargo test -p peft-chain -p peft-core")
+            ndarray.starts_with("BURN_DEVICE=\"ndarray\" cargo test -p peft-core -p peft-kernels")
                 && ndarray.ends_with(&format!("--features peft-kernels/ndarray {tests}")),
             "{ndarray}"
         );

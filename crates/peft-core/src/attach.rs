@@ -16,12 +16,12 @@ use crate::fields;
 use crate::linear::AdaptedLinear;
 use crate::method::{Peers, Slot};
 use crate::names::ParamNames;
-use crate::site_layout::{self, TensorShape};
+use crate::site_layout;
 use crate::spec::AdapterSpec;
 use crate::target::UnmatchedTarget;
 use crate::tie::TieGroups;
 use crate::trainable::mark_trainable;
-use peft_format::Site;
+use peft_format::{LARGEST_ALPHA, LARGEST_RANK, Site};
 
 pub use checks::require_saved_modules;
 use checks::{require_effective_weight, require_no_dropout, require_paths};
@@ -40,9 +40,6 @@ pub struct AttachReport {
     pub changed: Vec<String>,
 }
 
-/// More than any rank in use, and little enough that what it trains can be counted.
-const LARGEST_RANK: usize = 1 << 24;
-
 impl AdapterSpec {
     /// A dry run over a model's sites: what would be adapted, with which rank, at which cost.
     ///
@@ -53,8 +50,13 @@ impl AdapterSpec {
         let heads: Vec<&str> = output_heads.iter().map(String::as_str).collect();
         let selection = self.targets.select(sites, &heads, &self.modules_to_save)?;
         let ranks = self.ranks();
-        let mut planned = Vec::with_capacity(selection.matched.len());
-        for site in selection.matched.iter().map(|index| &sites[*index]) {
+        let matched: Vec<&Site> = selection
+            .matched
+            .iter()
+            .map(|index| &sites[*index])
+            .collect();
+        let mut planned = Vec::with_capacity(matched.len());
+        for site in &matched {
             let (rank, alpha) = ranks.at(&site.path)?;
             if !self.method.adapts(site.kind) {
                 return Err(PeftError::SiteKind {
@@ -67,7 +69,13 @@ impl AdapterSpec {
                 return Err(PeftError::Rank {
                     site: site.path.clone(),
                     rank,
-                    limit: site.d_in.min(site.d_out),
+                    limit: LARGEST_RANK,
+                });
+            }
+            if alpha.abs() > LARGEST_ALPHA {
+                return Err(PeftError::Alpha {
+                    site: site.path.clone(),
+                    alpha,
                 });
             }
             planned.push(AttachedSite {
@@ -79,34 +87,32 @@ impl AdapterSpec {
                 trainable: self.method.trainable(site, rank),
             });
         }
-        let matched: Vec<&Site> = selection
-            .matched
-            .iter()
-            .map(|index| &sites[*index])
-            .collect();
-        for share in self.method.shares(&matched) {
-            let at = planned.iter().position(|at| at.path == share.site);
-            let Some(at) = at else { continue };
-            let layout = (self.method).layout(matched[at], planned[at].rank, planned[at].alpha);
-            let field = |tensor: &&TensorShape| tensor.name.field == share.field;
-            let shared = layout
-                .tensors
-                .iter()
-                .find(field)
-                .filter(|tensor| tensor.name.trains);
-            let shared = shared.map_or(0, TensorShape::size);
-            planned[at].trainable = planned[at].trainable.saturating_sub(shared);
-        }
-        let common = site_layout::trainable(&self.method.common(&planned)?);
-        if let Some(first) = planned.first_mut() {
-            first.trainable = first.trainable.saturating_add(common);
-        }
+        self.count_once(&matched, &mut planned)?;
         Ok(AttachReport {
             sites: planned,
             unmatched: selection.unmatched,
             saved: Vec::new(),
             changed: Vec::new(),
         })
+    }
+
+    /// Takes what a site shares off its count, and adds what all have once to the first's.
+    fn count_once(&self, sites: &[&Site], planned: &mut [AttachedSite]) -> Result<(), PeftError> {
+        let common = site_layout::trainable(&self.method.common(planned)?);
+        if let Some(first) = planned.first_mut() {
+            first.trainable = first.trainable.saturating_add(common);
+        }
+        for share in self.method.shares(sites) {
+            let Some(at) = planned.iter().position(|at| at.path == share.site) else {
+                continue;
+            };
+            let layout = (self.method).layout(sites[at], planned[at].rank, planned[at].alpha);
+            let mut shared = layout.tensors;
+            shared.retain(|tensor| tensor.name.field == share.field);
+            let shared = site_layout::trainable(&shared);
+            planned[at].trainable = planned[at].trainable.saturating_sub(shared);
+        }
+        Ok(())
     }
 }
 

@@ -1,7 +1,6 @@
 //! What can go wrong in this crate.
 
-use peft_format::SiteKind;
-use peft_format::grouped;
+use peft_format::{LARGEST_ALPHA, SiteKind, grouped};
 
 use crate::file::FileError;
 use crate::target::TargetError;
@@ -33,6 +32,16 @@ pub enum PeftError {
         method: &'static str,
         /// Name of the option, or `(options)` when it is the table as a whole.
         option: String,
+        /// What is wrong and what is accepted.
+        problem: String,
+    },
+    /// A procedure was given an option that it does not accept.
+    #[error("procedure `{procedure}`: option `{option}`: {problem}")]
+    ProcedureOption {
+        /// Identifier of the procedure.
+        procedure: &'static str,
+        /// Name of the option, or `(options)` when it is the table as a whole.
+        option: &'static str,
         /// What is wrong and what is accepted.
         problem: String,
     },
@@ -147,9 +156,7 @@ pub enum PeftError {
         parameter: String,
     },
     /// A rank that a site cannot carry.
-    #[error(
-        "site `{site}`: rank {rank} must be between 1 and {limit} (the smaller of d_in and d_out)"
-    )]
+    #[error("site `{site}`: rank {rank} must be between 1 and {limit} there")]
     Rank {
         /// Path of the site.
         site: String,
@@ -157,6 +164,14 @@ pub enum PeftError {
         rank: usize,
         /// The largest rank that makes sense there.
         limit: usize,
+    },
+    /// An alpha that makes outputs overflow.
+    #[error("site `{site}`: alpha {alpha:e} must be at most {LARGEST_ALPHA:e} in size")]
+    Alpha {
+        /// Path of the site.
+        site: String,
+        /// The alpha asked for.
+        alpha: f64,
     },
     /// A frozen weight that a method cannot start from.
     #[error("site `{site}`: the frozen weight cannot be adapted: {problem}")]

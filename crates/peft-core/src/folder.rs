@@ -145,7 +145,8 @@ fn check_size<M: Adaptable>(
     let plan = spec.plan(&model.sites(), &model.output_heads())?;
     let common = spec.method.common(&plan.sites)?;
     let asked = plan.sites.iter().map(|site| site.trainable);
-    let asked = asked.chain(common.iter().map(TensorShape::size));
+    let frozen = common.iter().filter(|tensor| !tensor.name.trains);
+    let asked = asked.chain(frozen.map(TensorShape::size));
     let asked = asked.fold(0, usize::saturating_add);
     let held: usize = folder
         .tensors
@@ -282,10 +283,7 @@ pub fn adapter_tensors<M: Adaptable>(
             if let Some(field) = fields.get(&*tensor.field)
                 && !skip.contains(&field.id)
             {
-                let key = TensorKey {
-                    module: linear.module_of(&tensor),
-                    tensor: tensor.file.into_owned(),
-                };
+                let key = linear.key_of(&tensor);
                 tensors.insert(key, field.to_file(tensor.layout));
             }
         }

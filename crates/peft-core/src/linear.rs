@@ -11,6 +11,7 @@ use burn::tensor::{DType, Device, Tensor};
 use peft_format::Site;
 
 use crate::adapter::{AnyAdapter, BaseLinear, TensorName, cast};
+use crate::file::TensorKey;
 use crate::pass::Pass;
 
 /// A linear layer `y = x W + bias` whose output adapters change.
@@ -60,11 +61,14 @@ impl AdaptedLinear {
         &self.site
     }
 
-    /// The module under which files hold a tensor of an adapter here: the layer, or none where the adapter has the tensor once.
-    pub(crate) fn module_of(&self, tensor: &TensorName) -> String {
-        match tensor.common {
-            true => String::new(),
-            false => self.site.path.clone(),
+    /// How files call a tensor of an adapter here: under the layer, or under no module where the adapter has the tensor once.
+    pub(crate) fn key_of(&self, tensor: &TensorName) -> TensorKey {
+        TensorKey {
+            module: match tensor.common {
+                true => String::new(),
+                false => self.site.path.clone(),
+            },
+            tensor: tensor.file.to_string(),
         }
     }
 

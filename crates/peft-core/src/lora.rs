@@ -77,6 +77,7 @@ pub const LORA: MethodEntry = MethodEntry {
     id: "lora",
     name: "LoRA",
     pairs: true,
+    alpha: true,
     summary: "a trained low-rank product beside each frozen weight",
     paper: "Hu et al. 2021, LoRA: Low-Rank Adaptation of Large Language Models, arXiv 2106.09685",
     default_options,
@@ -90,6 +91,7 @@ pub const RSLORA: MethodEntry = MethodEntry {
     id: "rslora",
     name: "rsLoRA",
     pairs: true,
+    alpha: true,
     summary: "LoRA scaled by alpha / sqrt(rank), so that high ranks keep learning",
     paper: "Kalajdzievski 2023, A Rank Stabilization Scaling Factor for Fine-Tuning with LoRA, arXiv 2312.03732",
     default_options,
@@ -114,6 +116,27 @@ fn is_plain_lora(config: &PeftConfig) -> bool {
 }
 
 impl Lora {
+    /// Fresh factors for a site: at a linear layer `A` at random and `B` at zero.
+    #[must_use]
+    pub fn factors(&self, slot: &Slot<'_>) -> LoraAdapter {
+        let (d_in, d_out, rank) = (slot.site.d_in, slot.site.d_out, slot.rank);
+        let mut rng = slot.rng();
+        let (a, b) = match (slot.site.kind, self.init) {
+            (SiteKind::Embedding, _) => (
+                init::zeros(d_in, rank),
+                init::gaussian(rank, d_out, 1.0, &mut rng),
+            ),
+            (_, start) => (start.draw(d_in, rank, &mut rng), init::zeros(rank, d_out)),
+        };
+        LoraAdapter {
+            a: slot.trainable("a", a),
+            b: slot.trainable("b", b),
+            scale: self.scaling.factor(rank, slot.alpha),
+            dropout: self.dropout,
+            kind: slot.site.kind,
+        }
+    }
+
     fn from_options(
         entry: &'static MethodEntry,
         scaling: Scaling,
@@ -147,22 +170,7 @@ impl Method for Lora {
     }
 
     fn create(&self, slot: &Slot<'_>) -> Result<AnyAdapter, PeftError> {
-        let (d_in, d_out, rank) = (slot.site.d_in, slot.site.d_out, slot.rank);
-        let mut rng = slot.rng();
-        let (a, b) = match (slot.site.kind, self.init) {
-            (SiteKind::Embedding, _) => (
-                init::zeros(d_in, rank),
-                init::gaussian(rank, d_out, 1.0, &mut rng),
-            ),
-            (_, start) => (start.draw(d_in, rank, &mut rng), init::zeros(rank, d_out)),
-        };
-        Ok(AnyAdapter::new(LoraAdapter {
-            a: slot.trainable("a", a),
-            b: slot.trainable("b", b),
-            scale: self.scaling.factor(rank, slot.alpha),
-            dropout: self.dropout,
-            kind: slot.site.kind,
-        }))
+        Ok(AnyAdapter::new(self.factors(slot)))
     }
 
     fn adapts(&self, _kind: SiteKind) -> bool {

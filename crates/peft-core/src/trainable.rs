@@ -8,7 +8,6 @@ use burn::tensor::{DType, Tensor};
 use crate::adaptable::Adaptable;
 use crate::adapter::{FactorPair, cast};
 use crate::fields;
-use crate::file::TensorKey;
 use crate::names::ParamNames;
 
 /// One parameter that requires gradients.
@@ -43,10 +42,7 @@ impl Trainable {
                 let ids = fields::ids(adapter);
                 for tensor in adapter.tensors() {
                     if let Some((id, _)) = ids.get(&*tensor.field) {
-                        let key = TensorKey {
-                            module: linear.module_of(&tensor),
-                            tensor: tensor.file.into_owned(),
-                        };
+                        let key = linear.key_of(&tensor);
                         adapter_names.insert(*id, key.to_string());
                     }
                 }

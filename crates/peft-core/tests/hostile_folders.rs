@@ -38,8 +38,8 @@ fn a_rank_that_the_file_cannot_have_is_refused_before_anything_is_allocated() {
     let mut folder = saved(dir.path());
     load(dir.path()).unwrap();
     for (field, value) in [
-        ("r", json!(16_000_000)),
-        ("rank_pattern", json!({"up_proj": 16_000_000})),
+        ("r", json!(65_000)),
+        ("rank_pattern", json!({"up_proj": 65_000})),
     ] {
         let mut raw = folder.config.raw.clone();
         raw.insert(field.into(), value);

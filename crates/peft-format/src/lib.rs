@@ -18,5 +18,5 @@ pub use causes::causes;
 pub use factors::Factors;
 pub use names::{Layout, Naming, name_number};
 pub use problems::grouped;
-pub use ranks::{Ranks, Scaling};
+pub use ranks::{LARGEST_ALPHA, LARGEST_RANK, Ranks, Scaling};
 pub use site::{Site, SiteKind};

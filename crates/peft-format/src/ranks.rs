@@ -7,6 +7,11 @@ use serde::{Deserialize, Serialize};
 use crate::file::PeftConfig;
 use crate::target::{TargetError, pattern_value};
 
+/// The largest rank: more than the width of the layers of any model here, and little enough that a slip of the pen does not take all memory.
+pub const LARGEST_RANK: usize = 1 << 16;
+/// The largest size of alpha: far beyond any in use, and products with it stay far from what f32 holds.
+pub const LARGEST_ALPHA: f64 = 1e9;
+
 /// How alpha and rank make the factor of the product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

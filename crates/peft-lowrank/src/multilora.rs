@@ -58,6 +58,7 @@ pub const MULTI_LORA: MethodEntry = MethodEntry {
     id: "multilora",
     name: "MultiLoRA",
     pairs: false,
+    alpha: true,
     summary: "several low-rank products side by side, each behind a gate that starts at zero",
     paper: "Wang et al. 2023, MultiLoRA: Democratizing LoRA for Better Multi-Task Learning, arXiv 2311.11501",
     default_options: || as_map(&MultiLora::default()),

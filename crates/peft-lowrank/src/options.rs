@@ -4,12 +4,10 @@ use peft_core::PeftError;
 use peft_core::file::PeftConfig;
 use peft_core::lora::Scaling;
 use peft_core::options::{check_dropout, check_format_version};
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 /// Dropout and scaling.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Basics {
     pub(crate) dropout: f64,
     pub(crate) scaling: Scaling,

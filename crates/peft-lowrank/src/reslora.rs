@@ -18,9 +18,10 @@ use peft_core::file::PeftConfig;
 use peft_core::lora::{LoraInit, Scaling};
 use peft_core::options::as_map;
 use peft_core::{
-    Adapter, AnyAdapter, AttachedSite, BaseLinear, Layout, LowRankPair, Method, MethodEntry, Pass,
-    PeftError, Site, SiteLayout, Slot, TensorName, init,
+    Adapter, AnyAdapter, AttachedSite, BaseLinear, FactorPair, Layout, LowRankPair, Method,
+    MethodEntry, Pass, PeftError, Site, SiteLayout, Slot, TensorName, init,
 };
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::options::Basics;
@@ -29,7 +30,8 @@ use crate::options::Basics;
 const PEFT_TYPE: &str = "RES_LORA";
 
 /// ResLoRA with its options.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct ResLora {
     /// Probability that an input of `A` is dropped while training.
     pub dropout: f64,
@@ -55,12 +57,14 @@ pub const RES_LORA: MethodEntry = MethodEntry {
     id: "reslora",
     name: "ResLoRA",
     pairs: true,
+    alpha: true,
     summary: "LoRA that also sees the input of the layer of its type in the block before; cannot be merged",
     paper: "Shi et al. 2024, ResLoRA: Identity Residual Mapping in Low-Rank Adaption, arXiv 2402.18039",
-    default_options: || as_map(&Basics::default()),
+    default_options: || as_map(&ResLora::default()),
     from_options: |options| {
-        let basics: Basics = MethodEntry::parse(RES_LORA.id, options)?;
-        Ok(Box::new(ResLora::from(basics.checked(RES_LORA.id)?)))
+        let method: ResLora = MethodEntry::parse(RES_LORA.id, options)?;
+        method.basics().checked(RES_LORA.id)?;
+        Ok(Box::new(method))
     },
     recognises: |config| config.peft_type == PEFT_TYPE,
     from_config,
@@ -121,7 +125,7 @@ impl Method for ResLora {
     }
 
     fn options(&self) -> Map<String, Value> {
-        as_map(&self.basics())
+        as_map(self)
     }
 
     fn boxed(&self) -> Box<dyn Method> {
@@ -181,8 +185,8 @@ impl Adapter for ResLoraAdapter {
         )
     }
 
-    fn pairs(&self) -> Vec<peft_core::FactorPair> {
-        vec![peft_core::FactorPair {
+    fn pairs(&self) -> Vec<FactorPair> {
+        vec![FactorPair {
             a: self.a.id,
             b: self.b.id,
             scale: self.scale,

@@ -63,6 +63,7 @@ pub const SBORA: MethodEntry = MethodEntry {
     id: "sbora",
     name: "SBoRA",
     pairs: false,
+    alpha: true,
     summary: "LoRA whose one factor selects inputs or outputs: each merged layer changes in rank rows or columns",
     paper: "Po et al. 2024, SBoRA: Low-Rank Adaptation with Regional Weight Updates, arXiv 2407.05413",
     default_options: || as_map(&Sbora::default()),

@@ -18,7 +18,7 @@ use peft_core::lora::{Lora, LoraAdapter, LoraInit, Scaling};
 use peft_core::options::{as_map, own_option};
 use peft_core::{
     Adapter, AnyAdapter, BaseLinear, Layout, Method, MethodEntry, Pass, PeftError, Share, Site,
-    SiteLayout, Slot, TensorName, init,
+    SiteLayout, Slot, TensorName,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -93,6 +93,7 @@ pub const SHARE_LORA: MethodEntry = MethodEntry {
     id: "sharelora",
     name: "ShareLoRA",
     pairs: false,
+    alpha: true,
     summary: "LoRA whose layers of one type have a factor in common",
     paper: "Song et al. 2024, ShareLoRA: Parameter Efficient and Robust Large Language Model Fine-tuning via Shared Low-Rank Adaptation, arXiv 2406.10785",
     default_options: || as_map(&Options::default()),
@@ -135,15 +136,7 @@ impl Method for ShareLora {
     }
 
     fn create(&self, slot: &Slot<'_>) -> Result<AnyAdapter, PeftError> {
-        let (d_in, d_out, rank) = (slot.site.d_in, slot.site.d_out, slot.rank);
-        let a = self.lora.init.draw(d_in, rank, &mut slot.rng());
-        let lora = LoraAdapter {
-            a: slot.trainable("lora.a", a),
-            b: slot.trainable("lora.b", init::zeros(rank, d_out)),
-            scale: self.lora.scaling.factor(rank, slot.alpha),
-            dropout: self.lora.dropout,
-            kind: slot.site.kind,
-        };
+        let lora = self.lora.factors(slot);
         Ok(AnyAdapter::new(ShareLoraAdapter { lora }))
     }
 

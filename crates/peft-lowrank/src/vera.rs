@@ -54,6 +54,7 @@ pub const VERA: MethodEntry = MethodEntry {
     id: "vera",
     name: "VeRA",
     pairs: false,
+    alpha: false,
     summary: "two vectors for each layer beside random matrices that all layers have in common",
     paper: "Kopiczko et al. 2024, VeRA: Vector-based Random Matrix Adaptation, arXiv 2310.11454",
     default_options: || as_map(&Vera::default()),
@@ -220,6 +221,13 @@ impl VeraAdapter {
     fn up(&self) -> Tensor<2> {
         self.up.val().narrow(1, 0, self.d_out)
     }
+
+    /// `A' diag(d) [d_in, rank]` and `B' diag(b) [rank, d_out]`.
+    fn factors(&self) -> (Tensor<2>, Tensor<2>) {
+        let a = self.down() * self.d.val().unsqueeze();
+        let b = self.up() * self.b.val().unsqueeze();
+        (a, b)
+    }
 }
 
 impl Adapter for VeraAdapter {
@@ -248,14 +256,5 @@ impl Adapter for VeraAdapter {
 
     fn low_rank(&self) -> Option<(Tensor<2>, Tensor<2>)> {
         Some(self.factors())
-    }
-}
-
-impl VeraAdapter {
-    /// `A' diag(d) [d_in, rank]` and `B' diag(b) [rank, d_out]`.
-    fn factors(&self) -> (Tensor<2>, Tensor<2>) {
-        let a = self.down() * self.d.val().unsqueeze();
-        let b = self.up() * self.b.val().unsqueeze();
-        (a, b)
     }
 }

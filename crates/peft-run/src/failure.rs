@@ -24,6 +24,7 @@ pub fn is_usage(error: &anyhow::Error) -> bool {
                     PeftError::Option { .. }
                         | PeftError::Target(_)
                         | PeftError::Rank { .. }
+                        | PeftError::Alpha { .. }
                         | PeftError::NoLowRankForm { .. }
                         | PeftError::SavedModules { .. }
                 )

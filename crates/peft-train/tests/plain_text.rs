@@ -45,3 +45,33 @@ fn a_long_text_gives_the_tokens_of_the_whole() {
     .unwrap();
     assert_eq!(unasked.rows[0].ids.len(), 100, "as many as the model takes");
 }
+
+#[test]
+fn a_long_text_without_line_ends_gives_the_tokens_of_the_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokenizer = golden_tokenizer::of_chats();
+    let words = [
+        "The frog", " met a", " bee.", "  Once", " upon, a", " time é",
+    ];
+    let text: String = (0..60_000).map(|at| words[at * at % 11 % 6]).collect();
+    assert!(text.len() > 300_000, "several pieces");
+    let path = folder.path().join("text.txt");
+    std::fs::write(&path, &text).unwrap();
+    let whole = tokenizer.ids(&text, false).unwrap();
+    let found = text_rows(&path, &tokenizer, RowLength::of(64)).unwrap();
+    let ids: Vec<u32> = found.rows.iter().flat_map(|row| row.ids.clone()).collect();
+    assert!(
+        ids == whole[..ids.len()] && whole.len() - ids.len() < 64,
+        "the same tokens"
+    );
+}
+
+#[test]
+fn a_long_text_without_any_place_to_cut_is_cut_between_characters() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokenizer = golden_tokenizer::of_chats();
+    let path = folder.path().join("text.txt");
+    std::fs::write(&path, "日本".repeat(400_000)).unwrap();
+    let found = text_rows(&path, &tokenizer, RowLength::of(64)).unwrap();
+    assert!(found.account.tokens.unwrap().longest > 0);
+}

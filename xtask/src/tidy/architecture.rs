@@ -16,7 +16,7 @@ const BACKENDS: [&str; 14] = [
     "candle", "remote", "router",
 ];
 /// Crates of one method family each: never an edge between two of them.
-const METHOD_CRATES: [&str; 6] = [
+pub(crate) const METHOD_CRATES: [&str; 6] = [
     "peft-chain",
     "peft-decompose",
     "peft-lowrank",

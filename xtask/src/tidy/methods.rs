@@ -4,20 +4,10 @@ use std::collections::BTreeMap;
 
 use syn::{Expr, Item, Lit, Member, spanned::Spanned};
 
-use super::{Finding, rust::RustFile};
+use super::{Finding, METHOD_CRATES, rust::RustFile};
 
 /// The list with one line per method.
 pub(crate) const REGISTRY: &str = "crates/peft-run/src/registry.rs";
-/// Crates whose files may define methods.
-const CRATES: [&str; 6] = [
-    "peft-core",
-    "peft-decompose",
-    "peft-lowrank",
-    "peft-moe",
-    "peft-prune",
-    "peft-recycle",
-];
-
 /// One `pub const NAME: MethodEntry = MethodEntry { id: "..", .. }`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Method {
@@ -37,8 +27,9 @@ pub(crate) struct Method {
 pub(crate) fn discover(files: &[RustFile]) -> Vec<Method> {
     let mut methods = Vec::new();
     for file in files {
-        let Some(krate) = CRATES
+        let Some(krate) = ["peft-core"]
             .iter()
+            .chain(&METHOD_CRATES)
             .find(|name| file.path.starts_with(&format!("crates/{name}/src/")))
         else {
             continue;

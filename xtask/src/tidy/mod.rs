@@ -22,7 +22,7 @@ use std::{fmt, path::Path};
 
 use anyhow::ensure;
 
-pub(crate) use architecture::packages;
+pub(crate) use architecture::{METHOD_CRATES, packages};
 pub(crate) use methods::REGISTRY;
 use rust::RustFile;
 use tree::Tree;

@@ -142,10 +142,7 @@ pub(crate) fn adapter_places<M: Adaptable>(model: &M, name: &str) -> BTreeMap<Te
         let ids = fields::ids(adapter);
         for tensor in adapter.tensors() {
             if let Some((id, shape)) = ids.get(&*tensor.field) {
-                let key = TensorKey {
-                    module: linear.module_of(&tensor),
-                    tensor: tensor.file.into_owned(),
-                };
+                let key = linear.key_of(&tensor);
                 // Of a tensor that there is once, the first site's is the owner.
                 places
                     .entry(key)

@@ -200,12 +200,12 @@ impl PeftConfig {
     /// Fields of LoRA; a field that is absent or unreadable keeps its default.
     fn read_lora(&mut self, from: &mut Fields<'_>) {
         const BOOL: &str = "a boolean";
-        from.set(&mut self.r, "r", "an integer of at least 1", fields::rank);
+        from.set(&mut self.r, "r", "an integer from 1 to 65536", fields::rank);
         from.set(
             &mut self.lora_alpha,
             "lora_alpha",
-            "a number",
-            fields::number,
+            "a number of at most 1e9 in size",
+            fields::alpha,
         );
         from.set(
             &mut self.lora_dropout,
@@ -216,14 +216,14 @@ impl PeftConfig {
         from.set(
             &mut self.rank_pattern,
             "rank_pattern",
-            "an object of integers of at least 1",
+            "an object of integers from 1 to 65536",
             fields::object(fields::rank),
         );
         from.set(
             &mut self.alpha_pattern,
             "alpha_pattern",
-            "an object of numbers",
-            fields::object(fields::number),
+            "an object of numbers of at most 1e9 in size",
+            fields::object(fields::alpha),
         );
         from.set(
             &mut self.bias,

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use safetensors::SafeTensorError;
 use safetensors::tensor::{Metadata, TensorView};
 
-use super::input::open_plain;
 use super::open::check_tensor_file;
 use super::{FileError, HostTensor, StoredDtype, TensorProblem};
 
@@ -45,7 +44,7 @@ impl TensorFile {
         if length > size.saturating_sub(LENGTH) {
             return Err(damaged(SafeTensorError::InvalidHeaderLength));
         }
-        let mut file = open_plain(path).map_err(FileError::io("open", path))?;
+        let mut file = File::open(path).map_err(FileError::io("open", path))?;
         file.seek(SeekFrom::Start(LENGTH))
             .map_err(FileError::io("read", path))?;
         let mut header = Vec::new();

@@ -1,10 +1,11 @@
 //! Opening what a folder should hold: plain files that are there, not empty, and no pointers to others.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
 use super::FileError;
+use super::input::open_plain;
 
 const LFS_START: &[u8] = b"version https://git-lfs";
 
@@ -30,21 +31,17 @@ pub(super) fn check_tensor_file(path: &Path) -> Result<(u64, Vec<u8>), FileError
     Ok((size, start))
 }
 
-/// Opens a plain file. A device or a pipe under the name of a file would be read without end.
+/// Opens a plain file, and says how large it is.
 pub(super) fn open(path: &Path, hint: &'static str) -> Result<(File, u64), FileError> {
-    let metadata = fs::metadata(path).map_err(|source| match source.kind() {
+    let file = open_plain(path).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => FileError::Missing {
             path: path.to_owned(),
             hint,
         },
         _ => FileError::io("read", path)(source),
     })?;
-    if !metadata.is_file() {
-        let source = io::Error::new(io::ErrorKind::InvalidInput, "it is no plain file");
-        return Err(FileError::io("read", path)(source));
-    }
-    let file = File::open(path).map_err(FileError::io("open", path))?;
-    Ok((file, metadata.len()))
+    let size = file.metadata().map_err(FileError::io("read", path))?.len();
+    Ok((file, size))
 }
 
 /// The `size N` line of a Git LFS pointer.

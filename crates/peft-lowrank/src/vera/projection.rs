@@ -10,26 +10,21 @@ use rand_mt::Mt;
 pub(super) fn draw(seed: u64, d_in: usize, d_out: usize, rank: usize) -> [TensorData; 2] {
     // PyTorch seeds with the lower half as well.
     let mut generator = Mt::new((seed & u64::from(u32::MAX)) as u32);
-    let a = kaiming(&mut generator, rank, d_in);
-    let b = kaiming(&mut generator, d_out, rank);
-    [
-        TensorData::new(transposed(&a, rank, d_in), [d_in, rank]),
-        TensorData::new(transposed(&b, d_out, rank), [rank, d_out]),
-    ]
+    [(rank, d_in), (d_out, rank)].map(|(rows, fan_in)| kaiming(&mut generator, rows, fan_in))
 }
 
-fn kaiming(generator: &mut Mt, rows: usize, fan_in: usize) -> Vec<f32> {
+/// A matrix `[rows, fan_in]` that is drawn row by row, transposed to `[fan_in, rows]`.
+fn kaiming(generator: &mut Mt, rows: usize, fan_in: usize) -> TensorData {
     const BITS: u32 = (1 << 24) - 1;
     let std = 2.0f64.sqrt() / (fan_in as f64).sqrt();
     let bound = 3.0f64.sqrt() * std;
     let (from, to) = (-bound as f32, bound as f32);
-    let value = |bits: u32| (bits & BITS) as f32 / (BITS + 1) as f32 * (to - from) + from;
-    (0..rows * fan_in)
-        .map(|_| value(generator.next_u32()))
-        .collect()
-}
-
-fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    let column = |column: usize| (0..rows).map(move |row| values[row * columns + column]);
-    (0..columns).flat_map(column).collect()
+    let mut values = vec![0.0; rows * fan_in];
+    for row in 0..rows {
+        for column in 0..fan_in {
+            let bits = generator.next_u32() & BITS;
+            values[column * rows + row] = bits as f32 / (BITS + 1) as f32 * (to - from) + from;
+        }
+    }
+    TensorData::new(values, [fan_in, rows])
 }

@@ -4,6 +4,7 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
 use super::FieldProblem;
+use crate::ranks::{LARGEST_ALPHA, LARGEST_RANK};
 use crate::target::{Selector, Target};
 
 /// Fields that every PEFT config or a LoRA config of PEFT 0.21 may have.
@@ -146,6 +147,10 @@ pub(super) fn number(value: &Value) -> Option<f64> {
     value.as_f64().filter(|number| number.is_finite())
 }
 
+pub(super) fn alpha(value: &Value) -> Option<f64> {
+    number(value).filter(|alpha| alpha.abs() <= LARGEST_ALPHA)
+}
+
 pub(super) fn probability(value: &Value) -> Option<f64> {
     number(value).filter(|number| (0.0..=1.0).contains(number))
 }
@@ -162,11 +167,8 @@ pub(super) fn index(value: &Value) -> Option<usize> {
     format!("{number:.0}").parse().ok()
 }
 
-/// More than the width of any layer; products of a rank and two widths stay far from overflowing.
-const MAX_RANK: usize = 1 << 24;
-
 pub(super) fn rank(value: &Value) -> Option<usize> {
-    index(value).filter(|rank| (1..=MAX_RANK).contains(rank))
+    index(value).filter(|rank| (1..=LARGEST_RANK).contains(rank))
 }
 
 /// PEFT calls the biases of adapted layers by the method, `lora_only` or `vera_only`.
