@@ -69,10 +69,10 @@ pub struct Chain {
     links: BTreeMap<String, Link>,
 }
 
-fn wrong(option: &str, problem: impl Into<String>) -> PeftError {
-    PeftError::Option {
-        method: NAME,
-        option: option.into(),
+fn wrong(option: &'static str, problem: impl Into<String>) -> PeftError {
+    PeftError::ProcedureOption {
+        procedure: NAME,
+        option,
         problem: problem.into(),
     }
 }
@@ -88,8 +88,7 @@ impl Chain {
     }
 
     fn from_options(options: &Map<String, Value>) -> ProcedureResult {
-        let options: ChainOptions = serde_json::from_value(Value::Object(options.clone()))
-            .map_err(|error| wrong("(options)", error.to_string()))?;
+        let options: ChainOptions = ProcedureEntry::options(NAME, options)?;
         if options.every == 0 || options.warmup >= options.every {
             return Err(wrong(
                 "every",

@@ -103,7 +103,10 @@ fn settings_that_make_no_chain_are_refused_before_anything_is_written() {
     let cases: [(&[&str], &str); 5] = [
         (&["--set", &long], "fewer than the"),
         (&["--set", "procedures.chain.evry=5"], "evry"),
-        (&["--set", "procedures.chane.every=5"], "known are chain"),
+        (
+            &["--set", "procedures.chane.every=5"],
+            "known are riemannian, chain",
+        ),
         (&["--method", "dora", "--set", &short], "found dora"),
         (&["--method", "full", "--set", &short], "found no adapter"),
     ];

@@ -25,7 +25,7 @@ const EXPERTS: [&str; 10] = [
 const RECIPE: [&str; 8] = [
     "--gate-rescale",
     "sqrt-detach",
-    "--precondition",
+    "--procedure",
     "riemannian",
     "--dropout",
     "0.05",
@@ -186,12 +186,12 @@ fn every_low_rank_method_takes_preconditioned_steps_of_either_optimizer() {
             );
             let riemannian = [
                 &how[..],
-                &["--epochs", "1", "--precondition", "riemannian"],
+                &["--epochs", "1", "--procedure", "riemannian"],
                 &[
                     "--set",
-                    "precondition.damping=0.01",
+                    "procedures.riemannian.damping=0.01",
                     "--set",
-                    "precondition.order=\"gauss-seidel\"",
+                    "procedures.riemannian.order=\"gauss-seidel\"",
                 ],
             ];
             let conditioned = train(&place, &run, &riemannian.concat());
@@ -208,7 +208,7 @@ fn every_low_rank_method_takes_preconditioned_steps_of_either_optimizer() {
     let plain = train(&place, "plain", &["--epochs", "1"]);
     assert_ne!(plus["scores"]["loss"], plain["scores"]["loss"]);
     for (wrong, named) in [
-        ("precondition.damping=0", "precondition.damping"),
+        ("procedures.riemannian.damping=0", "damping"),
         ("train.lora_plus=0", "lora_plus"),
         ("train.optimizer=\"adam\"", "adam"),
         ("train.groups=[{params=\"nothing\",lr=1.0}]", "nothing"),

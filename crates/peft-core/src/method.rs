@@ -199,6 +199,8 @@ pub struct MethodEntry {
     /// Whether its adapters hold low-rank pairs of which both factors train ([`crate::Adapter::pairs`]), as preconditioning and
     /// LoRA+ need them.
     pub pairs: bool,
+    /// Whether its update is scaled by alpha.
+    pub alpha: bool,
     /// One sentence.
     pub summary: &'static str,
     /// Paper, with its arXiv id.

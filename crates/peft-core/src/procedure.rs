@@ -13,6 +13,7 @@ use std::fmt::Debug;
 
 use burn::module::ParamId;
 use burn::optim::GradientsParams;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::adaptable::Adaptable;
@@ -184,7 +185,7 @@ pub type ProcedureResult = Result<Box<dyn Procedure>, PeftError>;
 /// One line of a registry: what a procedure is and how it is built from options.
 #[derive(Debug)]
 pub struct ProcedureEntry {
-    /// Identifier in run files, for example `chain`.
+    /// Identifier in run files, for example `riemannian`.
     pub id: &'static str,
     /// One sentence.
     pub summary: &'static str,
@@ -192,6 +193,25 @@ pub struct ProcedureEntry {
     pub paper: &'static str,
     /// Builds the procedure from options; unknown or wrong ones are errors.
     pub from_options: fn(&Map<String, Value>) -> ProcedureResult,
+}
+
+impl ProcedureEntry {
+    /// Reads a procedure's options; unknown and missing keys are errors that name them.
+    ///
+    /// # Errors
+    /// [`PeftError::ProcedureOption`] for the table as a whole.
+    pub fn options<T: DeserializeOwned>(
+        procedure: &'static str,
+        options: &Map<String, Value>,
+    ) -> Result<T, PeftError> {
+        serde_json::from_value(Value::Object(options.clone())).map_err(|error| {
+            PeftError::ProcedureOption {
+                procedure,
+                option: "(options)",
+                problem: error.to_string(),
+            }
+        })
+    }
 }
 
 /// The parameters that are stepped together, in the order of the rounds: conditioned by the values that the rounds before have left.

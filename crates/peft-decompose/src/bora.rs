@@ -87,6 +87,7 @@ pub const BORA: MethodEntry = MethodEntry {
     id: "bora",
     name: "BoRA",
     pairs: true,
+    alpha: true,
     summary: "LoRA for the directions of the weight, trained magnitudes per output and per input",
     paper: "Wang et al. 2024, BoRA: Bi-dimensional Weight-Decomposed Low-Rank Adaptation, arXiv 2412.06441",
     default_options: || as_map(&Bora::default()),

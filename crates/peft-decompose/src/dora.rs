@@ -55,6 +55,7 @@ pub const DORA: MethodEntry = MethodEntry {
     id: "dora",
     name: "DoRA",
     pairs: true,
+    alpha: true,
     summary: "LoRA for the directions of the weight and a trained magnitude per output",
     paper: "Liu et al. 2024, DoRA: Weight-Decomposed Low-Rank Adaptation, arXiv 2402.09353",
     default_options: || as_map(&Dora::default()),

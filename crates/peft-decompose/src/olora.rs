@@ -26,6 +26,7 @@ pub const OLORA: MethodEntry = MethodEntry {
     id: "olora",
     name: "OLoRA",
     pairs: true,
+    alpha: true,
     summary: "LoRA that starts at an orthonormal basis of the weight; stored as LoRA",
     paper: "Büyükakyüz 2024, OLoRA: Orthonormal Low-Rank Adaptation of Large Language Models, arXiv 2406.01775",
     default_options: || as_map(&RelativeOptions::default()),

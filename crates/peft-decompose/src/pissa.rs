@@ -26,6 +26,7 @@ pub const PISSA: MethodEntry = MethodEntry {
     id: "pissa",
     name: "PiSSA",
     pairs: true,
+    alpha: true,
     summary: "LoRA that starts at the first singular vectors of the weight; stored as LoRA",
     paper: "Meng et al. 2024, PiSSA: Principal Singular Values and Singular Vectors Adaptation of Large Language Models, \
             arXiv 2404.02948",

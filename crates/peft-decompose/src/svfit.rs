@@ -70,6 +70,7 @@ pub const SVFIT: MethodEntry = MethodEntry {
     id: "svfit",
     name: "SVFit",
     pairs: false,
+    alpha: false,
     summary: "trains singular values of the frozen weight and nothing else",
     paper: "Sun et al. 2024, SVFit: Parameter-Efficient Fine-Tuning of Large Pre-Trained Models Using Singular Values, \
             arXiv 2409.05926",

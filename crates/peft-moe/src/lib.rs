@@ -5,7 +5,7 @@
 //!
 //! - [`MoeLora`] is the method: several LoRA experts beside each weight, of which a router gives every token a few;
 //! - [`GateRescale`] is how much of the gradient reaches an expert that a token hardly uses;
-//! - [`Riemannian`] conditions the gradients of low-rank pairs, of experts as of any LoRA;
+//! - [`Riemannian`] conditions the gradients of low-rank pairs, of experts as of any LoRA; [`RIEMANNIAN`] is its entry in a registry of procedures;
 //! - [`start_experts`] makes experts of adapters that exist already;
 //! - [`ExpertUse`] observes which experts are used.
 
@@ -20,5 +20,5 @@ mod start;
 pub use expert_use::{ExpertUse, SiteUse};
 pub use gate::GateRescale;
 pub use mixture::{MixtureAdapter, MoeLora};
-pub use riemannian::{Order, Riemannian};
+pub use riemannian::{Order, RIEMANNIAN, Riemannian};
 pub use start::start_experts;

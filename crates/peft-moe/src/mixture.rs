@@ -74,6 +74,7 @@ pub const MOE_LORA: MethodEntry = MethodEntry {
     id: "moe-lora",
     name: "MoE-LoRA",
     pairs: true,
+    alpha: true,
     summary: "several LoRA experts beside each weight, of which a router gives every token a few",
     paper: "Sun et al. 2025, A Stronger Mixture of Low-Rank Experts for Fine-Tuning Foundation Models, arXiv 2502.15828",
     default_options: || as_map(&MoeLora::default()),

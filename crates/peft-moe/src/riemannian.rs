@@ -23,10 +23,19 @@ use burn::module::ParamId;
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use indexmap::IndexMap;
-use peft_core::{FactorPair, Factors, PeftError, Procedure, cast};
+use peft_core::{FactorPair, Factors, PeftError, Procedure, ProcedureEntry, ProcedureResult, cast};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 const NAME: &str = "riemannian";
+
+/// The entry of the preconditioner in a registry of procedures.
+pub const RIEMANNIAN: ProcedureEntry = ProcedureEntry {
+    id: NAME,
+    summary: "conditions the gradients of low-rank pairs, each factor's by the inverse of the other's Gram matrix",
+    paper: "Zhang and Pilanci 2024, Riemannian Preconditioned LoRA for Fine-Tuning Foundation Models, arXiv 2402.02347",
+    from_options: Riemannian::from_options,
+};
 
 /// Which `A` the gradient of `B` is conditioned by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -40,7 +49,8 @@ pub enum Order {
 }
 
 /// The preconditioner with its settings.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Riemannian {
     /// What is added to the diagonals at least; without any, a `B` of zero, where training starts, has no inverse.
     pub damping: f64,
@@ -55,6 +65,23 @@ impl Default for Riemannian {
             damping: 1e-6,
             order: Order::default(),
         }
+    }
+}
+
+impl Riemannian {
+    fn from_options(options: &Map<String, Value>) -> ProcedureResult {
+        let procedure: Self = ProcedureEntry::options(NAME, options)?;
+        if procedure.damping.is_finite() && procedure.damping > 0.0 {
+            return Ok(Box::new(procedure));
+        }
+        Err(PeftError::ProcedureOption {
+            procedure: NAME,
+            option: "damping",
+            problem: format!(
+                "expected a positive number, found {}; a factor of zero, where training starts, has no inverse without",
+                procedure.damping
+            ),
+        })
     }
 }
 

@@ -38,6 +38,7 @@ pub const LORA_DROP: MethodEntry = MethodEntry {
     id: "lora-drop",
     name: "LoRA-drop",
     pairs: true,
+    alpha: true,
     summary: "LoRA where its output matters; all other layers share one pair per type",
     paper: "Zhou et al. 2024, LoRA-drop: Efficient LoRA Parameter Pruning based on Output Evaluation, arXiv 2402.07721",
     default_options: || as_map(&Options::default()),

@@ -99,6 +99,7 @@ pub const EIGENLORAX: MethodEntry = MethodEntry {
     id: "eigenlorax",
     name: "EigenLoRAx",
     pairs: false,
+    alpha: false,
     summary: "coordinates in a subspace that other adapters of the same base share",
     paper: "Kaushik et al. 2025, EigenLoRAx: Recycling Adapters to Find Principal Subspaces for Resource-Efficient Adaptation and Inference, \
             arXiv 2502.04700",

@@ -22,7 +22,7 @@ pub const METHODS: &[&MethodEntry] = &[
 ];
 
 /// Every procedure of this program that a table of its own turns on.
-pub const PROCEDURES: &[&ProcedureEntry] = &[&peft_chain::CHAIN];
+pub const PROCEDURES: &[&ProcedureEntry] = &[&peft_moe::RIEMANNIAN, &peft_chain::CHAIN];
 
 /// Identifiers of the methods with low-rank pairs, as a list for messages.
 pub fn with_pairs() -> String {

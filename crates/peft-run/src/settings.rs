@@ -8,7 +8,6 @@ mod keys;
 mod names;
 #[cfg(test)]
 mod page;
-mod precondition;
 mod procedures;
 mod prune;
 mod ready;
@@ -30,7 +29,6 @@ pub use described::comment;
 use keys::{not_finite, unknown_keys};
 pub use keys::{parse_setting, set};
 pub use names::Names;
-pub use precondition::PreconditionConfig;
 pub use procedures::ProcedureConfig;
 pub use prune::{PruneConfig, check_sample};
 pub use ready::ready;
@@ -69,9 +67,7 @@ pub struct RunConfig {
     pub prune: PruneConfig,
     /// How it trains.
     pub train: TrainOptions,
-    /// What gradients of low-rank pairs become before the optimizer takes them.
-    pub precondition: PreconditionConfig,
-    /// What else steers training.
+    /// What steers training beyond the loss and the optimizer.
     pub procedures: ProcedureConfig,
 }
 
@@ -90,7 +86,6 @@ impl Default for RunConfig {
             adapter: AdapterConfig::default(),
             prune: PruneConfig::default(),
             train: TrainOptions::default(),
-            precondition: PreconditionConfig::default(),
             procedures: ProcedureConfig::default(),
         }
     }
@@ -146,13 +141,11 @@ impl RunConfig {
         }
         let config: Self = table.try_into().context("in the settings of the run")?;
         config.train.check()?;
-        config.precondition.check()?;
-        config.steering()?;
         if config.adapter.method == LORA_DROP.id {
             (config.prune.check()).map_err(|error| crate::Usage(error.to_string()))?;
         }
         config.data.check()?;
-        effect::check(&config)?;
+        effect::check(&config, &config.steering()?)?;
         Ok(config)
     }
 

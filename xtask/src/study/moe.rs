@@ -17,7 +17,7 @@ const LOW_RANK: &[&str] = &[
 ];
 /// Without clipping, as published: the norm of conditioned gradients says nothing of their length.
 const SGD: &[&str] = &["train.optimizer=\"sgd\"", "train.clip_norm=0.0"];
-const RIEMANNIAN: &[&str] = &["precondition.kind=\"riemannian\""];
+const RIEMANNIAN: &[&str] = &["procedures.riemannian={}"];
 const RESCALED: &[&str] = &["adapter.options.gate_rescale=\"sqrt-detach\""];
 
 const ADAMW_RATES: &[f64] = &[4e-3, 1.6e-2];

@@ -3,6 +3,7 @@
 mod method;
 
 use anyhow::{Result, bail};
+use peft_core::Procedures;
 use peft_prune::lora_drop::LORA_DROP;
 use peft_train::Select;
 
@@ -12,8 +13,8 @@ use super::{DataConfig, PruneConfig, RunConfig, TaskKind};
 ///
 /// # Errors
 /// Each setting, and what it would need.
-pub(super) fn check(config: &RunConfig) -> Result<()> {
-    method::check(config)?;
+pub(super) fn check(config: &RunConfig, steering: &Procedures) -> Result<()> {
+    method::check(config, steering)?;
     let train = &config.train;
     let mut idle = Vec::new();
     let mut note = |is_set: bool, setting: &str, why: &str| {

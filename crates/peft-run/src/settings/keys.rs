@@ -33,15 +33,20 @@ fn parse_value(text: &str) -> toml::Value {
         .unwrap_or_else(|| toml::Value::String(text.to_owned()))
 }
 
-/// Sets the value of a dotted key.
+/// Sets the value of a dotted key; a table is laid over the one that is there.
 ///
 /// # Errors
 /// A key whose beginning names a value rather than a table.
 pub fn set(table: &mut toml::Table, key: &str, value: toml::Value) -> Result<()> {
     match key.split_once('.') {
-        None => {
-            table.insert(key.to_owned(), value);
-        }
+        None => match (table.get_mut(key), value) {
+            (Some(toml::Value::Table(present)), toml::Value::Table(over)) => {
+                present.extend(over);
+            }
+            (_, value) => {
+                table.insert(key.to_owned(), value);
+            }
+        },
         Some((head, rest)) => {
             let inner = table
                 .entry(head)

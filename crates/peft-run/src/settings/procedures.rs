@@ -43,8 +43,6 @@ impl RunConfig {
     /// # Errors
     /// A procedure that does not exist, or options that it does not take.
     pub fn steering(&self) -> Result<Procedures> {
-        let mut steering = self.precondition.build();
-        steering.0.extend(self.procedures.build()?.0);
-        Ok(steering)
+        self.procedures.build()
     }
 }

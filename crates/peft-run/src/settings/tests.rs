@@ -147,8 +147,8 @@ fn settings_that_can_have_no_effect_are_refused_with_what_they_go_with() {
     let pairs = "lora, rslora, dora, bora, pissa, olora, reslora, lora-drop, moe-lora";
     for (settings, words) in [
         (
-            &["adapter.method=svfit", "precondition.kind=riemannian"][..],
-            &["precondition", "svfit", pairs][..],
+            &["adapter.method=svfit", "procedures.riemannian={}"][..],
+            &["procedures.riemannian", "svfit", pairs][..],
         ),
         (
             &["adapter.method=eigenlorax", "train.lora_plus=16.0"],
@@ -159,12 +159,20 @@ fn settings_that_can_have_no_effect_are_refused_with_what_they_go_with() {
             &["lora_plus", "full", pairs],
         ),
         (
-            &["adapter.method=head", "precondition.kind=riemannian"],
-            &["precondition", "head", pairs],
+            &["adapter.method=head", "procedures.riemannian={}"],
+            &["procedures.riemannian", "head", pairs],
         ),
         (
-            &["precondition.damping=1e-3"],
-            &["precondition.damping", "--precondition riemannian"],
+            &["procedures.riemannian.damping=0.0"],
+            &["procedures.riemannian", "damping", "positive"],
+        ),
+        (
+            &["procedures.riemannian.dampening=1.0"],
+            &["procedures.riemannian", "dampening", "damping"],
+        ),
+        (
+            &["adapter.method=vera", "adapter.alpha=8.0"],
+            &["adapter.alpha", "vera", "leave it out"],
         ),
         (
             &["adapter.method=head", "train.head_lr=0.1"],
@@ -179,7 +187,7 @@ fn settings_that_can_have_no_effect_are_refused_with_what_they_go_with() {
         }
     }
     for settings in [
-        &["adapter.method=dora", "precondition.kind=riemannian"][..],
+        &["adapter.method=dora", "procedures.riemannian={}"][..],
         &["adapter.method=moe-lora", "train.lora_plus=16.0"],
         &["adapter.method=head", "train.head_lr=same"],
         &["train.head_lr=0.05"],

@@ -18,7 +18,7 @@ struct Flag {
     parse: Parse,
     /// What a method says of its own option, which is no setting of every run.
     option: Option<&'static str>,
-    /// Whether it may be repeated, for a list.
+    /// Whether it may be repeated, for a list or for a table of all.
     repeated: bool,
 }
 
@@ -109,7 +109,10 @@ const FLAGS: &[Flag] = &[
         text,
         "For eigenlorax: folder of the basis to train in, see `peft recycle build`",
     ),
-    flag("precondition", "precondition.kind", text),
+    Flag {
+        repeated: true,
+        ..flag("procedure", "procedures", table)
+    },
     flag("optimizer", "train.optimizer", text),
     flag("lr", "train.lr", float),
     flag("head-lr", "train.head_lr", number_or_text),
@@ -169,7 +172,7 @@ impl FromArgMatches for SettingFlags {
         let given = FLAGS.iter().filter_map(|flag| {
             let mut values = matches.get_many::<Value>(flag.name)?.cloned();
             let value = match flag.repeated {
-                true => Value::Array(values.collect()),
+                true => together(values.collect()),
                 false => values.next()?,
             };
             Some((flag.setting.to_owned(), value))
@@ -181,6 +184,19 @@ impl FromArgMatches for SettingFlags {
         self.0.extend(Self::from_arg_matches(matches)?.0);
         Ok(())
     }
+}
+
+/// Values of a flag that was repeated: one table of tables, else a list.
+fn together(values: Vec<Value>) -> Value {
+    let tables: Option<Vec<&toml::Table>> = values.iter().map(Value::as_table).collect();
+    match tables {
+        Some(tables) => Value::Table(tables.into_iter().flatten().map(owned).collect()),
+        None => Value::Array(values),
+    }
+}
+
+fn owned((key, value): (&String, &Value)) -> (String, Value) {
+    (key.clone(), value.clone())
 }
 
 fn parsed<T: std::str::FromStr<Err: ToString>>(text: &str) -> Result<T, String> {
@@ -203,6 +219,15 @@ fn array(items: impl IntoIterator<Item = String>) -> Value {
 
 fn whole(text: &str) -> Result<Value, String> {
     parsed(text).map(Value::Integer)
+}
+
+/// A table without any options, under the name that is given.
+#[expect(clippy::unnecessary_wraps, reason = "one of the ways to read a flag")]
+fn table(text: &str) -> Result<Value, String> {
+    let none = Value::Table(toml::Table::new());
+    Ok(Value::Table(
+        [(text.to_owned(), none)].into_iter().collect(),
+    ))
 }
 
 fn float(text: &str) -> Result<Value, String> {

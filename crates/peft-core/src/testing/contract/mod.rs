@@ -70,6 +70,7 @@ impl Contract {
         self.resuming_is_exact(&device);
         self.the_layout_is_what_is_created(&device);
         self.the_count_follows_the_formula(&device);
+        self.alpha_scales_what_says_so(&device);
         self.targets_that_match_nothing_are_an_error(&device);
         self.seeds_decide_the_factors(&device);
         self.several_adapters_add_up_and_switch(&device);

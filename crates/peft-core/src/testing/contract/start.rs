@@ -99,6 +99,23 @@ impl Contract {
         });
     }
 
+    pub(super) fn alpha_scales_what_says_so(&self, device: &Device) {
+        let device = device.clone().autodiff();
+        let output = |alpha| {
+            let (model, names) = Tiny::new(&device);
+            let spec = AdapterSpec {
+                alpha,
+                ..self.spec(&["up_proj", "down_proj"])
+            };
+            let (model, _) = attach(model, &names, "default", &spec, 1).expect("attaches");
+            let model = train(model, &mut AdamWConfig::new().init(), 3);
+            host(model.forward(tiny::inputs(ROWS, &device), &mut Pass::eval()))
+        };
+        let differ = output(ALPHA) != output(4.0 * ALPHA);
+        let says = self.method.entry().alpha;
+        assert_eq!(differ, says, "another alpha gives another adapter");
+    }
+
     pub(super) fn targets_that_match_nothing_are_an_error(&self, device: &Device) {
         let (model, names) = Tiny::new(device);
         let error = attach(model, &names, "default", &self.spec(&["up_prog"]), 1)

@@ -122,28 +122,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         Never,
     ),
     setting(
-        "precondition",
-        "What gradients of low-rank pairs become before the optimizer takes them.",
-        Table,
-    ),
-    setting(
-        "precondition.kind",
-        "none, or riemannian: each factor's by the inverse of the other's Gram matrix.",
-        Never,
-    ),
-    setting(
-        "precondition.order",
-        "jacobi or gauss-seidel: whether B's gradient sees A before or after its step.",
-        Never,
-    ),
-    setting(
-        "precondition.damping",
-        "What is added to the diagonals of the Gram matrices.",
-        Never,
-    ),
-    setting(
         "procedures",
-        "What else steers training, a table for each: [procedures.chain] with every = 100 and warmup = 10 merges a LoRA and starts it anew.",
+        "What steers training beyond the loss and the optimizer, a table of options for each: [procedures.riemannian], [procedures.chain]; `peft methods` lists them.",
         Table,
     ),
 ];

@@ -1,37 +1,38 @@
 //! Settings that can have no effect in a run are refused: whoever gives one expects something of it.
 
 use anyhow::{Result, bail};
+use peft_core::Procedures;
 use peft_train::HeadRate;
 
 use super::super::RunConfig;
-use super::super::precondition::PreconditionKind;
 use crate::registry;
 
 /// Refuses what the method leaves nothing to act on.
 ///
 /// # Errors
 /// The setting, the method, and the methods that it goes with.
-pub(super) fn check(config: &RunConfig) -> Result<()> {
+pub(super) fn check(config: &RunConfig, steering: &Procedures) -> Result<()> {
     let method = config.adapter.method.as_str();
     let has_pairs = registry::find(method).is_none_or(|entry| entry.pairs);
     let is_adapter = !matches!(method, "full" | "head");
     let needs_pairs = [
-        (
-            "precondition (precondition.kind)",
-            config.precondition.kind != PreconditionKind::None,
-        ),
-        (
-            "train.lora_plus",
-            config.train.lora_plus.to_bits() != 1.0f64.to_bits(),
-        ),
+        steering.conditioning().map(|id| format!("procedures.{id}")),
+        (config.train.lora_plus.to_bits() != 1.0f64.to_bits()).then(|| "train.lora_plus".into()),
     ];
-    for (setting, is_given) in needs_pairs {
-        if is_given && !(is_adapter && has_pairs) {
+    for setting in needs_pairs.into_iter().flatten() {
+        if !(is_adapter && has_pairs) {
             bail!(crate::Usage(format!(
                 "{setting}: method `{method}` trains no low-rank pairs, so that it would change nothing; methods that do: {}",
                 registry::with_pairs()
             )));
         }
+    }
+    let given = &config.adapter;
+    let is_scaled = registry::find(method).is_none_or(|entry| entry.alpha);
+    if !is_scaled && (given.alpha.is_some() || !given.alpha_pattern.is_empty()) {
+        bail!(crate::Usage(format!(
+            "adapter.alpha (--alpha): method `{method}` has no scale, so that it would change nothing; leave it out"
+        )));
     }
     if method == "head" && matches!(config.train.head_lr, HeadRate::Rate(_)) {
         bail!(crate::Usage(
