@@ -12,6 +12,11 @@ thread_local! {
 
 /// Calls `read` with the path of a file that holds `bytes`, in memory where the system has such a folder.
 pub(crate) fn with_file(bytes: &[u8], read: impl FnOnce(&Path)) {
+    with_file_called("input", bytes, read);
+}
+
+/// The same for readers that go by names.
+pub(crate) fn with_file_called(name: &str, bytes: &[u8], read: impl FnOnce(&Path)) {
     FOLDER.with_borrow_mut(|folder| {
         let folder = folder.get_or_insert_with(|| {
             let memory = Path::new("/dev/shm");
@@ -22,7 +27,7 @@ pub(crate) fn with_file(bytes: &[u8], read: impl FnOnce(&Path)) {
             };
             made.expect("a temporary folder can be made")
         });
-        let path = folder.path().join("input");
+        let path = folder.path().join(name);
         fs::write(&path, bytes).expect("the temporary folder is writable");
         read(&path);
     });

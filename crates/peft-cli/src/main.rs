@@ -27,6 +27,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Cli, Verb};
+use peft_core::file::input::check_limits;
 use peft_run::failure::{is_interruption, is_usage};
 
 fn main() -> ExitCode {
@@ -34,7 +35,11 @@ fn main() -> ExitCode {
     say::to_stderr();
     let mut cli = Cli::parse();
     allocator::keep_memory();
-    match cli.verb.fetch().and_then(|()| run(&cli)) {
+    let limits = check_limits().map_err(|error| peft_run::Usage(error.to_string()).into());
+    match limits
+        .and_then(|()| cli.verb.fetch())
+        .and_then(|()| run(&cli))
+    {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{}", report(&error));

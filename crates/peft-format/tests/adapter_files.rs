@@ -141,7 +141,7 @@ fn what_is_no_plain_file_is_not_opened() {
 #[test]
 fn a_config_of_many_megabytes_is_not_read() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join(CONFIG_FILE), vec![b' '; 9 << 20]).unwrap();
+    fs::write(folder.path().join(CONFIG_FILE), vec![b' '; 33 << 20]).unwrap();
     let error = read_folder(folder.path()).unwrap_err();
     assert!(matches!(error, FileError::TooLarge { .. }), "{error}");
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use peft_core::file::input::{PICTURE_LIMIT, read_plain};
 use peft_models::{ImageClassifier, ModelConfig, VitConfig};
 use peft_train::data::{
     DataAccount, FileAccount, ImageProcessor, LabelSet, Picture, PictureOptions, Pictures, Target,
@@ -189,8 +190,8 @@ fn say_skipped(images: &Pictures) {
 fn identity(picture: &Picture) -> Result<String> {
     match picture {
         Picture::File(path) => {
-            let bytes =
-                std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+            let bytes = read_plain(path, PICTURE_LIMIT)
+                .with_context(|| format!("cannot read {}", path.display()))?;
             Ok(format!("{:?}", Sha256::digest(&bytes)))
         }
         Picture::Pixels(pixels) => Ok(format!("{:?}", Sha256::digest(&pixels.values))),

@@ -20,6 +20,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use burn::module::Module;
+use peft_core::file::input::{CONFIG_LIMIT, read_plain_text};
 use peft_core::file::{remove_file, write_atomic};
 use peft_core::{
     Adaptable, ParamNames, ParameterCount, attach, count, folder, mark_trainable,
@@ -107,7 +108,7 @@ pub fn train(config: &RunConfig, options: RunOptions, watch: &mut dyn Watch) -> 
     let folder = RunFolder::open(config, options)?;
     if folder.is_finished() {
         let path = config.out.join(RESULTS_FILE);
-        let text = std::fs::read_to_string(&path)
+        let text = read_plain_text(&path, CONFIG_LIMIT)
             .with_context(|| format!("cannot read {}", path.display()))?;
         return Ok(Outcome::Finished(serde_json::from_str(&text)?));
     }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use burn::optim::{ModuleOptimizer, OptimizerRecord};
 use burn::tensor::Bytes;
+use peft_core::file::input::{CONFIG_LIMIT, open_plain, read_plain_text, within};
 use peft_core::file::{
     HostTensor, disk, read_tensors, remove_folder, sync_folder, write_atomic, write_tensors,
 };
@@ -134,7 +135,7 @@ impl Checkpoints {
     /// Whether no file is missing or cut off. A state that cannot be read is not missing: it is said when it is read.
     fn is_whole(&self, step: usize) -> bool {
         let dir = self.path(step);
-        let Ok(text) = fs::read_to_string(dir.join(STATE)) else {
+        let Ok(text) = read_plain_text(&dir.join(STATE), CONFIG_LIMIT) else {
             return false;
         };
         let Ok(state) = serde_json::from_str::<RunState>(&text) else {
@@ -235,7 +236,7 @@ impl Checkpoints {
     pub fn state(&self, step: usize, fingerprint: &str) -> Result<RunState, TrainError> {
         let path = self.path(step);
         let file = path.join(STATE);
-        let text = fs::read_to_string(&file).map_err(read_error(&file))?;
+        let text = read_plain_text(&file, CONFIG_LIMIT).map_err(read_error(&file))?;
         let state: RunState = serde_json::from_str(&text).map_err(|error| broken(&path, &error))?;
         if state.format_version != FORMAT_VERSION {
             let message = format!(
@@ -268,7 +269,9 @@ impl Checkpoints {
     ) -> Result<ModuleOptimizer, TrainError> {
         let path = self.path(step);
         let file = path.join(OPTIMIZER);
-        let bytes = fs::read(&file).map_err(read_error(&file))?;
+        // As large as what it was written for, which was checked.
+        let source = open_plain(&file).map_err(read_error(&file))?;
+        let bytes = within(source, u64::MAX - 1).map_err(read_error(&file))?;
         let record = OptimizerRecord::from_bytes(Bytes::from_bytes_vec(bytes))
             .map_err(|error| broken(&path, &error))?;
         Ok(optimizer.load_record(record))

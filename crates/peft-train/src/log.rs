@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use peft_core::file::disk::Appended;
+use peft_core::file::input::{DATA_LIMIT, read_plain};
 use peft_core::file::write_atomic;
 use serde::Serialize;
 use serde_json::Value;
@@ -95,7 +96,7 @@ impl TrainLog {
 /// # Errors
 /// [`TrainError::Read`] when the file cannot be read, [`TrainError::LogLine`] when another line is broken.
 pub fn read_log(path: &Path) -> Result<Vec<Value>, TrainError> {
-    let bytes = std::fs::read(path).map_err(|source| TrainError::Read {
+    let bytes = read_plain(path, DATA_LIMIT).map_err(|source| TrainError::Read {
         path: path.to_path_buf(),
         source,
     })?;

@@ -159,7 +159,7 @@ fn broken_images_are_named_all_of_them_before_training() {
     bytes[29..33].copy_from_slice(&checksum.sum().to_be_bytes());
     std::fs::write(&huge, bytes).unwrap();
     let error = Picture::File(huge).pixels().unwrap_err().to_string();
-    assert!(error.to_lowercase().contains("memory limit"), "{error}");
+    assert!(error.contains("PEFT_LIMIT_PIXELS"), "{error}");
 }
 
 #[test]

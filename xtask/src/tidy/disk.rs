@@ -1,4 +1,5 @@
-//! Libraries and the program change the disk in one place, where tests can break them off.
+//! Libraries and the program change the disk in one place, where tests can break them off, and read files whole in one, where what a file
+//! may cost is bounded.
 
 use super::{
     Finding,
@@ -20,22 +21,33 @@ const CHANGES: [(&str, &str); 11] = [
     ("OpenOptions", "new"),
 ];
 
-/// Files that may: the place itself, what opens a file to lock it, an input that is unpacked into a file without a name, what tests
-/// write, and what a library of others writes into its cache.
-const ALLOWED: [&str; 5] = [
+/// What reads a file whole, whatever it is and however large.
+const READS: [(&str, &str); 2] = [("fs", "read"), ("fs", "read_to_string")];
+
+/// Files that may: the place itself, what opens a file to lock it, an input that is unpacked into a file without a name, and what a library of others writes into its cache.
+const ALLOWED: [&str; 4] = [
     "crates/peft-format/src/file/disk.rs",
     "crates/peft-format/src/file/leftover.rs",
-    "crates/peft-core/src/testing/outside.rs",
     "crates/peft-models/src/hf/hub.rs",
     "crates/peft-run/src/merge/agreement.rs",
 ];
 
-/// Finds changes of the disk elsewhere.
+/// Files that may read: one whose header was checked before, and what the system says of itself.
+const MAY_READ: [&str; 3] = [
+    "crates/peft-cli/src/commands/env.rs",
+    "crates/peft-format/src/file/whole.rs",
+    "crates/peft-run/src/memory.rs",
+];
+
+/// Finds changes of the disk and reading elsewhere.
 pub(crate) fn check(file: &RustFile) -> Vec<Finding> {
     let is_source = file.path.starts_with("crates/") && file.path.contains("/src/");
-    if !is_source || ALLOWED.contains(&file.path.as_str()) {
+    if !is_source {
         return Vec::new();
     }
+    let is_testing = file.path.contains("/testing/");
+    let may = |files: &[&str]| is_testing || files.contains(&file.path.as_str());
+    let (may_change, may_read) = (may(&ALLOWED), may(&MAY_READ));
     let outside_of_tests = |token: &&[Token]| !file.is_test(token[0].line);
     let paths = file.tokens.windows(4).filter(outside_of_tests);
     let changes = paths.filter_map(|path| {
@@ -44,13 +56,20 @@ pub(crate) fn check(file: &RustFile) -> Vec<Finding> {
         };
         let is_path = first.text == ":" && second.text == ":";
         let change = (module.text.as_str(), name.text.as_str());
-        (is_path && CHANGES.contains(&change)).then_some((name.line, change))
+        let message = match change {
+            _ if !is_path => None,
+            _ if CHANGES.contains(&change) && !may_change => Some(
+                "changes the disk: use `peft_format::file::disk` or `write_atomic`, which tests can break off",
+            ),
+            _ if READS.contains(&change) && !may_read => Some(
+                "reads whatever is there: use `peft_format::file::input`, which takes plain files of a bounded size",
+            ),
+            _ => None,
+        };
+        message.map(|message| (name.line, change, message))
     });
-    let finding = |(line, (module, name)): (usize, (&str, &str))| {
-        let message = format!(
-            "`{module}::{name}` changes the disk: use `peft_format::file::disk` or `write_atomic`, which tests can break off"
-        );
-        Finding::new(&file.path, line, message)
+    let finding = |(line, (module, name), message): (usize, (&str, &str), &str)| {
+        Finding::new(&file.path, line, format!("`{module}::{name}` {message}"))
     };
     changes.map(finding).collect()
 }
@@ -65,14 +84,19 @@ mod tests {
     }
 
     #[test]
-    fn changes_of_the_disk_are_found_and_reading_is_not() {
+    fn changes_of_the_disk_and_unbounded_reads_are_found() {
         let source = "crates/a/src/b.rs";
         assert_eq!(count(source, "std::fs::write(a, b);"), 1);
         assert_eq!(count(source, "fs::rename(a, b); File::create(c);"), 2);
         assert_eq!(
-            count(source, "fs::read(a); File::open(c); disk::rename(a, b);"),
+            count(
+                source,
+                "File::open(c); disk::rename(a, b); fs::read_dir(d);"
+            ),
             0
         );
+        assert_eq!(count(source, "fs::read(a); std::fs::read_to_string(b);"), 2);
+        assert_eq!(count(MAY_READ[0], "fs::read(a); fs::write(b, c);"), 1);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Every change of the disk, in one place: what a kill can leave is what is left when a process ends before any of these operations.
 //!
 //! Tests do that: in a build with debug assertions the variable `PEFT_FAULT` ends the process before operation number N, counted from 0
-//! (`kill:N`), or lets it find the disk full from there on (`full:N`).
+//! (`kill:N`), lets it find the disk full from there on (`full:N`), or stops it there until somebody lets it go on (`stop:N`).
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -27,6 +27,7 @@ enum Need {
 enum Fault {
     Kill(u64),
     Full(u64),
+    Stop(u64),
 }
 
 impl Fault {
@@ -43,6 +44,7 @@ impl Fault {
             match kind {
                 "kill" => Some(Self::Kill(at)),
                 "full" => Some(Self::Full(at)),
+                "stop" => Some(Self::Stop(at)),
                 _ => None,
             }
         })
@@ -61,12 +63,23 @@ fn operation(need: Need) -> io::Result<()> {
     let index = COUNT.fetch_add(1, Ordering::Relaxed);
     match fault {
         Fault::Kill(at) if index == at => std::process::abort(),
+        Fault::Stop(at) if index == at => stop(),
         Fault::Full(at) if index >= at && need == Need::Room => Err(io::Error::new(
             io::ErrorKind::StorageFull,
             "no space left on device",
         )),
         _ => Ok(()),
     }
+}
+
+/// Stops this process as a terminal does, by the program `kill`.
+///
+/// # Errors
+/// When there is no such program.
+fn stop() -> io::Result<()> {
+    let own = std::process::id().to_string();
+    let mut kill = std::process::Command::new("kill");
+    kill.args(["-STOP", &own]).status().map(drop)
 }
 
 /// [`fs::create_dir_all`], where the folder is not there.

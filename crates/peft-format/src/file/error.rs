@@ -8,6 +8,7 @@ use safetensors::SafeTensorError;
 
 use super::CONFIG_FILE;
 use super::foreign::Foreign;
+use super::input::Limit;
 use super::loralib::Loralib;
 use crate::problems::joined;
 
@@ -200,14 +201,14 @@ pub enum FileError {
     #[error(transparent)]
     Loralib(Box<Loralib>),
     /// A file that is larger than any file of its kind.
-    #[error("{} has {size} bytes, more than the {limit} that such a file needs", path.display())]
+    #[error("{} has {size} bytes, more than the {} that such a file needs; {}", path.display(), limit.get(), limit.way_out())]
     TooLarge {
         /// The file.
         path: PathBuf,
         /// Its size in bytes.
         size: u64,
         /// The largest size that is read.
-        limit: u64,
+        limit: Limit,
     },
     /// The tensor file has no bytes.
     #[error("{} is empty: the download or the writer was interrupted", path.display())]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::CONFIG_FILE;
+use super::input::{CONFIG_LIMIT, read_plain};
 
 /// Name of the tensor file of mlx-lm.
 pub const MLX_TENSOR_FILE: &str = "adapters.safetensors";
@@ -88,7 +89,7 @@ impl std::error::Error for Foreign {}
 /// What a folder is, if it is one of another program; a folder of PEFT is none, whatever else lies in it.
 #[must_use]
 pub fn foreign(folder: &Path) -> Option<Foreign> {
-    let config = fs::read(folder.join(CONFIG_FILE)).ok();
+    let config = read_plain(&folder.join(CONFIG_FILE), CONFIG_LIMIT).ok();
     let fields = config
         .as_ref()
         .and_then(|bytes| serde_json::from_slice::<Map<String, Value>>(bytes).ok());

@@ -6,12 +6,10 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Configurations, settings, templates, manifests: published ones have at most some hundred kilobytes.
-pub const CONFIG_LIMIT: u64 = 32 << 20;
-/// `tokenizer.json`: the largest published ones have some 40 MB.
-pub const TOKENIZER_LIMIT: u64 = 512 << 20;
-/// One picture, packed.
-pub const PICTURE_LIMIT: u64 = 256 << 20;
+pub use super::limit::{
+    CONFIG_LIMIT, DATA_LIMIT, LIMITS, Limit, LimitError, PICTURE_LIMIT, PIXELS_LIMIT,
+    TEMPLATE_MEMORY_LIMIT, TEMPLATE_TIME_LIMIT, TOKENIZER_LIMIT, UNPACKED_LIMIT, check_limits,
+};
 
 /// Opens a plain file.
 ///
@@ -29,29 +27,45 @@ pub fn open_plain(path: &Path) -> io::Result<File> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, problem))
 }
 
-/// The bytes of a plain file of at most `limit` bytes.
+/// The bytes of a plain file of at most so many bytes.
 ///
 /// # Errors
 /// What the system reports, [`io::ErrorKind::InvalidInput`] for what is no plain file, and [`io::ErrorKind::FileTooLarge`].
-pub fn read_plain(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+pub fn read_plain(path: &Path, limit: Limit) -> io::Result<Vec<u8>> {
     // The size may change, and some files say none.
-    open_plain(path)?.take(limit + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit {
-        let problem = format!(
-            "it is larger than {} MiB, the most that such a file can have here",
-            limit >> 20
-        );
+    within(open_plain(path)?, limit.get()).map_err(|error| match error.kind() {
+        io::ErrorKind::FileTooLarge => {
+            let problem = format!(
+                "{error}, the most that such a file can have here; {}",
+                limit.way_out()
+            );
+            io::Error::new(io::ErrorKind::FileTooLarge, problem)
+        }
+        _ => error,
+    })
+}
+
+/// All that a source gives, of at most so many bytes.
+///
+/// # Errors
+/// What the source reports, and [`io::ErrorKind::FileTooLarge`].
+pub fn within(source: impl Read, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    source
+        .take(most.saturating_add(1))
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        let problem = format!("it is larger than {} MiB", most >> 20);
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
     }
     Ok(bytes)
 }
 
-/// The text of a plain file of at most `limit` bytes.
+/// The text of a plain file of at most so many bytes.
 ///
 /// # Errors
 /// As [`read_plain`], and [`io::ErrorKind::InvalidData`] for what is no UTF-8.
-pub fn read_plain_text(path: &Path, limit: u64) -> io::Result<String> {
+pub fn read_plain_text(path: &Path, limit: Limit) -> io::Result<String> {
     let text = String::from_utf8(read_plain(path, limit)?);
     text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))
 }
@@ -65,14 +79,21 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a");
         fs::write(&path, "abcd").unwrap();
-        assert_eq!(read_plain_text(&path, 4).unwrap(), "abcd");
-        let error = read_plain(&path, 3).unwrap_err();
+        assert_eq!(read_plain_text(&path, CONFIG_LIMIT).unwrap(), "abcd");
+        assert_eq!(within(&b"abcd"[..], 4).unwrap(), b"abcd");
+        let error = within(&b"abcd"[..], 3).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
-        let error = read_plain(&dir.path().join("b"), 3).unwrap_err();
+        File::create(&path).unwrap().set_len(33 << 20).unwrap();
+        let error = read_plain(&path, CONFIG_LIMIT).unwrap_err();
+        assert!(
+            error.to_string().contains("PEFT_LIMIT_CONFIG=64M"),
+            "{error}"
+        );
+        let error = read_plain(&dir.path().join("b"), CONFIG_LIMIT).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
         fs::write(&path, [0xff]).unwrap();
         assert_eq!(
-            read_plain_text(&path, 4).unwrap_err().kind(),
+            read_plain_text(&path, CONFIG_LIMIT).unwrap_err().kind(),
             io::ErrorKind::InvalidData
         );
     }
@@ -81,14 +102,14 @@ mod tests {
     fn folders_and_endless_devices_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         assert!(
-            read_plain(dir.path(), 3)
+            read_plain(dir.path(), CONFIG_LIMIT)
                 .unwrap_err()
                 .to_string()
                 .contains("folder")
         );
         #[cfg(unix)]
         {
-            let error = read_plain(Path::new("/dev/zero"), 3).unwrap_err();
+            let error = read_plain(Path::new("/dev/zero"), CONFIG_LIMIT).unwrap_err();
             assert!(error.to_string().contains("device"), "{error}");
         }
     }

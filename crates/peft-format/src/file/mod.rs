@@ -16,6 +16,7 @@ pub mod input;
 mod integers;
 mod keys;
 mod leftover;
+mod limit;
 mod loralib;
 mod merged_linear;
 mod oddity;

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::foreign::foreign;
+use super::input::CONFIG_LIMIT;
 use super::integers::quantised;
 use super::merged_linear::merged_linear;
 use super::open::open;
@@ -14,9 +15,6 @@ use super::{
     CONFIG_FILE, FileError, HostTensor, NonFinite, PICKLE_FILE, PeftConfig, TENSOR_FILE,
     read_pickle, read_tensors, require_finished,
 };
-
-/// Largest config file that is read; published ones have a few kilobytes.
-const MAX_CONFIG: u64 = 8 << 20;
 
 /// An adapter folder in memory.
 #[derive(Clone, Debug)]
@@ -68,11 +66,11 @@ pub fn read_config(folder: &Path) -> Result<PeftConfig, FileError> {
         FileError::Missing { .. } => explain(folder).unwrap_or(error),
         other => other,
     })?;
-    if size > MAX_CONFIG {
+    if size > CONFIG_LIMIT.get() {
         return Err(FileError::TooLarge {
             path,
             size,
-            limit: MAX_CONFIG,
+            limit: CONFIG_LIMIT,
         });
     }
     if let Some(found) = foreign(folder) {

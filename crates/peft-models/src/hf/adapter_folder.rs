@@ -1,9 +1,9 @@
 //! Adapter folders that are taken for models.
 
-use std::fs;
 use std::path::Path;
 
 use peft_core::file::CONFIG_FILE;
+use peft_core::file::input::{CONFIG_LIMIT, read_plain};
 use serde_json::{Map, Value};
 
 use crate::error::ModelError;
@@ -13,7 +13,7 @@ use crate::error::ModelError;
 /// # Errors
 /// [`ModelError::AdapterFolder`].
 pub(super) fn refuse_adapter(dir: &Path) -> Result<(), ModelError> {
-    let Ok(text) = fs::read(dir.join(CONFIG_FILE)) else {
+    let Ok(text) = read_plain(&dir.join(CONFIG_FILE), CONFIG_LIMIT) else {
         return Ok(());
     };
     let fields: Map<String, Value> = serde_json::from_slice(&text).unwrap_or_default();

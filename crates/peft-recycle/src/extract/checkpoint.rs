@@ -1,9 +1,9 @@
 //! The weights of a model folder, `model.safetensors` or the shards of its index, read tensor by tensor.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
+use peft_format::file::input::{CONFIG_LIMIT, read_plain};
 use peft_format::file::{FileError, HostTensor, TensorFile};
 use serde_json::Value;
 
@@ -126,7 +126,7 @@ fn prefix(body: &Checkpoint, model: &Checkpoint) -> Option<String> {
 
 /// The shards that an index names, each once.
 fn shards(folder: &Path, index: &Path) -> Result<Vec<PathBuf>, ExtractError> {
-    let bytes = fs::read(index).map_err(|source| FileError::Io {
+    let bytes = read_plain(index, CONFIG_LIMIT).map_err(|source| FileError::Io {
         action: "read",
         path: index.to_owned(),
         source,

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use peft_core::file::input::{CONFIG_LIMIT, read_plain};
 use peft_core::file::write_atomic;
 use peft_recycle::{Heads, Member, Pool};
 
@@ -29,8 +30,8 @@ pub(super) fn labels(pool: &Pool, heads: &Heads) -> Result<Option<Vec<u8>>> {
         if !path.is_file() {
             continue;
         }
-        let text =
-            std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = read_plain(&path, CONFIG_LIMIT)
+            .with_context(|| format!("cannot read {}", path.display()))?;
         match &found {
             Some((first, labels)) if *labels != text && member.carried_keys().next().is_some() => {
                 bail!(crate::Usage(format!(

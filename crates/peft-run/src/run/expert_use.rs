@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use burn::module::Module;
+use peft_core::file::input::{CONFIG_LIMIT, read_plain_text};
 use peft_core::file::write_atomic;
 use peft_moe::{ExpertUse, SiteUse};
 use peft_train::task::{Task, observe};
@@ -58,7 +59,7 @@ pub fn read(dir: &Path) -> Result<Option<UseOfExperts>> {
     if !path.exists() {
         return Ok(None);
     }
-    let text = std::fs::read_to_string(&path)
+    let text = read_plain_text(&path, CONFIG_LIMIT)
         .with_context(|| format!("cannot read {}", path.display()))?;
     let content: UseOfExperts =
         serde_json::from_str(&text).with_context(|| format!("{}", path.display()))?;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use peft_core::file::input::{CONFIG_LIMIT, read_plain_text};
 use peft_core::file::{CONFIG_FILE, holds_anything, write_atomic};
 use peft_train::Checkpoints;
 use serde::{Deserialize, Serialize};
@@ -65,7 +66,7 @@ impl RunRecord {
         if !path.exists() {
             return Ok(None);
         }
-        let text = std::fs::read_to_string(&path)
+        let text = read_plain_text(&path, CONFIG_LIMIT)
             .with_context(|| format!("cannot read {}", path.display()))?;
         let record: Self = serde_json::from_str(&text)
             .with_context(|| format!("{}: start anew with --overwrite", path.display()))?;

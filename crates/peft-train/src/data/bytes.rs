@@ -1,16 +1,16 @@
 //! The bytes of a data file, unpacked where they are packed, and files that are no data refused by what they are.
 
-use std::io::Read;
+use std::io;
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
-use peft_core::file::input::open_plain;
+use peft_core::file::input::{DATA_LIMIT, Limit, UNPACKED_LIMIT, open_plain, within};
 
 use super::table_error::TableError;
 use crate::TrainError;
 
-/// The largest file, unpacked: more is taken for a broken or hostile archive.
-const MAX_BYTES: u64 = 4 << 30;
+/// How many times its size a packed file may become, where that is more than [`UNPACKED_LIMIT`].
+const RATIO: u64 = 100;
 /// How a gzip file begins.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
@@ -48,29 +48,38 @@ pub(super) fn unpacked(path: &Path) -> Result<Vec<u8>, TrainError> {
         path: path.to_path_buf(),
         source,
     };
-    let bytes = limited(path, open_plain(path).map_err(failed)?)?;
-    if bytes.starts_with(&GZIP) {
-        return limited(path, MultiGzDecoder::new(bytes.as_slice()));
+    let most = DATA_LIMIT.get();
+    let bytes = within(open_plain(path).map_err(failed)?, most)
+        .map_err(|error| limited(path, error, DATA_LIMIT))?;
+    if !bytes.starts_with(&GZIP) {
+        return Ok(bytes);
     }
-    Ok(bytes)
+    let likely = UNPACKED_LIMIT.get().max(RATIO * bytes.len() as u64);
+    let limit = if likely < most {
+        UNPACKED_LIMIT
+    } else {
+        DATA_LIMIT
+    };
+    within(MultiGzDecoder::new(bytes.as_slice()), likely.min(most))
+        .map_err(|error| limited(path, error, limit))
 }
 
-fn limited(path: &Path, source: impl Read) -> Result<Vec<u8>, TrainError> {
-    let mut bytes = Vec::new();
-    let read = source.take(MAX_BYTES + 1).read_to_end(&mut bytes);
-    let read = read.map_err(|source| TrainError::Read {
+/// Says what allows more, where a file gave too much.
+fn limited(path: &Path, error: io::Error, limit: Limit) -> TrainError {
+    let source = match error.kind() {
+        io::ErrorKind::FileTooLarge => {
+            let problem = format!(
+                "unpacked, {error}: broken, or not what it says; {}",
+                limit.way_out()
+            );
+            io::Error::new(io::ErrorKind::FileTooLarge, problem)
+        }
+        _ => error,
+    };
+    TrainError::Read {
         path: path.to_path_buf(),
         source,
-    })?;
-    if read as u64 > MAX_BYTES {
-        return Err(TableError::OtherForm {
-            path: path.to_path_buf(),
-            what: "larger than 4 GiB",
-            help: "split it",
-        }
-        .into());
     }
-    Ok(bytes)
 }
 
 /// Refuses a file that is known to be something else than text.

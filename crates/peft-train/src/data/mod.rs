@@ -9,6 +9,7 @@ mod chat;
 mod delimited;
 mod encoding;
 mod example;
+mod guarded;
 mod header;
 mod image;
 mod json;

@@ -1,6 +1,9 @@
 //! A plain text, one file, to rows of tokens.
 
+use std::ops::Range;
 use std::path::Path;
+
+use rayon::prelude::*;
 
 use super::account::{FileAccount, TokenAccount};
 use super::packing::{RowLength, Text, TokenRow, TokenRows};
@@ -11,7 +14,9 @@ use crate::TrainError;
 /// Tokens of a row where nobody says how many.
 const UNASKED: usize = 512;
 /// Bytes that are made into tokens at a time, which takes some hundred times as many bytes of memory.
-const PIECE: usize = 256 << 10;
+const PIECE: usize = 32 << 10;
+/// Pieces that are made into tokens beside one another.
+const BESIDE: usize = 64;
 /// How many bytes are looked at for a place to end a piece; a text without one is cut between characters, where some tokens may be others
 /// than in the whole.
 const SEARCH: usize = 1 << 20;
@@ -61,24 +66,34 @@ pub fn text_rows(
 /// The tokens of a text, piece by piece. Pieces end where a line ends and the next begins with a letter, or else where a blank stands between
 /// letters; each is read with the character before it, so that the tokenizer sees what it would see in the whole.
 fn ids(text: &str, tokenizer: &TextTokenizer, size: usize) -> Result<Vec<u32>, TrainError> {
+    let ends = std::iter::successors(Some(0), |begin| {
+        (*begin < text.len()).then(|| piece_end(text, begin + size))
+    });
+    let ends: Vec<usize> = ends.collect();
+    let pieces: Vec<Range<usize>> = ends.windows(2).map(|ends| ends[0]..ends[1]).collect();
     let mut ids = Vec::new();
-    let mut begin = 0;
-    while begin < text.len() {
-        let end = piece_end(text, begin + size);
-        if begin == 0 {
-            ids.extend(tokenizer.ids(&text[..end], false)?);
-        } else {
-            let before = text[..begin].chars().next_back().map_or(0, char::len_utf8);
-            let (found, spans) = tokenizer.ids_with_spans(&text[begin - before..end])?;
-            let new = found
-                .iter()
-                .zip(spans)
-                .filter(|(_, span)| span.end > before);
-            ids.extend(new.map(|(id, _)| *id));
-        }
-        begin = end;
+    for some in pieces.chunks(BESIDE) {
+        let of_piece = |piece: &Range<usize>| piece_ids(text, tokenizer, piece);
+        let found: Result<Vec<Vec<u32>>, TrainError> = some.par_iter().map(of_piece).collect();
+        ids.extend(found?.into_iter().flatten());
     }
     Ok(ids)
+}
+
+/// The tokens of a piece, which is read with the character before it.
+fn piece_ids(
+    text: &str,
+    tokenizer: &TextTokenizer,
+    piece: &Range<usize>,
+) -> Result<Vec<u32>, TrainError> {
+    let before = text[..piece.start].chars().next_back();
+    let Some(before) = before.map(char::len_utf8) else {
+        return tokenizer.ids(&text[piece.clone()], false);
+    };
+    let (found, spans) = tokenizer.ids_with_spans(&text[piece.start - before..piece.end])?;
+    let new = found.iter().zip(spans);
+    let new = new.filter(|(_, span)| span.end > before);
+    Ok(new.map(|(id, _)| *id).collect())
 }
 
 /// Where a piece ends that has at least so many bytes.

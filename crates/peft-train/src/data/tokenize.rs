@@ -10,6 +10,7 @@ use tokenizers::{
 };
 
 use super::example::Example;
+use super::guarded::{guarded, parse};
 use super::problem::shorten;
 use crate::TrainError;
 
@@ -71,11 +72,7 @@ impl TextTokenizer {
             path: path.clone(),
             source,
         })?;
-        let broken = |error: tokenizers::Error| TrainError::Tokenizer {
-            path: path.clone(),
-            message: format!("expected a Hugging Face tokenizer: {error}"),
-        };
-        let mut inner = Tokenizer::from_bytes(&bytes).map_err(broken)?;
+        let mut inner = parse(&path, &bytes)?;
         let special = inner
             .get_post_processor()
             .map_or(0, |post| post.added_tokens(true));
@@ -100,7 +97,7 @@ impl TextTokenizer {
             strategy: TruncationStrategy::LongestFirst,
             stride: 0,
         };
-        inner.with_truncation(Some(truncation)).map_err(broken)?;
+        guarded(&path, || inner.with_truncation(Some(truncation)).map(drop))?;
         Ok(Self {
             inner,
             pad_id: options.pad_id.or(of_file).unwrap_or(0),
@@ -136,13 +133,8 @@ impl TextTokenizer {
     /// # Errors
     /// [`TrainError::Tokenizer`].
     pub fn unlimited(mut self) -> Result<Self, TrainError> {
-        match self.inner.with_truncation(None) {
-            Ok(_) => Ok(self),
-            Err(error) => Err(TrainError::Tokenizer {
-                path: self.path,
-                message: error.to_string(),
-            }),
-        }
+        guarded(&self.path, || self.inner.with_truncation(None).map(drop))?;
+        Ok(self)
     }
 
     /// The error for a text that becomes no tokens.
@@ -159,11 +151,7 @@ impl TextTokenizer {
     /// # Errors
     /// [`TrainError::Tokenizer`] when the tokenizer fails.
     pub fn text(&self, ids: &[u32]) -> Result<String, TrainError> {
-        let text = self.inner.decode(ids, true);
-        text.map_err(|error| TrainError::Tokenizer {
-            path: self.path.clone(),
-            message: error.to_string(),
-        })
+        guarded(&self.path, || self.inner.decode(ids, true))
     }
 
     /// The ids of one text; `special` adds the tokens of the file's post-processor.
@@ -171,7 +159,7 @@ impl TextTokenizer {
     /// # Errors
     /// [`TrainError::Tokenizer`] when the tokenizer fails, [`TrainError::TokenId`] when an id is beyond `vocab_size`.
     pub fn ids(&self, text: &str, special: bool) -> Result<Vec<u32>, TrainError> {
-        self.ids_of(self.inner.encode_fast(text, special))
+        self.ids_of(|inner| inner.encode_fast(text, special))
             .map(|(ids, _)| ids)
     }
 
@@ -180,7 +168,7 @@ impl TextTokenizer {
     /// # Errors
     /// As [`Self::ids`].
     pub fn ids_with_spans(&self, text: &str) -> Result<(Vec<u32>, Vec<Range<usize>>), TrainError> {
-        let (ids, encoding) = self.ids_of(self.inner.encode(text, false))?;
+        let (ids, encoding) = self.ids_of(|inner| inner.encode(text, false))?;
         let spans = encoding
             .get_offsets()
             .iter()
@@ -191,12 +179,9 @@ impl TextTokenizer {
     /// The ids of what the tokenizer made, checked.
     fn ids_of(
         &self,
-        encoding: Result<Encoding, tokenizers::Error>,
+        encode: impl FnOnce(&Tokenizer) -> Result<Encoding, tokenizers::Error>,
     ) -> Result<(Vec<u32>, Encoding), TrainError> {
-        let encoding = encoding.map_err(|error| TrainError::Tokenizer {
-            path: self.path.clone(),
-            message: error.to_string(),
-        })?;
+        let encoding = guarded(&self.path, || encode(&self.inner))?;
         let ids = encoding.get_ids().to_vec();
         self.check_ids(&ids)?;
         Ok((ids, encoding))
@@ -228,13 +213,7 @@ impl TextTokenizer {
         let mut whole: Option<Self> = None;
         for chunk in examples.chunks(CHUNK) {
             let inputs: Vec<EncodeInput> = chunk.iter().map(input).collect();
-            let encodings = self
-                .inner
-                .encode_batch_fast(inputs, true)
-                .map_err(|error| TrainError::Tokenizer {
-                    path: self.path.clone(),
-                    message: error.to_string(),
-                })?;
+            let encodings = guarded(&self.path, || self.inner.encode_batch_fast(inputs, true))?;
             for (example, encoding) in chunk.iter().zip(encodings) {
                 let encoded = self.checked(all.examples.len(), example, &encoding)?;
                 let mut length = encoded.ids.len();
@@ -245,7 +224,7 @@ impl TextTokenizer {
                         None => whole.insert(self.clone().unlimited()?),
                     };
                     length = whole
-                        .ids_of(whole.inner.encode_fast(input(example), true))?
+                        .ids_of(|inner| inner.encode_fast(input(example), true))?
                         .0
                         .len();
                 }

@@ -9,11 +9,13 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Rest, ValueKind, ValueOrKwargs, from_args};
 use minijinja::{Environment, Error, ErrorKind, Output, State, Value, escape_formatter};
 
+use peft_core::file::input::TEMPLATE_TIME_LIMIT;
+
 use super::bounded;
 use super::meter::{self, ITEM, Meter, OUTPUT, escapes, refused};
 
-/// Steps that one rendering may take; long conversations take some ten thousands.
-pub(in crate::data::chat) const FUEL: u64 = 20_000_000;
+/// Steps that one rendering may take in a second; long conversations take some ten thousands.
+const FUEL: u64 = 4_000_000;
 /// Bytes of a template; published ones have up to thirty thousand.
 const SOURCE: usize = 1 << 20;
 /// Tags of a template: a chain of `elif` nests each in the one before.
@@ -110,7 +112,8 @@ pub(in crate::data::chat) fn syntax() -> Result<SyntaxConfig, Error> {
 
 /// Sets all bounds of a rendering.
 pub(in crate::data::chat) fn install(environment: &mut Environment) {
-    environment.set_fuel(Some(FUEL));
+    let seconds = TEMPLATE_TIME_LIMIT.get();
+    environment.set_fuel(Some(FUEL.saturating_mul(seconds)));
     environment.set_debug(false);
     environment.set_formatter(write);
     bounded::install(environment);

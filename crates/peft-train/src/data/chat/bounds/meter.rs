@@ -7,17 +7,14 @@ use std::time::{Duration, Instant};
 
 use minijinja::value::{DynObject, ObjectRepr, ValueKind};
 use minijinja::{AutoEscape, Error, ErrorKind, State, Value};
+use peft_core::file::input::{TEMPLATE_MEMORY_LIMIT, TEMPLATE_TIME_LIMIT};
 
-/// Bytes that one rendering may make, all its texts and lists together.
-pub(in crate::data::chat) const MADE: usize = 384 << 20;
 /// Bytes that one rendering may write.
 pub(in crate::data::chat) const OUTPUT: usize = 64 << 20;
 /// Bytes of one text that is made; more could not be written either.
 pub(in crate::data::chat) const TEXT: usize = OUTPUT;
 /// Bytes that one rendering may look through, all passes together; an item counts as some.
 const WORK: usize = 2 << 30;
-/// Time that one rendering may take, for what the counts do not see.
-const TIME: Duration = Duration::from_secs(5);
 /// Looks at the counts from one look at the clock to the next.
 const CLOCK: usize = 32;
 /// What going on to the next item of a value counts as.
@@ -33,16 +30,26 @@ pub(in crate::data::chat) struct Meter {
     work: usize,
     calls: usize,
     since: Instant,
+    /// Bytes that it may make, all its texts and lists together.
+    most_made: usize,
+    /// Time that it may take, for what the counts do not see.
+    most_time: Duration,
 }
 
 impl Meter {
     pub(in crate::data::chat) fn of<'s>(state: &'s mut State) -> &'s mut Self {
-        state.get_or_insert_extension_with(|| Self {
+        state.get_or_insert_extension_with(Self::new)
+    }
+
+    fn new() -> Self {
+        Self {
             made: 0,
             work: 0,
             calls: 0,
             since: Instant::now(),
-        })
+            most_made: usize::try_from(TEMPLATE_MEMORY_LIMIT.get()).unwrap_or(usize::MAX),
+            most_time: Duration::from_secs(TEMPLATE_TIME_LIMIT.get()),
+        }
     }
 
     /// Pays for looking through so many bytes.
@@ -54,10 +61,11 @@ impl Meter {
             )));
         }
         self.calls = self.calls.wrapping_add(1);
-        if self.calls.is_multiple_of(CLOCK) && self.since.elapsed() > TIME {
+        if self.calls.is_multiple_of(CLOCK) && self.since.elapsed() > self.most_time {
             return Err(refused(format!(
-                "the template takes more than {} seconds",
-                TIME.as_secs()
+                "the template takes more than {} seconds; {}",
+                self.most_time.as_secs(),
+                TEMPLATE_TIME_LIMIT.way_out()
             )));
         }
         Ok(())
@@ -66,9 +74,11 @@ impl Meter {
     /// Pays for making so many bytes.
     pub(in crate::data::chat) fn made(&mut self, bytes: usize) -> Result<(), Error> {
         self.made = self.made.saturating_add(bytes);
-        if self.made > MADE {
+        if self.made > self.most_made {
             return Err(refused(format!(
-                "the template makes more than {MADE} bytes of texts and lists"
+                "the template makes more than {} bytes of texts and lists; {}",
+                self.most_made,
+                TEMPLATE_MEMORY_LIMIT.way_out()
             )));
         }
         self.work(bytes)
@@ -257,28 +267,15 @@ mod tests {
     use super::*;
     use minijinja::Environment;
 
-    fn meter() -> Meter {
-        Meter {
-            made: 0,
-            work: 0,
-            calls: 0,
-            since: Instant::now(),
-        }
-    }
-
     #[test]
     fn counts_add_up_to_their_bounds() {
-        let mut meter = meter();
+        let mut meter = Meter::new();
         assert!(meter.text(TEXT + 1).is_err());
         assert!((0..6).all(|_| meter.text(TEXT).is_ok()) && meter.text(1).is_err());
         meter.made = 0;
         assert!(meter.made(1).is_ok() && meter.work(WORK).is_err());
-        let mut late = Meter {
-            made: 0,
-            work: 0,
-            calls: 0,
-            since: Instant::now().checked_sub(TIME).unwrap(),
-        };
+        let mut late = Meter::new();
+        late.since = late.since.checked_sub(late.most_time).unwrap();
         std::thread::sleep(Duration::from_millis(1));
         assert!((0..CLOCK).any(|_| late.work(0).is_err()));
     }
@@ -299,7 +296,7 @@ mod tests {
                 .compile_expression(text)
                 .and_then(|value| value.eval(()))
                 .unwrap_or_default();
-            let foretold = meter().deep(&value).unwrap_or(0);
+            let foretold = Meter::new().deep(&value).unwrap_or(0);
             assert!(
                 value.to_string().len() <= foretold && foretold < 1000,
                 "{text}: {foretold}"
@@ -311,10 +308,13 @@ mod tests {
     fn deep_values_and_ones_that_double_are_refused() {
         let nested =
             |count: usize| (0..count).fold(Value::from(1), |value, _| Value::from(vec![value]));
-        assert!(meter().deep(&nested(DEPTH)).is_ok() && meter().deep(&nested(DEPTH + 1)).is_err());
+        assert!(
+            Meter::new().deep(&nested(DEPTH)).is_ok()
+                && Meter::new().deep(&nested(DEPTH + 1)).is_err()
+        );
         let doubled = (0..40).fold(Value::from(1), |value, _| {
             Value::from(vec![value.clone(), value])
         });
-        assert!(meter().deep(&doubled).is_err());
+        assert!(Meter::new().deep(&doubled).is_err());
     }
 }

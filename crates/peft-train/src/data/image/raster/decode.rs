@@ -3,13 +3,19 @@
 use std::fs::File;
 use std::io::{BufReader, Cursor};
 use std::path::Path;
+use std::sync::Mutex;
 
 use image::{DynamicImage, ImageDecoder, ImageReader};
+use peft_core::file::input::PIXELS_LIMIT;
 
 use super::super::Pixels;
 use super::super::picture::unreadable;
 use super::jpeg;
 use crate::TrainError;
+
+/// Bytes of pixels from which an image is unpacked while no other large one is.
+const LARGE: u64 = 32 << 20;
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// How a PNG begins.
 const PNG: &[u8] = b"\x89PNG";
@@ -42,9 +48,21 @@ pub(in super::super) fn decode(path: &Path, bytes: &[u8]) -> Result<Pixels, Trai
     let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
     let reader = reader.map_err(|source| unreadable(path, source))?;
     let mut decoder = reader.into_decoder().map_err(broken)?;
-    // What a header claims decides no allocation beyond half a gigabyte.
-    let mut limits = image::Limits::default();
-    limits.reserve(decoder.total_bytes()).map_err(broken)?;
+    // What a header claims decides no allocation beyond the limit, and large images are unpacked one at a time.
+    let bytes = decoder.total_bytes();
+    if bytes > PIXELS_LIMIT.get() {
+        let (width, height) = decoder.dimensions();
+        return Err(TrainError::Picture {
+            path: path.to_path_buf(),
+            message: format!(
+                "{width} x {height} pixels are {} MiB unpacked, more than {} MiB: make the image smaller, or {}",
+                bytes >> 20,
+                PIXELS_LIMIT.get() >> 20,
+                PIXELS_LIMIT.way_out()
+            ),
+        });
+    }
+    let _alone = (bytes > LARGE).then(|| ALONE.lock());
     let orientation = decoder.orientation().map_err(broken)?;
     let mut image = DynamicImage::from_decoder(decoder).map_err(broken)?;
     image.apply_orientation(orientation);
