@@ -51,7 +51,7 @@ enum Command {
     Pretrain(pretrain::Arguments),
     /// Compare methods on real data and print a table.
     Study(study::Arguments),
-    /// Break runs at two hundred random moments: killed, interrupted, refused.
+    /// Kill runs a thousand times at random moments, and interrupt and refuse others.
     Torture,
     /// Write the skeleton of a new method.
     NewMethod(new_method::Arguments),

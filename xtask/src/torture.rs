@@ -1,4 +1,4 @@
-//! `cargo xtask torture`: breaks runs at two hundred random moments and compares what they end with.
+//! `cargo xtask torture`: kills runs a thousand times at random moments and compares what they end with.
 
 use std::path::Path;
 

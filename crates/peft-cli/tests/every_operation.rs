@@ -193,6 +193,11 @@ fn a_chain_of_merges() {
     );
 }
 
+/// The words of a command.
+fn line(text: &str) -> Vec<String> {
+    text.split(' ').map(str::to_owned).collect()
+}
+
 /// A verb that makes a folder or a file of the adapters `a` and `b`, or of the model.
 fn verb(before: Option<&'static str>, args: impl Fn(&Place, &str) -> Vec<String>) -> Command {
     let place = Place::new();
@@ -271,15 +276,8 @@ fn combining_and_extracting() {
 #[test]
 fn resizing_a_vocabulary() {
     let command = verb(None, |place, out| {
-        owned(&[
-            "resize",
-            "--model",
-            &place.model,
-            "--tokens",
-            "600",
-            "--out",
-            out,
-        ])
+        let model = &place.model;
+        line(&format!("resize --model {model} --tokens 600 --out {out}"))
     });
     command.check_both(|out| model(&command.place, out));
 }
@@ -332,4 +330,21 @@ fn recycling() {
         owned(&["recycle", "remove", out, "b"])
     });
     remove.check_both(basis);
+}
+
+#[test]
+fn planning_and_plotting() {
+    let read = |out: &str, name: &str| vec![fs::read_to_string(Path::new(out).join(name)).ok()];
+    let plan = verb(Some("empty"), |place, out| {
+        fs::create_dir(place.path("empty")).unwrap();
+        let (model, a) = (&place.model, place.path("a"));
+        line(&format!(
+            "prune --model {model} --adapter {a} --score parameters --keep 0.5 --out {out}/plan.json"
+        ))
+    });
+    plan.check_both(|out| read(out, "plan.json"));
+    let plot = verb(None, |place, out| {
+        line(&format!("plot {} --out {out}", place.path("a")))
+    });
+    plot.check_both(|out| read(out, "curves.svg"));
 }

@@ -8,6 +8,7 @@
 
 mod binary;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -80,6 +81,9 @@ impl Moments {
     }
 }
 
+/// What was done to runs, by its name.
+type Tally = BTreeMap<&'static str, usize>;
+
 struct Broken<'a> {
     place: &'a Place,
     out: PathBuf,
@@ -127,10 +131,10 @@ impl<'a> Broken<'a> {
     }
 
     /// Ends a run at some moment, goes on, and compares.
-    fn one(&self, moments: &mut Moments) -> String {
+    fn one(&self, moments: &mut Moments, tally: &mut Tally) -> String {
         self.start_over();
         let mut story = String::new();
-        let breaks = 1 + moments.below(2);
+        let breaks = 1 + moments.below(4);
         for at in 0..breaks {
             let args = if at == 0 {
                 self.args()
@@ -139,14 +143,17 @@ impl<'a> Broken<'a> {
             };
             let longest = u64::try_from(self.took.as_micros()).unwrap();
             let delay = Duration::from_micros(moments.below(longest));
-            let signal = ["-KILL", "-KILL", "-INT", "-TERM"][moments.below(4) as usize];
-            self.broken(&args, delay, signal);
+            let signal = ["-KILL", "-KILL", "-KILL", "-INT", "-TERM"][moments.below(5) as usize];
+            if self.broken(&args, delay, signal) {
+                *tally.entry(signal).or_default() += 1;
+            }
             story.push_str(&format!("{signal} after {} ms; ", delay.as_millis()));
             self.assert_consistent(&story);
             if moments.below(3) == 0 && self.out.join("run_state.json").exists() {
                 let resuming = self.resuming();
                 let other = [&words(&resuming)[..], &["--rank", "3"]].concat();
                 assert_eq!(failure(&other).0, 2, "{story}");
+                *tally.entry("refused").or_default() += 1;
                 story.push_str("refused; ");
             }
         }
@@ -168,11 +175,12 @@ impl<'a> Broken<'a> {
         story
     }
 
-    fn broken(&self, args: &[String], delay: Duration, signal: &str) {
+    /// Whether the run was there to be broken off.
+    fn broken(&self, args: &[String], delay: Duration, signal: &str) -> bool {
         let mut child = spawn(&words(args), Stdio::null);
         std::thread::sleep(delay);
-        binary::signal(&child, signal);
-        child.wait().unwrap();
+        let was_there = binary::signal(&child, signal);
+        !child.wait().unwrap().success() && was_there
     }
 
     /// An adapter that can be read is the one that the settings beside it describe.
@@ -198,8 +206,8 @@ fn args(place: &Place, more: &[&str]) -> Vec<String> {
     place.judged("run", &[&how[..], &every, more].concat(), owned)
 }
 
-/// Tries so many moments, of every kind of run in turn.
-fn try_moments(count: usize) {
+/// Breaks runs of every kind in turn until each was tried twice and so many of all were killed.
+fn try_moments(kills: usize) {
     let place = Place::new();
     let other = args(&place, &["--alpha", "8", "--max-steps", "4"]);
     stdout(&words(&other));
@@ -216,19 +224,34 @@ fn try_moments(count: usize) {
             Broken::new(&place, before, more)
         })
         .collect();
-    for at in 0..count {
-        let story = runs[at % KINDS.len()].one(&mut moments);
-        eprintln!("{}: {story}same bytes", KINDS[at % KINDS.len()].0);
+    let mut tallies = vec![Tally::new(); KINDS.len()];
+    let killed = |tallies: &[Tally]| {
+        tallies
+            .iter()
+            .filter_map(|of| of.get("-KILL"))
+            .sum::<usize>()
+    };
+    for at in 0.. {
+        let kind = at % KINDS.len();
+        if at >= 2 * KINDS.len() && killed(&tallies) >= kills {
+            break;
+        }
+        *tallies[kind].entry("runs").or_default() += 1;
+        let story = runs[kind].one(&mut moments, &mut tallies[kind]);
+        eprintln!("{}: {story}same bytes", KINDS[kind].0);
+    }
+    for ((kind, _), tally) in KINDS.iter().zip(&tallies) {
+        eprintln!("{kind}: {tally:?}");
     }
 }
 
 #[test]
 fn a_run_broken_at_any_moment_ends_with_the_bytes_of_an_unbroken_one() {
-    try_moments(2 * KINDS.len());
+    try_moments(1);
 }
 
 #[test]
 #[ignore = "takes many minutes: cargo xtask torture"]
-fn so_it_does_at_two_hundred_moments() {
-    try_moments(200);
+fn so_it_does_after_a_thousand_kills() {
+    try_moments(1000);
 }
