@@ -1,0 +1,45 @@
+//! Q2_K: 256 values as 2-bit integers, in sixteen groups of 16 with a scale and a minimum of four bits each.
+//! Formula for a value of group `g`: `x = (d * s[g]) * q - (e * m[g])`, `q` in 0..=3.
+//!
+//! The block has two halves of 128 values; a half has four quarters `k` of 32 values.
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 0..16 | `s[g]` in the lower four bits of byte `g`, `m[g]` in the upper four |
+//! | 16..80 | 32 for each half: bits `2 k` and `2 k + 1` of byte `i` are `q` of value `i` of quarter `k` |
+//! | 80..82 | `d`, half precision |
+//! | 82..84 | `e`, half precision |
+
+use super::BlockError;
+use super::scale::half_at;
+use super::whole::dequantise_all;
+use crate::GgmlType;
+
+/// Bytes of a block.
+pub const BYTES: usize = 84;
+/// Values of a block.
+pub const VALUES: usize = 256;
+
+/// The values of one block.
+pub fn dequantise_block(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
+    let (scale, least) = (half_at(block, 80), half_at(block, 82));
+    let (groups, _) = out.as_chunks_mut::<16>();
+    for (group, out) in groups.iter_mut().enumerate() {
+        let (half, shift) = (group / 8, 2 * (group / 2 % 4));
+        let bytes = &block[16 + 32 * half + 16 * (group & 1)..][..16];
+        let scale = scale * f32::from(block[group] & 15);
+        let least = least * f32::from(block[group] >> 4);
+        for (value, byte) in out.iter_mut().zip(bytes) {
+            *value = scale * f32::from(byte >> shift & 3) - least;
+        }
+    }
+}
+
+/// The values of blocks.
+///
+/// # Errors
+///
+/// [`BlockError::Length`].
+pub fn dequantise(bytes: &[u8], out: &mut [f32]) -> Result<(), BlockError> {
+    dequantise_all(GgmlType::Q2_K, bytes, out, dequantise_block)
+}

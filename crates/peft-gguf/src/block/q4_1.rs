@@ -1,0 +1,54 @@
+//! Q4_1: 32 values as 4-bit integers with a scale and a minimum. Formula: `x = d * q + m`, `q` in 0..=15.
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 0..2 | `d`, half precision |
+//! | 2..4 | `m`, half precision |
+//! | 4..20 | byte `i`: `q` of value `i` in the lower four bits, of value `i + 16` in the upper four |
+
+use super::BlockError;
+use super::nibbles::{pack, unpack};
+use super::scale::{half_at, half_bytes, inverse, range};
+use super::whole::{dequantise_all, quantise_all};
+use crate::GgmlType;
+
+/// Bytes of a block.
+pub const BYTES: usize = 20;
+/// Values of a block.
+pub const VALUES: usize = 32;
+
+/// The values of one block.
+pub fn dequantise_block(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
+    let (scale, least) = (half_at(block, 0), half_at(block, 2));
+    unpack(&block[4..], out, |q| scale * f32::from(q) + least);
+}
+
+/// The values of blocks.
+///
+/// # Errors
+///
+/// [`BlockError::Length`].
+pub fn dequantise(bytes: &[u8], out: &mut [f32]) -> Result<(), BlockError> {
+    dequantise_all(GgmlType::Q4_1, bytes, out, dequantise_block)
+}
+
+/// Appends the blocks of values: `m = min x`, `d = (max x - m) / 15`, `q = min(15, floor((x - m) / d + 0.5))`.
+///
+/// # Errors
+///
+/// [`BlockError::Partial`], [`BlockError::NotFinite`], and [`BlockError::TooLarge`] where half precision has no such `d` or `m`.
+pub fn quantise(values: &[f32], out: &mut Vec<u8>) -> Result<(), BlockError> {
+    quantise_all(GgmlType::Q4_1, values, out, quantise_block)
+}
+
+fn quantise_block(values: &[f32; VALUES]) -> Option<[u8; BYTES]> {
+    let (least, most) = range(values);
+    let scale = (most - least) / 15.0;
+    let inverse = inverse(scale);
+    let quants = values.map(|value| (((value - least) * inverse + 0.5) as u8).min(15));
+    let mut block = [0; BYTES];
+    block[..2].copy_from_slice(&half_bytes(scale)?);
+    block[2..4].copy_from_slice(&half_bytes(least)?);
+    pack(&quants, &mut block[4..]);
+    Some(block)
+}
