@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use peft_core::file::FileError;
+use peft_gguf::hf::HfError;
+use peft_gguf::tokenizer::TokenizerError;
 
 /// A tensor whose shape is not the one the architecture asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,6 +167,17 @@ pub enum ModelError {
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+    },
+    /// A GGUF file cannot be read, or not as a model.
+    #[error(transparent)]
+    Gguf(#[from] HfError),
+    /// The tokenizer in a GGUF file is of a kind that is not known, or damaged.
+    #[error("{}: {source}", path.display())]
+    GgufTokenizer {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: TokenizerError,
     },
     /// The index names a shard that is not a plain file name.
     #[error("{}: shard `{shard}` is not a plain file name in the same folder", path.display())]

@@ -1,5 +1,6 @@
-//! An adapter folder of any method as one that Hugging Face PEFT reads; and folders of mlx-lm, both ways.
+//! An adapter folder of any method as one that Hugging Face PEFT reads; files of llama.cpp; and folders of mlx-lm, both ways.
 
+pub mod gguf;
 pub mod mlx;
 
 use std::path::{Path, PathBuf};
@@ -30,7 +31,7 @@ pub enum Names {
 }
 
 /// What to convert to a folder of PEFT, and how.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Converting<'a> {
     /// Folder of the base model.
     pub model: &'a Path,

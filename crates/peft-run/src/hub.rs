@@ -1,15 +1,23 @@
-//! Folders on the command line that are repositories of the Hugging Face hub instead.
+//! Paths on the command line that mean a folder: one that is there, a repository of the Hugging Face hub, a GGUF file.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use peft_models::hf::{Hub, HubId};
+use peft_models::hf::{Hub, HubId, unfold};
 
-/// The folder that a path means: itself where it exists, or else the files of the repository of that name, fetched.
+/// The folder that a path means: itself where it exists, the files of the repository of that name, fetched, or a GGUF file as a model
+/// folder, of which all but the weights lies in the cache.
 ///
 /// # Errors
-/// When the name could be a repository and cannot be had. What cannot be one is left for its reader to refuse.
+/// When the name could be a repository and cannot be had, or a GGUF file cannot be read. What is neither is left for its reader to refuse.
 pub fn folder(path: &Path) -> Result<PathBuf> {
+    if path.is_file()
+        && path
+            .extension()
+            .is_some_and(|end| end.eq_ignore_ascii_case("gguf"))
+    {
+        return Ok(unfold(path, &cache())?);
+    }
     let id = path.to_str().and_then(|name| name.parse::<HubId>().ok());
     let Some(id) = id.filter(|_| !path.exists()) else {
         return Ok(path.to_path_buf());
@@ -26,7 +34,21 @@ pub fn folder(path: &Path) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Replaces every path that means a repository by the folder of its files.
+/// Where what can be made again is kept: `PEFT_CACHE`, `XDG_CACHE_HOME/peft`, `HOME/.cache/peft`, or else with the temporary files.
+fn cache() -> PathBuf {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let of_user = || {
+        let base = variable("XDG_CACHE_HOME").map(PathBuf::from);
+        let home = || Some(PathBuf::from(variable("HOME")?).join(".cache"));
+        base.or_else(home)
+    };
+    match variable("PEFT_CACHE") {
+        Some(own) => own.into(),
+        None => of_user().unwrap_or_else(std::env::temp_dir).join("peft"),
+    }
+}
+
+/// Replaces every path that means a repository or a GGUF file by the folder of its files.
 ///
 /// # Errors
 /// As [`folder`].

@@ -46,7 +46,7 @@ pub struct RunConfig {
     pub task: TaskKind,
     /// Folder of the base model in the Hugging Face layout, or a repository of the hub.
     pub model: PathBuf,
-    /// Where the files of the repository are, when `model` is one.
+    /// Where the files of a model folder are, when `model` is a repository or a GGUF file.
     #[serde(skip)]
     pub fetched: Option<PathBuf>,
     /// Run directory.
@@ -173,16 +173,21 @@ impl RunConfig {
     /// What files call the base model: the repository without its revision, or the folder.
     pub fn base_name(&self) -> String {
         let name = self.model.display().to_string();
-        match (&self.fetched, name.split_once('@')) {
-            (Some(_), Some((repository, _))) => repository.to_owned(),
+        match name.split_once('@') {
+            Some((repository, _)) if self.repository().is_some() => repository.to_owned(),
             _ => name,
         }
     }
 
     /// The commit of the repository that the base model was fetched from: the name of its folder in the cache.
     pub fn commit(&self) -> Option<String> {
-        let name = self.fetched.as_ref()?.file_name()?;
+        let name = self.repository()?.file_name()?;
         Some(name.to_string_lossy().into_owned())
+    }
+
+    /// Where the files of the repository are, when `model` is one and no GGUF file.
+    fn repository(&self) -> Option<&Path> {
+        self.fetched.as_deref().filter(|_| !self.model.exists())
     }
 
     /// Alpha where no pattern says otherwise.

@@ -25,20 +25,21 @@ pub(crate) const METHOD_CRATES: [&str; 6] = [
     "peft-recycle",
 ];
 /// Libraries for programs that have no Burn.
-const WITHOUT_BURN: [&str; 2] = ["peft-format", "peft-parquet"];
+const WITHOUT_BURN: [&str; 3] = ["peft-format", "peft-gguf", "peft-parquet"];
 /// What each library may depend on; the command line and the tools may depend on everything.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("peft-format", &[]),
     ("peft-core", &["peft-derive", "peft-format", "peft-kernels"]),
     ("peft-derive", &[]),
     ("peft-chain", &["peft-core"]),
+    ("peft-gguf", &["peft-format"]),
     ("peft-kernels", &[]),
     ("peft-decompose", &["peft-core", "peft-kernels"]),
     ("peft-lowrank", &["peft-core", "peft-kernels"]),
     ("peft-moe", &["peft-core", "peft-format", "peft-kernels"]),
     ("peft-prune", &["peft-core"]),
     ("peft-recycle", &["peft-core", "peft-format"]),
-    ("peft-models", &["peft-core", "peft-kernels"]),
+    ("peft-models", &["peft-core", "peft-gguf", "peft-kernels"]),
     ("peft-parquet", &[]),
     (
         "peft-run",
@@ -48,6 +49,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "peft-decompose",
             "peft-kernels",
             "peft-lowrank",
+            "peft-gguf",
             "peft-models",
             "peft-moe",
             "peft-prune",

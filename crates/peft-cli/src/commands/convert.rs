@@ -1,9 +1,10 @@
-//! `peft convert`: an adapter folder of any method as one that Hugging Face PEFT reads; and folders of mlx-lm, both ways.
+//! `peft convert`: an adapter folder of any method as one that Hugging Face PEFT reads; files of llama.cpp; and folders of mlx-lm, both ways.
 
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
+use peft_run::convert::gguf::{GgufResult, to_gguf};
 use peft_run::convert::mlx::{self, MlxResult};
 use peft_run::convert::{Converting, Names, to_peft};
 
@@ -17,6 +18,8 @@ pub enum FormatArg {
     PeftTransformers5,
     /// mlx-lm: LoRA and DoRA of Hugging Face PEFT.
     Mlx,
+    /// llama.cpp and Ollama: a GGUF file with the adapter alone, used beside a GGUF file of the base.
+    Gguf,
 }
 
 /// What to convert, and where to.
@@ -30,7 +33,7 @@ pub struct ConvertArgs {
     /// What to write.
     #[arg(long, value_enum)]
     to: FormatArg,
-    /// Adapter folder to write.
+    /// Adapter folder to write; for gguf a file.
     #[arg(long)]
     out: PathBuf,
     /// Cut every update to this rank, with its error printed; needed where a method has no exact low-rank form.
@@ -58,7 +61,7 @@ pub fn run(args: &ConvertArgs, json: bool) -> Result<()> {
                 .into()
         ));
     };
-    let result = to_peft(&Converting {
+    let asked = Converting {
         model,
         adapter: &args.adapter,
         out: &args.out,
@@ -69,7 +72,11 @@ pub fn run(args: &ConvertArgs, json: bool) -> Result<()> {
         rank: args.rank.map(|rank| rank as usize),
         overwrite: args.overwrite,
         device: &args.device,
-    })?;
+    };
+    if let FormatArg::Gguf = args.to {
+        return show_gguf(&to_gguf(&asked)?, json);
+    }
+    let result = to_peft(&asked)?;
     if json {
         return super::print_json(&result);
     }
@@ -86,6 +93,31 @@ pub fn run(args: &ConvertArgs, json: bool) -> Result<()> {
         );
     }
     if !result.sites.is_empty() {
+        println!(
+            "largest error: {:.3e} of the norm of the update",
+            result.largest_error
+        );
+    }
+    Ok(())
+}
+
+fn show_gguf(result: &GgufResult, json: bool) -> Result<()> {
+    if json {
+        return super::print_json(result);
+    }
+    println!(
+        "LoRA of alpha {} at {} modules, written to {}",
+        result.alpha,
+        result.modules,
+        result.out.display()
+    );
+    if result.scaled > 0 {
+        println!(
+            "note: B of {} modules holds what their scale is beside alpha / rank",
+            result.scaled
+        );
+    }
+    if result.largest_error > 0.0 {
         println!(
             "largest error: {:.3e} of the norm of the update",
             result.largest_error

@@ -103,6 +103,29 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)
 }
 
+/// Gives a file a second name: a symbolic link, or where there are none a hard one.
+///
+/// # Errors
+/// What the system reports; a name that is there already is none where it is that file's.
+pub fn link(file: &Path, name: &Path) -> io::Result<()> {
+    operation(Need::Room)?;
+    #[cfg(unix)]
+    let made = std::os::unix::fs::symlink(file, name);
+    #[cfg(not(unix))]
+    let made = fs::hard_link(file, name);
+    match made {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let is_same = fs::canonicalize(name)? == fs::canonicalize(file)?;
+            if is_same || cfg!(not(unix)) {
+                Ok(())
+            } else {
+                Err(error)
+            }
+        }
+        made => made,
+    }
+}
+
 /// [`fs::remove_file`].
 ///
 /// # Errors

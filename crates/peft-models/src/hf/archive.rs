@@ -1,23 +1,28 @@
-//! The safetensors files of a model folder, opened once and read tensor by tensor.
+//! The tensors of a model folder, of safetensors files or a GGUF file, opened once and read tensor by tensor.
 //!
 //! Headers are read when the folder is opened; the bytes of a tensor only when it is asked for, so there is never a
 //! second copy of all weights in memory.
 
+mod gguf;
+mod header;
+mod index;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use peft_core::file::input::{CONFIG_LIMIT, read_plain_text};
-use safetensors::tensor::{Dtype, Metadata};
+use safetensors::tensor::Dtype;
 use serde_json::Value;
 
 use super::adapter_folder::refuse_adapter;
 use super::dtype::FloatDtype;
 use crate::error::{ModelError, WeightProblems};
+use gguf::GgufWeights;
+use header::read_header;
+use index::{is_plain_file_name, weight_map};
 
-/// Longest header accepted, as in the safetensors library.
-const MAX_HEADER: u64 = 100_000_000;
 /// Bytes that are decoded at a time, a multiple of every element's size.
 const PIECE: usize = 1 << 20;
 const SINGLE: &str = "model.safetensors";
@@ -26,11 +31,19 @@ const INDEX: &str = "model.safetensors.index.json";
 /// Where one tensor lies.
 #[derive(Debug, Clone)]
 pub struct TensorEntry {
-    file: usize,
-    offset: u64,
+    place: Place,
     bytes: usize,
     dtype: Dtype,
     shape: Vec<usize>,
+}
+
+/// Where the values of a tensor are.
+#[derive(Debug, Clone)]
+enum Place {
+    /// Bytes of a safetensors file.
+    File { file: usize, offset: u64 },
+    /// The GGUF file, under the name that the tensor has here.
+    Gguf(String),
 }
 
 impl TensorEntry {
@@ -58,11 +71,13 @@ impl TensorEntry {
 pub struct TensorArchive {
     dir: PathBuf,
     files: Vec<(PathBuf, File)>,
+    gguf: Option<GgufWeights>,
     entries: BTreeMap<String, TensorEntry>,
 }
 
 impl TensorArchive {
-    /// Opens `model.safetensors`, or the shards that `model.safetensors.index.json` names.
+    /// Opens `model.safetensors`, the shards that `model.safetensors.index.json` names, or a GGUF file, whose tensors are those of
+    /// transformers' model, unpacked to F32.
     ///
     /// # Errors
     /// No weights, a damaged file, a shard name that leaves the folder, or a tensor that the index promises and no
@@ -71,12 +86,17 @@ impl TensorArchive {
         let mut archive = Self {
             dir: dir.to_path_buf(),
             files: Vec::new(),
+            gguf: None,
             entries: BTreeMap::new(),
         };
         if dir.join(SINGLE).exists() {
             archive.add_file(&dir.join(SINGLE))?;
         } else if dir.join(INDEX).exists() {
             archive.add_shards(&dir.join(INDEX))?;
+        } else if let Some(path) = GgufWeights::file_in(dir) {
+            let weights = GgufWeights::open(&path)?;
+            archive.entries = weights.entries();
+            archive.gguf = Some(weights);
         } else {
             refuse_adapter(dir)?;
             return Err(ModelError::NoWeights {
@@ -119,32 +139,50 @@ impl TensorArchive {
         most.map_or(FloatDtype::F32, |(dtype, _)| dtype)
     }
 
-    /// Reads the bytes of one tensor from its file.
+    /// Reads the bytes of one tensor.
     ///
     /// # Errors
-    /// [`ModelError::Io`].
+    /// [`ModelError::Io`], [`ModelError::Gguf`].
     pub fn read(&self, entry: &TensorEntry) -> Result<Vec<u8>, ModelError> {
-        let (path, file) = &self.files[entry.file];
-        let mut file: &File = file;
-        let mut bytes = vec![0; entry.bytes];
-        file.seek(SeekFrom::Start(entry.offset))
-            .and_then(|_| file.read_exact(&mut bytes))
-            .map_err(ModelError::io(path, "reading a tensor"))?;
-        Ok(bytes)
+        match &entry.place {
+            Place::File { file, offset } => {
+                let (path, file) = &self.files[*file];
+                let mut file: &File = file;
+                let mut bytes = vec![0; entry.bytes];
+                file.seek(SeekFrom::Start(*offset))
+                    .and_then(|_| file.read_exact(&mut bytes))
+                    .map_err(ModelError::io(path, "reading a tensor"))?;
+                Ok(bytes)
+            }
+            Place::Gguf(name) => Ok(FloatDtype::F32.encode(&self.unpacked(name)?)),
+        }
     }
 
     /// Reads one tensor as `f32`, a piece at a time: its bytes and its values are never in memory together.
     ///
     /// # Errors
-    /// [`ModelError::Io`].
+    /// [`ModelError::Io`], [`ModelError::Gguf`].
     pub fn read_f32(&self, entry: &TensorEntry, dtype: FloatDtype) -> Result<Vec<f32>, ModelError> {
-        let (path, file) = &self.files[entry.file];
+        match &entry.place {
+            Place::File { file, offset } => self.in_pieces(*file, *offset, entry.bytes, dtype),
+            Place::Gguf(name) => self.unpacked(name),
+        }
+    }
+
+    fn in_pieces(
+        &self,
+        file: usize,
+        offset: u64,
+        bytes: usize,
+        dtype: FloatDtype,
+    ) -> Result<Vec<f32>, ModelError> {
+        let (path, file) = &self.files[file];
         let mut file: &File = file;
         let failed = || ModelError::io(path, "reading a tensor");
-        file.seek(SeekFrom::Start(entry.offset)).map_err(failed())?;
-        let mut values = Vec::with_capacity(entry.bytes / dtype.size());
-        let mut piece = vec![0; PIECE.min(entry.bytes)];
-        let mut left = entry.bytes;
+        file.seek(SeekFrom::Start(offset)).map_err(failed())?;
+        let mut values = Vec::with_capacity(bytes / dtype.size());
+        let mut piece = vec![0; PIECE.min(bytes)];
+        let mut left = bytes;
         while left > 0 {
             let bytes = &mut piece[..PIECE.min(left)];
             file.read_exact(bytes).map_err(failed())?;
@@ -152,6 +190,13 @@ impl TensorArchive {
             left -= bytes.len();
         }
         Ok(values)
+    }
+
+    /// The values of a tensor of the GGUF file.
+    fn unpacked(&self, name: &str) -> Result<Vec<f32>, ModelError> {
+        self.gguf
+            .as_ref()
+            .map_or_else(|| Ok(Vec::new()), |weights| weights.values(name))
     }
 
     fn add_shards(&mut self, index: &Path) -> Result<(), ModelError> {
@@ -201,8 +246,10 @@ impl TensorArchive {
         for (name, info) in metadata.tensors() {
             let (start, end) = info.data_offsets;
             let entry = TensorEntry {
-                file: index,
-                offset: data_start + start as u64,
+                place: Place::File {
+                    file: index,
+                    offset: data_start + start as u64,
+                },
                 bytes: end - start,
                 dtype: info.dtype,
                 shape: info.shape.clone(),
@@ -217,74 +264,6 @@ impl TensorArchive {
         self.files.push((path.to_path_buf(), file));
         Ok(())
     }
-}
-
-/// The header of a safetensors file and the position of the first data byte; checks the length of the file.
-fn read_header(path: &Path, file: &mut File) -> Result<(Metadata, u64), ModelError> {
-    let damaged = |reason: String| ModelError::Safetensors {
-        path: path.to_path_buf(),
-        reason,
-    };
-    let length = file
-        .metadata()
-        .map_err(ModelError::io(path, "reading the length of"))?
-        .len();
-    let mut size = [0; 8];
-    if length < 8 {
-        return Err(damaged(format!("{length} bytes are too few for a header")));
-    }
-    file.read_exact(&mut size)
-        .map_err(ModelError::io(path, "reading the header of"))?;
-    if size == *b"version " {
-        return Err(damaged(
-            "it is a Git LFS pointer, not the file itself; fetch it with `git lfs pull`".into(),
-        ));
-    }
-    let size = u64::from_le_bytes(size);
-    if size > MAX_HEADER.min(length - 8) {
-        return Err(damaged(format!(
-            "the header claims {size} bytes, the file has {length}"
-        )));
-    }
-    let mut header = Vec::new();
-    Read::take(&mut *file, size)
-        .read_to_end(&mut header)
-        .map_err(ModelError::io(path, "reading the header of"))?;
-    let metadata: Metadata =
-        serde_json::from_slice(&header).map_err(|error| damaged(format!("header: {error}")))?;
-    let data_start = 8 + size;
-    let expected = data_start + metadata.data_len() as u64;
-    if expected != length {
-        return Err(damaged(format!(
-            "the header describes {expected} bytes, the file has {length}"
-        )));
-    }
-    Ok((metadata, data_start))
-}
-
-/// Tensor name and shard name pairs of an index.
-fn weight_map<'a>(index: &Path, json: &'a Value) -> Result<Vec<(&'a str, &'a str)>, ModelError> {
-    let map = json.get("weight_map").and_then(Value::as_object);
-    map.and_then(|map| {
-        map.iter()
-            .map(|(name, shard)| Some((name.as_str(), shard.as_str()?)))
-            .collect()
-    })
-    .ok_or_else(|| ModelError::Field {
-        path: index.to_path_buf(),
-        field: "weight_map".into(),
-        expected: "a map from tensor names to file names",
-        found: "something else".into(),
-    })
-}
-
-fn is_plain_file_name(name: &str) -> bool {
-    let mut components = Path::new(name).components();
-    let single = matches!(
-        (components.next(), components.next()),
-        (Some(Component::Normal(part)), None) if part == name
-    );
-    single && !name.contains(['\\', ':', '/'])
 }
 
 fn hint_for(dir: &Path) -> &'static str {

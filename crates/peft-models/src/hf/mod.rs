@@ -11,6 +11,7 @@ mod initial;
 mod save;
 mod spelling;
 mod stream;
+mod unfolded;
 mod weights;
 
 pub use archive::{TensorArchive, TensorEntry};
@@ -20,4 +21,5 @@ pub use dtype::FloatDtype;
 #[cfg(feature = "hub")]
 pub use hub::{Hub, HubId};
 pub use save::{COMPANIONS, HostTensors, export, save_model, write_model};
+pub use unfolded::unfold;
 pub use weights::{HeadLabels, HeadPolicy, LoadReport, WeightReader};

@@ -210,7 +210,15 @@ fn flatten(path: &str, value: &Value, into: &mut BTreeMap<String, Value>) -> Res
 /// Files of a model folder that a run reads.
 fn is_of_model(name: &str) -> bool {
     let end = Path::new(name).extension().and_then(|end| end.to_str());
-    let read = ["json", "safetensors", "bin", "jinja", "txt", "model"];
+    let read = [
+        "json",
+        "safetensors",
+        "bin",
+        "jinja",
+        "txt",
+        "model",
+        "gguf",
+    ];
     end.is_some_and(|end| read.contains(&end)) && name != "generation_config.json"
 }
 

@@ -1,0 +1,55 @@
+//! The weights of a GGUF file under the names and in the shapes of transformers.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use peft_gguf::hf::{HfTensor, HfTensors};
+use safetensors::tensor::Dtype;
+
+use super::{Place, TensorEntry};
+use crate::error::ModelError;
+
+/// The end of a GGUF file's name.
+const EXTENSION: &str = "gguf";
+
+/// A GGUF file, or all shards of one.
+#[derive(Debug)]
+pub(super) struct GgufWeights(HfTensors);
+
+impl GgufWeights {
+    /// The GGUF file of a folder; of several the first by name, which all shards of one lead to.
+    pub(super) fn file_in(dir: &Path) -> Option<PathBuf> {
+        let entries = fs::read_dir(dir).ok()?;
+        let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        let is_gguf = |path: &PathBuf| path.extension().is_some_and(|end| end == EXTENSION);
+        paths.filter(is_gguf).min()
+    }
+
+    /// Opens the file, which may be a link to one that lies beside its other shards.
+    pub(super) fn open(path: &Path) -> Result<Self, ModelError> {
+        let path = fs::canonicalize(path).map_err(ModelError::io(path, "resolving"))?;
+        Ok(Self(HfTensors::open(&path)?))
+    }
+
+    /// Every tensor, as one of F32.
+    pub(super) fn entries(&self) -> BTreeMap<String, TensorEntry> {
+        let size = |size: &u64| usize::try_from(*size).unwrap_or(usize::MAX);
+        let entry = |tensor: &HfTensor| {
+            let shape: Vec<usize> = tensor.shape().iter().map(size).collect();
+            let entry = TensorEntry {
+                place: Place::Gguf(tensor.name().to_owned()),
+                bytes: shape.iter().fold(4, |all, size| all.saturating_mul(*size)),
+                dtype: Dtype::F32,
+                shape,
+            };
+            (tensor.name().to_owned(), entry)
+        };
+        self.0.iter().map(entry).collect()
+    }
+
+    /// The values of a tensor.
+    pub(super) fn values(&self, name: &str) -> Result<Vec<f32>, ModelError> {
+        Ok(self.0.values(name)?)
+    }
+}
