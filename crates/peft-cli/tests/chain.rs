@@ -113,10 +113,11 @@ fn settings_that_make_no_chain_are_refused_before_anything_is_written() {
     for (more, part) in cases {
         let how = ["--batch-size", "8", "--epochs", "2"];
         let warmup = match part {
-            "known are chain" => &[][..],
+            "known are riemannian, chain" => &[][..],
             _ => &["--set", "procedures.chain.warmup=1"],
         };
-        let (_, error) = place.training("refused", &[&how[..], more, warmup].concat(), failure);
+        let (code, error) = place.training("refused", &[&how[..], more, warmup].concat(), failure);
+        assert_eq!(code, 2, "{error}");
         assert!(error.contains(part), "{part}: {error}");
         assert!(!std::path::Path::new(&place.path("refused")).exists());
     }

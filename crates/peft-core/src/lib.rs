@@ -74,7 +74,7 @@ pub use observe::{DeltaEvent, Observer, Observers, RoutingEvent};
 pub use own::named;
 pub use pass::Pass;
 pub use peft_derive::Adaptable;
-pub use peft_format::{Ranks, Site, SiteKind, causes, file, grouped, low_rank, target};
+pub use peft_format::{Ranks, Site, SiteKind, causes, file, grouped, low_rank, near, target};
 pub use peft_kernels::LowRankPair;
 pub use procedure::{
     Change, Layers, Moment, Procedure, ProcedureEntry, ProcedureResult, Subject, rounds,

@@ -22,6 +22,7 @@ pub fn is_usage(error: &anyhow::Error) -> bool {
                 cause.downcast_ref(),
                 Some(
                     PeftError::Option { .. }
+                        | PeftError::ProcedureOption { .. }
                         | PeftError::Target(_)
                         | PeftError::Rank { .. }
                         | PeftError::Alpha { .. }

@@ -8,11 +8,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use burn::optim::{ModuleOptimizer, OptimizerRecord};
 use burn::tensor::Bytes;
-use peft_core::file::input::{CONFIG_LIMIT, open_plain, read_plain_text, within};
+use peft_core::file::input::{CONFIG_LIMIT, open_plain, read_plain_text};
 use peft_core::file::{
     HostTensor, disk, read_tensors, remove_folder, sync_folder, write_atomic, write_tensors,
 };
@@ -270,8 +271,9 @@ impl Checkpoints {
         let path = self.path(step);
         let file = path.join(OPTIMIZER);
         // As large as what it was written for, which was checked.
-        let source = open_plain(&file).map_err(read_error(&file))?;
-        let bytes = within(source, u64::MAX - 1).map_err(read_error(&file))?;
+        let mut source = open_plain(&file).map_err(read_error(&file))?;
+        let mut bytes = Vec::new();
+        source.read_to_end(&mut bytes).map_err(read_error(&file))?;
         let record = OptimizerRecord::from_bytes(Bytes::from_bytes_vec(bytes))
             .map_err(|error| broken(&path, &error))?;
         Ok(optimizer.load_record(record))

@@ -53,6 +53,12 @@ pub fn run(args: &ConvertArgs, json: bool) -> Result<()> {
         return show(&mlx::from_peft(&args.adapter, &args.out)?, json);
     }
     if mlx::is_mlx(&args.adapter) {
+        if let FormatArg::Gguf = args.to {
+            bail!(peft_run::Usage(format!(
+                "{} is a folder of mlx-lm: convert it with --to peft first, and the folder that this writes with --to gguf",
+                args.adapter.display()
+            )));
+        }
         return show(&mlx::to_peft(&args.adapter, &args.out)?, json);
     }
     let Some(model) = &args.model else {

@@ -201,7 +201,7 @@ pub enum FileError {
     #[error(transparent)]
     Loralib(Box<Loralib>),
     /// A file that is larger than any file of its kind.
-    #[error("{} has {size} bytes, more than the {} that such a file needs; {}", path.display(), limit.get(), limit.way_out())]
+    #[error("{} has {size} bytes, more than the {} that such a file needs; {}", path.display(), limit.get(), limit.way_out(limit.get()))]
     TooLarge {
         /// The file.
         path: PathBuf,

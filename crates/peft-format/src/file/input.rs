@@ -32,30 +32,25 @@ pub fn open_plain(path: &Path) -> io::Result<File> {
 /// # Errors
 /// What the system reports, [`io::ErrorKind::InvalidInput`] for what is no plain file, and [`io::ErrorKind::FileTooLarge`].
 pub fn read_plain(path: &Path, limit: Limit) -> io::Result<Vec<u8>> {
-    // The size may change, and some files say none.
-    within(open_plain(path)?, limit.get()).map_err(|error| match error.kind() {
-        io::ErrorKind::FileTooLarge => {
-            let problem = format!(
-                "{error}, the most that such a file can have here; {}",
-                limit.way_out()
-            );
-            io::Error::new(io::ErrorKind::FileTooLarge, problem)
-        }
-        _ => error,
-    })
+    within(open_plain(path)?, limit, limit.get())
 }
 
-/// All that a source gives, of at most so many bytes.
+/// All that a source gives, of at most `most` bytes, which is what `limit` means for it.
 ///
 /// # Errors
-/// What the source reports, and [`io::ErrorKind::FileTooLarge`].
-pub fn within(source: impl Read, most: u64) -> io::Result<Vec<u8>> {
+/// What the source reports, and [`io::ErrorKind::FileTooLarge`] with what allows more.
+pub fn within(source: impl Read, limit: Limit, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
+    // The size may change, and some files say none.
     source
         .take(most.saturating_add(1))
         .read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
-        let problem = format!("it is larger than {} MiB", most >> 20);
+        let problem = format!(
+            "it is larger than {} MiB, the most that such a file can have here; {}",
+            most >> 20,
+            limit.way_out(most)
+        );
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
     }
     Ok(bytes)
@@ -80,8 +75,8 @@ mod tests {
         let path = dir.path().join("a");
         fs::write(&path, "abcd").unwrap();
         assert_eq!(read_plain_text(&path, CONFIG_LIMIT).unwrap(), "abcd");
-        assert_eq!(within(&b"abcd"[..], 4).unwrap(), b"abcd");
-        let error = within(&b"abcd"[..], 3).unwrap_err();
+        assert_eq!(within(&b"abcd"[..], CONFIG_LIMIT, 4).unwrap(), b"abcd");
+        let error = within(&b"abcd"[..], CONFIG_LIMIT, 3).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
         File::create(&path).unwrap().set_len(33 << 20).unwrap();
         let error = read_plain(&path, CONFIG_LIMIT).unwrap_err();

@@ -37,60 +37,53 @@ pub const LIMITS: [Limit; 8] = [
 ];
 
 /// Configurations, settings, templates, manifests.
-pub const CONFIG_LIMIT: Limit = Limit {
-    variable: "PEFT_LIMIT_CONFIG",
-    usual: 32 << 20,
-    unit: Unit::Bytes,
-    reason: "a configuration, a template, a manifest: published ones have at most some hundred kilobytes",
-};
+pub const CONFIG_LIMIT: Limit = Limit::of_bytes(
+    "PEFT_LIMIT_CONFIG",
+    32 << 20,
+    "a configuration, a template, a manifest: published ones have at most some hundred kilobytes",
+);
 
 /// `tokenizer.json`.
-pub const TOKENIZER_LIMIT: Limit = Limit {
-    variable: "PEFT_LIMIT_TOKENIZER",
-    usual: 256 << 20,
-    unit: Unit::Bytes,
-    reason: "tokenizer.json: the largest published ones have some 40 MB",
-};
+pub const TOKENIZER_LIMIT: Limit = Limit::of_bytes(
+    "PEFT_LIMIT_TOKENIZER",
+    256 << 20,
+    "tokenizer.json: the largest published ones have some 40 MB",
+);
 
 /// One picture as a file.
-pub const PICTURE_LIMIT: Limit = Limit {
-    variable: "PEFT_LIMIT_PICTURE",
-    usual: 256 << 20,
-    unit: Unit::Bytes,
-    reason: "the file of one image: cameras write up to some 100 MB",
-};
+pub const PICTURE_LIMIT: Limit = Limit::of_bytes(
+    "PEFT_LIMIT_PICTURE",
+    256 << 20,
+    "the file of one image: cameras write up to some 100 MB",
+);
 
 /// One picture in memory.
-pub const PIXELS_LIMIT: Limit = Limit {
-    variable: "PEFT_LIMIT_PIXELS",
-    usual: 256 << 20,
-    unit: Unit::Bytes,
-    reason: "one image unpacked: 89 million pixels in colour; a file of a few kilobytes can claim any size",
-};
+pub const PIXELS_LIMIT: Limit = Limit::of_bytes(
+    "PEFT_LIMIT_PIXELS",
+    256 << 20,
+    "one image unpacked: 89 million pixels in colour; a file of a few kilobytes can claim any size",
+);
 
 /// One file of data, unpacked.
-pub const DATA_LIMIT: Limit = Limit {
-    variable: "PEFT_LIMIT_DATA",
-    usual: 4 << 30,
-    unit: Unit::Bytes,
-    reason: "one file of data, unpacked: tables are read whole",
-};
+pub const DATA_LIMIT: Limit = Limit::of_bytes(
+    "PEFT_LIMIT_DATA",
+    4 << 30,
+    "one file of data, unpacked: tables are read whole",
+);
 
 /// What a packed file may become, whatever its size.
-pub const UNPACKED_LIMIT: Limit = Limit {
-    variable: "PEFT_LIMIT_UNPACKED",
-    usual: 64 << 20,
-    unit: Unit::Bytes,
-    reason: "a packed file of data that unpacks to more than a hundred times its size: texts and pixels pack to a tenth",
-};
+pub const UNPACKED_LIMIT: Limit = Limit::of_bytes(
+    "PEFT_LIMIT_UNPACKED",
+    64 << 20,
+    "a packed file of data that unpacks to more than a hundred times its size: texts and pixels pack to a tenth",
+);
 
 /// What a rendering of a chat template may make.
-pub const TEMPLATE_MEMORY_LIMIT: Limit = Limit {
-    variable: "PEFT_LIMIT_TEMPLATE_MEMORY",
-    usual: 384 << 20,
-    unit: Unit::Bytes,
-    reason: "all that one rendering of a chat template makes",
-};
+pub const TEMPLATE_MEMORY_LIMIT: Limit = Limit::of_bytes(
+    "PEFT_LIMIT_TEMPLATE_MEMORY",
+    384 << 20,
+    "all that one rendering of a chat template makes",
+);
 
 /// How long a rendering of a chat template may take.
 pub const TEMPLATE_TIME_LIMIT: Limit = Limit {
@@ -110,6 +103,15 @@ pub struct LimitError {
 }
 
 impl Limit {
+    const fn of_bytes(variable: &'static str, usual: u64, reason: &'static str) -> Self {
+        Self {
+            variable,
+            usual,
+            unit: Unit::Bytes,
+            reason,
+        }
+    }
+
     /// The bound: what the variable says, else what is usual.
     #[must_use]
     pub fn get(&self) -> u64 {
@@ -152,11 +154,11 @@ impl Limit {
             })
     }
 
-    /// What to do where the bound is too small.
+    /// What to do where a bound of `held` is too small.
     #[must_use]
-    pub fn way_out(&self) -> String {
+    pub fn way_out(&self, held: u64) -> String {
         let double = Self {
-            usual: self.get().saturating_mul(2),
+            usual: held.saturating_mul(2),
             ..*self
         };
         let asked = double.to_string().replace(' ', "");
@@ -215,10 +217,14 @@ mod tests {
 
     #[test]
     fn what_is_advised_is_twice_what_holds() {
-        assert!(PICTURE_LIMIT.way_out().contains("PEFT_LIMIT_PICTURE=512M "));
+        assert!(
+            PICTURE_LIMIT
+                .way_out(PICTURE_LIMIT.usual)
+                .contains("PEFT_LIMIT_PICTURE=512M ")
+        );
         assert!(
             TEMPLATE_TIME_LIMIT
-                .way_out()
+                .way_out(TEMPLATE_TIME_LIMIT.usual)
                 .contains("PEFT_LIMIT_TEMPLATE_TIME=10 ")
         );
         assert_eq!(DATA_LIMIT.to_string(), "4 GiB");

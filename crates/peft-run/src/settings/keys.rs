@@ -1,6 +1,7 @@
 //! Settings by their dotted keys: given as text, laid over one another, checked against those that are known.
 
 use anyhow::{Result, bail};
+use peft_core::near;
 use serde_json::{Map, Value};
 
 /// Keys below which anything may stand: patterns are the user's own, options are checked by the method.
@@ -97,13 +98,8 @@ pub(super) fn unknown_keys(given: &toml::Value, known: &Value, path: &str) -> Ve
 }
 
 fn describe_unknown(full: &str, key: &str, known: &Map<String, Value>) -> String {
-    let near = known
-        .keys()
-        .map(|candidate| (strsim::jaro_winkler(key, candidate), candidate))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|left, right| left.0.total_cmp(&right.0));
-    match near {
-        Some((_, candidate)) => format!("  `{full}`: did you mean `{candidate}`?"),
+    match near(key, known.keys().map(String::as_str), 0.8) {
+        Some(candidate) => format!("  `{full}`: did you mean `{candidate}`?"),
         None => {
             let names: Vec<&str> = known.keys().map(String::as_str).collect();
             format!("  `{full}`: expected one of {}", names.join(", "))

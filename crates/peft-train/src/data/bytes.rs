@@ -1,10 +1,9 @@
 //! The bytes of a data file, unpacked where they are packed, and files that are no data refused by what they are.
 
-use std::io;
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
-use peft_core::file::input::{DATA_LIMIT, Limit, UNPACKED_LIMIT, open_plain, within};
+use peft_core::file::input::{DATA_LIMIT, UNPACKED_LIMIT, open_plain, within};
 
 use super::table_error::TableError;
 use crate::TrainError;
@@ -49,37 +48,16 @@ pub(super) fn unpacked(path: &Path) -> Result<Vec<u8>, TrainError> {
         source,
     };
     let most = DATA_LIMIT.get();
-    let bytes = within(open_plain(path).map_err(failed)?, most)
-        .map_err(|error| limited(path, error, DATA_LIMIT))?;
+    let bytes = within(open_plain(path).map_err(failed)?, DATA_LIMIT, most).map_err(failed)?;
     if !bytes.starts_with(&GZIP) {
         return Ok(bytes);
     }
     let likely = UNPACKED_LIMIT.get().max(RATIO * bytes.len() as u64);
-    let limit = if likely < most {
-        UNPACKED_LIMIT
-    } else {
-        DATA_LIMIT
+    let (limit, most) = match likely < most {
+        true => (UNPACKED_LIMIT, likely),
+        false => (DATA_LIMIT, most),
     };
-    within(MultiGzDecoder::new(bytes.as_slice()), likely.min(most))
-        .map_err(|error| limited(path, error, limit))
-}
-
-/// Says what allows more, where a file gave too much.
-fn limited(path: &Path, error: io::Error, limit: Limit) -> TrainError {
-    let source = match error.kind() {
-        io::ErrorKind::FileTooLarge => {
-            let problem = format!(
-                "unpacked, {error}: broken, or not what it says; {}",
-                limit.way_out()
-            );
-            io::Error::new(io::ErrorKind::FileTooLarge, problem)
-        }
-        _ => error,
-    };
-    TrainError::Read {
-        path: path.to_path_buf(),
-        source,
-    }
+    within(MultiGzDecoder::new(bytes.as_slice()), limit, most).map_err(failed)
 }
 
 /// Refuses a file that is known to be something else than text.

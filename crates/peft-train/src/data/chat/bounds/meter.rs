@@ -65,7 +65,7 @@ impl Meter {
             return Err(refused(format!(
                 "the template takes more than {} seconds; {}",
                 self.most_time.as_secs(),
-                TEMPLATE_TIME_LIMIT.way_out()
+                TEMPLATE_TIME_LIMIT.way_out(self.most_time.as_secs())
             )));
         }
         Ok(())
@@ -78,7 +78,7 @@ impl Meter {
             return Err(refused(format!(
                 "the template makes more than {} bytes of texts and lists; {}",
                 self.most_made,
-                TEMPLATE_MEMORY_LIMIT.way_out()
+                TEMPLATE_MEMORY_LIMIT.way_out(self.most_made as u64)
             )));
         }
         self.work(bytes)

@@ -50,15 +50,16 @@ pub(in super::super) fn decode(path: &Path, bytes: &[u8]) -> Result<Pixels, Trai
     let mut decoder = reader.into_decoder().map_err(broken)?;
     // What a header claims decides no allocation beyond the limit, and large images are unpacked one at a time.
     let bytes = decoder.total_bytes();
-    if bytes > PIXELS_LIMIT.get() {
+    let most = PIXELS_LIMIT.get();
+    if bytes > most {
         let (width, height) = decoder.dimensions();
         return Err(TrainError::Picture {
             path: path.to_path_buf(),
             message: format!(
                 "{width} x {height} pixels are {} MiB unpacked, more than {} MiB: make the image smaller, or {}",
                 bytes >> 20,
-                PIXELS_LIMIT.get() >> 20,
-                PIXELS_LIMIT.way_out()
+                most >> 20,
+                PIXELS_LIMIT.way_out(most)
             ),
         });
     }
