@@ -135,7 +135,7 @@ fn every_bad_field_is_named_at_once() {
             .find(|problem| problem.field == "r")
             .unwrap()
             .to_string(),
-        "`r` must be an integer of at least 1, found 0"
+        "`r` must be an integer from 1 to 65536, found 0"
     );
 }
 
