@@ -3,13 +3,13 @@
 use burn::module::{Param, ParamId};
 use burn::tensor::Tensor;
 use peft_core::lora::LoraAdapter;
-use peft_core::{AdaptedLinear, AnyAdapter, Peers, PeftError, Slot, Subject, cast};
+use peft_core::{AdaptedLinear, AnyAdapter, Peers, PeftError, Slot, Subject, Weight, cast};
 
 /// A layer that updates are merged into.
 #[derive(Debug, Clone)]
 pub(crate) struct Link {
     /// The weight before the first merge, shape `[d_in, d_out]`.
-    weight: Tensor<2>,
+    weight: Weight,
     /// `A [d_in, r]` and `B [r, d_out]` of each round that was merged.
     pairs: Vec<(Tensor<2>, Tensor<2>)>,
 }
@@ -18,7 +18,7 @@ impl Link {
     /// A layer that nothing was merged into.
     pub(crate) fn of(linear: &AdaptedLinear) -> Self {
         Self {
-            weight: linear.weight.val(),
+            weight: linear.weight.clone(),
             pairs: vec![],
         }
     }
@@ -28,9 +28,9 @@ impl Link {
         let (a, b) = (adapter.a.val().detach(), adapter.b.val().detach());
         let update = a.clone().matmul(b.clone()).mul_scalar(adapter.scale);
         self.pairs.push((a, b));
-        set(linear, |weight| {
+        linear.weight = linear.weight.clone().map(|weight| {
             let update = cast(update, weight.dtype());
-            weight + update
+            (weight.detach() + update).detach()
         });
     }
 
@@ -79,7 +79,7 @@ impl Link {
             ..last
         };
         linear.insert(name, AnyAdapter::new(whole));
-        set(linear, |_| self.weight);
+        linear.weight = self.weight;
     }
 
     /// The opposite: merges all rounds but the last, in their order, and lets the last one train.
@@ -107,10 +107,4 @@ impl Link {
 /// A parameter that trains from this value on.
 fn trained(id: ParamId, value: Tensor<2>) -> Param<Tensor<2>> {
     Param::initialized(id, value.detach()).set_require_grad(true)
-}
-
-/// Gives the layer's frozen weight another value.
-fn set(linear: &mut AdaptedLinear, change: impl FnOnce(Tensor<2>) -> Tensor<2>) {
-    let weight = linear.weight.clone();
-    linear.weight = weight.map(|weight| change(weight.detach()).detach());
 }

@@ -7,10 +7,11 @@ use std::borrow::Cow;
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::{DType, FloatDType, Int, Tensor};
 use peft_format::Site;
-use peft_kernels::{LowRankPair, linear, linear_with_pair, product};
+use peft_kernels::{Factor, LowRankPair, linear, linear_with_pair, product, scaled_product};
 
 use crate::names::Layout;
 use crate::pass::Pass;
+use crate::weight::Weight;
 
 pub use erased::AnyAdapter;
 
@@ -20,7 +21,7 @@ pub struct BaseLinear<'a> {
     /// Where the layer is and how large.
     pub site: &'a Site,
     /// Stored weight, shape `[d_in, d_out]`.
-    pub weight: &'a Param<Tensor<2>>,
+    pub weight: &'a Weight,
     /// Bias, shape `[d_out]`.
     pub bias: Option<&'a Param<Tensor<1>>>,
 }
@@ -31,16 +32,25 @@ impl BaseLinear<'_> {
     /// The product is computed in the type of the weight and given in the type of `x`.
     #[must_use]
     pub fn product(&self, x: Tensor<2>) -> Tensor<2> {
-        let weight = self.weight.val();
         let wanted = x.dtype();
-        cast(product(cast(x, weight.dtype()), weight), wanted)
+        let x = cast(x, self.weight.dtype());
+        cast(product(x, self.weight.factor()), wanted)
+    }
+
+    /// `(x c) W` for `c [d_in]`, without the bias; shape `[rows, d_out]`, in f32.
+    #[must_use]
+    pub fn scaled_product(&self, x: Tensor<2>, scales: Tensor<1>) -> Tensor<2> {
+        match self.weight.factor() {
+            Factor::Dense(weight) => scaled_product(x, scales, cast(weight, DType::F32)),
+            packed @ Factor::Packed(_) => product(x * scales.unsqueeze(), packed),
+        }
     }
 
     /// `x W + bias`, shape `[rows, d_out]`, in the type of `x`.
     #[must_use]
     pub fn output(&self, x: Tensor<2>) -> Tensor<2> {
         match self.plain_bias(&x) {
-            Some(bias) => linear(x, self.weight.val(), bias),
+            Some(bias) => linear(x, self.weight.factor(), bias),
             None => self.add_bias(self.product(x)),
         }
     }
@@ -49,7 +59,7 @@ impl BaseLinear<'_> {
     #[must_use]
     pub fn output_with(&self, x: Tensor<2>, pair: LowRankPair) -> Tensor<2> {
         match self.plain_bias(&x) {
-            Some(bias) => linear_with_pair(x, self.weight.val(), bias, pair),
+            Some(bias) => linear_with_pair(x, self.weight.factor(), bias, pair),
             None => self.add_bias(self.product_with(x, pair)),
         }
     }
@@ -58,7 +68,7 @@ impl BaseLinear<'_> {
     #[must_use]
     pub fn product_with(&self, x: Tensor<2>, pair: LowRankPair) -> Tensor<2> {
         if self.plain_bias(&x).is_some() {
-            return linear_with_pair(x, self.weight.val(), None, pair);
+            return linear_with_pair(x, self.weight.factor(), None, pair);
         }
         self.product(x.clone()) + pair.output(x)
     }
@@ -71,7 +81,7 @@ impl BaseLinear<'_> {
     fn plain_bias(&self, x: &Tensor<2>) -> Option<Option<Tensor<1>>> {
         let bias = self.bias.map(Param::val);
         let plain = bias.as_ref().is_none_or(|bias| bias.dtype() == x.dtype());
-        (plain && self.weight.val().dtype() == x.dtype()).then_some(bias)
+        (plain && self.weight.dtype() == x.dtype()).then_some(bias)
     }
 
     /// Adds the bias, if there is one, to `y` of shape `[rows, d_out]`, in the type of `y`.

@@ -249,7 +249,7 @@ impl Attaching<'_> {
         let adapter = match at {
             Some(at) => self.spec.method.create(&Slot {
                 site: linear.site(),
-                weight: &linear.weight.val(),
+                weight: &linear.weight,
                 adapter: name,
                 rank: at.rank,
                 alpha: at.alpha,
@@ -260,8 +260,8 @@ impl Attaching<'_> {
                     first: self.first.as_ref(),
                 },
             })?,
-            None if self.saved.contains(&linear.weight.id) => {
-                self.copied.insert(linear.weight.id);
+            None if self.saved.contains(&linear.weight.id()) => {
+                self.copied.insert(linear.weight.id());
                 self.copied.extend(linear.bias.as_ref().map(|bias| bias.id));
                 TrainedCopy::of(linear, name)
             }

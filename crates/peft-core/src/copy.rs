@@ -31,11 +31,11 @@ impl TrainedCopy {
         let site = linear.site();
         let id = |field: &str| param_id(&format!("{adapter}#{}#{field}", site.path));
         AnyAdapter::new(Self {
-            weight: Param::initialized(id("weight"), own(&linear.weight)),
+            weight: Param::initialized(id("weight"), own(linear.weight.val())),
             bias: linear
                 .bias
                 .as_ref()
-                .map(|bias| Param::initialized(id("bias"), own(bias))),
+                .map(|bias| Param::initialized(id("bias"), own(bias.val()))),
             kind: site.kind,
         })
     }
@@ -46,8 +46,8 @@ impl TrainedCopy {
     }
 }
 
-fn own<const D: usize>(param: &Param<Tensor<D>>) -> Tensor<D> {
-    cast(param.val().detach(), DType::F32)
+fn own<const D: usize>(value: Tensor<D>) -> Tensor<D> {
+    cast(value.detach(), DType::F32)
 }
 
 impl Adapter for TrainedCopy {
@@ -89,7 +89,7 @@ impl Adapter for TrainedCopy {
 
     fn lookup(&self, ids: Tensor<1, Int>, base: &BaseLinear<'_>) -> Option<Tensor<2>> {
         let own = self.weight.val().select(0, ids.clone());
-        let frozen = base.weight.val().select(0, ids);
+        let frozen: Tensor<2> = base.weight.lookup(ids.unsqueeze()).squeeze_dim(0);
         Some(own - cast(frozen, DType::F32))
     }
 }

@@ -1,13 +1,14 @@
 //! The host of embeddings: a frozen table whose rows adapters change.
 
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::nn::Embedding;
-use burn::tensor::{DType, Int, Tensor, module};
+use burn::tensor::{DType, Int, Tensor};
 use peft_format::{Site, SiteKind};
 
 use crate::adapter::cast;
 use crate::linear::AdaptedLinear;
 use crate::pass::Pass;
+use crate::weight::Weight;
 
 /// An embedding `y = W[ids]` whose rows adapters change: `y = W[ids] + sum_i w_i delta_i[ids]`.
 ///
@@ -25,9 +26,10 @@ pub struct AdaptedEmbedding {
 impl AdaptedEmbedding {
     /// The embedding at `path` with the table `weight [num_embeddings, dim]`, without adapters.
     #[must_use]
-    pub fn new(path: &str, weight: Param<Tensor<2>>) -> Self {
-        let shape = weight.lazy_shape();
-        let site = Site::new(path, shape[0], shape[1]).with_kind(SiteKind::Embedding);
+    pub fn new(path: &str, weight: impl Into<Weight>) -> Self {
+        let weight = weight.into();
+        let [d_in, d_out] = weight.dims();
+        let site = Site::new(path, d_in, d_out).with_kind(SiteKind::Embedding);
         Self {
             table: AdaptedLinear::new(site, weight, None),
         }
@@ -68,7 +70,7 @@ impl AdaptedEmbedding {
     ) -> Tensor<2> {
         let [batch, seq] = ids.dims();
         let flat: Tensor<1, Int> = ids.clone().reshape([batch * seq]);
-        let rows = module::embedding(self.table.weight.val(), ids);
+        let rows = self.table.weight.lookup(ids);
         let mut output = rows.reshape([batch * seq, self.table.site().d_out]);
         let stored = output.dtype();
         for (_, adapter, weight) in adapters {

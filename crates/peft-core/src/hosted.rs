@@ -162,9 +162,9 @@ impl Giving {
         let weight = if adapted {
             let effective = layer.effective_weight(layer.weight.val());
             let effective = effective.expect("attaching refuses adapters without effective weight");
-            Param::initialized(layer.weight.id, effective)
+            Param::initialized(layer.weight.id(), effective)
         } else {
-            layer.weight.clone()
+            layer.weight.clone().into_param()
         };
         self.weights
             .insert(stand_in(&format!("{path}.weight")), weight);

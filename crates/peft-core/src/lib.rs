@@ -51,6 +51,7 @@ pub mod testing;
 pub mod tie;
 mod trainable;
 pub mod values;
+mod weight;
 
 pub use active::{
     AdapterStatus, LayerStatus, adapter_names, detach, layer_status, require_adapters,
@@ -75,7 +76,7 @@ pub use own::named;
 pub use pass::Pass;
 pub use peft_derive::Adaptable;
 pub use peft_format::{Ranks, Site, SiteKind, causes, file, grouped, low_rank, near, target};
-pub use peft_kernels::LowRankPair;
+pub use peft_kernels::{Factor, LowRankPair, PackedRows, PackedWeight};
 pub use procedure::{
     Change, Layers, Moment, Procedure, ProcedureEntry, ProcedureResult, Subject, rounds,
 };
@@ -84,3 +85,4 @@ pub use rows::RowAdapters;
 pub use site_layout::{PairFields, SiteLayout, TensorShape};
 pub use spec::AdapterSpec;
 pub use trainable::{Trainable, TrainableParam, mark_trainable};
+pub use weight::Weight;

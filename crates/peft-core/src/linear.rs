@@ -13,6 +13,7 @@ use peft_format::Site;
 use crate::adapter::{AnyAdapter, BaseLinear, TensorName, cast};
 use crate::file::TensorKey;
 use crate::pass::Pass;
+use crate::weight::Weight;
 
 /// A linear layer `y = x W + bias` whose output adapters change.
 ///
@@ -24,7 +25,7 @@ use crate::pass::Pass;
 #[derive(Module, Debug)]
 pub struct AdaptedLinear {
     /// The layer's own weight, shape `[d_in, d_out]`; frozen unless the whole module is trained.
-    pub weight: Param<Tensor<2>>,
+    pub weight: Weight,
     /// The layer's own bias, shape `[d_out]`.
     pub bias: Option<Param<Tensor<1>>>,
     adapters: AdapterSet,
@@ -38,12 +39,15 @@ impl AdaptedLinear {
     /// # Panics
     /// When the weight is not `[site.d_in, site.d_out]`: a mistake of the family that builds it.
     #[must_use]
-    pub fn new(site: Site, weight: Param<Tensor<2>>, bias: Option<Param<Tensor<1>>>) -> Self {
-        let found = weight.lazy_shape();
-        let expected = [site.d_in, site.d_out];
+    pub fn new(
+        site: Site,
+        weight: impl Into<Weight>,
+        bias: Option<Param<Tensor<1>>>,
+    ) -> Self {
+        let weight = weight.into();
         assert_eq!(
-            found.as_slice(),
-            expected,
+            weight.dims(),
+            [site.d_in, site.d_out],
             "site `{}`: the weight must be [d_in, d_out]",
             site.path
         );

@@ -13,6 +13,7 @@ use crate::adapter::{AnyAdapter, cast};
 use crate::error::PeftError;
 use crate::linear::AdaptedLinear;
 use crate::pass::Pass;
+use crate::weight::Weight;
 
 /// What merging did to one site.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -48,7 +49,7 @@ pub struct Merged<M> {
 #[derive(Debug)]
 struct Kept {
     path: String,
-    weight: Param<Tensor<2>>,
+    weight: Weight,
     bias: Option<Param<Tensor<1>>>,
     adapters: Vec<(String, AnyAdapter)>,
     active: Vec<(String, f64)>,
@@ -187,7 +188,7 @@ fn replace(linear: &mut AdaptedLinear, merged: Tensor<2>, bias: Option<Tensor<1>
         .collect();
     let kept_weight = linear.weight.clone();
     let kept_bias = linear.bias.clone();
-    linear.weight = with_value(kept_weight.clone(), merged);
+    linear.weight = with_value(kept_weight.clone().into_param(), merged).into();
     linear.bias = kept_bias
         .clone()
         .zip(bias)
@@ -219,7 +220,7 @@ fn output_error(linear: &AdaptedLinear, merged: Tensor<2>) -> f32 {
         .map(|i| ((i as f32) * 0.7311).sin())
         .collect();
     let linear = in_f32(linear);
-    let device = linear.weight.val().device();
+    let device = linear.weight.device();
     let probe = Tensor::<2>::from_data(TensorData::new(values, [16, d_in]), &device);
     let adapted = untracked(linear.forward(probe.clone(), &mut Pass::eval()));
     let mut direct = untracked(probe).matmul(merged);
@@ -233,7 +234,7 @@ fn output_error(linear: &AdaptedLinear, merged: Tensor<2>) -> f32 {
 /// The layer with its base in the type of the adapters' factors.
 fn in_f32(linear: &AdaptedLinear) -> AdaptedLinear {
     let mut linear = linear.clone();
-    if linear.weight.val().dtype() != DType::F32 {
+    if linear.weight.dtype() != DType::F32 {
         linear.weight = linear.weight.map(|weight| weight.cast(FloatDType::F32));
     }
     linear.bias = linear.bias.map(|bias| {

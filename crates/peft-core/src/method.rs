@@ -15,6 +15,7 @@ use crate::error::PeftError;
 use crate::file::PeftConfig;
 use crate::names::param_id;
 use crate::site_layout::{SiteLayout, TensorShape};
+use crate::weight::Weight;
 use peft_format::{Site, SiteKind};
 
 /// Everything a method needs to know to make an adapter for one site.
@@ -23,7 +24,7 @@ pub struct Slot<'a> {
     /// The layer.
     pub site: &'a Site,
     /// Its frozen weight, shape `[d_in, d_out]`.
-    pub weight: &'a Tensor<2>,
+    pub weight: &'a Weight,
     /// Name of the adapter that is being attached.
     pub adapter: &'a str,
     /// Rank after the rank pattern.

@@ -28,7 +28,7 @@ pub fn named<M: Adaptable>(model: M) -> Result<(M, ParamNames), PeftError> {
     let (mut model, Paths { mut names, layers }) = by_path(model)?;
     let mut unvisited: BTreeMap<ParamId, String> = layers;
     model.visit_linears_mut(&mut |linear| {
-        if let Some(path) = unvisited.remove(&linear.weight.id) {
+        if let Some(path) = unvisited.remove(&linear.weight.id()) {
             linear.set_path(&path);
             names.insert(&format!("{path}.weight"), linear.site().kind.layout());
         }

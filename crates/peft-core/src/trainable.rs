@@ -118,8 +118,8 @@ impl ModuleMapper for Marker<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let trains = self.ids.contains(&param.id);
         self.trains = trains;
-        let is_half = matches!(param.val().dtype(), DType::F16 | DType::BF16);
-        let param = match trains && is_half {
+        let is_half = || matches!(param.val().dtype(), DType::F16 | DType::BF16);
+        let param = match trains && is_half() {
             true => param.map(|value| cast(value.detach(), DType::F32)),
             false => param,
         };

@@ -25,7 +25,7 @@ fn draw(case: &Value, init: &str) -> (Vec<f32>, Vec<f32>) {
     let (d_in, d_out, rank) = (size("d_in"), size("d_out"), size("rank"));
     let options = Map::from_iter([("init".to_owned(), json!(init))]);
     let method = (LORA.from_options)(&options).unwrap();
-    let weight = Tensor::zeros([d_in, d_out], &Device::flex());
+    let weight = Tensor::<2>::zeros([d_in, d_out], &Device::flex()).into();
     let site = Site::new("layer", d_in, d_out);
     let (mut a, mut b) = (Vec::new(), Vec::new());
     for seed in 0..DRAWS.div_ceil(d_in * rank) as u64 {

@@ -176,7 +176,7 @@ fn naming_changes_no_value_and_no_requirement_of_gradients() {
     let before = block.weight.val().into_data();
     let (model, _) = named(vec![AdaptedLinear::from(block)]).unwrap();
     assert_eq!(model[0].weight.val().into_data(), before);
-    assert!(model[0].weight.is_require_grad());
+    assert!(model[0].weight.clone().into_param().is_require_grad());
 }
 
 #[test]

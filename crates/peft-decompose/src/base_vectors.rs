@@ -162,7 +162,7 @@ mod tests {
         let site = Site::new("a.b", SITE.0, SITE.1);
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let weight = gaussian(SITE.0, SITE.1, 0.5, &mut rng);
-        let weight = Tensor::<2>::from_data(weight, &Device::default());
+        let weight = Tensor::<2>::from_data(weight, &Device::default()).into();
         use_it(&Slot {
             site: &site,
             weight: &weight,

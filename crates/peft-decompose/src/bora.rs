@@ -20,10 +20,10 @@ use peft_core::file::PeftConfig;
 use peft_core::lora::{LoraInit, Scaling};
 use peft_core::options::{as_map, check_dropout};
 use peft_core::{
-    Adapter, AnyAdapter, BaseLinear, Fact, FactorPair, Layout, Method, MethodEntry, Pass,
+    Adapter, AnyAdapter, BaseLinear, Fact, Factor, FactorPair, Layout, Method, MethodEntry, Pass,
     PeftError, Site, SiteLayout, Slot, TensorName,
 };
-use peft_kernels::{Keep, scale_columns, scaled_product};
+use peft_kernels::{Keep, scale_columns};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -223,7 +223,7 @@ impl BoraAdapter {
         }
     }
 
-    fn sum(&self, weight: Tensor<2>) -> Sum {
+    fn sum(&self, weight: Factor) -> Sum {
         let sum = self.factors.beside(weight);
         match self.detach {
             Detach::Both => sum.detach(),
@@ -238,12 +238,12 @@ impl BoraAdapter {
         base: &BaseLinear<'_>,
         pass: &mut Pass<'_>,
     ) -> (Tensor<2>, Tensor<2>) {
-        let sum = self.sum(base.weight.val());
+        let sum = self.sum(base.weight.factor());
         let (a, c) = self.scales(
             |side| sum.norms(side, self.squares.clone()),
             |side, scales| sum.scaled_norms(side, &scales),
         );
-        let product = scaled_product(x.clone(), c.clone().reshape([-1]), sum.weight.clone());
+        let product = base.scaled_product(x.clone(), c.clone().reshape([-1]));
         let low = self
             .factors
             .scaled_product(pass.dropout(x, self.dropout), c);

@@ -17,7 +17,7 @@ use peft_core::{
     Adapter, AnyAdapter, BaseLinear, Fact, FactorPair, Layout, Method, MethodEntry, Pass,
     PeftError, Site, SiteLayout, Slot, TensorName,
 };
-use peft_kernels::{Keep, scale_columns, scaled_product};
+use peft_kernels::{Keep, scale_columns};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -162,7 +162,7 @@ impl DoraAdapter {
     }
 
     fn norms(&self, base: &BaseLinear<'_>) -> Tensor<2> {
-        let sum = self.factors.beside(base.weight.val()).detach();
+        let sum = self.factors.beside(base.weight.factor()).detach();
         sum.norms(self.axis, self.squares.clone())
     }
 
@@ -224,8 +224,7 @@ impl Adapter for DoraAdapter {
             }
             Side::Input => {
                 let low = self.factors.scaled_product(x.clone(), n.clone());
-                let weight = in_f32(base.weight.val());
-                base.add_bias(scaled_product(x, n.reshape([-1]), weight) + low)
+                base.add_bias(base.scaled_product(x, n.reshape([-1])) + low)
             }
         }
     }

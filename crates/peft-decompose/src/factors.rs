@@ -3,7 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use peft_core::lora::{LoraInit, Scaling};
-use peft_core::{FactorPair, Layout, Site, SiteLayout, Slot, TensorName, init};
+use peft_core::{Factor, FactorPair, Layout, Site, SiteLayout, Slot, TensorName, init};
 use peft_kernels::{LowRankPair, product};
 
 use crate::norms::{Sum, in_f32};
@@ -74,9 +74,13 @@ impl Factors {
     }
 
     /// `W + scale A B` in parts.
-    pub(crate) fn beside(&self, weight: Tensor<2>) -> Sum {
+    pub(crate) fn beside(&self, weight: impl Into<Factor>) -> Sum {
+        let weight = match weight.into() {
+            Factor::Dense(weight) => in_f32(weight).into(),
+            packed @ Factor::Packed(_) => packed,
+        };
         Sum {
-            weight: in_f32(weight),
+            weight,
             a: self.a.val(),
             b: self.b.val(),
             scale: self.scale,

@@ -11,7 +11,8 @@
 //! a row of the weight as Hugging Face stores it, and of a column of Burn's. Everything is f32 whatever the base's type.
 
 use burn::tensor::{DType, FloatDType, Tensor};
-use peft_core::{PeftError, Slot};
+use peft_core::{Factor, PeftError, Slot};
+use peft_kernels::product;
 use serde::{Deserialize, Serialize};
 
 /// A side of a weight.
@@ -40,8 +41,8 @@ const SMALLEST_SQUARE: f32 = 1e-24;
 /// `W`, `A`, `B` and the scale of the product.
 #[derive(Debug, Clone)]
 pub(crate) struct Sum {
-    /// Frozen weight, `[d_in, d_out]`, f32.
-    pub(crate) weight: Tensor<2>,
+    /// Frozen weight, `[d_in, d_out]`, packed or in f32.
+    pub(crate) weight: Factor,
     /// Down-projection, `[d_in, rank]`.
     pub(crate) a: Tensor<2>,
     /// Up-projection, `[rank, d_out]`.
@@ -61,9 +62,14 @@ impl Sum {
         }
     }
 
+    /// The values of the weight.
+    fn values(&self) -> Tensor<2> {
+        self.weight.clone().dense(&self.a.device())
+    }
+
     /// `W + scale A B`, for merging and for the dense host.
     pub(crate) fn dense(&self) -> Tensor<2> {
-        self.weight.clone() + self.a.clone().matmul(self.b.clone()).mul_scalar(self.scale)
+        self.values() + self.a.clone().matmul(self.b.clone()).mul_scalar(self.scale)
     }
 
     /// Norm per output `[1, d_out]` or per input `[d_in, 1]`, given the squared norms of `W` alone.
@@ -76,7 +82,7 @@ impl Sum {
 
     /// Norm per output or per input after the other side was scaled: `scales [d_in, 1]` or `[1, d_out]`.
     pub(crate) fn scaled_norms(&self, side: Side, scales: &Tensor<2>) -> Tensor<2> {
-        let of_weight = squares(&(self.weight.clone() * scales.clone()), side);
+        let of_weight = squares(&(self.values() * scales.clone()), side);
         let weights = square(scales.clone());
         match side {
             Side::Output => self.outputs((self.a.clone() * weights).transpose(), of_weight),
@@ -86,14 +92,22 @@ impl Sum {
 
     /// `left` is `A^T`, its columns scaled: `[rank, d_in]`.
     fn outputs(&self, left: Tensor<2>, of_weight: Tensor<2>) -> Tensor<2> {
-        let cross = left.clone().matmul(self.weight.clone());
+        let cross = match self.weight.clone() {
+            Factor::Dense(weight) => left.clone().matmul(weight),
+            packed @ Factor::Packed(_) => product(left.clone(), packed),
+        };
         let own = left.matmul(self.a.clone()).matmul(self.b.clone());
         norm(of_weight + (self.b.clone() * self.change(cross, own)).sum_dim(0))
     }
 
     /// `right` is `B^T`, its rows scaled: `[d_out, rank]`.
     fn inputs(&self, right: Tensor<2>, of_weight: Tensor<2>) -> Tensor<2> {
-        let cross = self.weight.clone().matmul(right.clone());
+        let cross = match &self.weight {
+            Factor::Dense(weight) => weight.clone().matmul(right.clone()),
+            packed @ Factor::Packed(_) => {
+                product(right.clone().transpose(), packed.transpose()).transpose()
+            }
+        };
         let own = self.a.clone().matmul(self.b.clone().matmul(right));
         norm(of_weight + (self.a.clone() * self.change(cross, own)).sum_dim(1))
     }
@@ -117,7 +131,7 @@ pub(crate) fn squares(weight: &Tensor<2>, side: Side) -> Tensor<2> {
 /// # Errors
 /// [`PeftError::Base`] when one of them is NaN or infinite.
 pub(crate) fn checked_squares(slot: &Slot<'_>, side: Side) -> Result<Tensor<2>, PeftError> {
-    let squares = squares(&in_f32(slot.weight.clone()), side);
+    let squares = squares(&in_f32(slot.weight.val()), side);
     let values: Vec<f32> = squares.clone().into_data().iter::<f32>().collect();
     let broken = values.iter().filter(|value| !value.is_finite()).count();
     match broken {
@@ -188,7 +202,7 @@ mod tests {
         let mut draw =
             |rows, columns| Tensor::<2>::from_data(gaussian(rows, columns, 0.5, &mut rng), &device);
         Sum {
-            weight: draw(7, 11),
+            weight: draw(7, 11).into(),
             a: draw(7, 3),
             b: draw(3, 11),
             scale,
@@ -200,7 +214,7 @@ mod tests {
         for scale in [0.0, 0.7, -2.0] {
             let sum = sum(scale);
             for side in [Side::Output, Side::Input] {
-                let factored = sum.norms(side, squares(&sum.weight, side));
+                let factored = sum.norms(side, squares(&sum.values(), side));
                 let dense = norm(squares(&sum.dense(), side));
                 assert_eq!(factored.dims(), dense.dims());
                 assert_close("norms", &host(factored), &host(dense), MATMUL);
@@ -213,8 +227,8 @@ mod tests {
         let sum = sum(0.7);
         for side in [Side::Output, Side::Input] {
             let other = match side {
-                Side::Output => squares(&sum.weight, Side::Input),
-                Side::Input => squares(&sum.weight, Side::Output),
+                Side::Output => squares(&sum.values(), Side::Input),
+                Side::Input => squares(&sum.values(), Side::Output),
             };
             let scales = other - 1.5; // some of them negative
             let dense = norm(squares(&(sum.dense() * scales.clone()), side));
@@ -226,9 +240,9 @@ mod tests {
     #[test]
     fn a_sum_that_cancels_has_a_small_norm_and_no_nan() {
         let mut sum = sum(-1.0);
-        sum.weight = sum.a.clone().matmul(sum.b.clone());
+        sum.weight = sum.a.clone().matmul(sum.b.clone()).into();
         for side in [Side::Output, Side::Input] {
-            for value in host(sum.norms(side, squares(&sum.weight, side))) {
+            for value in host(sum.norms(side, squares(&sum.values(), side))) {
                 assert!((1e-12..1e-2).contains(&value), "{value}");
             }
         }

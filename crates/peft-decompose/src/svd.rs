@@ -90,7 +90,7 @@ pub(crate) fn orthonormal(slot: &Slot<'_>) -> Result<(TensorData, TensorData), P
 /// # Errors
 /// [`PeftError::Base`] when some are NaN or infinite.
 pub(crate) fn finite_values(slot: &Slot<'_>) -> Result<Vec<f32>, PeftError> {
-    let values = host(slot.weight.clone());
+    let values = host(slot.weight.val());
     let broken = values.iter().filter(|value| !value.is_finite()).count();
     if broken == 0 {
         return Ok(values);

@@ -139,7 +139,7 @@ impl Method for Svfit {
     }
 
     fn create(&self, slot: &Slot<'_>) -> Result<AnyAdapter, PeftError> {
-        let digest = digest(slot.weight.clone(), slot.site);
+        let digest = digest(slot.weight.val(), slot.site);
         let vectors = BaseVectors::of(slot, digest)?;
         let k = self.count(slot, vectors.sigma())?;
         let sigma = vectors.sigma()[..k].to_vec();

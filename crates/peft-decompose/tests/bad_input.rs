@@ -44,7 +44,7 @@ fn methods() -> Vec<Box<dyn Method>> {
 /// A base whose first layer's weight is changed; index `[d_in, d_out]`.
 fn base(change: impl Fn(usize, usize, f32) -> f32) -> (Tiny, peft_core::ParamNames) {
     let (model, names) = Tiny::new(&Device::default().autodiff());
-    let (id, d_out) = (model.up().weight.id, tiny::WIDTHS[1]);
+    let (id, d_out) = (model.up().weight.id(), tiny::WIDTHS[1]);
     let mut values = contract::values(&model).remove(&id).unwrap();
     for (at, value) in values.iter_mut().enumerate() {
         *value = change(at / d_out, at % d_out, *value);
@@ -167,7 +167,7 @@ fn an_svfit_folder_is_refused_over_another_base() {
     for name in ["svfit", "svfit-vectors"] {
         let case = case("svfit", name);
         let (model, names) = case.base(&Device::default());
-        let id = model.layers[0].weight.id;
+        let id = model.layers[0].weight.id();
         let mut values = contract::values(&model).remove(&id).unwrap();
         values[5] += 1e-6;
         let other = set_values(model, BTreeMap::from([(id, values)]));

@@ -16,7 +16,9 @@
 //! | [`scale_columns`] | `x s + b`, a factor and an addend per column | input or output |
 //! | [`product`], [`linear`] | `x W + b` | what the wanted gradients need |
 //! | [`linear_with_pair`] | `x W + b + s (z A) B` | `z`, `z A` |
+//! | the same with a [`PackedWeight`] | `x W + b`, the weight unpacked tile by tile | the packed weight |
 //! | [`cross_entropy`] | the loss of rows of scores with one target each | the probabilities |
+//! | [`linear_cross_entropy`] | the loss of `x W`, whose scores are never held whole | the gradient of `x` |
 //! | [`scaled_product`] | `(x c) W`, a factor per input of a frozen weight | the inputs |
 //! | [`expert_mixture`] | `sum_j w_j (drop(x) A_e) B_e` over the experts `e` that a row chose | the inputs, `drop(x) A_e` |
 //!
@@ -41,6 +43,8 @@ mod expert_mixture;
 mod gelu;
 mod layer_norm;
 mod linear;
+mod linear_cross_entropy;
+mod packed;
 pub mod profile;
 mod rms_norm;
 mod rotary;
@@ -72,6 +76,8 @@ pub use expert_mixture::{Experts, Routing, expert_mixture, expert_mixture_dense}
 pub use gelu::{gelu, gelu_tanh};
 pub use layer_norm::layer_norm;
 pub use linear::{LowRankPair, linear, linear_with_pair, product};
+pub use linear_cross_entropy::linear_cross_entropy;
+pub use packed::{Factor, Nf4, Nf4Error, PackedRows, PackedWeight};
 pub use rms_norm::rms_norm;
 pub use rotary::rotary;
 pub use scale_columns::{Keep, scale_columns};

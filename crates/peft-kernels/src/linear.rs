@@ -6,6 +6,8 @@
 
 use burn::tensor::Tensor;
 
+use crate::packed::Factor;
+
 #[cfg(feature = "flex")]
 mod flex;
 #[cfg(test)]
@@ -42,11 +44,11 @@ impl LowRankPair {
 /// # Panics
 /// When the inner sizes disagree.
 #[must_use]
-pub fn product(x: Tensor<2>, y: Tensor<2>) -> Tensor<2> {
+pub fn product(x: Tensor<2>, y: impl Into<Factor>) -> Tensor<2> {
     linear(x, y, None)
 }
 
-/// `x W + bias`.
+/// `x W + bias`; a packed weight is a constant, and never unpacked as a whole on the fused path.
 ///
 /// # Shapes
 /// `x [rows, d_in]`, `weight [d_in, d_out]`, `bias [d_out]`; output `[rows, d_out]`.
@@ -54,13 +56,19 @@ pub fn product(x: Tensor<2>, y: Tensor<2>) -> Tensor<2> {
 /// # Panics
 /// When the sizes disagree.
 #[must_use]
-pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+pub fn linear(
+    x: Tensor<2>,
+    weight: impl Into<Factor>,
+    bias: Option<Tensor<1>>,
+) -> Tensor<2> {
+    let weight = weight.into();
     check(&x, &weight, bias.as_ref());
     #[cfg(feature = "flex")]
     let (x, weight, bias) = match flex::linear(x, weight, bias) {
         Ok(y) => return y,
         Err(inputs) => inputs,
     };
+    let weight = weight.dense(&x.device());
     with_bias(x.matmul(weight), bias)
 }
 
@@ -78,10 +86,11 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
 #[must_use]
 pub fn linear_with_pair(
     x: Tensor<2>,
-    weight: Tensor<2>,
+    weight: impl Into<Factor>,
     bias: Option<Tensor<1>>,
     pair: LowRankPair,
 ) -> Tensor<2> {
+    let weight = weight.into();
     check(&x, &weight, bias.as_ref());
     let ([rows, d_in], [_, d_out]) = (x.dims(), weight.dims());
     let rank = pair.a.dims()[1];
@@ -112,7 +121,7 @@ fn with_bias(y: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
     }
 }
 
-fn check(x: &Tensor<2>, weight: &Tensor<2>, bias: Option<&Tensor<1>>) {
+fn check(x: &Tensor<2>, weight: &Factor, bias: Option<&Tensor<1>>) {
     let ([_, d_in], [inner, d_out]) = (x.dims(), weight.dims());
     assert!(
         d_in == inner && bias.is_none_or(|bias| bias.dims() == [d_out]),

@@ -2,6 +2,8 @@
 //!
 //! Every value is one sum in one order, however the output is cut: results do not depend on the number of threads.
 
+use std::ops::Range;
+
 use burn::backend::flex::{FlexTensor, Layout};
 use burn::backend::{DType, TensorMetadata};
 use burn::tensor::{Bytes, Shape};
@@ -15,8 +17,9 @@ const WORK_PER_TASK: usize = 1 << 20;
 const VALUES_PER_TASK: usize = 1 << 16;
 /// Outputs at least so wide are cut into columns first: a block's rows of the first factor then stay in the cache.
 const WIDE: usize = 256;
-/// Blocks begin at multiples of this, which suits every vector width.
-const ALIGNMENT: usize = 16;
+/// Blocks begin at multiples of this, which suits every vector width, and are at least so large: thinner ones are multiplied by other
+/// kernels, which sum in another order.
+pub(crate) const ALIGNMENT: usize = 16;
 
 /// One block of an output: where its first value is, and how much of it there is.
 pub(crate) struct Block<'a> {
@@ -26,6 +29,16 @@ pub(crate) struct Block<'a> {
 }
 
 impl Block<'_> {
+    /// The rows of the output that it is.
+    pub(crate) fn rows(&self) -> Range<usize> {
+        self.row..self.row + self.values.nrows()
+    }
+
+    /// The columns of the output that it is.
+    pub(crate) fn columns(&self) -> Range<usize> {
+        self.column..self.column + self.values.ncols()
+    }
+
     /// Sets the block to its part of `factor a b`, or adds that to it.
     pub(crate) fn multiply(
         &mut self,
@@ -147,10 +160,10 @@ fn in_blocks(block: Block<'_>, parts: usize, fill: &(impl Fn(Block<'_>) + Sync))
         column,
     } = block;
     let (rows, columns) = (values.nrows(), values.ncols());
-    let half = |length: usize| (length / 2).next_multiple_of(ALIGNMENT);
     let by_column = columns >= WIDE;
-    let at = if by_column { half(columns) } else { half(rows) };
-    if parts <= 1 || at >= if by_column { columns } else { rows } {
+    let length = if by_column { columns } else { rows };
+    let at = (length / 2).next_multiple_of(ALIGNMENT);
+    if parts <= 1 || at + ALIGNMENT > length {
         return fill(Block {
             values,
             row,

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor};
+use burn::module::Module;
+use burn::tensor::{DType, Device, Tensor};
 use peft_core::{
-    Adaptable, AdaptedLinear, Layout, Pass, Site, SiteKind, TiedOutput, cast, param_id,
+    Adaptable, AdaptedLinear, Layout, Pass, Site, TiedOutput, cast, param_id,
 };
-use peft_kernels::product;
+use peft_kernels::{cross_entropy, linear_cross_entropy, product};
 
 use crate::causal_batch::CausalBatch;
 use crate::classifier::Loaded;
@@ -62,14 +62,37 @@ impl CausalLm {
             Some(head) => head.forward(hidden, pass),
             None => {
                 let [rows, seq, d] = hidden.dims();
-                let table = self.decoder.words.table.weight.val();
+                let table = &self.decoder.words.table.weight;
                 let stored = hidden.dtype();
                 let hidden = cast(hidden.reshape([rows * seq, d]), table.dtype());
-                let logits = cast(product(hidden, table.transpose()), stored);
+                let logits = cast(product(hidden, table.transposed_factor()), stored);
                 let vocab = logits.dims()[1];
                 logits.reshape([rows, seq, vocab])
             }
         }
+    }
+}
+
+impl CausalLm {
+    /// The cross entropy of the next token after each hidden state, shape `[rows]` in f32; `hidden [rows, d_model]`.
+    ///
+    /// Logits are computed some rows at a time and never held whole, unless something trains in the output layer.
+    ///
+    /// # Panics
+    /// When there is not one target of the vocabulary for every row.
+    #[must_use]
+    pub fn losses(&self, hidden: Tensor<2>, targets: &[u32], pass: &mut Pass<'_>) -> Tensor<1> {
+        let frozen = match &self.head {
+            None => Some(self.decoder.words.table.weight.transposed_factor()),
+            Some(head) if head.has_adapters() || head.bias.is_some() => None,
+            Some(head) => Some(head.weight.factor()),
+        };
+        if let Some(weight) = frozen.filter(|weight| weight.dtype() == DType::F32) {
+            return linear_cross_entropy(cast(hidden, DType::F32), weight, targets);
+        }
+        let logits = self.predict(hidden.unsqueeze(), pass);
+        let [_, rows, vocab] = logits.dims();
+        cross_entropy(cast(logits.reshape([rows, vocab]), DType::F32), targets)
     }
 }
 
@@ -106,10 +129,8 @@ impl Adaptable for CausalLm {
 
     fn untie(&mut self) {
         if self.head.is_none() {
-            let table = self.decoder.words.table.weight.val();
-            let weight = Param::initialized(param_id(HEAD_WEIGHT), table.transpose());
-            let head = AdaptedLinear::new(self.head_site(), weight.set_require_grad(false), None);
-            self.head = Some(head);
+            let weight = (self.decoder.words.table.weight).transposed(param_id(HEAD_WEIGHT));
+            self.head = Some(AdaptedLinear::new(self.head_site(), weight, None));
         }
     }
 
@@ -146,7 +167,8 @@ pub fn load_causal_lm_with(
 ) -> Result<Loaded<CausalLm>, ModelError> {
     let family = DecoderFamily::of(&config)?;
     let sizes = (family.read)(&config)?;
-    let reader = WeightReader::open(dir, family.prefix, sizes.initializer_range, 0, device)?;
+    let reader = WeightReader::open(dir, family.prefix, sizes.initializer_range, 0, device)?
+        .keeping(config.storage());
     build(config, family, &sizes, reader)
 }
 
@@ -175,7 +197,7 @@ fn build(
     let decoder = Decoder::load(&mut reader, &base, family, sizes);
     let shape = [sizes.d_model, sizes.vocab_size];
     let head =
-        (!sizes.tied).then(|| reader.linear_of(CausalLm::HEAD, shape, SiteKind::Linear, false));
+        (!sizes.tied).then(|| reader.output_layer(CausalLm::HEAD, shape));
     let model = CausalLm { decoder, head };
     let mut report = reader.finish()?;
     // A tied output layer has its name too: adapters may train or save it by that.

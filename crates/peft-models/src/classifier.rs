@@ -159,7 +159,8 @@ pub fn load_classifier_with(
 ) -> Result<Loaded<SequenceClassifier>, ModelError> {
     let family = Family::of(&config)?;
     let sizes = (family.read)(&config)?;
-    let reader = WeightReader::open(dir, family.prefix, sizes.initializer_range, seed, device)?;
+    let reader = WeightReader::open(dir, family.prefix, sizes.initializer_range, seed, device)?
+        .keeping(config.storage());
     build_classifier(config, family, &sizes, head.into(), reader)
 }
 
@@ -184,7 +185,8 @@ pub fn init_classifier(
 /// As [`load_classifier`].
 pub fn load_encoder(dir: &Path, device: &Device) -> Result<Loaded<Encoder>, ModelError> {
     let (config, family, sizes) = read_config(dir)?;
-    let reader = WeightReader::open(dir, family.prefix, sizes.initializer_range, 0, device)?;
+    let reader = WeightReader::open(dir, family.prefix, sizes.initializer_range, 0, device)?
+        .keeping(config.storage());
     finish_encoder(config, family, &sizes, reader)
 }
 

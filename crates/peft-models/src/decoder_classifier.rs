@@ -86,7 +86,8 @@ pub fn load_decoder_classifier(
 ) -> Result<Loaded<DecoderClassifier>, ModelError> {
     let family = DecoderFamily::of(&config)?;
     let sizes = (family.read)(&config)?;
-    let reader = WeightReader::open(dir, family.prefix, sizes.initializer_range, seed, device)?;
+    let reader = WeightReader::open(dir, family.prefix, sizes.initializer_range, seed, device)?
+        .keeping(config.storage());
     build(config, family, &sizes, head.into(), reader)
 }
 

@@ -6,6 +6,8 @@ use peft_core::file::FileError;
 use peft_gguf::hf::HfError;
 use peft_gguf::tokenizer::TokenizerError;
 
+use crate::packed::{PackError, PackFormat};
+
 /// A tensor whose shape is not the one the architecture asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Misshaped {
@@ -171,6 +173,18 @@ pub enum ModelError {
     /// A GGUF file cannot be read, or not as a model.
     #[error(transparent)]
     Gguf(#[from] HfError),
+    /// A weight cannot be rounded to the format that was asked for.
+    #[error("{}: `{name}` cannot be kept in {format}: {source}", dir.display())]
+    Pack {
+        /// The model folder.
+        dir: PathBuf,
+        /// The tensor.
+        name: String,
+        /// The format.
+        format: PackFormat,
+        /// What is wrong with the values.
+        source: PackError,
+    },
     /// The tokenizer in a GGUF file is of a kind that is not known, or damaged.
     #[error("{}: {source}", path.display())]
     GgufTokenizer {

@@ -240,7 +240,8 @@ pub fn load_image_classifier_with(
         sizes.initializer_range,
         seed,
         device,
-    )?;
+    )?
+    .keeping(config.storage());
     build(config, &sizes, head.into(), reader)
 }
 

@@ -4,7 +4,7 @@
 mod support;
 
 use burn::tensor::{Device, Tensor};
-use peft_core::{AnyAdapter, Peers, PeftError, Slot};
+use peft_core::{AnyAdapter, Peers, PeftError, Slot, Weight};
 use peft_recycle::eigenlorax::{EIGENLORAX, EigenLoraXAdapter};
 use peft_recycle::{Basis, BasisOptions, Components, Extend, Mean, Pool, RecycleError, Variant};
 use serde_json::json;
@@ -87,10 +87,10 @@ fn a_newcomer_joins_with_one_direction_per_side_and_must_have_the_rank() {
 }
 
 /// A linear layer of each site of the adapters, with its name in the model.
-fn slot_of(at: usize) -> (peft_core::Site, Tensor<2>) {
+fn slot_of(at: usize) -> (peft_core::Site, Weight) {
     let (path, d_in, d_out) = support::SITES[at];
-    let weight = Tensor::zeros([d_in, d_out], &Device::flex());
-    (peft_core::Site::new(path, d_in, d_out), weight)
+    let weight = Tensor::<2>::zeros([d_in, d_out], &Device::flex());
+    (peft_core::Site::new(path, d_in, d_out), weight.into())
 }
 
 fn made(options: serde_json::Value, at: usize, rank: usize) -> Result<AnyAdapter, PeftError> {

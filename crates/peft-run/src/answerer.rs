@@ -3,15 +3,19 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use peft_models::Storage;
 
 use crate::adapter_arg::AdapterArg;
 use crate::companions::Companions;
+use crate::open::Base;
 
 /// A model, its adapters, and where to compute.
 #[derive(Debug, Clone)]
 pub struct Answerer {
     /// Folder of the base model in the Hugging Face layout.
     pub model: PathBuf,
+    /// What its frozen weights are kept in; absent: as the folder has them.
+    pub quantize: Option<Storage>,
     /// Adapter folders with their names.
     pub adapters: Vec<AdapterArg>,
     /// Folder whose tokenizer, chat template, generation settings and image processor are used; otherwise those beside the adapter, where
@@ -22,6 +26,12 @@ pub struct Answerer {
 }
 
 impl Answerer {
+    /// The base model.
+    #[must_use]
+    pub fn base(&self) -> Base<'_> {
+        Base::from(self.model.as_path()).keeping(self.quantize)
+    }
+
     /// The folders of the adapters.
     pub fn adapter_folders(&self) -> impl Iterator<Item = &PathBuf> {
         self.adapters.iter().map(|adapter| &adapter.dir)

@@ -1,7 +1,5 @@
 //! A model of any kind, for verbs that look at layers and do not ask what the model answers.
 
-use std::path::Path;
-
 use anyhow::Result;
 use burn::module::Module;
 use burn::tensor::Device;
@@ -11,7 +9,7 @@ use peft_models::{
     SequenceClassifier,
 };
 
-use crate::open::{self, OpenClassifier};
+use crate::open::{self, Base, OpenClassifier};
 
 /// A classifier of texts or images, or a language model.
 #[derive(Module, Debug)]
@@ -113,53 +111,36 @@ pub struct Opened {
 ///
 /// # Errors
 /// When the folder is no model that can be read.
-pub fn open(
-    model: &Path,
+pub fn open<'a>(
+    base: impl Into<Base<'a>>,
     outputs: Option<usize>,
-    dropout: Option<f64>,
     seed: u64,
     device: &Device,
 ) -> Result<Opened> {
-    let open = Opening {
-        model,
-        outputs,
-        dropout,
-        seed,
-        device,
-    };
-    match ModelKind::of(&ModelConfig::read(model)?) {
+    let base = base.into();
+    match ModelKind::of(&ModelConfig::read(base.dir)?) {
         ModelKind::Causal if outputs.is_none() => Ok(Opened {
-            loaded: open::causal(model, dropout, device)?.map(AnyModel::Causal),
+            loaded: open::causal(base, device)?.map(AnyModel::Causal),
             head_modules: vec![],
         }),
-        ModelKind::Causal | ModelKind::DecoderTexts => open.classifier(AnyModel::DecoderTexts),
-        ModelKind::Images => open.classifier(AnyModel::Images),
-        ModelKind::Texts => open.classifier(AnyModel::Classifier),
+        ModelKind::Causal | ModelKind::DecoderTexts => {
+            classifier(base, outputs, seed, device, AnyModel::DecoderTexts)
+        }
+        ModelKind::Images => classifier(base, outputs, seed, device, AnyModel::Images),
+        ModelKind::Texts => classifier(base, outputs, seed, device, AnyModel::Classifier),
     }
 }
 
-/// How a classifier is opened.
-struct Opening<'a> {
-    model: &'a Path,
+fn classifier<M: OpenClassifier>(
+    base: Base<'_>,
     outputs: Option<usize>,
-    dropout: Option<f64>,
     seed: u64,
-    device: &'a Device,
-}
-
-impl Opening<'_> {
-    fn classifier<M: OpenClassifier>(self, any: fn(M) -> AnyModel) -> Result<Opened> {
-        let Self {
-            model,
-            outputs,
-            dropout,
-            seed,
-            device,
-        } = self;
-        let loaded = open::classifier::<M>(model, outputs, dropout, seed, device)?;
-        Ok(Opened {
-            head_modules: M::head_modules(&loaded),
-            loaded: loaded.map(any),
-        })
-    }
+    device: &Device,
+    any: fn(M) -> AnyModel,
+) -> Result<Opened> {
+    let loaded = open::classifier::<M>(base, outputs, seed, device)?;
+    Ok(Opened {
+        head_modules: M::head_modules(&loaded),
+        loaded: loaded.map(any),
+    })
 }

@@ -74,7 +74,7 @@ pub fn to_peft(asked: &Converting<'_>) -> Result<ConvertResult> {
     let (adapter, model, out) = (AdapterArg::only(asked.adapter), asked.model, asked.out);
     let rank = asked.rank;
     let head = open::labels_in_adapter(model, &adapter.dir)?;
-    let loaded = any_model::open(model, head, None, 0, device)?.loaded;
+    let loaded = any_model::open(model, head, 0, device)?.loaded;
     let (loaded, Added { spec, .. }) = open::add(loaded, &adapter)?;
     let names = loaded.names;
     let from = spec.method.entry().id;

@@ -133,7 +133,7 @@ where
     I::Model: OpenClassifier,
 {
     let device = device::open(&args.model.device)?;
-    let answering = open::answering::<I::Model>(&args.model.model, &args.model.adapters, &device)?;
+    let answering = open::answering::<I::Model>(args.model.base(), &args.model.adapters, &device)?;
     let score = |name: Option<String>, adapter: Option<&OpenedAdapter>, model: &_| {
         let labels = answering.labels_for(adapter, || input.labels())?;
         one(args, model, input, labels.as_ref(), &device).map(|result| EvalResult {

@@ -68,7 +68,7 @@ pub struct GenerateResult {
 /// A model or an adapter that cannot be read, a prompt that leaves no room, names of adapters that do not fit.
 pub fn generate(args: &Generating, show: Option<&mut dyn FnMut(&str)>) -> Result<GenerateResult> {
     let device = device::open(&args.model.device)?;
-    let opened = open::answering_causal(&args.model.model, &args.model.adapters, &device)?;
+    let opened = open::answering_causal(args.model.base(), &args.model.adapters, &device)?;
     let limit = opened.model.decoder.config().max_positions;
     let companions = args.model.companions()?;
     let tokenizer = companions.tokenizer(&opened.config, limit)?.unlimited()?;

@@ -9,7 +9,7 @@ use burn::tensor::Device;
 use indexmap::IndexMap;
 use peft_core::lora::{LORA, RSLORA, Scaling};
 use peft_core::{Adaptable, AdapterSpec, AttachedSite, Observer, ParamNames, Pass, Trainable};
-use peft_models::{DecoderClassifier, ModelConfig, ModelKind, SequenceClassifier};
+use peft_models::{DecoderClassifier, ModelConfig, ModelKind, SequenceClassifier, Storage};
 use peft_prune::{Measured, Sample, ScoreKind, on_sample, stratified, without_data};
 use peft_train::TrainError;
 use peft_train::data::{BatchPlan, LabelSet, Targets};
@@ -21,7 +21,7 @@ use crate::companions::Companions;
 use crate::data::{self, Input, TextInput};
 use crate::device;
 use crate::image_data::ImageInput;
-use crate::open::{self, OpenClassifier};
+use crate::open::{self, Base, OpenClassifier};
 use crate::run::ADAPTER;
 use crate::settings::DataConfig;
 
@@ -32,6 +32,8 @@ pub struct Measuring {
     pub score: ScoreKind,
     /// Folder of the base model.
     pub model: PathBuf,
+    /// What its frozen weights are kept in; absent: as the folder has them.
+    pub quantize: Option<Storage>,
     /// Adapter folder.
     pub adapter: PathBuf,
     /// Data file, for the scores that need one.
@@ -46,6 +48,12 @@ pub struct Measuring {
     pub seed: u64,
     /// Where to compute.
     pub device: String,
+}
+
+impl Measuring {
+    fn base(&self) -> Base<'_> {
+        Base::from(self.model.as_path()).keeping(self.quantize)
+    }
 }
 
 /// Opens model and adapter, and measures.
@@ -145,7 +153,7 @@ where
     let start = Instant::now();
     let device = device_for(args)?;
     let outputs = open::labels_in_adapter(&args.model, &args.adapter)?;
-    let loaded = open::classifier::<I::Model>(&args.model, outputs, None, 0, &device)?;
+    let loaded = open::classifier::<I::Model>(args.base(), outputs, 0, &device)?;
     let adapted = Adapted::new(args, loaded, device)?;
     if let Some(scores) = adapted.without_data(args.score, args.seed) {
         return Ok(adapted.measured(scores, 0, start));
@@ -188,7 +196,7 @@ fn labels<I: Input>(args: &Measuring, input: &I, outputs: usize) -> Result<Label
 fn language(args: &Measuring, beside: &Companions) -> Result<Measured> {
     let start = Instant::now();
     let device = device_for(args)?;
-    let adapted = Adapted::new(args, open::causal(&args.model, None, &device)?, device)?;
+    let adapted = Adapted::new(args, open::causal(args.base(), &device)?, device)?;
     if let Some(scores) = adapted.without_data(args.score, args.seed) {
         return Ok(adapted.measured(scores, 0, start));
     }

@@ -88,7 +88,7 @@ pub fn merge_folder(merging: &Merging<'_>) -> Result<MergeResult> {
     let device = merging.device;
     let adapter = AdapterArg::only(merging.adapter);
     let outputs = open::labels_in_adapter(merging.model, &adapter.dir)?;
-    let loaded = any_model::open(merging.model, outputs, None, 0, device)?.loaded;
+    let loaded = any_model::open(merging.model, outputs, 0, device)?.loaded;
     let tied = loaded.model.tied();
     let (loaded, added) = open::add(loaded, &adapter)?;
     let adapted = Answers::of(&loaded.model, device)?;
@@ -216,7 +216,7 @@ impl Written {
 
     /// What the model answers when it is read from its folder.
     fn answers(&self, outputs: Option<usize>, device: &Device) -> Result<Answers> {
-        let loaded = any_model::open(self.folder.path(), outputs, None, 0, device)
+        let loaded = any_model::open(self.folder.path(), outputs, 0, device)
             .context("the merged model cannot be read again; nothing was written")?
             .loaded;
         let model: AnyModel = loaded.model;

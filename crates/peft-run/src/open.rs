@@ -1,17 +1,16 @@
 //! Opening a model for use, with or without an adapter.
 
+mod base;
 mod classifiers;
 mod labels;
 mod language;
 mod numbering;
 
-use std::path::Path;
-
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
 use peft_core::{Adaptable, AdapterSpec, AttachReport, PeftError, folder, select_adapters};
 use peft_models::hf::HeadLabels;
-use peft_models::{Loaded, ModelConfig};
+use peft_models::Loaded;
 use peft_train::data::LabelSet;
 use peft_train::task::Classifier;
 
@@ -19,6 +18,7 @@ use crate::adapter_arg::{AdapterArg, BASE, WeightArg};
 use crate::registry::METHODS;
 use crate::run::LABELS_FILE;
 
+pub use base::Base;
 pub use classifiers::OpenClassifier;
 use labels::named_labels;
 pub use labels::{
@@ -31,46 +31,19 @@ use numbering::{by_names, common};
 /// Field of config.json that holds the number of tokens.
 pub const VOCABULARY: &str = "vocab_size";
 
-/// Fields of config.json that hold dropout probabilities of the base model.
-const DROPOUTS: &[&str] = &[
-    "hidden_dropout_prob",
-    "attention_probs_dropout_prob",
-    "classifier_dropout",
-    "dropout",
-    "attention_dropout",
-    "seq_classif_dropout",
-    "embd_pdrop",
-    "attn_pdrop",
-    "resid_pdrop",
-];
-
-/// Loads a classifier; `dropout`, when given, replaces every dropout probability of the base model.
+/// Loads a classifier.
 ///
 /// # Errors
 /// When the folder is no model that can be read.
-pub fn classifier<M: OpenClassifier>(
-    model: &Path,
+pub fn classifier<'a, M: OpenClassifier>(
+    base: impl Into<Base<'a>>,
     head: impl Into<HeadLabels>,
-    dropout: Option<f64>,
     seed: u64,
     device: &Device,
 ) -> Result<Loaded<M>> {
-    let config = configuration(model, dropout)?;
-    Ok(M::load(config, model, head.into(), seed, device)?)
-}
-
-fn configuration(model: &Path, dropout: Option<f64>) -> Result<ModelConfig> {
-    let mut config = ModelConfig::read(model)?;
-    if let Some(dropout) = dropout {
-        for field in DROPOUTS
-            .iter()
-            .filter(|field| config.raw().contains_key(**field))
-            .collect::<Vec<_>>()
-        {
-            config = config.with_field(field, dropout.into());
-        }
-    }
-    Ok(config)
+    let base = base.into();
+    let config = base.configuration()?;
+    Ok(M::load(config, base.dir, head.into(), seed, device)?)
 }
 
 /// An adapter in an opened model.
@@ -97,19 +70,20 @@ pub struct Answering<M> {
 ///
 /// # Errors
 /// When a folder does not load, or they do not fit each other.
-pub fn answering<M: OpenClassifier>(
-    model: &Path,
+pub fn answering<'a, M: OpenClassifier>(
+    base: impl Into<Base<'a>>,
     adapters: &[AdapterArg],
     device: &Device,
 ) -> Result<Answering<M>> {
+    let base = base.into();
     let first = adapters.first();
-    let outputs = first.map(|adapter| labels_in_adapter(model, &adapter.dir));
+    let outputs = first.map(|adapter| labels_in_adapter(base.dir, &adapter.dir));
     let outputs = outputs.transpose()?.flatten();
-    let loaded = classifier::<M>(model, outputs, None, 0, device)?;
+    let loaded = classifier::<M>(base, outputs, 0, device)?;
     if adapters.is_empty() && !loaded.fresh.is_empty() {
         bail!(
             "{} has no trained head ({} missing) and no --adapter brings one",
-            model.display(),
+            base.dir.display(),
             loaded.fresh.join(", ")
         );
     }

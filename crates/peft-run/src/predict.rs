@@ -78,7 +78,7 @@ where
     I::Model: OpenClassifier,
 {
     let device = device::open(&args.model.device)?;
-    let answering = open::answering::<I::Model>(&args.model.model, &args.model.adapters, &device)?;
+    let answering = open::answering::<I::Model>(args.model.base(), &args.model.adapters, &device)?;
     let (set, account) = input.set(Targets::Unknown)?;
     log::info!("{account}");
     let rows = match &args.adapter_column {

@@ -32,7 +32,7 @@ pub struct Resized {
 pub fn resize(model: &Path, tokens: usize, out: &Path, overwrite: bool) -> Result<Resized> {
     let config = ModelConfig::read(model)?;
     let device = device::open("auto")?;
-    let mut loaded = any_model::open(model, None, None, 0, &device)?.loaded;
+    let mut loaded = any_model::open(model, None, 0, &device)?.loaded;
     let layers: Vec<String> = match loaded.model.tied() {
         Some(tied) => vec![tied.table],
         None => loaded.model.vocabulary_layers(),

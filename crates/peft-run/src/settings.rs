@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use peft_core::file::input::{CONFIG_LIMIT, read_plain_text};
+use peft_models::Storage;
 use peft_prune::lora_drop::LORA_DROP;
 use peft_train::TrainOptions;
 use peft_train::metric::Metric;
@@ -34,6 +35,8 @@ pub use prune::{PruneConfig, check_sample};
 pub use ready::ready;
 pub use task::TaskKind;
 pub use template::template;
+
+use crate::open::Base;
 
 /// Tokens of a text where there is none to be measured.
 pub const USUAL_LENGTH: usize = 128;
@@ -59,6 +62,8 @@ pub struct RunConfig {
     pub positive: Option<String>,
     /// Dropout of the base model while training; without it, what its config.json says.
     pub base_dropout: Option<f64>,
+    /// What the frozen weights of the base model are kept in; absent: as its files have them.
+    pub quantize: Option<Storage>,
     /// Training and validation data.
     pub data: DataConfig,
     /// What trains.
@@ -82,6 +87,7 @@ impl Default for RunConfig {
             metrics: vec![],
             positive: None,
             base_dropout: None,
+            quantize: None,
             data: DataConfig::default(),
             adapter: AdapterConfig::default(),
             prune: PruneConfig::default(),
@@ -168,6 +174,18 @@ impl RunConfig {
     /// Folder of the base model's files.
     pub fn model_dir(&self) -> &Path {
         self.fetched.as_ref().unwrap_or(&self.model)
+    }
+
+    /// The base model as the run opens it. What trains as a whole is f32.
+    pub fn base(&self) -> Base<'_> {
+        let storage = match self.adapter.method.as_str() {
+            "full" => Some(Storage::F32),
+            _ => self.quantize,
+        };
+        Base {
+            dropout: self.base_dropout,
+            ..Base::from(self.model_dir()).keeping(storage)
+        }
     }
 
     /// What files call the base model: the repository without its revision, or the folder.

@@ -45,6 +45,9 @@ pub struct PruneArgs {
     /// Folder of the base model in the Hugging Face layout, or a repository of the hub: OWNER/NAME or OWNER/NAME@REVISION.
     #[arg(long)]
     pub model: PathBuf,
+    /// Rounds the frozen weights as they are read: a format as `peft train --quantize` takes it; absent: as the files have them.
+    #[arg(long, value_name = "FORMAT")]
+    quantize: Option<peft_models::Storage>,
     /// Adapter folder of a LoRA or rsLoRA that was trained for a while, or a repository of the hub.
     #[arg(long)]
     pub adapter: PathBuf,
@@ -119,6 +122,7 @@ pub fn run(args: &PruneArgs, json: bool) -> Result<()> {
     let measured = measure(&Measuring {
         score,
         model: args.model.clone(),
+        quantize: args.quantize,
         adapter: args.adapter.clone(),
         data: args.data.clone(),
         read: args.read.config().with_columns_of_run([&args.adapter]),

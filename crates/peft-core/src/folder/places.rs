@@ -169,7 +169,7 @@ fn base_places<M: Adaptable>(
             return;
         };
         if adapter.downcast_ref::<TrainedCopy>().is_some() {
-            copied.insert(linear.weight.id);
+            copied.insert(linear.weight.id());
             copied.extend(linear.bias.as_ref().map(|bias| bias.id));
         } else {
             adapted.push(linear.site().path.clone());

@@ -70,8 +70,8 @@ impl Tiny {
     pub fn plain(&self) -> Plain {
         let linear = |from: &AdaptedLinear| {
             let site = from.site();
-            let mut to = LinearConfig::new(site.d_in, site.d_out).init(&from.weight.val().device());
-            to.weight = from.weight.clone();
+            let mut to = LinearConfig::new(site.d_in, site.d_out).init(&from.weight.device());
+            to.weight = from.weight.clone().into_param();
             to.bias = from.bias.clone();
             to
         };

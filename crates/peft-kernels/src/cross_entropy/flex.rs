@@ -25,7 +25,7 @@ use crate::profile;
 use crate::softmax::flex::probabilities;
 
 /// The class of every row.
-pub(super) type Targets = Arc<[u32]>;
+pub(crate) type Targets = Arc<[u32]>;
 
 /// The fused loss, or the scores back when the fused path does not apply to them.
 pub(super) fn cross_entropy(scores: Tensor<2>, targets: &Targets) -> Result<Tensor<1>, Tensor<2>> {
@@ -107,9 +107,26 @@ impl Backward<Flex, 1> for CrossEntropyStep {
 
 /// The loss of every row.
 fn losses(scores: &FlexTensor, targets: &[u32]) -> FlexTensor {
-    let classes = scores.shape()[1].max(1);
     let _call = profile::call("cross entropy", &[], values(scores).len());
-    let losses: Vec<f32> = values(scores)
+    let losses = row_losses(scores, targets);
+    FlexTensor::from_data(TensorData::new(losses, [targets.len()]))
+}
+
+/// The gradient of the sum of all losses with respect to scores that lie row after row, in their place.
+pub(crate) fn gradient(scores: FlexTensor, targets: &[u32]) -> FlexTensor {
+    let classes = scores.shape()[1].max(1);
+    let kernel = Derivative {
+        grad: &vec![1.0; targets.len()],
+        targets,
+        classes,
+    };
+    transform(probabilities(scores), classes, &kernel)
+}
+
+/// The loss of every row of scores that lie row after row.
+pub(crate) fn row_losses(scores: &FlexTensor, targets: &[u32]) -> Vec<f32> {
+    let classes = scores.shape()[1].max(1);
+    values(scores)
         .par_chunks(classes)
         .zip(targets)
         .map(|(row, target)| {
@@ -118,8 +135,7 @@ fn losses(scores: &FlexTensor, targets: &[u32]) -> FlexTensor {
                 target: *target as usize,
             })
         })
-        .collect();
-    FlexTensor::from_data(TensorData::new(losses, [targets.len()]))
+        .collect()
 }
 
 /// `ln(sum e^x) - x_t` of one row.

@@ -15,32 +15,35 @@ use burn::backend::{
     Autodiff, Backend, Dispatch, DispatchTensor, Flex, TensorData, backend_extension,
 };
 use burn::tensor::{Device, Tensor};
-use faer::{Accum, MatRef};
+use faer::MatRef;
 
 pub(super) use pair::linear_with_pair;
 
 use crate::flex::{contiguous, values};
 use crate::fused::fused;
 use crate::matrix::{column_sums, dense, made, matrix, product};
+use crate::packed::flex::{BlockFactor, Operand};
+use crate::packed::{Factor, PackedWeight};
 use crate::profile;
 
-type Inputs = (Tensor<2>, Tensor<2>, Option<Tensor<1>>);
+type Inputs = (Tensor<2>, Factor, Option<Tensor<1>>);
 
 /// The fused operation, or the tensors back when the fused path does not apply to all of them.
 pub(super) fn linear(
     x: Tensor<2>,
-    weight: Tensor<2>,
+    weight: Factor,
     bias: Option<Tensor<1>>,
 ) -> Result<Tensor<2>, Inputs> {
     let device = x.device();
-    let (x, weight, bias) = fused((x, weight, bias))?;
-    let y = Dispatch::fused_linear(x, weight, or_empty(bias, &device));
+    let (x, (weight, packed), bias) = fused((x, weight, bias))?;
+    let weight = or_empty::<2>(weight, &device);
+    let y = Dispatch::fused_linear(x, weight, or_empty::<1>(bias, &device), packed);
     Ok(Tensor::from_dispatch(y))
 }
 
-/// The bias of a layer, an absent one as an empty tensor.
-fn or_empty(bias: Option<DispatchTensor>, device: &Device) -> DispatchTensor {
-    bias.unwrap_or_else(|| Tensor::<1>::empty([0], device).into_dispatch())
+/// A tensor of rank `D` that a layer may lack, an absent one as an empty tensor.
+fn or_empty<const D: usize>(tensor: Option<DispatchTensor>, device: &Device) -> DispatchTensor {
+    tensor.unwrap_or_else(|| Tensor::<D>::empty([0; D], device).into_dispatch())
 }
 
 #[backend_extension(Autodiff, Flex)]
@@ -49,30 +52,36 @@ pub(super) trait LinearOps: Backend {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
+        packed: Option<PackedWeight>,
     ) -> FloatTensor<Self>;
 }
 
 impl LinearOps for Flex {
-    fn fused_linear(x: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> FlexTensor {
-        let (x, weight, bias) = (dense(x), dense(weight), contiguous(bias));
-        forward(matrix(&x), matrix(&weight), values(&bias))
+    fn fused_linear(
+        x: FlexTensor,
+        weight: FlexTensor,
+        bias: FlexTensor,
+        packed: Option<PackedWeight>,
+    ) -> FlexTensor {
+        let (x, weight, bias) = (dense(x), Operand::new(weight, packed), contiguous(bias));
+        forward(matrix(&x), &weight.factor(), values(&bias))
     }
 }
 
 /// `x W + bias`; an empty bias is none.
-fn forward(x: MatRef<'_, f32>, weight: MatRef<'_, f32>, bias: &[f32]) -> FlexTensor {
-    let _call = note("linear", x, weight);
+fn forward(x: MatRef<'_, f32>, weight: &BlockFactor<'_>, bias: &[f32]) -> FlexTensor {
+    let _call = note("linear", x, weight.ncols());
     made(x.nrows(), weight.ncols(), x.ncols(), |mut block| {
-        block.multiply(Accum::Replace, x, weight, 1.0);
+        block.multiply_by(x, weight);
         if !bias.is_empty() {
             block.add_to_columns(bias);
         }
     })
 }
 
-/// Notes a product.
-fn note(name: &'static str, a: MatRef<'_, f32>, b: MatRef<'_, f32>) -> Option<profile::Call> {
-    let [rows, inner, columns] = [a.nrows(), a.ncols(), b.ncols()];
+/// Notes a product of `a` with a factor of so many columns.
+fn note(name: &'static str, a: MatRef<'_, f32>, columns: usize) -> Option<profile::Call> {
+    let [rows, inner] = [a.nrows(), a.ncols()];
     let values = rows * inner + inner * columns + rows * columns;
     profile::call(name, &[[rows, inner, columns]], values)
 }
@@ -82,6 +91,7 @@ impl<C: CheckpointStrategy> LinearOps for Autodiff<Flex, C> {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
+        packed: Option<PackedWeight>,
     ) -> FloatTensor<Self> {
         let (x_tracked, weight_tracked) = (x.is_tracked(), weight.is_tracked());
         let (x, x_node) = x.into_parts();
@@ -90,15 +100,16 @@ impl<C: CheckpointStrategy> LinearOps for Autodiff<Flex, C> {
         let step = LinearStep.prepare::<C>([x_node, weight_node, bias_node]);
         match step.compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                let (x, weight) = (dense(x), dense(weight));
-                let y = Flex::fused_linear(x.clone(), weight.clone(), bias);
+                let (x, bias) = (dense(x), contiguous(bias));
+                let weight = Operand::new(weight, packed);
+                let y = forward(matrix(&x), &weight.factor(), values(&bias));
                 let saved = Saved {
                     x: weight_tracked.then_some(x),
                     weight: x_tracked.then_some(weight),
                 };
                 prep.finish(saved, y)
             }
-            OpsKind::UnTracked(prep) => prep.finish(Flex::fused_linear(x, weight, bias)),
+            OpsKind::UnTracked(prep) => prep.finish(Flex::fused_linear(x, weight, bias, packed)),
         }
     }
 }
@@ -107,7 +118,7 @@ impl<C: CheckpointStrategy> LinearOps for Autodiff<Flex, C> {
 #[derive(Clone, Debug)]
 struct Saved {
     x: Option<FlexTensor>,
-    weight: Option<FlexTensor>,
+    weight: Option<Operand>,
 }
 
 #[derive(Debug)]
@@ -121,14 +132,14 @@ impl Backward<Flex, 3> for LinearStep {
         let grad = matrix(&grad);
         let [x_node, weight_node, bias_node] = ops.parents;
         if let (Some(node), Some(weight)) = (x_node, ops.state.weight) {
-            let weight = matrix(&weight).transpose();
-            let _call = note("linear backward, inputs", grad, weight);
-            let d_x = product(grad, weight);
+            let weight = weight.factor().transpose();
+            let _call = note("linear backward, inputs", grad, weight.ncols());
+            let d_x = weight.times(grad);
             grads.register::<Flex>(node.id, d_x);
         }
         if let (Some(node), Some(x)) = (weight_node, ops.state.x) {
             let x = matrix(&x).transpose();
-            let _call = note("linear backward, weights", x, grad);
+            let _call = note("linear backward, weights", x, grad.ncols());
             let d_weight = product(x, grad);
             grads.register::<Flex>(node.id, d_weight);
         }

@@ -56,7 +56,7 @@ pub fn generate(
     rows: Option<&RowAdapters>,
     mut on_token: impl FnMut(usize, u32) -> Progress,
 ) -> Result<Vec<Vec<u32>>, ModelError> {
-    let device = model.decoder.words.table.weight.val().device();
+    let device = model.decoder.words.table.weight.device();
     let mut batch = CausalBatch::left_padded(prompts, &device)?;
     model.decoder.check(&batch)?;
     check_length(model, prompts, options)?;

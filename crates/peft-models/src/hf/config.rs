@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::adapter_folder::refuse_adapter;
 use crate::error::ModelError;
+use crate::packed::Storage;
 
 /// A model configuration: every field as it stands in the file, plus typed access with errors that name file and field.
 #[derive(Debug, Clone)]
@@ -17,6 +18,7 @@ pub struct ModelConfig {
     model_type: String,
     architectures: Vec<String>,
     labels: Vec<String>,
+    storage: Storage,
 }
 
 impl ModelConfig {
@@ -52,6 +54,7 @@ impl ModelConfig {
             model_type: String::new(),
             architectures: Vec::new(),
             labels: Vec::new(),
+            storage: Storage::default(),
         };
         config.model_type = match config.present("model_type") {
             Some(Value::String(name)) => name.clone(),
@@ -90,6 +93,19 @@ impl ModelConfig {
     #[must_use]
     pub fn num_labels(&self) -> usize {
         self.labels.len()
+    }
+
+    /// What the weights of the model are to be kept in; no field of the file.
+    #[must_use]
+    pub fn storage(&self) -> Storage {
+        self.storage
+    }
+
+    /// The same configuration for a model whose weights are kept so.
+    #[must_use]
+    pub fn with_storage(mut self, storage: Storage) -> Self {
+        self.storage = storage;
+        self
     }
 
     /// Every field as it stands in the file.

@@ -1,6 +1,7 @@
 //! From the tensors of a folder to the parameters of a model, collecting everything that does not fit.
 
 mod linear;
+mod matrix;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -9,13 +10,15 @@ use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
 use peft_core::{AdaptedEmbedding, Layout, ParamNames};
 
-use super::archive::TensorArchive;
+use super::archive::{TensorArchive, TensorEntry};
 use super::config::ModelConfig;
 use super::dtype::FloatDtype;
 use super::initial::{Initial, Start};
 use super::spelling::{is_leftover, spellings};
 use crate::error::{Misshaped, ModelError, UnreadableDtype, WeightProblems};
 use crate::layers::{LayerNorm, RmsNorm};
+use crate::packed::Storage;
+use matrix::{Matrix, Role};
 
 /// What to do with a head in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +71,14 @@ pub struct LoadReport {
     pub ignored: Vec<String>,
 }
 
+/// Where values come from.
+enum Located {
+    /// They start afresh.
+    Fresh(Vec<f32>),
+    /// The file has them.
+    File(TensorEntry, FloatDtype),
+}
+
 /// Hands out parameters by their Hugging Face names.
 ///
 /// Names are found with and without the base prefix (`bert.`) and under the spellings of old checkpoints. A parameter
@@ -84,6 +95,7 @@ pub struct WeightReader {
     fresh: Vec<String>,
     problems: WeightProblems,
     failure: Option<ModelError>,
+    storage: Storage,
 }
 
 impl WeightReader {
@@ -124,7 +136,15 @@ impl WeightReader {
             fresh: Vec::new(),
             problems: WeightProblems::default(),
             failure: None,
+            storage: Storage::default(),
         }
+    }
+
+    /// The same reader, which keeps matrices so; heads are f32 all the same.
+    #[must_use]
+    pub fn keeping(mut self, storage: Storage) -> Self {
+        self.storage = storage;
+        self
     }
 
     /// Scale and shift of a layer norm of width `d`.
@@ -166,15 +186,20 @@ impl WeightReader {
         if !elsewhere {
             return self.embedding(path, n, d);
         }
-        let table = self.values(&other, &[n, d], Start::Normal, None);
-        let (values, shape) = table.map_or((vec![0.0], [1, 1]), |values| (values, [n, d]));
-        AdaptedEmbedding::new(path, self.register(&name, values, shape, Layout::AsIs))
+        self.table(path, &other, [n, d])
     }
 
     /// An embedding with a table of shape `[n, d]`.
     pub fn embedding(&mut self, path: &str, n: usize, d: usize) -> AdaptedEmbedding {
-        let table = self.param::<2>(&format!("{path}.weight"), [n, d], Start::Normal);
-        AdaptedEmbedding::new(path, table)
+        self.table(path, &format!("{path}.weight"), [n, d])
+    }
+
+    /// The table at `path` of the values that the file has under `name`.
+    fn table(&mut self, path: &str, name: &str, shape: [usize; 2]) -> AdaptedEmbedding {
+        let matrix = self.matrix(name, shape, Role::Table, None);
+        let (matrix, shape) = matrix.map_or((Matrix::ZERO, [1, 1]), |matrix| (matrix, shape));
+        let own = format!("{path}.weight");
+        AdaptedEmbedding::new(path, self.weight(&own, matrix, shape, Layout::AsIs))
     }
 
     /// Ends the reading.
@@ -249,8 +274,36 @@ impl WeightReader {
         start: Start,
         head: Option<HeadPolicy>,
     ) -> Option<Vec<f32>> {
+        match self.locate(name, shape, start, head)? {
+            Located::Fresh(values) => Some(values),
+            Located::File(entry, dtype) => {
+                let values = self.archive.as_ref()?.read_f32(&entry, dtype);
+                self.read(values)
+            }
+        }
+    }
+
+    /// What was read, or a note of the first failure.
+    fn read<T>(&mut self, result: Result<T, ModelError>) -> Option<T> {
+        match result {
+            Ok(read) => Some(read),
+            Err(error) => {
+                self.failure.get_or_insert(error);
+                None
+            }
+        }
+    }
+
+    /// Where the values called `name` are, or the values that they start with. `None`, with a note, when the file does not fit.
+    fn locate(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        start: Start,
+        head: Option<HeadPolicy>,
+    ) -> Option<Located> {
         let Some(archive) = &self.archive else {
-            return Some(self.start_afresh(name, start, shape));
+            return Some(Located::Fresh(self.start_afresh(name, start, shape)));
         };
         let found = spellings(name, self.prefix)
             .into_iter()
@@ -288,19 +341,13 @@ impl WeightReader {
             });
             return None;
         };
-        match archive.read_f32(&entry, dtype) {
-            Ok(values) => Some(values),
-            Err(error) => {
-                self.failure.get_or_insert(error);
-                None
-            }
-        }
+        Some(Located::File(entry, dtype))
     }
 
     /// Heads are read last: when the rest fits, the size of a head is one that the file vouches for.
-    fn fresh_head(&mut self, name: &str, start: Start, shape: &[usize]) -> Option<Vec<f32>> {
+    fn fresh_head(&mut self, name: &str, start: Start, shape: &[usize]) -> Option<Located> {
         if self.problems.is_empty() {
-            return Some(self.start_afresh(name, start, shape));
+            return Some(Located::Fresh(self.start_afresh(name, start, shape)));
         }
         None
     }

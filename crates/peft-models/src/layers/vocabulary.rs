@@ -13,7 +13,7 @@ pub(crate) fn with_tokens(layer: &AdaptedLinear, tokens: usize) -> AdaptedLinear
         SiteKind::Linear | SiteKind::Conv1d => (1, site.d_in, tokens),
     };
     let resized = Site::new(&site.path, d_in, d_out).with_kind(site.kind);
-    let weight = Param::initialized(layer.weight.id, with_size(layer.weight.val(), axis, tokens));
+    let weight = Param::initialized(layer.weight.id(), with_size(layer.weight.val(), axis, tokens));
     let bias = layer
         .bias
         .as_ref()
@@ -65,7 +65,7 @@ mod tests {
         let output = with_tokens(&layer(SiteKind::Linear), 3);
         assert_eq!(values(&output), [1.0, 2.0, 1.5, 3.0, 6.0, 4.5]);
         assert_eq!((output.site().d_in, output.site().d_out), (2, 3));
-        assert_eq!(output.weight.id, param_id("words.weight"));
+        assert_eq!(output.weight.id(), param_id("words.weight"));
     }
 
     #[test]

@@ -47,8 +47,8 @@ pub(super) fn measure(config: &RunConfig, steps: usize) -> Result<(Times, usize)
 
 fn classifier<M: OpenClassifier>(config: &RunConfig, set: M::Set) -> Result<Times> {
     let device = device::open(&config.device)?.autodiff();
-    let (dropout, seed) = (config.base_dropout, config.train.seed);
-    let loaded = open::classifier::<M>(config.model_dir(), Some(2), dropout, seed, &device)?;
+    let seed = config.train.seed;
+    let loaded = open::classifier::<M>(config.base(), Some(2), seed, &device)?;
     let task = ClassifierTask::<M> {
         train: set,
         valid: None,
@@ -62,7 +62,7 @@ fn classifier<M: OpenClassifier>(config: &RunConfig, set: M::Set) -> Result<Time
 
 fn language_model(config: &RunConfig, rows: impl Iterator<Item = Vec<u32>>) -> Result<Times> {
     let device = device::open(&config.device)?.autodiff();
-    let loaded = open::causal(config.model_dir(), config.base_dropout, &device)?;
+    let loaded = open::causal(config.base(), &device)?;
     let task = CausalTask {
         train: rows
             .map(|ids| TokenRow {

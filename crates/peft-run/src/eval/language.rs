@@ -16,7 +16,7 @@ pub(super) fn scores(args: &Evaluating) -> Result<Vec<EvalResult>> {
     let positive = args.positive.as_deref();
     perplexity_alone(&args.metrics, positive, "--metrics, --positive")?;
     let device = device::open(&args.model.device)?;
-    let opened = open::answering_causal(&args.model.model, &args.model.adapters, &device)?;
+    let opened = open::answering_causal(args.model.base(), &args.model.adapters, &device)?;
     let config = args.read();
     let rows = Files::new(&args.model.companions()?, &config)?.rows(&args.data, config.limit)?;
     log::info!("{}", rows.account);

@@ -101,7 +101,7 @@ impl Base {
     }
 
     fn open(&self, dir: &Path, device: &Device) -> Loaded<AnyModel> {
-        any_model::open(dir, None, None, 0, device).unwrap().loaded
+        any_model::open(dir, None, 0, device).unwrap().loaded
     }
 
     /// Attaches an adapter, moves everything that trains, saves it, and gives what the whole model answers then.

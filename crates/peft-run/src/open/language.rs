@@ -1,21 +1,20 @@
 //! Opening a language model.
 
-use std::path::Path;
-
 use anyhow::Result;
 use burn::tensor::Device;
 use peft_models::{CausalLm, Loaded, ModelConfig, load_causal_lm_with};
 
-use super::{add_all, configuration};
+use super::{Base, add_all};
 use crate::adapter_arg::AdapterArg;
 
-/// Loads a language model; `dropout`, when given, replaces every dropout probability of the base model.
+/// Loads a language model.
 ///
 /// # Errors
 /// When the folder is no model that can be read.
-pub fn causal(model: &Path, dropout: Option<f64>, device: &Device) -> Result<Loaded<CausalLm>> {
-    let config = configuration(model, dropout)?;
-    Ok(load_causal_lm_with(config, model, device)?)
+pub fn causal<'a>(base: impl Into<Base<'a>>, device: &Device) -> Result<Loaded<CausalLm>> {
+    let base = base.into();
+    let config = base.configuration()?;
+    Ok(load_causal_lm_with(config, base.dir, device)?)
 }
 
 /// A language model that answers.
@@ -33,12 +32,12 @@ pub struct OpenedCausal {
 ///
 /// # Errors
 /// When a folder does not load, or they do not fit each other.
-pub fn answering_causal(
-    model: &Path,
+pub fn answering_causal<'a>(
+    base: impl Into<Base<'a>>,
     adapters: &[AdapterArg],
     device: &Device,
 ) -> Result<OpenedCausal> {
-    let loaded = causal(model, None, device)?;
+    let loaded = causal(base, device)?;
     let loaded = add_all(loaded, adapters)?;
     Ok(OpenedCausal {
         model: loaded.model,

@@ -56,7 +56,7 @@ impl Fit {
         report: &Report,
     ) -> Result<Self> {
         let outputs = open::labels_in_folder(model, contents)?;
-        let loaded = any_model::open(model, outputs, None, 0, &device::open("auto")?)?.loaded;
+        let loaded = any_model::open(model, outputs, 0, &device::open("auto")?)?.loaded;
         let mut fit = Self {
             model: model.to_owned(),
             loads: true,

@@ -32,7 +32,7 @@ pub(super) fn train_model(
     let device = device::open(&config.device)?.autodiff();
     let rows = causal_data::RunRows::read(config)?;
     let account = rows.account();
-    let loaded = open::causal(config.model_dir(), config.base_dropout, &device)?;
+    let loaded = open::causal(config.base(), &device)?;
     let prompts = prompts(
         config,
         &rows.files,

@@ -42,8 +42,8 @@ fn train<M: OpenClassifier>(
 ) -> Result<(RunResult, M)> {
     let device = device::open(&config.device)?.autodiff();
     let labels = data.labels.as_ref();
-    let (dropout, seed) = (config.base_dropout, config.train.seed);
-    let mut loaded = open::classifier::<M>(config.model_dir(), data.head, dropout, seed, &device)?;
+    let seed = config.train.seed;
+    let mut loaded = open::classifier::<M>(config.base(), data.head, seed, &device)?;
     let names = labels.map(|labels| labels.names().map(str::to_owned).collect::<Vec<String>>());
     if let Some(names) = &names {
         loaded.config = loaded.config.with_labels(names);

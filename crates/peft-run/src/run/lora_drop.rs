@@ -143,6 +143,7 @@ impl Host for Trial<'_> {
         measure(&Measuring {
             score,
             model: config.model_dir().to_path_buf(),
+            quantize: config.quantize,
             adapter: self.warm.out.clone(),
             data: Some(config.data.train.clone()),
             read: config.data.clone(),

@@ -41,9 +41,8 @@ pub(super) struct Plan {
 pub(super) fn make(config: &RunConfig) -> Result<Plan> {
     let device = device::open(&config.device)?;
     let opened = any_model::open(
-        config.model_dir(),
+        config.base(),
         outputs(config)?,
-        config.base_dropout,
         config.train.seed,
         &device,
     )?;

@@ -107,7 +107,7 @@ impl Base {
         {
             return Ok(loaded.clone());
         }
-        let loaded = any_model::open(&self.dir, outputs, None, 0, &self.device)?.loaded;
+        let loaded = any_model::open(self.dir.as_path(), outputs, 0, &self.device)?.loaded;
         *opened = Some((outputs, loaded.clone()));
         Ok(loaded)
     }

@@ -1,9 +1,8 @@
 //! Language modelling: the next token of every row, where it is to be learnt.
 
-use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use indexmap::IndexMap;
-use peft_core::{Pass, cast};
-use peft_kernels::cross_entropy;
+use peft_core::Pass;
 use peft_models::{CausalBatch, CausalLm};
 
 use super::{Prompts, Scores, Task};
@@ -143,8 +142,5 @@ fn loss(
     let hidden = model.decoder.hidden(&batch, None, pass);
     let d = hidden.dims()[2];
     let needed = hidden.reshape([rows.len() * seq, d]).select(0, places);
-    let logits = model.predict(needed.unsqueeze(), pass);
-    let vocab = logits.dims()[2];
-    let logits = cast(logits.reshape([count, vocab]), DType::F32);
-    Ok(cross_entropy(logits, &wanted).mean())
+    Ok(model.losses(needed, &wanted, pass).mean())
 }

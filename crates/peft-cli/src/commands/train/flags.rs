@@ -46,6 +46,7 @@ const fn option(
 
 const FLAGS: &[Flag] = &[
     flag("model", "model", text),
+    flag("quantize", "quantize", text),
     flag("task", "task", text),
     flag("train", "data.train", text),
     flag("valid", "data.valid", text),

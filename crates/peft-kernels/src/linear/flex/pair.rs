@@ -19,18 +19,20 @@ use crate::flex::{contiguous, values};
 use crate::fused::fused;
 use crate::linear::LowRankPair;
 use crate::matrix::{dense, made, matrix, product, scaled_product};
+use crate::packed::flex::Operand;
+use crate::packed::{Factor, PackedWeight};
 use crate::profile;
 
-type Inputs = (Tensor<2>, Tensor<2>, Option<Tensor<1>>, LowRankPair);
+type Inputs = (Tensor<2>, Factor, Option<Tensor<1>>, LowRankPair);
 
 /// The fused operation, or the tensors back when the fused path does not apply to all of them.
 pub(in crate::linear) fn linear_with_pair(
     x: Tensor<2>,
-    weight: Tensor<2>,
+    weight: Factor,
     bias: Option<Tensor<1>>,
     pair: LowRankPair,
 ) -> Result<Tensor<2>, Inputs> {
-    let trains = weight.is_require_grad() || bias.as_ref().is_some_and(Tensor::is_require_grad);
+    let trains = matches!(&weight, Factor::Dense(weight) if weight.is_require_grad()) || bias.as_ref().is_some_and(Tensor::is_require_grad);
     if trains {
         return Err((x, weight, bias, pair));
     }
@@ -40,9 +42,11 @@ pub(in crate::linear) fn linear_with_pair(
     };
     let (device, scale) = (x.device(), pair.scale);
     match fused(((x, weight, bias), (pair.a, pair.b, pair.input))) {
-        Ok(((x, weight, bias), (a, b, input))) => {
+        Ok(((x, (weight, packed), bias), (a, b, input))) => {
             let input = input.unwrap_or_else(|| x.clone());
-            let bias = or_empty(bias, &device);
+            let weight = or_empty::<2>(weight, &device);
+            let bias = or_empty::<1>(bias, &device);
+            let how = (how, packed);
             let y = Dispatch::fused_linear_with_pair(x, input, weight, bias, a, b, how);
             Ok(Tensor::from_dispatch(y))
         }
@@ -70,7 +74,7 @@ pub(in crate::linear) trait PairOps: Backend {
         bias: FloatTensor<Self>,
         a: FloatTensor<Self>,
         b: FloatTensor<Self>,
-        pair: Pair,
+        how: (Pair, Option<PackedWeight>),
     ) -> FloatTensor<Self>;
 }
 
@@ -82,27 +86,29 @@ impl PairOps for Flex {
         bias: FlexTensor,
         a: FlexTensor,
         b: FlexTensor,
-        pair: Pair,
+        (pair, packed): (Pair, Option<PackedWeight>),
     ) -> FlexTensor {
         let hidden = product(matrix(&dense(input)), matrix(&dense(a)));
-        forward(&dense(x), &dense(weight), bias, &hidden, &dense(b), pair)
+        let weight = Operand::new(weight, packed);
+        forward(&dense(x), &weight, bias, &hidden, &dense(b), pair)
     }
 }
 
 /// `x W + bias + s h B`; an empty bias is none.
 fn forward(
     x: &FlexTensor,
-    weight: &FlexTensor,
+    weight: &Operand,
     bias: FlexTensor,
     hidden: &FlexTensor,
     b: &FlexTensor,
     pair: Pair,
 ) -> FlexTensor {
     let bias = contiguous(bias);
-    let [x, weight, hidden, b] = [x, weight, hidden, b].map(matrix);
-    let _call = note("linear with pair", [x, weight], [hidden, b]);
+    let [x, hidden, b] = [x, hidden, b].map(matrix);
+    let weight = weight.factor();
+    let _call = note("linear with pair", x, hidden, b);
     made(x.nrows(), weight.ncols(), x.ncols(), |mut block| {
-        block.multiply(Accum::Replace, x, weight, 1.0);
+        block.multiply_by(x, &weight);
         block.multiply(Accum::Add, hidden, b, pair.scale);
         if !values(&bias).is_empty() {
             block.add_to_columns(values(&bias));
@@ -110,16 +116,18 @@ fn forward(
     })
 }
 
-/// Notes a product and a narrow one that is added to it.
+/// Notes a product of `a` with a weight, and the narrow one of `c` and `d` that is added to it.
 fn note(
     name: &'static str,
-    [a, b]: [MatRef<'_, f32>; 2],
-    [c, d]: [MatRef<'_, f32>; 2],
+    a: MatRef<'_, f32>,
+    c: MatRef<'_, f32>,
+    d: MatRef<'_, f32>,
 ) -> Option<profile::Call> {
-    let [rows, columns] = [a.nrows(), b.ncols()];
-    let products = [[rows, a.ncols(), columns], [rows, c.ncols(), columns]];
-    let read = [a, b, c, d].map(|x| x.nrows() * x.ncols());
-    profile::call(name, &products, read.iter().sum::<usize>() + rows * columns)
+    let [rows, inner, columns] = [a.nrows(), a.ncols(), d.ncols()];
+    let products = [[rows, inner, columns], [rows, c.ncols(), columns]];
+    let read = [a, c, d].map(|x| x.nrows() * x.ncols());
+    let values = read.iter().sum::<usize>() + inner * columns + rows * columns;
+    profile::call(name, &products, values)
 }
 
 impl<C: CheckpointStrategy> PairOps for Autodiff<Flex, C> {
@@ -130,7 +138,7 @@ impl<C: CheckpointStrategy> PairOps for Autodiff<Flex, C> {
         bias: FloatTensor<Self>,
         a: FloatTensor<Self>,
         b: FloatTensor<Self>,
-        pair: Pair,
+        (pair, packed): (Pair, Option<PackedWeight>),
     ) -> FloatTensor<Self> {
         let tracked = [&x, &input, &a, &b].map(|tensor| tensor.is_tracked());
         let (x, x_node) = x.into_parts();
@@ -141,7 +149,8 @@ impl<C: CheckpointStrategy> PairOps for Autodiff<Flex, C> {
         let step = PairStep(pair).prepare::<C>([x_node, input_node, a_node, b_node]);
         match step.compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                let [x, input, weight, a, b] = [x, input, weight, a, b].map(dense);
+                let [x, input, a, b] = [x, input, a, b].map(dense);
+                let weight = Operand::new(weight, packed);
                 let hidden = product(matrix(&input), matrix(&a));
                 let y = forward(&x, &weight, bias, &hidden, &b, pair);
                 let [x_tracked, input_tracked, a_tracked, b_tracked] = tracked;
@@ -155,7 +164,13 @@ impl<C: CheckpointStrategy> PairOps for Autodiff<Flex, C> {
                 prep.finish(saved, y)
             }
             OpsKind::UnTracked(prep) => prep.finish(Flex::fused_linear_with_pair(
-                x, input, weight, bias, a, b, pair,
+                x,
+                input,
+                weight,
+                bias,
+                a,
+                b,
+                (pair, packed),
             )),
         }
     }
@@ -164,7 +179,7 @@ impl<C: CheckpointStrategy> PairOps for Autodiff<Flex, C> {
 /// What the gradients that are wanted need.
 #[derive(Clone, Debug)]
 struct Saved {
-    weight: Option<FlexTensor>,
+    weight: Option<Operand>,
     input: Option<FlexTensor>,
     a: Option<FlexTensor>,
     hidden: Option<FlexTensor>,
@@ -187,18 +202,18 @@ impl Backward<Flex, 4> for PairStep {
             .b
             .map(|b| scaled_product(grad, matrix(&b).transpose(), scale));
         if let (Some(node), Some(weight)) = (x_node, &saved.weight) {
-            let weight = matrix(weight).transpose();
+            let weight = weight.factor().transpose();
             let shared = match own {
                 true => None,
                 false => through.as_ref().zip(saved.a.as_ref()),
             };
             let pair = shared.map(|(through, a)| [matrix(through), matrix(a).transpose()]);
             let _call = match pair {
-                Some(pair) => note("linear with pair backward, inputs", [grad, weight], pair),
-                None => super::note("linear backward, inputs", grad, weight),
+                Some([c, d]) => note("linear with pair backward, inputs", grad, c, d),
+                None => super::note("linear backward, inputs", grad, weight.ncols()),
             };
             let d_x = made(grad.nrows(), weight.ncols(), grad.ncols(), |mut block| {
-                block.multiply(Accum::Replace, grad, weight, 1.0);
+                block.multiply_by(grad, &weight);
                 if let Some([through, a]) = pair {
                     block.multiply(Accum::Add, through, a, 1.0);
                 }

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use peft_gguf::hf::{HfTensor, HfTensors};
+use peft_gguf::GgmlType;
+use peft_gguf::hf::{HfTensor, HfTensors, Layout};
 use safetensors::tensor::Dtype;
 
-use super::{Place, TensorEntry};
+use super::{Place, Rows, TensorEntry};
+use crate::packed::Blocks;
 use crate::error::ModelError;
 
 /// The end of a GGUF file's name.
@@ -46,6 +49,27 @@ impl GgufWeights {
             (tensor.name().to_owned(), entry)
         };
         self.0.iter().map(entry).collect()
+    }
+
+    /// A matrix as the file has it; `None` where that is f32, or no matrix in a format that is read.
+    pub(super) fn packed(&self, name: &str) -> Result<Option<Rows>, ModelError> {
+        let tensor = self.0.get(name)?;
+        if matches!(tensor.kind(), GgmlType::F32 | GgmlType::F64) {
+            return Ok(None);
+        }
+        let turned = match tensor.layout() {
+            Layout::Same | Layout::Rotary { .. } => false,
+            Layout::Transposed => true,
+            _ => return Ok(None),
+        };
+        let order = self.0.row_order(name)?;
+        let size = |row: u64| usize::try_from(row).unwrap_or(usize::MAX);
+        let order = order.map(|order| order.into_iter().map(size).collect());
+        let blocks = Blocks::new(self.0.packed(name)?, order);
+        Ok(blocks.map(|blocks| Rows {
+            rows: Arc::new(blocks),
+            turned,
+        }))
     }
 
     /// The values of a tensor.

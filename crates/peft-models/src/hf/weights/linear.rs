@@ -2,6 +2,7 @@
 
 use peft_core::{AdaptedLinear, Layout, Site, SiteKind};
 
+use super::matrix::{Matrix, Role};
 use super::{HeadPolicy, WeightReader};
 use crate::hf::initial::Start;
 
@@ -10,6 +11,7 @@ use crate::hf::initial::Start;
 struct Stored {
     kind: SiteKind,
     bias: bool,
+    role: Role,
 }
 
 impl Stored {
@@ -17,6 +19,7 @@ impl Stored {
     const USUAL: Self = Self {
         kind: SiteKind::Linear,
         bias: true,
+        role: Role::Layer,
     };
 }
 
@@ -34,7 +37,18 @@ impl WeightReader {
         kind: SiteKind,
         bias: bool,
     ) -> AdaptedLinear {
-        self.linear_with(path, shape, Stored { kind, bias }, None)
+        let role = Role::Layer;
+        self.linear_with(path, shape, Stored { kind, bias, role }, None)
+    }
+
+    /// The output layer `[d_in, d_out]` of a language model, without a bias.
+    pub fn output_layer(&mut self, path: &str, shape: [usize; 2]) -> AdaptedLinear {
+        let stored = Stored {
+            kind: SiteKind::Linear,
+            bias: false,
+            role: Role::Table,
+        };
+        self.linear_with(path, shape, stored, None)
     }
 
     /// A linear layer of a head: it starts afresh when the file lacks it, and under [`HeadPolicy::Resize`] also when
@@ -57,7 +71,11 @@ impl WeightReader {
         kind: SiteKind,
         policy: HeadPolicy,
     ) -> AdaptedLinear {
-        let stored = Stored { kind, bias: false };
+        let stored = Stored {
+            kind,
+            bias: false,
+            role: Role::Layer,
+        };
         self.linear_with(path, shape, stored, Some(policy))
     }
 
@@ -74,7 +92,7 @@ impl WeightReader {
             Layout::AsIs => [d_in, d_out],
         };
         let name = format!("{path}.weight");
-        let weight = self.values(&name, &in_file, Start::Normal, head);
+        let weight = self.matrix(&name, in_file, stored.role, head);
         let bias_name = format!("{path}.bias");
         let bias = stored
             .bias
@@ -82,44 +100,11 @@ impl WeightReader {
         let (d_in, d_out, weight, bias) = match (weight, bias) {
             (Some(weight), None) => (d_in, d_out, weight, None),
             (Some(weight), Some(Some(bias))) => (d_in, d_out, weight, Some(bias)),
-            _ => (1, 1, vec![0.0], stored.bias.then(|| vec![0.0])),
+            _ => (1, 1, Matrix::ZERO, stored.bias.then(|| vec![0.0])),
         };
-        let weight = match layout {
-            Layout::Transposed => transposed(&weight, d_out, d_in),
-            Layout::AsIs => weight,
-        };
-        let weight = self.register::<2>(&name, weight, [d_in, d_out], layout);
+        let weight = self.weight(&name, weight, [d_in, d_out], layout);
         let bias = bias.map(|bias| self.register::<1>(&bias_name, bias, [d_out], Layout::AsIs));
         let site = Site::new(path, d_in, d_out).with_kind(stored.kind);
         AdaptedLinear::new(site, weight, bias)
-    }
-}
-
-/// `[rows, cols]` to `[cols, rows]`, in blocks that stay in the cache.
-fn transposed(values: &[f32], rows: usize, cols: usize) -> Vec<f32> {
-    const BLOCK: usize = 32;
-    let mut output = vec![0.0; values.len()];
-    for top in (0..rows).step_by(BLOCK) {
-        for left in (0..cols).step_by(BLOCK) {
-            for row in top..(top + BLOCK).min(rows) {
-                for col in left..(left + BLOCK).min(cols) {
-                    output[col * rows + row] = values[row * cols + col];
-                }
-            }
-        }
-    }
-    output
-}
-
-#[cfg(test)]
-mod tests {
-    use super::transposed;
-
-    #[test]
-    fn transposing_moves_every_element_and_twice_is_nothing() {
-        let values: Vec<f32> = (0..70_u16 * 35).map(f32::from).collect();
-        let turned = transposed(&values, 70, 35);
-        assert_eq!(turned[3 * 70 + 64], values[64 * 35 + 3]);
-        assert_eq!(transposed(&turned, 35, 70), values);
     }
 }

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 use peft_core::Procedures;
+use peft_models::Storage;
 use peft_train::HeadRate;
 
 use super::super::RunConfig;
@@ -26,6 +27,13 @@ pub(super) fn check(config: &RunConfig, steering: &Procedures) -> Result<()> {
                 registry::with_pairs()
             )));
         }
+    }
+    if method == "full"
+        && let Some(storage @ (Storage::Packed(_) | Storage::Stored)) = config.quantize
+    {
+        bail!(crate::Usage(format!(
+            "quantize ({storage}): method `full` trains the weights themselves, which then are f32; leave it out, or train an adapter"
+        )));
     }
     let given = &config.adapter;
     let is_scaled = registry::find(method).is_none_or(|entry| entry.alpha);

@@ -1,0 +1,48 @@
+//! The cross entropy of a frozen output layer, without its scores: `loss_i = ln(sum_j e^(x W)_ij) - (x W)_it` for the target `t` of row `i`.
+
+use std::sync::Arc;
+
+use burn::tensor::Tensor;
+
+use crate::cross_entropy::cross_entropy;
+use crate::linear::product;
+use crate::packed::Factor;
+
+#[cfg(feature = "flex")]
+mod flex;
+#[cfg(test)]
+mod tests;
+
+/// The loss of every row, shape `[rows]`; the weight is a constant, no gradient flows into it.
+///
+/// The fused path (f32 on flex) computes scores for some rows at a time and keeps for the backward what they amount to for `x`: memory grows
+/// with `rows d_in`, not with the number of classes. The composition holds all scores.
+///
+/// # Shapes
+/// `x [rows, d_in]`, `weight [d_in, classes]`, `targets [rows]`.
+///
+/// # Panics
+/// When the widths disagree, or there is not one target below `classes` for every row.
+#[must_use]
+pub fn linear_cross_entropy(
+    x: Tensor<2>,
+    weight: impl Into<Factor>,
+    targets: &[u32],
+) -> Tensor<1> {
+    let weight = weight.into();
+    let ([rows, d_in], [inner, classes]) = (x.dims(), weight.dims());
+    assert!(
+        d_in == inner
+            && targets.len() == rows
+            && targets.iter().all(|target| (*target as usize) < classes),
+        "linear_cross_entropy: x is [{rows}, {d_in}], the weight [{inner}, {classes}], {} targets; widths must agree, and every row \
+         needs a target below the number of classes",
+        targets.len()
+    );
+    #[cfg(feature = "flex")]
+    let (x, weight) = match flex::linear_cross_entropy(x, weight, &Arc::from(targets)) {
+        Ok(losses) => return losses,
+        Err(inputs) => inputs,
+    };
+    cross_entropy(product(x, weight), targets)
+}

@@ -1,0 +1,159 @@
+//! The cross entropy of an output layer on flex, a block of rows after the other.
+//!
+//! ```text
+//! p = softmax(x W),   dx_i = g_i (p_i - e_t) W^T
+//! ```
+//!
+//! `(p_i - e_t) W^T` is computed with the loss, while the scores are there.
+
+use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::flex::FlexTensor;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorData, backend_extension};
+use burn::tensor::Tensor;
+use faer::MatRef;
+use pulp::Simd;
+
+use crate::cross_entropy::flex::{Targets, gradient, row_losses};
+use crate::flex::{Kernel, contiguous, transform, values};
+use crate::fused::fused;
+use crate::matrix::{dense, matrix, tensor};
+use crate::packed::flex::{BlockFactor, Operand};
+use crate::packed::{Factor, PackedWeight};
+use crate::profile;
+
+/// Scores that are held at a time: 64 MiB.
+const SCORES: usize = 16 << 20;
+/// Rows of a block at least, and what their number is a multiple of.
+const ROWS: usize = 16;
+
+/// The fused loss, or the inputs back when the fused path does not apply to all of them.
+pub(super) fn linear_cross_entropy(
+    x: Tensor<2>,
+    weight: Factor,
+    targets: &Targets,
+) -> Result<Tensor<1>, (Tensor<2>, Factor)> {
+    if matches!(&weight, Factor::Dense(weight) if weight.is_require_grad()) {
+        return Err((x, weight));
+    }
+    let device = x.device();
+    let (x, (weight, packed)) = fused((x, weight))?;
+    let weight = weight.unwrap_or_else(|| Tensor::<2>::empty([0, 0], &device).into_dispatch());
+    let losses = Dispatch::fused_linear_cross_entropy(x, weight, (packed, targets.clone()));
+    Ok(Tensor::from_dispatch(losses))
+}
+
+#[backend_extension(Autodiff, Flex)]
+pub(super) trait LinearCrossEntropyOps: Backend {
+    fn fused_linear_cross_entropy(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        rest: (Option<PackedWeight>, Targets),
+    ) -> FloatTensor<Self>;
+}
+
+impl LinearCrossEntropyOps for Flex {
+    fn fused_linear_cross_entropy(
+        x: FlexTensor,
+        weight: FlexTensor,
+        (packed, targets): (Option<PackedWeight>, Targets),
+    ) -> FlexTensor {
+        let (x, weight) = (dense(x), Operand::new(weight, packed));
+        losses(matrix(&x), &weight.factor(), &targets, None)
+    }
+}
+
+impl<C: CheckpointStrategy> LinearCrossEntropyOps for Autodiff<Flex, C> {
+    fn fused_linear_cross_entropy(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        (packed, targets): (Option<PackedWeight>, Targets),
+    ) -> FloatTensor<Self> {
+        let (x, node) = x.into_parts();
+        let weight = Operand::new(weight.into_primitive(), packed);
+        let step = LinearCrossEntropyStep.prepare::<C>([node]);
+        let (x, factor) = (dense(x), weight.factor());
+        match step.compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let [rows, width] = [matrix(&x).nrows(), matrix(&x).ncols()];
+                let mut gradient = Vec::with_capacity(rows * width);
+                let back = factor.clone().transpose();
+                let mut part = |of_scores: FlexTensor| {
+                    let part = back.times(matrix(&of_scores));
+                    gradient.extend_from_slice(values(&part));
+                };
+                let losses = losses(matrix(&x), &factor, &targets, Some(&mut part));
+                prep.finish(tensor(gradient, rows, width), losses)
+            }
+            OpsKind::UnTracked(prep) => {
+                prep.finish(losses(matrix(&x), &factor, &targets, None))
+            }
+        }
+    }
+}
+
+/// The loss of every row; whoever wants it gets the gradient of each block of scores.
+fn losses(
+    x: MatRef<'_, f32>,
+    weight: &BlockFactor<'_>,
+    targets: &[u32],
+    mut of_scores: Option<&mut dyn FnMut(FlexTensor)>,
+) -> FlexTensor {
+    let classes = weight.ncols();
+    let block = (SCORES / classes.max(1) / ROWS * ROWS).max(ROWS);
+    let mut losses = Vec::with_capacity(x.nrows());
+    let products = [[x.nrows(), x.ncols(), classes]];
+    let _call = profile::call("linear cross entropy", &products, x.nrows() * classes);
+    for start in (0..x.nrows()).step_by(block) {
+        let rows = block.min(x.nrows() - start);
+        let targets = &targets[start..start + rows];
+        let scores = weight.times(x.subrows(start, rows));
+        losses.extend(row_losses(&scores, targets));
+        if let Some(of_scores) = &mut of_scores {
+            of_scores(gradient(scores, targets));
+        }
+    }
+    FlexTensor::from_data(TensorData::new(losses, [x.nrows()]))
+}
+
+#[derive(Debug)]
+struct LinearCrossEntropyStep;
+
+impl Backward<Flex, 1> for LinearCrossEntropyStep {
+    type State = FlexTensor;
+
+    fn backward(self, ops: Ops<FlexTensor, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = contiguous(grads.consume::<Flex>(&ops.node));
+        let [node] = ops.parents;
+        if let Some(node) = node {
+            let width = matrix(&ops.state).ncols().max(1);
+            let kernel = Rows {
+                factors: values(&grad),
+                width,
+            };
+            let d_x = transform(ops.state, width, &kernel);
+            grads.register::<Flex>(node.id, d_x);
+        }
+    }
+}
+
+/// Multiplies every row by a factor of its own.
+struct Rows<'a> {
+    factors: &'a [f32],
+    width: usize,
+}
+
+impl Kernel for Rows<'_> {
+    const NAME: &'static str = "linear cross entropy backward";
+
+    #[inline(always)]
+    fn run<S: Simd>(&self, start: usize, chunk: &mut [f32]) {
+        let first = start / self.width;
+        for (at, row) in chunk.chunks_exact_mut(self.width).enumerate() {
+            let factor = self.factors[first + at];
+            row.iter_mut().for_each(|value| *value *= factor);
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Frozen weights that are kept in few bits and multiplied by without ever being unpacked as a whole.
+//!
+//! A format is a [`PackedRows`]: rows of blocks, of which a piece can be had as numbers. The fused products unpack the tile that they are
+//! about to multiply by, so that no more than some hundred kilobytes of numbers exist at a time; the composition, which runs where the
+//! fused path does not apply, unpacks the weight for each product.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+
+#[cfg(feature = "flex")]
+pub(crate) mod flex;
+mod nf4;
+#[cfg(test)]
+mod tests;
+
+pub use nf4::{Nf4, Nf4Error};
+
+/// A matrix of which pieces can be had as `f32`.
+pub trait PackedRows: fmt::Debug + Send + Sync + 'static {
+    /// `[rows, columns]`.
+    fn dims(&self) -> [usize; 2];
+
+    /// How many neighbours in a row are packed together; a row is a whole number of them.
+    fn block(&self) -> usize;
+
+    /// Bytes that it takes.
+    fn bytes(&self) -> usize;
+
+    /// What the format is called.
+    fn format(&self) -> &'static str;
+
+    /// The values of some rows and columns, row after row.
+    ///
+    /// The columns begin and end at multiples of [`Self::block`], and `values` has room for exactly these.
+    fn unpack(&self, rows: Range<usize>, columns: Range<usize>, values: &mut [f32]);
+}
+
+/// A packed weight `[d_in, d_out]`; clones share it.
+#[derive(Debug, Clone)]
+pub struct PackedWeight {
+    rows: Arc<dyn PackedRows>,
+    /// Whether a row is what one output is made of: the matrix is `[d_out, d_in]`.
+    transposed: bool,
+}
+
+impl PackedWeight {
+    /// The weight of a linear layer as PyTorch stores it: `[d_out, d_in]`, a row for each output.
+    #[must_use]
+    pub fn of_outputs(rows: Arc<dyn PackedRows>) -> Self {
+        Self {
+            rows,
+            transposed: true,
+        }
+    }
+
+    /// A weight that is stored `[d_in, d_out]`, a row for each input: a table of embeddings.
+    #[must_use]
+    pub fn of_inputs(rows: Arc<dyn PackedRows>) -> Self {
+        Self {
+            rows,
+            transposed: false,
+        }
+    }
+
+    /// `[d_in, d_out]`.
+    #[must_use]
+    pub fn dims(&self) -> [usize; 2] {
+        let [rows, columns] = self.rows.dims();
+        match self.transposed {
+            true => [columns, rows],
+            false => [rows, columns],
+        }
+    }
+
+    /// The transposed weight, which shares the values.
+    #[must_use]
+    pub fn transpose(&self) -> Self {
+        Self {
+            rows: Arc::clone(&self.rows),
+            transposed: !self.transposed,
+        }
+    }
+
+    /// What the format is called.
+    #[must_use]
+    pub fn format(&self) -> &'static str {
+        self.rows.format()
+    }
+
+    /// Bytes that it takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.rows.bytes()
+    }
+
+    /// All values, shape `[d_in, d_out]`, in f32.
+    #[must_use]
+    pub fn dense(&self, device: &Device) -> Tensor<2> {
+        let [rows, columns] = self.rows.dims();
+        let mut values = vec![0.0; rows * columns];
+        self.rows.unpack(0..rows, 0..columns, &mut values);
+        let stored = Tensor::from_data(TensorData::new(values, [rows, columns]), device);
+        match self.transposed {
+            true => stored.transpose(),
+            false => stored,
+        }
+    }
+
+    /// The rows of some inputs, `W[ids]`: shape `[ids, d_out]`, in f32 on the device of the ids.
+    ///
+    /// # Panics
+    /// When an id is not below `d_in`.
+    #[must_use]
+    pub fn lookup(&self, ids: &Tensor<1, Int>) -> Tensor<2> {
+        let device = ids.device();
+        if self.transposed {
+            return self.dense(&device).select(0, ids.clone());
+        }
+        let [rows, columns] = self.rows.dims();
+        let ids = ids.clone().into_data();
+        let mut values = vec![0.0; ids.num_elements() * columns];
+        for (id, values) in ids.iter::<i64>().zip(values.chunks_exact_mut(columns)) {
+            let row = usize::try_from(id).ok().filter(|row| *row < rows);
+            let Some(row) = row else {
+                panic!("lookup: the id {id} is not one of the {rows} of the table");
+            };
+            self.rows.unpack(row..row + 1, 0..columns, values);
+        }
+        let shape = [ids.num_elements(), columns];
+        Tensor::from_data(TensorData::new(values, shape), &device)
+    }
+
+    /// The rows as they are stored, and whether they are those of outputs.
+    #[cfg(feature = "flex")]
+    pub(crate) fn stored(&self) -> (&dyn PackedRows, bool) {
+        (&*self.rows, self.transposed)
+    }
+}
+
+/// The second factor of a product: a tensor, or a packed weight.
+#[derive(Debug, Clone)]
+pub enum Factor {
+    /// A tensor `[d_in, d_out]`.
+    Dense(Tensor<2>),
+    /// A frozen weight in few bits.
+    Packed(PackedWeight),
+}
+
+impl Factor {
+    /// `[d_in, d_out]`.
+    #[must_use]
+    pub fn dims(&self) -> [usize; 2] {
+        match self {
+            Self::Dense(weight) => weight.dims(),
+            Self::Packed(weight) => weight.dims(),
+        }
+    }
+
+    /// The type of the values: f32 of a packed weight.
+    #[must_use]
+    pub fn dtype(&self) -> DType {
+        match self {
+            Self::Dense(weight) => weight.dtype(),
+            Self::Packed(_) => DType::F32,
+        }
+    }
+
+    /// The transposed factor.
+    #[must_use]
+    pub fn transpose(&self) -> Self {
+        match self {
+            Self::Dense(weight) => Self::Dense(weight.clone().transpose()),
+            Self::Packed(weight) => Self::Packed(weight.transpose()),
+        }
+    }
+
+    /// The values as a tensor, on the device where they are needed.
+    #[must_use]
+    pub fn dense(self, device: &Device) -> Tensor<2> {
+        match self {
+            Self::Dense(weight) => weight,
+            Self::Packed(weight) => weight.dense(device),
+        }
+    }
+}
+
+impl From<Tensor<2>> for Factor {
+    fn from(weight: Tensor<2>) -> Self {
+        Self::Dense(weight)
+    }
+}
+
+impl From<PackedWeight> for Factor {
+    fn from(weight: PackedWeight) -> Self {
+        Self::Packed(weight)
+    }
+}

@@ -1,0 +1,218 @@
+//! Products with packed weights on flex, tile by tile.
+
+use std::ops::Range;
+
+use burn::backend::flex::FlexTensor;
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par};
+
+use super::{Factor, PackedRows, PackedWeight};
+use crate::fused::Fuse;
+use crate::matrix::{ALIGNMENT, Block, dense, made, matrix};
+
+/// Values of a tile: half a megabyte, which stays in a core's cache.
+const TILE: usize = 128 * 1024;
+/// Inner values of one product of a tile. Fixed, so that sums have one order however the output is cut.
+const DEPTH: usize = 2048;
+/// Rows of a tile that are summed over. Fixed for the same reason.
+const HEIGHT: usize = 128;
+
+/// The second factor of a product on flex.
+#[derive(Debug, Clone)]
+pub(crate) enum Operand {
+    Dense(FlexTensor),
+    Packed(PackedWeight),
+}
+
+impl Operand {
+    /// The packed weight where there is one, else the tensor.
+    pub(crate) fn new(weight: FlexTensor, packed: Option<PackedWeight>) -> Self {
+        match packed {
+            Some(packed) => Self::Packed(packed),
+            None => Self::Dense(dense(weight)),
+        }
+    }
+
+    /// What a block multiplies by.
+    pub(crate) fn factor(&self) -> BlockFactor<'_> {
+        match self {
+            Self::Dense(weight) => BlockFactor::Dense(matrix(weight)),
+            Self::Packed(weight) => BlockFactor::Packed(weight.clone()),
+        }
+    }
+}
+
+/// The second factor of a block's product, `[inner, columns]`.
+#[derive(Debug, Clone)]
+pub(crate) enum BlockFactor<'a> {
+    Dense(MatRef<'a, f32>),
+    Packed(PackedWeight),
+}
+
+impl BlockFactor<'_> {
+    pub(crate) fn ncols(&self) -> usize {
+        match self {
+            Self::Dense(weight) => weight.ncols(),
+            Self::Packed(weight) => weight.dims()[1],
+        }
+    }
+
+    pub(crate) fn transpose(self) -> Self {
+        match self {
+            Self::Dense(weight) => Self::Dense(weight.transpose()),
+            Self::Packed(weight) => Self::Packed(weight.transpose()),
+        }
+    }
+
+    /// `a` times the factor.
+    pub(crate) fn times(&self, a: MatRef<'_, f32>) -> FlexTensor {
+        made(a.nrows(), self.ncols(), a.ncols(), |mut block| {
+            block.multiply_by(a, self);
+        })
+    }
+}
+
+impl Block<'_> {
+    /// Sets the block to its part of `a` times the factor.
+    pub(crate) fn multiply_by(&mut self, a: MatRef<'_, f32>, factor: &BlockFactor<'_>) {
+        match factor {
+            BlockFactor::Dense(b) => self.multiply(Accum::Replace, a, *b, 1.0),
+            BlockFactor::Packed(weight) => {
+                let columns = self.columns();
+                let a = a.subrows(self.rows().start, self.values.nrows());
+                match weight.stored() {
+                    (rows, true) => by_outputs(self.values.as_mut(), columns, a, rows),
+                    (rows, false) => by_inputs(self.values.as_mut(), columns, a, rows),
+                }
+            }
+        }
+    }
+}
+
+/// `y = a P^T`, where the columns of `y` are some rows of `P`.
+fn by_outputs(
+    mut y: MatMut<'_, f32>,
+    columns: Range<usize>,
+    a: MatRef<'_, f32>,
+    packed: &dyn PackedRows,
+) {
+    let [_, inner] = packed.dims();
+    let depth = DEPTH.next_multiple_of(packed.block());
+    let height = (TILE / inner.clamp(1, depth)).max(16);
+    let mut tile = Tile::default();
+    for rows in pieces(columns.clone(), height) {
+        let mut y = y
+            .as_mut()
+            .subcols_mut(rows.start - columns.start, rows.len());
+        if inner == 0 {
+            y.fill(0.0);
+        }
+        for start in (0..inner).step_by(depth) {
+            let piece = start..(start + depth).min(inner);
+            let a = a.subcols(start, piece.len());
+            let tile = tile.unpack(packed, rows.clone(), piece);
+            matmul(y.as_mut(), how(start), a, tile.transpose(), 1.0, Par::Seq);
+        }
+    }
+}
+
+/// `y = a P`, where the columns of `y` are some columns of `P`.
+fn by_inputs(
+    mut y: MatMut<'_, f32>,
+    columns: Range<usize>,
+    a: MatRef<'_, f32>,
+    packed: &dyn PackedRows,
+) {
+    let [inner, _] = packed.dims();
+    let width = (TILE / HEIGHT).next_multiple_of(packed.block());
+    let mut tile = Tile::default();
+    for strip in pieces(columns.clone(), width) {
+        let mut y = y
+            .as_mut()
+            .subcols_mut(strip.start - columns.start, strip.len());
+        if inner == 0 {
+            y.fill(0.0);
+        }
+        for start in (0..inner).step_by(HEIGHT) {
+            let rows = start..(start + HEIGHT).min(inner);
+            let a = a.subcols(start, rows.len());
+            let tile = tile.unpack(packed, rows, strip.clone());
+            matmul(y.as_mut(), how(start), a, tile, 1.0, Par::Seq);
+        }
+    }
+}
+
+/// A range in pieces that begin at multiples of `length`, so that nothing is unpacked twice; what is too thin for a piece of its own is a
+/// part of the one before it.
+fn pieces(range: Range<usize>, length: usize) -> impl Iterator<Item = Range<usize>> {
+    let mut from = range.start;
+    std::iter::from_fn(move || {
+        (from < range.end).then(|| {
+            let start = from;
+            from = ((start / length + 1) * length).min(range.end);
+            if range.end - from < ALIGNMENT {
+                from = range.end;
+            }
+            start..from
+        })
+    })
+}
+
+/// The first part of a sum replaces what was there.
+fn how(start: usize) -> Accum {
+    match start {
+        0 => Accum::Replace,
+        _ => Accum::Add,
+    }
+}
+
+/// Room for unpacked values, used again and again.
+#[derive(Default)]
+struct Tile(Vec<f32>);
+
+impl Tile {
+    /// A piece of the matrix, whose columns may cut blocks.
+    fn unpack(
+        &mut self,
+        packed: &dyn PackedRows,
+        rows: Range<usize>,
+        columns: Range<usize>,
+    ) -> MatRef<'_, f32> {
+        let block = packed.block();
+        let whole = columns.start / block * block..columns.end.next_multiple_of(block);
+        let (height, width) = (rows.len(), whole.len());
+        if self.0.len() < height * width {
+            self.0.resize(height * width, 0.0);
+        }
+        let values = &mut self.0[..height * width];
+        packed.unpack(rows, whole.clone(), values);
+        MatRef::from_row_major_slice(&*values, height, width)
+            .subcols(columns.start - whole.start, columns.len())
+    }
+}
+
+/// A packed weight fits everywhere; it is no tensor.
+impl Fuse for Factor {
+    type Dispatch = (
+        Option<burn::backend::DispatchTensor>,
+        Option<PackedWeight>,
+    );
+
+    fn try_fuse(self) -> Result<Self::Dispatch, Self> {
+        match self {
+            Self::Packed(packed) => Ok((None, Some(packed))),
+            Self::Dense(weight) => match weight.try_fuse() {
+                Ok(weight) => Ok((Some(weight), None)),
+                Err(weight) => Err(Self::Dense(weight)),
+            },
+        }
+    }
+
+    fn unfuse((weight, packed): Self::Dispatch) -> Self {
+        match (weight, packed) {
+            (_, Some(packed)) => Self::Packed(packed),
+            (Some(weight), None) => Self::Dense(burn::tensor::Tensor::unfuse(weight)),
+            (None, None) => unreachable!("a factor is a tensor or packed"),
+        }
+    }
+}

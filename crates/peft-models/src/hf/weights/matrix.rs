@@ -1,0 +1,150 @@
+//! Matrices of a folder, in what they are to be kept.
+
+use std::sync::Arc;
+
+use peft_core::{Layout, PackedRows, PackedWeight, Weight};
+
+use super::{HeadPolicy, Located, WeightReader};
+use crate::error::ModelError;
+use crate::hf::archive::Rows;
+use crate::hf::initial::Start;
+use crate::packed::{PackFormat, Storage};
+
+/// What a matrix is to its model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// A layer among others.
+    Layer,
+    /// A table of embeddings or an output layer: it has a row for each token.
+    Table,
+}
+
+/// A matrix that was read.
+#[derive(Debug)]
+pub(super) enum Matrix {
+    /// Values in the file's orientation.
+    Values(Vec<f32>),
+    /// Packed rows, in the file's orientation or turned.
+    Packed(PackedMatrix),
+}
+
+impl Matrix {
+    /// What stands for a matrix that does not fit.
+    pub(super) const ZERO: Self = Self::Values(Vec::new());
+}
+
+/// Packed rows of a matrix.
+#[derive(Debug)]
+pub(super) struct PackedMatrix {
+    rows: Arc<dyn PackedRows>,
+    /// Whether a row is a column of the matrix as the folder has it.
+    turned: bool,
+}
+
+impl WeightReader {
+    /// The matrix called `name` in the file's orientation; `None` as for [`Self::values`].
+    pub(super) fn matrix(
+        &mut self,
+        name: &str,
+        dims: [usize; 2],
+        role: Role,
+        head: Option<HeadPolicy>,
+    ) -> Option<Matrix> {
+        let (entry, dtype) = match self.locate(name, &dims, Start::Normal, head)? {
+            Located::Fresh(values) => return Some(Matrix::Values(values)),
+            Located::File(entry, dtype) => (entry, dtype),
+        };
+        let archive = self.archive.as_ref()?;
+        let wanted = match self.storage {
+            _ if head.is_some() => None,
+            Storage::F32 | Storage::Stored => None,
+            Storage::Packed(format) if role == Role::Table => Some(format.of_tables()),
+            Storage::Packed(format) => Some(format),
+        };
+        let whole = |format: &PackFormat| dims[1].is_multiple_of(format.block());
+        if let Some(format) = wanted.filter(whole) {
+            let packed = archive.read_f32(&entry, dtype).and_then(|values| {
+                let packed = format.pack(&values, dims);
+                packed.map_err(|source| ModelError::Pack {
+                    dir: self.dir.clone(),
+                    name: name.to_owned(),
+                    format,
+                    source,
+                })
+            });
+            let rows = self.read(packed)?;
+            return Some(Matrix::Packed(PackedMatrix {
+                rows,
+                turned: false,
+            }));
+        }
+        let stored = match self.storage {
+            Storage::Stored | Storage::Packed(_) if head.is_none() => archive.packed(&entry),
+            _ => Ok(None),
+        };
+        if let Some(Rows { rows, turned }) = self.read(stored)? {
+            return Some(Matrix::Packed(PackedMatrix { rows, turned }));
+        }
+        let values = self.archive.as_ref()?.read_f32(&entry, dtype);
+        self.read(values).map(Matrix::Values)
+    }
+
+    /// The parameter `name`, `[d_in, d_out]` in memory and laid out so in files.
+    pub(super) fn weight(
+        &mut self,
+        name: &str,
+        matrix: Matrix,
+        [d_in, d_out]: [usize; 2],
+        layout: Layout,
+    ) -> Weight {
+        match matrix {
+            Matrix::Packed(PackedMatrix { rows, turned }) => {
+                let id = self.names.insert(name, layout);
+                let of_outputs = (layout == Layout::Transposed) != turned;
+                let weight = match of_outputs {
+                    true => PackedWeight::of_outputs(rows),
+                    false => PackedWeight::of_inputs(rows),
+                };
+                Weight::packed(id, weight, &self.device)
+            }
+            Matrix::Values(values) => {
+                let values = match layout {
+                    _ if values.is_empty() => vec![0.0],
+                    Layout::Transposed => transposed(&values, d_out, d_in),
+                    Layout::AsIs => values,
+                };
+                self.register::<2>(name, values, [d_in, d_out], layout)
+                    .into()
+            }
+        }
+    }
+}
+
+/// `[rows, cols]` to `[cols, rows]`, in blocks that stay in the cache.
+fn transposed(values: &[f32], rows: usize, cols: usize) -> Vec<f32> {
+    const BLOCK: usize = 32;
+    let mut output = vec![0.0; values.len()];
+    for top in (0..rows).step_by(BLOCK) {
+        for left in (0..cols).step_by(BLOCK) {
+            for row in top..(top + BLOCK).min(rows) {
+                for col in left..(left + BLOCK).min(cols) {
+                    output[col * rows + row] = values[row * cols + col];
+                }
+            }
+        }
+    }
+    output
+}
+
+#[cfg(test)]
+mod tests {
+    use super::transposed;
+
+    #[test]
+    fn transposing_moves_every_element_and_twice_is_nothing() {
+        let values: Vec<f32> = (0..70_u16 * 35).map(f32::from).collect();
+        let turned = transposed(&values, 70, 35);
+        assert_eq!(turned[3 * 70 + 64], values[64 * 35 + 3]);
+        assert_eq!(transposed(&turned, 35, 70), values);
+    }
+}
