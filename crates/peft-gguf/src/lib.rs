@@ -4,6 +4,7 @@
 pub mod adapter;
 pub mod block;
 mod error;
+pub mod export;
 mod file;
 mod foreign;
 mod format_error;

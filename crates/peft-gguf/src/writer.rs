@@ -26,6 +26,12 @@ impl GgufWriter {
         Self::default()
     }
 
+    /// The entries that were added.
+    #[must_use]
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
     /// Adds a metadata entry, in the type that the value has: llama.cpp takes counts as `u32` and most numbers as `f32`. The key
     /// `general.alignment` sets the alignment too, which is 32 otherwise.
     ///

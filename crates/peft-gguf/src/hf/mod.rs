@@ -34,4 +34,5 @@ pub use architecture::Architecture;
 pub use config::config;
 pub use error::HfError;
 pub use layout::{Layout, LayoutError};
+pub(crate) use rope::divisors as rope_divisors;
 pub use tensors::{HfTensor, HfTensors};

@@ -129,6 +129,14 @@ fn llama3(keys: Keys<'_>, found: &[f32], width: u64, base: f64) -> Result<Option
     Err(keys.unsupported(what, "another scaling", supported))
 }
 
+/// What each frequency of heads of this width is divided by, with Llama 3's scaling.
+pub(crate) fn divisors(factor: f64, base: f64, width: u64) -> Vec<f32> {
+    let pairs = 0..width / 2;
+    pairs
+        .map(|pair| divisor(factor, frequency(base, pair, width)) as f32)
+        .collect()
+}
+
 /// What a frequency is divided by. Those that turn less than `LOW` times in the original context are divided by `factor`, those that turn
 /// more than `HIGH` times by 1, and `1 / divisor` is interpolated between.
 fn divisor(factor: f64, frequency: f64) -> f64 {

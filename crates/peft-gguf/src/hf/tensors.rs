@@ -56,6 +56,8 @@ impl HfTensor {
 pub struct HfTensors {
     model: GgufModel,
     architecture: Architecture,
+    /// Heads of queries, and of keys and values.
+    heads: (u64, u64),
     tensors: IndexMap<String, HfTensor>,
     ignored: Vec<String>,
 }
@@ -113,6 +115,7 @@ impl HfTensors {
         Ok(Self {
             model,
             architecture,
+            heads: (heads, kv_heads),
             tensors,
             ignored,
         })
@@ -128,6 +131,12 @@ impl HfTensors {
     #[must_use]
     pub fn architecture(&self) -> Architecture {
         self.architecture
+    }
+
+    /// The number of heads of queries, and of keys and values.
+    #[must_use]
+    pub fn heads(&self) -> (u64, u64) {
+        self.heads
     }
 
     /// The fields of `config.json`.

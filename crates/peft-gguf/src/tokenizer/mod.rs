@@ -16,7 +16,7 @@ mod byte_level;
 mod config;
 mod error;
 mod merges;
-mod pre;
+pub(crate) mod pre;
 mod sentencepiece;
 mod special;
 mod vocabulary;

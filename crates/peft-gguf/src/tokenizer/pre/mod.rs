@@ -25,7 +25,7 @@ enum Step {
 }
 
 /// The rule of a file.
-pub(super) struct Words(&'static Rule);
+pub(crate) struct Words(&'static Rule);
 
 impl Words {
     pub(super) fn read(metadata: &Metadata) -> Result<Self, TokenizerError> {
@@ -40,6 +40,24 @@ impl Words {
                 known: known.join(", "),
             }
         })
+    }
+
+    /// The name of a rule that does to texts what these sections of a `tokenizer.json` do.
+    pub(crate) fn name_of(
+        normalizer: &Value,
+        pre_tokenizer: &Value,
+        ignores_merges: bool,
+    ) -> Option<&'static str> {
+        let given = (plain_steps(normalizer)?, plain_steps(pre_tokenizer)?);
+        let fits = |rule: &&'static Rule| {
+            let words = Words(rule);
+            let own = (words.normalizer(), words.pre_tokenizer());
+            rule.ignores_merges == ignores_merges
+                && plain_steps(&own.0).as_ref() == Some(&given.0)
+                && plain_steps(&own.1).as_ref() == Some(&given.1)
+        };
+        let rule = RULES.iter().find(fits)?;
+        rule.names.first().copied()
     }
 
     /// Whether a word that is a token is one, though no merges lead to it.
@@ -81,6 +99,27 @@ impl Step {
             Self::GptWords => bytes(true),
             Self::Bytes => bytes(false),
         }
+    }
+}
+
+/// The steps of a section, one after the other, without what has no effect on tokens: a sequence of one step is that step, and offsets are
+/// no part of a token.
+fn plain_steps(section: &Value) -> Option<Vec<Value>> {
+    let list = ["pretokenizers", "normalizers"]
+        .iter()
+        .find_map(|key| section.get(key)?.as_array());
+    match (section, list) {
+        (Value::Null, _) => Some(Vec::new()),
+        (_, Some(steps)) => {
+            let steps: Option<Vec<Vec<Value>>> = steps.iter().map(plain_steps).collect();
+            Some(steps?.concat())
+        }
+        (Value::Object(step), None) => {
+            let mut step = step.clone();
+            step.remove("trim_offsets");
+            Some(vec![step.into()])
+        }
+        _ => None,
     }
 }
 
