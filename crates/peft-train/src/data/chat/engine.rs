@@ -143,7 +143,8 @@ fn with_generation_filter(source: &str) -> (String, bool) {
     while let Some(at) = rest.find("{%") {
         let (before, tag) = rest.split_at(at);
         out.push_str(before);
-        let Some(end) = tag.find("%}") else {
+        // The sign that opens a tag has no part in closing it.
+        let Some(end) = tag[2..].find("%}").map(|end| end + 2) else {
             rest = tag;
             break;
         };
@@ -175,5 +176,8 @@ mod tests {
             "a {%- filter __generation -%} b {% endfilter %} {%+ if x %}{% endif %} {% generation";
         assert_eq!(with_generation_filter(source), (expected.to_owned(), true));
         assert!(!with_generation_filter("{% set generation = 1 %}").1);
+        for odd in ["{%}", "{%}%}", "{%-%}", "{%+-+%}", "{%%}", "{%", "{%}}{% generation"] {
+            assert_eq!(with_generation_filter(odd), (odd.to_owned(), false));
+        }
     }
 }
