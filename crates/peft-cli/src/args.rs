@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench, combine, convert, data, diff, eval, extract, generate, init, inspect, merge, plot,
+    bench, chat, combine, convert, data, diff, eval, extract, generate, init, inspect, merge, plot,
     predict, prune, quickstart, recycle, resize, targets, train, validate,
 };
 use peft_run::hub;
@@ -45,6 +45,8 @@ pub enum Verb {
     Predict(predict::PredictArgs),
     /// Continue prompts with a language model.
     Generate(generate::GenerateArgs),
+    /// Talk to a language model: a conversation on the terminal, with any adapters.
+    Chat(chat::ChatArgs),
     /// Fold an adapter into the weights of its model.
     Merge(merge::MergeArgs),
     /// Write a model with another number of tokens.
@@ -81,6 +83,7 @@ impl Verb {
             Self::Eval(args) => hub::resolve(args.model.folders()),
             Self::Predict(args) => hub::resolve(args.model.folders()),
             Self::Generate(args) => hub::resolve(args.model.folders()),
+            Self::Chat(args) => hub::resolve(args.model.folders()),
             Self::Merge(args) => {
                 let own = [&mut args.model, &mut args.adapter].into_iter();
                 hub::resolve(own.chain(&mut args.tokenizer))

@@ -1,6 +1,7 @@
 //! Ctrl-C and SIGTERM while a run goes on: the first finishes the step and saves, the second ends at once.
 
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -45,6 +46,40 @@ pub fn watch() -> Result<()> {
         std::process::exit(i32::from(EXIT_CODE));
     });
     Ok(())
+}
+
+/// Ctrl-C while somebody talks to a model: it ends an answer, and between answers the program.
+#[derive(Debug)]
+pub struct Pause(Arc<AtomicBool>);
+
+impl Pause {
+    /// Takes the signal over.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn watch() -> Result<Self> {
+        // Whoever waits for a line has nothing to end but the program.
+        let asked = Arc::new(AtomicBool::new(true));
+        flag::register_conditional_shutdown(SIGINT, i32::from(EXIT_CODE), Arc::clone(&asked))
+            .and_then(|_| flag::register(SIGINT, Arc::clone(&asked)))
+            .context("cannot take over Ctrl-C")?;
+        Ok(Self(asked))
+    }
+
+    /// Whether it was asked for since the answer began.
+    pub fn is_asked(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// An answer begins, which the next Ctrl-C ends.
+    pub fn begin(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+
+    /// Nothing is being answered: the next Ctrl-C ends the program.
+    pub fn end(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// The command that continues a run begun by these arguments.

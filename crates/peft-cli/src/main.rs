@@ -94,6 +94,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Verb::Eval(args) => commands::eval::run(args, json),
         Verb::Predict(args) => commands::predict::run(args, json),
         Verb::Generate(args) => commands::generate::run(args, json),
+        Verb::Chat(args) => commands::chat::run(args, json),
         Verb::Merge(args) => commands::merge::run(args, json),
         Verb::Resize(args) => commands::resize::run(args, json),
         Verb::Convert(args) => commands::convert::run(args, json),

@@ -237,6 +237,100 @@ fn assert_adds_what_was_merged(place: &Place) {
     assert_eq!(checked, 14);
 }
 
+/// A merged model as a file, from a base that is a folder and from one that is a file itself, is the merged folder.
+#[test]
+fn merged_models_are_files_that_answer_as_the_folder() {
+    let place = Place::new();
+    place.write_gguf("tiny.gguf", GgmlType::F32);
+    place.run(&format!("{TRAIN} --model @model --out @run"));
+    place.run("merge --model @model --adapter @run --out @merged");
+    let loss = |model: &str| {
+        let line = format!("eval --task causal-lm --model @{model} --data @valid.jsonl");
+        place.run(&line)["loss"].as_f64().unwrap()
+    };
+    let expected = loss("merged");
+    assert!((expected - loss("model")).abs() > 0.01, "the run changed nothing");
+    let tokens = |model: &str| {
+        let line = format!("generate --chat --model @{model} --prompt film --max-new-tokens 8");
+        place.run(&line)["answers"].clone()
+    };
+    for base in ["model", "tiny.gguf"] {
+        for (dtype, apart) in [("f32", 1e-4), ("bf16", 0.05), ("q8_0", 0.1), ("q4_k", 1.0)] {
+            let out = format!("{base}-{dtype}");
+            let merged = place.run(&format!(
+                "merge --model @{base} --adapter @run --format gguf --dtype {dtype} --out @{out}"
+            ));
+            let difference = merged["largest_output_difference"].as_f64().unwrap();
+            assert!(difference < apart, "{out}: {difference}");
+            let file = format!("{out}/model.gguf");
+            let found = loss(&file);
+            assert!((found - expected).abs() < apart, "{out}: {found} {expected}");
+            if dtype == "f32" {
+                assert_eq!(tokens(&file), tokens("merged"));
+            }
+            let modelfile = fs::read_to_string(place.path(&format!("{out}/Modelfile"))).unwrap();
+            assert!(modelfile.contains("FROM ./model.gguf\n"), "{modelfile}");
+            assert!(modelfile.contains("PARAMETER stop \"</s>\""), "{modelfile}");
+            let kind = match dtype {
+                "f32" => GgmlType::F32,
+                "bf16" => GgmlType::BF16,
+                "q8_0" => GgmlType::Q8_0,
+                // Rows of 64 and 96 values are no blocks of 256.
+                _ => GgmlType::Q5_0,
+            };
+            let file = GgufFile::open(Path::new(&place.path(&file))).unwrap();
+            let of = |name: &str| file.tensor(name).unwrap().kind();
+            assert_eq!(of("blk.0.ffn_down.weight"), kind, "{out}");
+            assert_eq!(of("blk.0.attn_norm.weight"), GgmlType::F32, "{out}");
+            assert_eq!(file.metadata().text("tokenizer.chat_template").unwrap(), TEMPLATE);
+        }
+    }
+    let error = place.refused("merge --model @model --adapter @run --dtype q4_0 --out @folder");
+    assert!(error.contains("give --format gguf"), "{error}");
+    assert!(!Path::new(&place.path("folder/config.json")).exists());
+}
+
+/// Rounded bases train, answer and merge; what is rounded says so, and a run goes on with the same rounding alone.
+#[test]
+fn rounded_bases_train_answer_and_merge() {
+    let place = Place::new();
+    let loss = |rest: &str| {
+        let line = format!("eval --task causal-lm --model @model --data @valid.jsonl {rest}");
+        place.run(line.trim())["loss"].as_f64().unwrap()
+    };
+    let (full, packed) = (loss(""), loss("--quantize nf4"));
+    assert!(full != packed && (full - packed).abs() < 0.3, "{full} {packed}");
+    assert_eq!(loss("--quantize f32"), full);
+    let train = format!("{TRAIN} --model @model --quantize nf4 --out @run");
+    let run = place.run(&train);
+    let trained = run["final"]["scores"]["loss"].as_f64();
+    let again = loss("--adapter @run --quantize nf4");
+    if let Some(trained) = trained {
+        assert!((trained - again).abs() < 1e-5, "{trained} {again}");
+    }
+    assert!(again < packed, "{again} {packed}");
+    let error = place.refused(&format!("{TRAIN} --model @model --quantize q8_0 --out @run --resume"));
+    assert!(error.contains("quantize"), "{error}");
+    for (quantize, rest, said) in [
+        ("nf5", "", "nf4, q4_0"),
+        ("nf4", "--method full", "trains the weights themselves"),
+    ] {
+        let line = format!("{TRAIN} --model @model --quantize {quantize} --out @other {rest}");
+        let error = place.refused(line.trim());
+        assert!(error.contains(said), "{error}");
+    }
+    place.run("merge --model @model --adapter @run --out @merged");
+    for method in ["dora", "bora", "svfit", "pissa", "moe-lora", "vera"] {
+        let line = format!(
+            "train --task causal-lm --train @train.jsonl --targets all-linear --max-steps 2 --batch-size 4 --model @model --quantize q8_0 --method {method} --out @of-{method}"
+        );
+        let found = place.run(&line);
+        assert!(found["steps"].as_u64().is_none_or(|steps| steps == 2), "{method}");
+        let adapted = loss(&format!("--adapter @of-{method} --quantize q8_0"));
+        assert!(adapted.is_finite() && (adapted - full).abs() < 1.0, "{method}: {adapted}");
+    }
+}
+
 #[test]
 fn packed_files_are_near_and_another_file_is_another_base() {
     let place = Place::new();

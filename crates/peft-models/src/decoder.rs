@@ -188,6 +188,12 @@ impl KvCache {
         Ok(CausalBatch::packed(rows, segments, device)?.after(&self.segments))
     }
 
+    /// How many tokens of each row it has seen.
+    #[must_use]
+    pub fn seen(&self) -> usize {
+        self.segments.first().map_or(0, Vec::len)
+    }
+
     fn extend(&mut self, batch: &CausalBatch) {
         self.segments.resize(batch.rows(), Vec::new());
         for (seen, new) in self.segments.iter_mut().zip(&batch.segments) {

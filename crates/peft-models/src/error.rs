@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use peft_core::file::FileError;
+use peft_gguf::GgufError;
+use peft_gguf::export::ExportError;
 use peft_gguf::hf::HfError;
 use peft_gguf::tokenizer::TokenizerError;
 
@@ -173,6 +175,9 @@ pub enum ModelError {
     /// A GGUF file cannot be read, or not as a model.
     #[error(transparent)]
     Gguf(#[from] HfError),
+    /// A model cannot be written as a GGUF file.
+    #[error(transparent)]
+    Export(#[from] ExportError),
     /// A weight cannot be rounded to the format that was asked for.
     #[error("{}: `{name}` cannot be kept in {format}: {source}", dir.display())]
     Pack {
@@ -279,5 +284,11 @@ impl ModelError {
             action,
             source,
         }
+    }
+}
+
+impl From<GgufError> for ModelError {
+    fn from(error: GgufError) -> Self {
+        Self::Gguf(error.into())
     }
 }

@@ -20,8 +20,8 @@ use crate::device;
 use crate::end_tokens::EndTokens;
 use crate::open::{self, OpenedCausal};
 pub use settings::Choice;
-use settings::Settings;
-use texts::Texts;
+pub(crate) use settings::Settings;
+pub(crate) use texts::Texts;
 
 /// What to continue, and how.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ pub fn generate(args: &Generating, show: Option<&mut dyn FnMut(&str)>) -> Result
     let tokenizer = companions.tokenizer(&opened.config, limit)?.unlimited()?;
     let prompts = prompts(args, &companions, &tokenizer)?;
     let ends = EndTokens::read(&companions, &opened.config, &tokenizer)?;
-    let settings = Settings::new(&args.choice, companions.generation()?.map(Into::into))?;
+    let settings = Settings::new(&args.choice, companions.generation()?)?;
     let room = room(settings.max_new_tokens, &prompts, limit)?;
     let options = settings.generation(ends.stops, room);
     let rows = rows(args, &opened, &device)?;

@@ -8,6 +8,7 @@ pub mod any_model;
 pub mod bench;
 pub mod bundled;
 pub mod causal_data;
+pub mod chat;
 pub mod combine;
 pub mod companions;
 pub mod convert;

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod agreement;
+mod gguf;
 
 use std::collections::HashSet;
 use std::fs;
@@ -13,6 +14,7 @@ use peft_core::file::{disk, remove_file, together};
 use peft_core::merge::{MergedSite, merge};
 use peft_core::values::named_tensors;
 use peft_core::{Adaptable, TiedOutput, param_id, select_adapters};
+use peft_gguf::GgmlType;
 use peft_models::ModelConfig;
 use peft_models::hf::{FloatDtype, HostTensors, TensorArchive, save_model};
 use serde::Serialize;
@@ -41,12 +43,21 @@ pub struct Merging<'a> {
     pub tokenizer: Option<&'a Path>,
     /// Model folder to write; claimed by the caller.
     pub out: &'a Path,
-    /// Number type of the written weights; that of the base when absent.
-    pub dtype: Option<FloatDtype>,
+    /// What is written.
+    pub format: Format,
     /// Largest difference that is written; by the number type when absent ([`tolerance`]).
     pub tolerance: Option<f32>,
     /// Where the outputs are computed.
     pub device: &'a Device,
+}
+
+/// What a merged model is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A folder of safetensors; the number type is that of the base when absent.
+    Safetensors(Option<FloatDtype>),
+    /// A GGUF file with its matrices in this format, and a Modelfile for Ollama.
+    Gguf(GgmlType),
 }
 
 /// What a merge did.
@@ -130,7 +141,20 @@ pub fn merge_folder(merging: &Merging<'_>) -> Result<MergeResult> {
     let allowed = merging.tolerance.unwrap_or(tolerance(written.dtype));
     let difference = adapted.difference(&written.answers(outputs, device)?);
     check(difference, allowed)?;
-    written.put_in_place(merging.out)?;
+    let (difference, allowed) = match merging.format {
+        Format::Safetensors(_) => {
+            written.put_in_place(merging.out)?;
+            (difference, allowed)
+        }
+        Format::Gguf(kind) => {
+            let file = gguf::Written::new(merging, written.folder.path(), kind)?;
+            let allowed = merging.tolerance.unwrap_or(gguf::tolerance(kind));
+            let difference = adapted.difference(&file.answers(outputs, device)?);
+            check(difference, allowed)?;
+            file.put_in_place(merging.out)?;
+            (difference, allowed)
+        }
+    };
     Ok(MergeResult {
         out: merging.out.to_path_buf(),
         largest_output_difference: difference,
@@ -149,7 +173,7 @@ fn check(difference: f32, allowed: f32) -> Result<()> {
     }
     bail!(
         "the merged model's outputs differ from those of base and adapter by {difference:.3e} of the largest output, more than \
-         {allowed:.0e}; nothing was written (--tolerance allows more, --dtype f32 rounds less)"
+         {allowed:.0e}; nothing was written (--tolerance allows more, another --dtype rounds less)"
     );
 }
 
@@ -195,8 +219,12 @@ struct Written {
 impl Written {
     fn new(merging: &Merging<'_>, config: &ModelConfig, tensors: &HostTensors) -> Result<Self> {
         let Merging {
-            model, out, dtype, ..
+            model, out, format, ..
         } = *merging;
+        let dtype = match format {
+            Format::Safetensors(dtype) => dtype,
+            Format::Gguf(_) => None,
+        };
         disk::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
         let same = |dir: &Path| fs::canonicalize(dir).ok();
         if same(model) == same(out) {

@@ -9,7 +9,7 @@ use clap::Args;
 use peft_run::generate::{Generating, generate};
 
 use crate::flags::ModelArgs;
-use settings::ChoiceArgs;
+pub use settings::ChoiceArgs;
 
 /// What to continue, and how.
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
 //! The verbs, one file each.
 
 pub mod bench;
+pub mod chat;
 pub mod combine;
 pub mod convert;
 pub mod data;

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use peft_models::SequenceClassifier;
 use peft_run::device;
-use peft_run::merge::{Merging, merge_folder};
+use peft_run::merge::{Format, Merging, merge_folder};
 use peft_run::run::{self, RunFolder, RunOptions};
 use peft_run::settings::{AdapterConfig, DataConfig, Names, RunConfig};
 
@@ -105,7 +105,7 @@ pub fn run(out: &Path, overwrite: bool, device: &str) -> Result<Report> {
         adapter: &adapter,
         tokenizer: None,
         out: &places.merged,
-        dtype: None,
+        format: Format::Safetensors(None),
         tolerance: None,
         device: &plain,
     })?;

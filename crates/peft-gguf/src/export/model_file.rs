@@ -116,6 +116,12 @@ impl ModelFile {
         Ok(file)
     }
 
+    /// The architecture, by which tensors are called.
+    #[must_use]
+    pub fn architecture(&self) -> Architecture {
+        self.architecture
+    }
+
     fn packed(&mut self) -> Result<(), ExportError> {
         if let Some(number) = file_type(self.kinds.matrices) {
             self.writer.insert(OWN[0], number)?;

@@ -54,35 +54,116 @@ pub fn generate(
     prompts: &[Vec<u32>],
     options: &Generation,
     rows: Option<&RowAdapters>,
-    mut on_token: impl FnMut(usize, u32) -> Progress,
+    on_token: impl FnMut(usize, u32) -> Progress,
 ) -> Result<Vec<Vec<u32>>, ModelError> {
     let device = model.decoder.words.table.weight.device();
-    let mut batch = CausalBatch::left_padded(prompts, &device)?;
-    model.decoder.check(&batch)?;
-    check_length(model, prompts, options)?;
-    let mut states: Vec<Row> = (0..)
-        .zip(prompts)
-        .map(|(at, prompt)| Row::new(prompt, options.seed, at))
-        .collect();
-    let mut cache = KvCache::default();
-    for _ in 0..options.max_new_tokens {
-        let mut pass = match rows {
-            Some(rows) => Pass::eval().with_rows(rows),
-            None => Pass::eval(),
+    let batch = CausalBatch::left_padded(prompts, &device)?;
+    let course = Course {
+        model,
+        options,
+        rows,
+    };
+    course.run(batch, &mut KvCache::default(), prompts, on_token)
+}
+
+/// What a model has read of a text, so that a longer one that begins with it is not read anew: a conversation that goes on.
+#[derive(Debug, Default)]
+pub struct Reading {
+    cache: KvCache,
+    tokens: Vec<u32>,
+}
+
+impl Reading {
+    /// Continues a prompt by the active adapters, as [`generate`] does, and keeps what was read and written. A prompt that does not begin
+    /// with what is kept is read from its beginning.
+    ///
+    /// Whoever changes the model or its adapters begins with a new reading.
+    ///
+    /// # Errors
+    /// As [`generate`].
+    pub fn generate(
+        &mut self,
+        model: &CausalLm,
+        prompt: &[u32],
+        options: &Generation,
+        mut on_token: impl FnMut(u32) -> Progress,
+    ) -> Result<Vec<u32>, ModelError> {
+        let device = model.decoder.words.table.weight.device();
+        let known = std::mem::take(self);
+        let is_longer = prompt.len() > known.tokens.len() && prompt.starts_with(&known.tokens);
+        let (batch, mut cache) = match is_longer && !known.tokens.is_empty() {
+            true => {
+                let rest = prompt[known.tokens.len()..].to_vec();
+                (known.cache.continued(&[rest], &device)?, known.cache)
+            }
+            false => {
+                let whole = [prompt.to_vec()];
+                (CausalBatch::left_padded(&whole, &device)?, KvCache::default())
+            }
         };
-        let scores = next_scores(model, &batch, &mut cache, &mut pass);
-        let vocab = scores.len() / states.len();
-        let mut chosen = Vec::with_capacity(states.len());
-        for (at, (row, scores)) in states.iter_mut().zip(scores.chunks(vocab)).enumerate() {
-            chosen.push(row.step(at, scores, options, &mut on_token)?);
-        }
-        if states.iter().all(|row| row.ended) {
-            break;
-        }
-        let next: Vec<Vec<u32>> = chosen.into_iter().map(|token| vec![token]).collect();
-        batch = cache.continued(&next, &device)?;
+        let course = Course {
+            model,
+            options,
+            rows: None,
+        };
+        let prompts = [prompt.to_vec()];
+        let mut answers = course.run(batch, &mut cache, &prompts, |_, token| on_token(token))?;
+        let answer = answers.pop().unwrap_or_default();
+        self.tokens = [prompt, &answer].concat();
+        // The last token was chosen and not read yet.
+        self.tokens.truncate(cache.seen());
+        self.cache = cache;
+        Ok(answer)
     }
-    Ok(states.into_iter().map(Row::answer).collect())
+}
+
+/// A model that continues texts.
+struct Course<'a> {
+    model: &'a CausalLm,
+    options: &'a Generation,
+    rows: Option<&'a RowAdapters>,
+}
+
+impl Course<'_> {
+    /// Continues the prompts, of which the batch has what the cache has not seen.
+    fn run(
+        &self,
+        mut batch: CausalBatch,
+        cache: &mut KvCache,
+        prompts: &[Vec<u32>],
+        mut on_token: impl FnMut(usize, u32) -> Progress,
+    ) -> Result<Vec<Vec<u32>>, ModelError> {
+        let Self {
+            model,
+            options,
+            rows,
+        } = *self;
+        let device = model.decoder.words.table.weight.device();
+        model.decoder.check(&batch)?;
+        check_length(model, prompts, options)?;
+        let mut states: Vec<Row> = (0..)
+            .zip(prompts)
+            .map(|(at, prompt)| Row::new(prompt, options.seed, at))
+            .collect();
+        for _ in 0..options.max_new_tokens {
+            let mut pass = match rows {
+                Some(rows) => Pass::eval().with_rows(rows),
+                None => Pass::eval(),
+            };
+            let scores = next_scores(model, &batch, cache, &mut pass);
+            let vocab = scores.len() / states.len();
+            let mut chosen = Vec::with_capacity(states.len());
+            for (at, (row, scores)) in states.iter_mut().zip(scores.chunks(vocab)).enumerate() {
+                chosen.push(row.step(at, scores, options, &mut on_token)?);
+            }
+            if states.iter().all(|row| row.ended) {
+                break;
+            }
+            let next: Vec<Vec<u32>> = chosen.into_iter().map(|token| vec![token]).collect();
+            batch = cache.continued(&next, &device)?;
+        }
+        Ok(states.into_iter().map(Row::answer).collect())
+    }
 }
 
 /// A text while it grows.

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use peft_core::PackedRows;
 use peft_core::file::input::{CONFIG_LIMIT, read_plain_text};
+use peft_gguf::hf::HfTensors;
 use peft_gguf::{GgmlType, PackedTensor};
 use safetensors::tensor::Dtype;
 use serde_json::Value;
@@ -124,6 +125,11 @@ impl TensorArchive {
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// The GGUF file of the folder, where it has its weights in one.
+    pub(crate) fn gguf(&self) -> Option<&HfTensors> {
+        self.gguf.as_ref().map(GgufWeights::tensors)
     }
 
     /// Names and places of all tensors, sorted by name.

@@ -5,6 +5,7 @@ mod archive;
 mod config;
 mod dtype;
 mod file_names;
+mod gguf_file;
 #[cfg(feature = "hub")]
 mod hub;
 mod initial;
@@ -18,8 +19,9 @@ pub use archive::{TensorArchive, TensorEntry};
 pub(crate) use config::LARGEST;
 pub use config::ModelConfig;
 pub use dtype::FloatDtype;
+pub use gguf_file::write_gguf;
 #[cfg(feature = "hub")]
 pub use hub::{Hub, HubId};
 pub use save::{COMPANIONS, HostTensors, export, save_model, write_model};
-pub use unfolded::unfold;
+pub use unfolded::{unfold, unfold_into};
 pub use weights::{HeadLabels, HeadPolicy, LoadReport, WeightReader};

@@ -23,9 +23,18 @@ const VERSION: &str = "1";
 pub fn unfold(path: &Path, cache: &Path) -> Result<PathBuf, ModelError> {
     let path = fs::canonicalize(path).map_err(ModelError::io(path, "resolving"))?;
     let folder = cache.join("gguf").join(key(&path)?);
-    if folder.join("config.json").is_file() {
-        return Ok(folder);
+    if !folder.join("config.json").is_file() {
+        unfold_into(&path, &folder)?;
     }
+    Ok(folder)
+}
+
+/// The same in a folder of the caller's.
+///
+/// # Errors
+/// As [`unfold`].
+pub fn unfold_into(path: &Path, folder: &Path) -> Result<(), ModelError> {
+    let path = fs::canonicalize(path).map_err(ModelError::io(path, "resolving"))?;
     let model = HfTensors::open(&path)?;
     let config = model.config()?;
     let metadata = model.model().metadata();
@@ -37,15 +46,14 @@ pub fn unfold(path: &Path, cache: &Path) -> Result<PathBuf, ModelError> {
     let about_tokenizer = tokenizer::tokenizer_config(metadata).map_err(failed)?;
     let generation = tokenizer::generation_config(metadata).map_err(failed)?;
 
-    disk::create_dir_all(&folder).map_err(ModelError::io(&folder, "creating"))?;
+    disk::create_dir_all(folder).map_err(ModelError::io(folder, "creating"))?;
     let link = folder.join(path.file_name().unwrap_or_default());
     disk::link(&path, &link).map_err(ModelError::io(&link, "linking"))?;
-    write(&folder, "tokenizer.json", &of_tokenizer)?;
-    write(&folder, "tokenizer_config.json", &object(about_tokenizer))?;
-    write(&folder, "generation_config.json", &object(generation))?;
+    write(folder, "tokenizer.json", &of_tokenizer)?;
+    write(folder, "tokenizer_config.json", &object(about_tokenizer))?;
+    write(folder, "generation_config.json", &object(generation))?;
     // The last, by which the folder is known to be whole.
-    write(&folder, "config.json", &object(config))?;
-    Ok(folder)
+    write(folder, "config.json", &object(config))
 }
 
 /// What tells this state of a file from every other.

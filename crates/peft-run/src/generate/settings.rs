@@ -1,7 +1,10 @@
 //! How texts are continued: as was asked for, else as the model's `generation_config.json` says, else by the likeliest tokens.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use peft_models::generate::{Constraints, Generation, Sampling};
+use serde_json::{Map, Value};
 
 use super::file::GenerationFile;
 
@@ -29,11 +32,11 @@ pub struct Choice {
 
 /// Everything that decides a continuation but the model and the prompt.
 #[derive(Debug)]
-pub(super) struct Settings {
+pub(crate) struct Settings {
     /// Largest number of new tokens that was asked for.
-    pub(super) max_new_tokens: usize,
+    pub(crate) max_new_tokens: usize,
     /// Texts that end an answer.
-    pub(super) stop: Vec<String>,
+    pub(crate) stop: Vec<String>,
     sampling: Sampling,
     constraints: Constraints,
     seed: u64,
@@ -44,8 +47,11 @@ impl Settings {
     ///
     /// # Errors
     /// A field of the file that is not what it should be.
-    pub(super) fn new(args: &Choice, file: Option<GenerationFile>) -> Result<Self> {
-        let file = file.unwrap_or_default();
+    pub(crate) fn new(
+        args: &Choice,
+        file: Option<(PathBuf, Map<String, Value>)>,
+    ) -> Result<Self> {
+        let file = file.map(GenerationFile::from).unwrap_or_default();
         let (temperature, top_k, top_p) = (
             args.temperature.unwrap_or(0.0),
             file.count("top_k")?,
@@ -82,7 +88,7 @@ impl Settings {
     }
 
     /// The same for the library, with the tokens that end a text and the room that there is.
-    pub(super) fn generation(&self, stop_tokens: Vec<u32>, max_new_tokens: usize) -> Generation {
+    pub(crate) fn generation(&self, stop_tokens: Vec<u32>, max_new_tokens: usize) -> Generation {
         Generation {
             max_new_tokens,
             sampling: self.sampling.clone(),

@@ -7,7 +7,7 @@ use peft_train::data::TextTokenizer;
 use super::Answer;
 
 /// The answers while they grow.
-pub(super) struct Texts<'a, 's> {
+pub(crate) struct Texts<'a, 's> {
     tokenizer: &'a TextTokenizer,
     prompts: &'a [String],
     stop: &'a [String],
@@ -18,7 +18,7 @@ pub(super) struct Texts<'a, 's> {
 }
 
 impl<'a, 's> Texts<'a, 's> {
-    pub(super) fn new(
+    pub(crate) fn new(
         tokenizer: &'a TextTokenizer,
         prompts: &'a [String],
         stop: &'a [String],
@@ -37,7 +37,7 @@ impl<'a, 's> Texts<'a, 's> {
         }
     }
 
-    pub(super) fn add(&mut self, row: usize, token: u32) -> Progress {
+    pub(crate) fn add(&mut self, row: usize, token: u32) -> Progress {
         if self.show.is_none() && self.stop.is_empty() {
             return Progress::Continue;
         }
@@ -82,7 +82,7 @@ impl<'a, 's> Texts<'a, 's> {
         &text[..ends.min().unwrap_or(text.len())]
     }
 
-    pub(super) fn finish(mut self, answers: &[Vec<u32>]) -> Result<Vec<Answer>> {
+    pub(crate) fn finish(mut self, answers: &[Vec<u32>]) -> Result<Vec<Answer>> {
         let mut finished = Vec::with_capacity(answers.len());
         for (prompt, tokens) in self.prompts.iter().zip(answers) {
             let text = self.tokenizer.text(tokens)?;

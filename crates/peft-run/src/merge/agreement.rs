@@ -15,7 +15,7 @@ use peft_models::{
 };
 use serde_json::{Value, json};
 
-use super::{Merging, merge_folder};
+use super::{Format, Merging, merge_folder};
 use crate::adapter_arg::AdapterArg;
 use crate::any_model::{self, AnyModel};
 use crate::convert::{ConvertResult, Converting, Names, to_peft};
@@ -149,7 +149,7 @@ impl Base {
             adapter: &adapter,
             tokenizer: None,
             out: &out,
-            dtype: None,
+            format: Format::Safetensors(None),
             tolerance: None,
             device: &self.device,
         });

@@ -35,6 +35,11 @@ impl GgufWeights {
         Ok(Self(HfTensors::open(&path)?))
     }
 
+    /// Its tensors as transformers have them.
+    pub(super) fn tensors(&self) -> &HfTensors {
+        &self.0
+    }
+
     /// Every tensor, as one of F32.
     pub(super) fn entries(&self) -> BTreeMap<String, TensorEntry> {
         let size = |size: &u64| usize::try_from(*size).unwrap_or(usize::MAX);

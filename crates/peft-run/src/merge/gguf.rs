@@ -1,0 +1,82 @@
+//! A merged model as a GGUF file, with a Modelfile for Ollama beside it.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use burn::tensor::Device;
+use peft_core::file::{disk, together, write_atomic};
+use peft_gguf::GgmlType;
+use peft_models::ModelConfig;
+use peft_models::hf::{unfold_into, write_gguf};
+
+use super::Merging;
+use crate::any_model;
+use crate::companions::Companions;
+use crate::end_tokens::EndTokens;
+use crate::out_folder;
+use crate::probe::Answers;
+use crate::settings::USUAL_LENGTH;
+
+/// The file in the folder that is written.
+const FILE: &str = "model.gguf";
+/// What Ollama builds a model from.
+const MODELFILE: &str = "Modelfile";
+
+/// Largest difference of a whole model's outputs that is written in this format. What block formats lose is a property of the model, and
+/// is reported; beyond the largest output itself it is none any more.
+pub(super) fn tolerance(kind: GgmlType) -> f32 {
+    match kind {
+        GgmlType::F32 => 1e-3,
+        GgmlType::F16 => 2e-2,
+        GgmlType::BF16 => 1e-1,
+        _ => 1.0,
+    }
+}
+
+/// A file beside its place.
+pub(super) struct Written(tempfile::TempDir);
+
+impl Written {
+    /// Writes the model of the folder `merged` as a file.
+    pub(super) fn new(merging: &Merging<'_>, merged: &Path, kind: GgmlType) -> Result<Self> {
+        let out = merging.out;
+        let folder = disk::folder_aside(out)
+            .with_context(|| format!("cannot create a folder in {}", out.display()))?;
+        write_gguf(merged, merging.model, &folder.path().join(FILE), kind)?;
+        let text = modelfile(merged)?;
+        write_atomic(&folder.path().join(MODELFILE), text.as_bytes())?;
+        Ok(Self(folder))
+    }
+
+    /// What the model answers when it is read from the file.
+    pub(super) fn answers(&self, outputs: Option<usize>, device: &Device) -> Result<Answers> {
+        let folder = tempfile::tempdir().context("cannot create a folder for temporary files")?;
+        unfold_into(&self.0.path().join(FILE), folder.path())
+            .and_then(|()| ModelConfig::read(folder.path()))
+            .context("the merged model cannot be read again; nothing was written")?;
+        let loaded = any_model::open(folder.path(), outputs, 0, device)
+            .context("the merged model cannot be read again; nothing was written")?
+            .loaded;
+        Answers::of(&loaded.model, device)
+    }
+
+    /// Moves both files to their places.
+    pub(super) fn put_in_place(self, out: &Path) -> Result<()> {
+        together(out, || out_folder::exchange(self.0.path(), out))
+    }
+}
+
+/// Where the model is and what ends its texts. The chat template is in the file, from which Ollama takes it.
+fn modelfile(merged: &Path) -> Result<String> {
+    let companions = Companions::new(merged, &[], None)?;
+    let config = ModelConfig::read(merged)?;
+    let tokenizer = companions.tokenizer(&config, USUAL_LENGTH)?;
+    let ends = EndTokens::read(&companions, &config, &tokenizer)?;
+    let mut text = format!("# ollama create NAME -f {MODELFILE}\nFROM ./{FILE}\n");
+    for id in ends.stops {
+        if let Some(token) = tokenizer.inner().id_to_token(id) {
+            text.push_str(&format!("PARAMETER stop {}\n", serde_json::Value::from(token)));
+        }
+    }
+    Ok(text)
+}
