@@ -26,7 +26,7 @@ fn load(dir: &Path, storage: Storage, device: &Device) -> Loaded<CausalLm> {
 }
 
 fn batch(device: &Device) -> CausalBatch {
-    CausalBatch::new(&[vec![3, 9, 1, 4, 7, 2], vec![5, 8, 6, 1, 0, 2]], device).unwrap()
+    CausalBatch::left_padded(&[vec![3, 9, 1, 4, 7, 2], vec![5, 8, 6, 1, 0, 2]], device).unwrap()
 }
 
 fn logits(model: &CausalLm, device: &Device) -> Vec<f32> {
