@@ -73,7 +73,7 @@ fn a_profile_names_the_operations_of_a_step() {
         "attention backward",
         "rotary",
         "rms norm",
-        "cross entropy",
+        "linear cross entropy",
     ] {
         assert!(
             of(name)["calls"].as_f64().unwrap() >= 1.0

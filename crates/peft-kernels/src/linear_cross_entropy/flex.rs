@@ -104,8 +104,12 @@ fn losses(
     let classes = weight.ncols();
     let block = (SCORES / classes.max(1) / ROWS * ROWS).max(ROWS);
     let mut losses = Vec::with_capacity(x.nrows());
-    let products = [[x.nrows(), x.ncols(), classes]];
-    let _call = profile::call("linear cross entropy", &products, x.nrows() * classes);
+    let [forward, back] = [[x.nrows(), x.ncols(), classes], [x.nrows(), classes, x.ncols()]];
+    let (name, products) = match of_scores {
+        Some(_) => ("linear cross entropy", vec![forward, back]),
+        None => ("linear cross entropy, losses", vec![forward]),
+    };
+    let _call = profile::call(name, &products, x.nrows() * classes);
     for start in (0..x.nrows()).step_by(block) {
         let rows = block.min(x.nrows() - start);
         let targets = &targets[start..start + rows];
