@@ -246,6 +246,9 @@ impl Attaching<'_> {
             return Err(PeftError::NameTaken { name: name.into() });
         }
         linear.activate(&[]);
+        if at.is_some() {
+            linear.weight.initialize();
+        }
         let adapter = match at {
             Some(at) => self.spec.method.create(&Slot {
                 site: linear.site(),

@@ -39,11 +39,7 @@ impl AdaptedLinear {
     /// # Panics
     /// When the weight is not `[site.d_in, site.d_out]`: a mistake of the family that builds it.
     #[must_use]
-    pub fn new(
-        site: Site,
-        weight: impl Into<Weight>,
-        bias: Option<Param<Tensor<1>>>,
-    ) -> Self {
+    pub fn new(site: Site, weight: impl Into<Weight>, bias: Option<Param<Tensor<1>>>) -> Self {
         let weight = weight.into();
         assert_eq!(
             weight.dims(),

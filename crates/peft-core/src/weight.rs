@@ -1,8 +1,8 @@
 //! The weight of a frozen layer, whatever its values are kept in.
 
 use burn::module::{
-    Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor, Param,
-    ParamId,
+    Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor,
+    Param, ParamId,
 };
 use burn::tensor::{DType, Device, Int, Shape, Tensor, module};
 use peft_kernels::{Factor, PackedWeight};
@@ -72,6 +72,14 @@ impl Weight {
         match &self.0 {
             Kept::Dense(param) => param.val().dtype(),
             Kept::Packed { .. } => DType::F32,
+        }
+    }
+
+    /// Draws a parameter that Burn would draw at its first use: the order of the layers, and not of their uses, then decides which values
+    /// each gets.
+    pub(crate) fn initialize(&self) {
+        if let Kept::Dense(param) = &self.0 {
+            drop(param.val());
         }
     }
 

@@ -45,7 +45,8 @@ fn small_tokenizer(rows: usize) -> Value {
     let vocabulary: Map<String, Value> = (0..rows - 2)
         .map(|id| (format!("t{id}"), id.into()))
         .collect();
-    let added = json!([{"id": rows - 2, "content": "<|end|>", "special": true, "normalized": false}]);
+    let added =
+        json!([{"id": rows - 2, "content": "<|end|>", "special": true, "normalized": false}]);
     json!({
         "added_tokens": added,
         "normalizer": null,
@@ -59,8 +60,10 @@ fn small_tokenizer(rows: usize) -> Value {
 fn written(model: &HfTensors, file: &mut ModelFile, path: &Path) -> HfTensors {
     let tensors: Vec<(&str, &[u64])> = model.iter().map(|one| (one.name(), one.shape())).collect();
     file.declare(tensors).unwrap();
-    file.write(path, |name| -> Result<_, Failed> { Ok(model.values(name)?) })
-        .unwrap();
+    file.write(path, |name| -> Result<_, Failed> {
+        Ok(model.values(name)?)
+    })
+    .unwrap();
     HfTensors::open(path).unwrap()
 }
 
@@ -143,11 +146,22 @@ fn a_file_like_another_has_its_metadata_and_other_formats() {
 /// Tokenizers as their own files have them: every one of them leads to a file and back.
 #[test]
 fn tokenizers_come_back() {
-    for name in ["gpt-2", "llama-bpe", "qwen2", "smollm", "spm", "spm-no-prefix"] {
+    for name in [
+        "gpt-2",
+        "llama-bpe",
+        "qwen2",
+        "smollm",
+        "spm",
+        "spm-no-prefix",
+    ] {
         let model = GgufModel::open(&golden(&format!("tokenizers/{name}.gguf"))).unwrap();
         let given = tokenizer::tokenizer_json(model.metadata()).unwrap();
         let about = tokenizer::tokenizer_config(model.metadata()).unwrap();
-        let rows = model.metadata().texts("tokenizer.ggml.tokens").unwrap().len();
+        let rows = model
+            .metadata()
+            .texts("tokenizer.ggml.tokens")
+            .unwrap()
+            .len();
         let export = |rows: usize| {
             let files = HfFiles {
                 config: &config_of(rows),
@@ -196,11 +210,17 @@ fn what_a_file_cannot_say_is_refused_by_name() {
         ("`model_type` must be one of llama", |config, _| {
             config["model_type"] = json!("gemma9");
         }),
-        ("`hidden_size` must be a size in a GGUF file, found nothing", |config, _| {
-            config.remove("hidden_size");
-        }),
+        (
+            "`hidden_size` must be a size in a GGUF file, found nothing",
+            |config, _| {
+                config.remove("hidden_size");
+            },
+        ),
         ("`rope_scaling` must be linear", |config, _| {
-            config.insert("rope_scaling".into(), json!({"rope_type": "longrope", "factor": 4.0}));
+            config.insert(
+                "rope_scaling".into(),
+                json!({"rope_type": "longrope", "factor": 4.0}),
+            );
         }),
         ("`use_sliding_window` must be false in", |config, _| {
             config["model_type"] = json!("qwen2");
@@ -225,7 +245,9 @@ fn what_a_file_cannot_say_is_refused_by_name() {
         ("the post-processor BertProcessing", |_, given| {
             given["post_processor"] = json!({"type": "BertProcessing"});
         }),
-        ("the id -1", |_, given| given["model"]["vocab"]["t3"] = json!(-1)),
+        ("the id -1", |_, given| {
+            given["model"]["vocab"]["t3"] = json!(-1)
+        }),
         ("dropout of merges", |_, given| {
             given["model"]["dropout"] = json!(0.1);
         }),
@@ -245,7 +267,11 @@ fn tensors_without_a_name_and_other_vocabularies_are_refused() {
     assert!(error.contains("experts.0.w1.weight"), "{error}");
     let tokenizer = GgufModel::open(&golden("tokenizers/smollm.gguf")).unwrap();
     let given = tokenizer::tokenizer_json(tokenizer.metadata()).unwrap();
-    let rows = tokenizer.metadata().texts("tokenizer.ggml.tokens").unwrap().len();
+    let rows = tokenizer
+        .metadata()
+        .texts("tokenizer.ggml.tokens")
+        .unwrap()
+        .len();
     let about = Map::new();
     let config = config_of(rows);
     let files = HfFiles {

@@ -56,11 +56,7 @@ pub fn product(x: Tensor<2>, y: impl Into<Factor>) -> Tensor<2> {
 /// # Panics
 /// When the sizes disagree.
 #[must_use]
-pub fn linear(
-    x: Tensor<2>,
-    weight: impl Into<Factor>,
-    bias: Option<Tensor<1>>,
-) -> Tensor<2> {
+pub fn linear(x: Tensor<2>, weight: impl Into<Factor>, bias: Option<Tensor<1>>) -> Tensor<2> {
     let weight = weight.into();
     check(&x, &weight, bias.as_ref());
     #[cfg(feature = "flex")]

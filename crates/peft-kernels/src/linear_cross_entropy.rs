@@ -24,11 +24,7 @@ mod tests;
 /// # Panics
 /// When the widths disagree, or there is not one target below `classes` for every row.
 #[must_use]
-pub fn linear_cross_entropy(
-    x: Tensor<2>,
-    weight: impl Into<Factor>,
-    targets: &[u32],
-) -> Tensor<1> {
+pub fn linear_cross_entropy(x: Tensor<2>, weight: impl Into<Factor>, targets: &[u32]) -> Tensor<1> {
     let weight = weight.into();
     let ([rows, d_in], [inner, classes]) = (x.dims(), weight.dims());
     assert!(

@@ -26,9 +26,16 @@ fn codes_scales_and_values_are_those_of_bitsandbytes() {
     let mut values = vec![f32::NAN; dims[0] * dims[1]];
     packed.unpack(0..dims[0], 0..dims[1], &mut values);
     assert_eq!(values, numbers(&golden, "unpacked"));
-    assert_eq!(packed.bytes(), codes.len() + 4 * dims[0] * dims[1] / Nf4::BLOCK);
+    assert_eq!(
+        packed.bytes(),
+        codes.len() + 4 * dims[0] * dims[1] / Nf4::BLOCK
+    );
     let mut last = vec![f32::NAN; Nf4::BLOCK];
-    packed.unpack(dims[0] - 1..dims[0], dims[1] - Nf4::BLOCK..dims[1], &mut last);
+    packed.unpack(
+        dims[0] - 1..dims[0],
+        dims[1] - Nf4::BLOCK..dims[1],
+        &mut last,
+    );
     assert_eq!(last, values[values.len() - Nf4::BLOCK..]);
 }
 

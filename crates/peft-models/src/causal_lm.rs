@@ -4,9 +4,7 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor};
-use peft_core::{
-    Adaptable, AdaptedLinear, Layout, Pass, Site, TiedOutput, cast, param_id,
-};
+use peft_core::{Adaptable, AdaptedLinear, Layout, Pass, Site, TiedOutput, cast, param_id};
 use peft_kernels::{cross_entropy, linear_cross_entropy, product};
 
 use crate::causal_batch::CausalBatch;
@@ -196,8 +194,7 @@ fn build(
     let base = format!("{}.", family.prefix);
     let decoder = Decoder::load(&mut reader, &base, family, sizes);
     let shape = [sizes.d_model, sizes.vocab_size];
-    let head =
-        (!sizes.tied).then(|| reader.output_layer(CausalLm::HEAD, shape));
+    let head = (!sizes.tied).then(|| reader.output_layer(CausalLm::HEAD, shape));
     let model = CausalLm { decoder, head };
     let mut report = reader.finish()?;
     // A tied output layer has its name too: adapters may train or save it by that.

@@ -135,7 +135,11 @@ impl Conversation {
             )));
         }
         self.active = (name != BASE).then(|| name.to_owned());
-        let weights: Vec<(&str, f64)> = self.active.iter().map(|name| (name.as_str(), 1.0)).collect();
+        let weights: Vec<(&str, f64)> = self
+            .active
+            .iter()
+            .map(|name| (name.as_str(), 1.0))
+            .collect();
         self.model = select_adapters(self.model.clone(), &weights)?;
         self.reading = Reading::default();
         Ok(())

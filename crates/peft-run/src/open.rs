@@ -9,8 +9,8 @@ mod numbering;
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
 use peft_core::{Adaptable, AdapterSpec, AttachReport, PeftError, folder, select_adapters};
-use peft_models::hf::HeadLabels;
 use peft_models::Loaded;
+use peft_models::hf::HeadLabels;
 use peft_train::data::LabelSet;
 use peft_train::task::Classifier;
 

@@ -38,7 +38,11 @@ pub fn run(args: &ChatArgs, json: bool) -> Result<()> {
     let pause = Pause::watch()?;
     let asks = std::io::stdin().is_terminal();
     if asks {
-        eprintln!("{} with {}; /help says what else there is", conversation.model_type(), conversation.adapter());
+        eprintln!(
+            "{} with {}; /help says what else there is",
+            conversation.model_type(),
+            conversation.adapter()
+        );
     }
     let mut lines = std::io::stdin().lock().lines();
     loop {
@@ -87,7 +91,9 @@ fn command_of(command: &str, conversation: &mut Conversation) -> Result<Next> {
             conversation.choose(name)?;
             eprintln!("{} answers from now on", conversation.adapter());
         }
-        _ => anyhow::bail!(peft_run::Usage(format!("/{command}: no such command\n{HELP}"))),
+        _ => anyhow::bail!(peft_run::Usage(format!(
+            "/{command}: no such command\n{HELP}"
+        ))),
     }
     Ok(Next::GoesOn)
 }

@@ -11,6 +11,7 @@ pub(crate) mod decoder;
 pub(crate) mod files;
 pub(crate) mod place;
 pub(crate) mod seen;
+pub(crate) mod tiny_llama;
 pub(crate) mod usable;
 
 use std::path::Path;

@@ -43,9 +43,7 @@ impl Fields<'_> {
     fn number_or(&self, field: &str, usual: f64) -> Result<f64, ExportError> {
         match self.get(field) {
             None => Ok(usual),
-            Some(value) => value
-                .as_f64()
-                .ok_or_else(|| self.error(field, "a number")),
+            Some(value) => value.as_f64().ok_or_else(|| self.error(field, "a number")),
         }
     }
 }
@@ -81,9 +79,8 @@ pub(super) fn describe(
     let architecture = architecture(&fields)?;
     writer.insert("general.architecture", architecture.name())?;
     writer.insert("general.type", "model")?;
-    let mut put = |key: &str, value: Value| {
-        writer.insert(&format!("{}.{key}", architecture.name()), value)
-    };
+    let mut put =
+        |key: &str, value: Value| writer.insert(&format!("{}.{key}", architecture.name()), value);
     let is_gpt2 = architecture == Architecture::Gpt2;
     let of = |gpt2: &'static str, other: &'static str| if is_gpt2 { gpt2 } else { other };
     let hidden = fields.size(of("n_embd", "hidden_size"))?;
@@ -96,7 +93,10 @@ pub(super) fn describe(
     let context = fields.size(of("n_positions", "max_position_embeddings"))?;
     put("context_length", context.into())?;
     put("embedding_length", hidden.into())?;
-    put("block_count", fields.size(of("n_layer", "num_hidden_layers"))?.into())?;
+    put(
+        "block_count",
+        fields.size(of("n_layer", "num_hidden_layers"))?.into(),
+    )?;
     put("feed_forward_length", inner.into())?;
     put("attention.head_count", heads.into())?;
     let vocabulary = fields.size("vocab_size")?;
@@ -207,7 +207,9 @@ impl Rope {
                 let original = scaling.and_then(|scaling| scaling.get(length)?.as_u64());
                 let original = original.and_then(|original| u32::try_from(original).ok());
                 rope.original = Some(original.ok_or_else(error)?);
-                let further = YARN.iter().filter_map(|(key, field)| Some((*key, number(field)?)));
+                let further = YARN
+                    .iter()
+                    .filter_map(|(key, field)| Some((*key, number(field)?)));
                 rope.yarn = further.collect();
                 Ok(rope)
             }

@@ -6,6 +6,7 @@
 
 mod config;
 mod error;
+mod given;
 mod kinds;
 mod model_file;
 mod tokenizer;

@@ -87,9 +87,7 @@ impl<C: CheckpointStrategy> LinearCrossEntropyOps for Autodiff<Flex, C> {
                 let losses = losses(matrix(&x), &factor, &targets, Some(&mut part));
                 prep.finish(tensor(gradient, rows, width), losses)
             }
-            OpsKind::UnTracked(prep) => {
-                prep.finish(losses(matrix(&x), &factor, &targets, None))
-            }
+            OpsKind::UnTracked(prep) => prep.finish(losses(matrix(&x), &factor, &targets, None)),
         }
     }
 }
@@ -104,7 +102,10 @@ fn losses(
     let classes = weight.ncols();
     let block = (SCORES / classes.max(1) / ROWS * ROWS).max(ROWS);
     let mut losses = Vec::with_capacity(x.nrows());
-    let [forward, back] = [[x.nrows(), x.ncols(), classes], [x.nrows(), classes, x.ncols()]];
+    let [forward, back] = [
+        [x.nrows(), x.ncols(), classes],
+        [x.nrows(), classes, x.ncols()],
+    ];
     let (name, products) = match of_scores {
         Some(_) => ("linear cross entropy", vec![forward, back]),
         None => ("linear cross entropy, losses", vec![forward]),

@@ -56,8 +56,14 @@ fn a_weight_that_trains_gets_its_gradient() {
     let device = device();
     let x = tensor(&[0.5, -1.0], [1, 2], &device);
     let weight = tensor(&noise(2, 6, 1.0), [2, 3], &device).require_grad();
-    let grads = linear_cross_entropy(x, weight.clone(), &[1]).sum().backward();
-    assert!(values(weight.grad(&grads).unwrap()).iter().any(|grad| *grad != 0.0));
+    let grads = linear_cross_entropy(x, weight.clone(), &[1])
+        .sum()
+        .backward();
+    assert!(
+        values(weight.grad(&grads).unwrap())
+            .iter()
+            .any(|grad| *grad != 0.0)
+    );
 }
 
 #[test]

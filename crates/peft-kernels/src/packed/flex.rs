@@ -193,10 +193,7 @@ impl Tile {
 
 /// A packed weight fits everywhere; it is no tensor.
 impl Fuse for Factor {
-    type Dispatch = (
-        Option<burn::backend::DispatchTensor>,
-        Option<PackedWeight>,
-    );
+    type Dispatch = (Option<burn::backend::DispatchTensor>, Option<PackedWeight>);
 
     fn try_fuse(self) -> Result<Self::Dispatch, Self> {
         match self {

@@ -31,24 +31,16 @@ const CODES: [f32; 16] = [
     1.0,
 ];
 
-/// What a value must be above to get the next code: bitsandbytes' midpoints.
-const ABOVE: [f32; 15] = [
-    -0.848_096_4,
-    -0.610_632_93,
-    -0.459_995_3,
-    -0.339_679_42,
-    -0.234_607_4,
-    -0.137_911_73,
-    -0.045_525_018,
-    0.039_790_15,
-    0.120_255_24,
-    0.203_521_25,
-    0.292_013_76,
-    0.389_312_5,
-    0.501_663_4,
-    0.642_786_9,
-    0.861_478_4,
-];
+/// What a value must be above to get the next code: the midpoints.
+const ABOVE: [f32; 15] = {
+    let mut above = [0.0; 15];
+    let mut at = 0;
+    while at < above.len() {
+        above[at] = (CODES[at] + CODES[at + 1]) / 2.0;
+        at += 1;
+    }
+    above
+};
 
 /// Why a matrix cannot be rounded to NF4.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -98,7 +90,11 @@ impl Nf4 {
             let value = values[index];
             return Err(Nf4Error::NotFinite { index, value });
         }
-        let scale = |block: &[f32]| block.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+        let scale = |block: &[f32]| {
+            block
+                .iter()
+                .fold(0.0_f32, |most, value| most.max(value.abs()))
+        };
         let scales: Vec<f32> = values.chunks_exact(BLOCK).map(scale).collect();
         let mut codes = Vec::with_capacity(values.len() / 2);
         for (block, scale) in values.chunks_exact(BLOCK).zip(&scales) {

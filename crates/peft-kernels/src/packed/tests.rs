@@ -149,10 +149,20 @@ impl Layer {
 #[test]
 fn weights_larger_than_tiles_give_the_products_of_their_values() {
     // More inner values than a tile is deep or high; wider than a strip; blocks that cut neither evenly.
-    for (dims, block) in [([4608, 96], 256), ([64, 2304], 32), ([300, 1312], 1), ([1, 1], 1)] {
+    for (dims, block) in [
+        ([4608, 96], 256),
+        ([64, 2304], 32),
+        ([300, 1312], 1),
+        ([1, 1], 1),
+    ] {
         Layer::new(dims, block.min(dims[0]), true).check(5);
     }
-    for (dims, block) in [([96, 4608], 256), ([2304, 64], 32), ([300, 1312], 1), ([1, 1], 1)] {
+    for (dims, block) in [
+        ([96, 4608], 256),
+        ([2304, 64], 32),
+        ([300, 1312], 1),
+        ([1, 1], 1),
+    ] {
         Layer::new(dims, block, false).check(5);
     }
 }
@@ -172,20 +182,31 @@ proptest! {
 /// How many threads there are is no part of a result, whatever is left over at the edges of what they share.
 #[test]
 fn results_do_not_depend_on_the_number_of_threads() {
-    for (dims, rows) in [([4608, 640], 33), ([640, 4608], 33), ([2048, 1301], 17), ([1024, 270], 1), ([512, 97], 260)] {
+    for (dims, rows) in [
+        ([4608, 640], 33),
+        ([640, 4608], 33),
+        ([2048, 1301], 17),
+        ([1024, 270], 1),
+        ([512, 97], 260),
+    ] {
         for of_outputs in [true, false] {
             let layer = Layer::new(dims, 1, of_outputs);
             let run = |threads: usize, weight: &Factor| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-                pool.unwrap().install(|| layer.run(weight.clone(), rows, true))
+                pool.unwrap()
+                    .install(|| layer.run(weight.clone(), rows, true))
             };
             let dense = tensor(&layer.dense, layer.dims, &device());
             for weight in [Factor::from(dense), Factor::from(layer.packed.clone())] {
                 let alone = run(1, &weight);
                 for threads in [2, 3, 8] {
-                    for (at, (found, alone)) in run(threads, &weight).iter().zip(&alone).enumerate() {
+                    for (at, (found, alone)) in run(threads, &weight).iter().zip(&alone).enumerate()
+                    {
                         let differ = found.iter().zip(alone).filter(|(a, b)| a != b).count();
-                        assert_eq!(differ, 0, "{rows} x {dims:?}, {threads} threads, result {at}");
+                        assert_eq!(
+                            differ, 0,
+                            "{rows} x {dims:?}, {threads} threads, result {at}"
+                        );
                     }
                 }
             }

@@ -98,7 +98,10 @@ impl Reading {
             }
             false => {
                 let whole = [prompt.to_vec()];
-                (CausalBatch::left_padded(&whole, &device)?, KvCache::default())
+                (
+                    CausalBatch::left_padded(&whole, &device)?,
+                    KvCache::default(),
+                )
             }
         };
         let course = Course {

@@ -6,27 +6,25 @@
 mod gguf;
 mod header;
 mod index;
+mod rows;
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use peft_core::PackedRows;
 use peft_core::file::input::{CONFIG_LIMIT, read_plain_text};
 use peft_gguf::hf::HfTensors;
-use peft_gguf::{GgmlType, PackedTensor};
 use safetensors::tensor::Dtype;
 use serde_json::Value;
 
 use super::adapter_folder::refuse_adapter;
 use super::dtype::FloatDtype;
 use crate::error::{ModelError, WeightProblems};
-use crate::packed::Blocks;
 use gguf::GgufWeights;
 use header::read_header;
 use index::{is_plain_file_name, weight_map};
+pub(crate) use rows::Rows;
 
 /// Bytes that are decoded at a time, a multiple of every element's size.
 const PIECE: usize = 1 << 20;
@@ -69,15 +67,6 @@ impl TensorEntry {
     pub fn bytes(&self) -> usize {
         self.bytes
     }
-}
-
-/// A matrix as it is stored.
-#[derive(Debug)]
-pub(crate) struct Rows {
-    /// Its rows.
-    pub(crate) rows: Arc<dyn PackedRows>,
-    /// Whether they are the columns of the matrix that the folder has under the name.
-    pub(crate) turned: bool,
 }
 
 /// All tensors of a model folder, by name.
@@ -209,32 +198,6 @@ impl TensorArchive {
             left -= bytes.len();
         }
         Ok(values)
-    }
-
-    /// A matrix as it is stored, where that is not f32 or f64.
-    ///
-    /// # Errors
-    /// [`ModelError::Io`], [`ModelError::Gguf`].
-    pub(crate) fn packed(&self, entry: &TensorEntry) -> Result<Option<Rows>, ModelError> {
-        match (&entry.place, &self.gguf) {
-            (Place::Gguf(name), Some(gguf)) => gguf.packed(name),
-            (Place::Gguf(_), None) => Ok(None),
-            (Place::File { .. }, _) => {
-                let kind = match entry.dtype {
-                    Dtype::BF16 => GgmlType::BF16,
-                    Dtype::F16 => GgmlType::F16,
-                    _ => return Ok(None),
-                };
-                let shape: Vec<u64> = entry.shape.iter().map(|size| *size as u64).collect();
-                let bytes = self.read(entry)?;
-                let tensor = PackedTensor::new(kind, &shape, bytes.into()).ok();
-                let blocks = tensor.and_then(|tensor| Blocks::new(tensor, None));
-                Ok(blocks.map(|blocks| Rows {
-                    rows: Arc::new(blocks),
-                    turned: false,
-                }))
-            }
-        }
     }
 
     /// The values of a tensor of the GGUF file.

@@ -18,7 +18,7 @@ pub struct ModelConfig {
     model_type: String,
     architectures: Vec<String>,
     labels: Vec<String>,
-    storage: Storage,
+    pub(crate) storage: Storage,
 }
 
 impl ModelConfig {
@@ -95,19 +95,6 @@ impl ModelConfig {
         self.labels.len()
     }
 
-    /// What the weights of the model are to be kept in; no field of the file.
-    #[must_use]
-    pub fn storage(&self) -> Storage {
-        self.storage
-    }
-
-    /// The same configuration for a model whose weights are kept so.
-    #[must_use]
-    pub fn with_storage(mut self, storage: Storage) -> Self {
-        self.storage = storage;
-        self
-    }
-
     /// Every field as it stands in the file.
     #[must_use]
     pub fn raw(&self) -> &Map<String, Value> {
@@ -117,14 +104,12 @@ impl ModelConfig {
     /// The same configuration with other label names (`id2label`, `label2id`, `problem_type`).
     #[must_use]
     pub fn with_labels(mut self, labels: &[String]) -> Self {
-        let id2label: Map<_, _> = (0..)
-            .map(|id: usize| id.to_string())
-            .zip(labels.iter().map(|name| json!(name)))
+        let numbered = || labels.iter().enumerate();
+        let id2label: Map<_, _> = numbered()
+            .map(|(id, name)| (id.to_string(), json!(name)))
             .collect();
-        let label2id: Map<_, _> = labels
-            .iter()
-            .cloned()
-            .zip((0..).map(|id: usize| json!(id)))
+        let label2id: Map<_, _> = numbered()
+            .map(|(id, name)| (name.clone(), json!(id)))
             .collect();
         self.raw.insert("id2label".into(), Value::Object(id2label));
         self.raw.insert("label2id".into(), Value::Object(label2id));

@@ -2,13 +2,14 @@
 
 mod linear;
 mod matrix;
+mod table;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
-use peft_core::{AdaptedEmbedding, Layout, ParamNames};
+use peft_core::{Layout, ParamNames};
 
 use super::archive::{TensorArchive, TensorEntry};
 use super::config::ModelConfig;
@@ -18,7 +19,6 @@ use super::spelling::{is_leftover, spellings};
 use crate::error::{Misshaped, ModelError, UnreadableDtype, WeightProblems};
 use crate::layers::{LayerNorm, RmsNorm};
 use crate::packed::Storage;
-use matrix::{Matrix, Role};
 
 /// What to do with a head in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,43 +163,6 @@ impl WeightReader {
     pub fn rms_norm(&mut self, path: &str, d: usize, eps: f64) -> RmsNorm {
         let weight = self.param::<1>(&format!("{path}.weight"), [d], Start::Ones);
         RmsNorm::new(weight, eps)
-    }
-
-    /// An embedding whose table a file may hold under the path of the output layer it is tied to.
-    pub fn embedding_or(
-        &mut self,
-        path: &str,
-        tied_to: &str,
-        n: usize,
-        d: usize,
-    ) -> AdaptedEmbedding {
-        let (name, other) = (format!("{path}.weight"), format!("{tied_to}.weight"));
-        let holds = |archive: &TensorArchive, name: &str| {
-            spellings(name, self.prefix)
-                .iter()
-                .any(|spelling| archive.entry(spelling).is_some())
-        };
-        let elsewhere = self
-            .archive
-            .as_ref()
-            .is_some_and(|archive| !holds(archive, &name) && holds(archive, &other));
-        if !elsewhere {
-            return self.embedding(path, n, d);
-        }
-        self.table(path, &other, [n, d])
-    }
-
-    /// An embedding with a table of shape `[n, d]`.
-    pub fn embedding(&mut self, path: &str, n: usize, d: usize) -> AdaptedEmbedding {
-        self.table(path, &format!("{path}.weight"), [n, d])
-    }
-
-    /// The table at `path` of the values that the file has under `name`.
-    fn table(&mut self, path: &str, name: &str, shape: [usize; 2]) -> AdaptedEmbedding {
-        let matrix = self.matrix(name, shape, Role::Table, None);
-        let (matrix, shape) = matrix.map_or((Matrix::ZERO, [1, 1]), |matrix| (matrix, shape));
-        let own = format!("{path}.weight");
-        AdaptedEmbedding::new(path, self.weight(&own, matrix, shape, Layout::AsIs))
     }
 
     /// Ends the reading.

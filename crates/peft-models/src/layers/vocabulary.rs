@@ -13,7 +13,10 @@ pub(crate) fn with_tokens(layer: &AdaptedLinear, tokens: usize) -> AdaptedLinear
         SiteKind::Linear | SiteKind::Conv1d => (1, site.d_in, tokens),
     };
     let resized = Site::new(&site.path, d_in, d_out).with_kind(site.kind);
-    let weight = Param::initialized(layer.weight.id(), with_size(layer.weight.val(), axis, tokens));
+    let weight = Param::initialized(
+        layer.weight.id(),
+        with_size(layer.weight.val(), axis, tokens),
+    );
     let bias = layer
         .bias
         .as_ref()

@@ -22,9 +22,8 @@ impl Blocks {
             return None;
         };
         let dims = [usize::try_from(rows).ok()?, usize::try_from(columns).ok()?];
-        let in_range = |order: &Vec<usize>| {
-            order.len() == dims[0] && order.iter().all(|row| *row < dims[0])
-        };
+        let in_range =
+            |order: &Vec<usize>| order.len() == dims[0] && order.iter().all(|row| *row < dims[0]);
         let fits = order.as_ref().is_none_or(in_range) && tensor.rows() == dims[0];
         (fits && tensor.kind().can_dequantise()).then_some(Self {
             tensor,
@@ -57,9 +56,8 @@ impl Blocks {
     fn unpack_row(&self, row: usize, columns: &Range<usize>, values: &mut [f32]) {
         let row = self.order.as_ref().map_or(row, |order| order[row]);
         let kind = self.tensor.kind();
-        let bytes_of = |columns: usize| {
-            columns / kind.block_values() as usize * kind.block_bytes() as usize
-        };
+        let bytes_of =
+            |columns: usize| columns / kind.block_values() as usize * kind.block_bytes() as usize;
         let start = row * self.tensor.row_bytes();
         let bytes = start + bytes_of(columns.start)..start + bytes_of(columns.end);
         dequantise(kind, &self.tensor.bytes()[bytes], values)

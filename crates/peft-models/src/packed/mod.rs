@@ -12,6 +12,8 @@ use peft_gguf::block::BlockError;
 use peft_kernels::{Nf4, Nf4Error};
 use serde::{Deserialize, Serialize};
 
+use crate::hf::ModelConfig;
+
 pub(crate) use blocks::Blocks;
 
 /// What the frozen weights of a base are kept in. Norms, biases and what trains are always f32.
@@ -26,6 +28,21 @@ pub enum Storage {
     /// Rounded to a format, matrix by matrix as they are read; tables of embeddings and output layers to eight bits where the format has
     /// fewer, because every token passes through both. Matrices whose rows are not whole blocks stay as the file has them.
     Packed(PackFormat),
+}
+
+impl ModelConfig {
+    /// What the weights of the model are to be kept in; no field of the file.
+    #[must_use]
+    pub fn storage(&self) -> Storage {
+        self.storage
+    }
+
+    /// The same configuration for a model whose weights are kept so.
+    #[must_use]
+    pub fn with_storage(mut self, storage: Storage) -> Self {
+        self.storage = storage;
+        self
+    }
 }
 
 /// A format to which weights can be rounded.

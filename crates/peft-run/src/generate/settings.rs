@@ -47,10 +47,7 @@ impl Settings {
     ///
     /// # Errors
     /// A field of the file that is not what it should be.
-    pub(crate) fn new(
-        args: &Choice,
-        file: Option<(PathBuf, Map<String, Value>)>,
-    ) -> Result<Self> {
+    pub(crate) fn new(args: &Choice, file: Option<(PathBuf, Map<String, Value>)>) -> Result<Self> {
         let file = file.map(GenerationFile::from).unwrap_or_default();
         let (temperature, top_k, top_p) = (
             args.temperature.unwrap_or(0.0),

@@ -75,7 +75,10 @@ fn modelfile(merged: &Path) -> Result<String> {
     let mut text = format!("# ollama create NAME -f {MODELFILE}\nFROM ./{FILE}\n");
     for id in ends.stops {
         if let Some(token) = tokenizer.inner().id_to_token(id) {
-            text.push_str(&format!("PARAMETER stop {}\n", serde_json::Value::from(token)));
+            text.push_str(&format!(
+                "PARAMETER stop {}\n",
+                serde_json::Value::from(token)
+            ));
         }
     }
     Ok(text)

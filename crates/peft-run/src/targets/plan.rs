@@ -40,12 +40,7 @@ pub(super) struct Plan {
 /// When the model cannot be read, the method is unknown, or the targets select nothing.
 pub(super) fn make(config: &RunConfig) -> Result<Plan> {
     let device = device::open(&config.device)?;
-    let opened = any_model::open(
-        config.base(),
-        outputs(config)?,
-        config.train.seed,
-        &device,
-    )?;
+    let opened = any_model::open(config.base(), outputs(config)?, config.train.seed, &device)?;
     plan(config, &opened)
 }
 

@@ -32,7 +32,8 @@ pub(in crate::linear) fn linear_with_pair(
     bias: Option<Tensor<1>>,
     pair: LowRankPair,
 ) -> Result<Tensor<2>, Inputs> {
-    let trains = matches!(&weight, Factor::Dense(weight) if weight.is_require_grad()) || bias.as_ref().is_some_and(Tensor::is_require_grad);
+    let trains = matches!(&weight, Factor::Dense(weight) if weight.is_require_grad())
+        || bias.as_ref().is_some_and(Tensor::is_require_grad);
     if trains {
         return Err((x, weight, bias, pair));
     }

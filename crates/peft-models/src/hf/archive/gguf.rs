@@ -10,8 +10,8 @@ use peft_gguf::hf::{HfTensor, HfTensors, Layout};
 use safetensors::tensor::Dtype;
 
 use super::{Place, Rows, TensorEntry};
-use crate::packed::Blocks;
 use crate::error::ModelError;
+use crate::packed::Blocks;
 
 /// The end of a GGUF file's name.
 const EXTENSION: &str = "gguf";

@@ -176,7 +176,15 @@ mod tests {
             "a {%- filter __generation -%} b {% endfilter %} {%+ if x %}{% endif %} {% generation";
         assert_eq!(with_generation_filter(source), (expected.to_owned(), true));
         assert!(!with_generation_filter("{% set generation = 1 %}").1);
-        for odd in ["{%}", "{%}%}", "{%-%}", "{%+-+%}", "{%%}", "{%", "{%}}{% generation"] {
+        for odd in [
+            "{%}",
+            "{%}%}",
+            "{%-%}",
+            "{%+-+%}",
+            "{%%}",
+            "{%",
+            "{%}}{% generation",
+        ] {
             assert_eq!(with_generation_filter(odd), (odd.to_owned(), false));
         }
     }

@@ -1,0 +1,48 @@
+//! Matrices of a folder as they are stored.
+
+use std::sync::Arc;
+
+use peft_core::PackedRows;
+use peft_gguf::{GgmlType, PackedTensor};
+use safetensors::tensor::Dtype;
+
+use super::{Place, TensorArchive, TensorEntry};
+use crate::error::ModelError;
+use crate::packed::Blocks;
+
+/// A matrix as it is stored.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    /// Its rows.
+    pub(crate) rows: Arc<dyn PackedRows>,
+    /// Whether they are the columns of the matrix that the folder has under the name.
+    pub(crate) turned: bool,
+}
+
+impl TensorArchive {
+    /// A matrix as it is stored, where that is not f32 or f64.
+    ///
+    /// # Errors
+    /// [`ModelError::Io`], [`ModelError::Gguf`].
+    pub(crate) fn packed(&self, entry: &TensorEntry) -> Result<Option<Rows>, ModelError> {
+        match (&entry.place, &self.gguf) {
+            (Place::Gguf(name), Some(gguf)) => gguf.packed(name),
+            (Place::Gguf(_), None) => Ok(None),
+            (Place::File { .. }, _) => {
+                let kind = match entry.dtype {
+                    Dtype::BF16 => GgmlType::BF16,
+                    Dtype::F16 => GgmlType::F16,
+                    _ => return Ok(None),
+                };
+                let shape: Vec<u64> = entry.shape.iter().map(|size| *size as u64).collect();
+                let bytes = self.read(entry)?;
+                let tensor = PackedTensor::new(kind, &shape, bytes.into()).ok();
+                let blocks = tensor.and_then(|tensor| Blocks::new(tensor, None));
+                Ok(blocks.map(|blocks| Rows {
+                    rows: Arc::new(blocks),
+                    turned: false,
+                }))
+            }
+        }
+    }
+}
