@@ -240,7 +240,7 @@ fn what_a_file_cannot_say_is_refused_by_name() {
             given["model"]["merges"] = json!(["t1t2"]);
         }),
         ("its way to prepare texts", |_, given| {
-            given["model"]["byte_fallback"] = json!(true);
+            given["pre_tokenizer"] = json!({"type": "Whitespace"});
         }),
         ("the post-processor BertProcessing", |_, given| {
             given["post_processor"] = json!({"type": "BertProcessing"});

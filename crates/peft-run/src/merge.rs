@@ -223,6 +223,8 @@ impl Written {
         } = *merging;
         let dtype = match format {
             Format::Safetensors(dtype) => dtype,
+            // What is rounded to much fewer bits may be rounded to the base's own type before.
+            Format::Gguf(GgmlType::F32 | GgmlType::F16 | GgmlType::Q8_0) => Some(FloatDtype::F32),
             Format::Gguf(_) => None,
         };
         disk::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;

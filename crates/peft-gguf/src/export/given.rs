@@ -20,8 +20,8 @@ const BYTE: i32 = 6;
 pub(super) enum Kind {
     /// Byte-level BPE, with the name of the rule that cuts texts into words.
     Bytes(&'static str),
-    /// BPE of SentencePiece.
-    Scored { prefix: bool },
+    /// BPE of SentencePiece: whether each text begins with a space, and whether there is a token for each byte.
+    Scored { prefix: bool, bytes: bool },
 }
 
 impl Kind {
@@ -202,8 +202,9 @@ fn kind(json: &Json) -> Result<Kind, ExportError> {
     if !model["dropout"].is_null() {
         return Err(lost("dropout of merges"));
     }
-    if is_set("byte_fallback") {
-        return scored(json);
+    let spells_bytes = json["pre_tokenizer"].to_string().contains("\"ByteLevel\"");
+    if !spells_bytes {
+        return scored(json, is_set("byte_fallback"));
     }
     let rule = Words::name_of(
         &json["normalizer"],
@@ -222,7 +223,7 @@ fn kind(json: &Json) -> Result<Kind, ExportError> {
 }
 
 /// SentencePiece's BPE: spaces become `▁`, with one before each text or without.
-fn scored(json: &Json) -> Result<Kind, ExportError> {
+fn scored(json: &Json, bytes: bool) -> Result<Kind, ExportError> {
     let steps = match json["normalizer"]["normalizers"].as_array() {
         Some(steps) => steps.clone(),
         None => vec![json["normalizer"].clone()],
@@ -258,7 +259,7 @@ fn scored(json: &Json) -> Result<Kind, ExportError> {
             json["normalizer"]
         ))
     })?;
-    Ok(Kind::Scored { prefix })
+    Ok(Kind::Scored { prefix, bytes })
 }
 
 /// Special tokens before and behind a single text, which is `None`.

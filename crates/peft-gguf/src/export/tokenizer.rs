@@ -38,7 +38,7 @@ pub(super) fn describe(
                 .collect();
             put(writer, "merges", merges)?;
         }
-        Kind::Scored { prefix } => {
+        Kind::Scored { prefix, .. } => {
             put(writer, "pre", "default")?;
             put(writer, "scores", given.scores(&tokens))?;
             put(writer, "add_space_prefix", prefix)?;
