@@ -142,6 +142,10 @@ impl PackedWeight {
 
 /// The second factor of a product: a tensor, or a packed weight.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a tensor is that large, and factors are made and used up one by one"
+)]
 pub enum Factor {
     /// A tensor `[d_in, d_out]`.
     Dense(Tensor<2>),

@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json};
 
 use super::ExportError;
 use crate::hf::{Architecture, rope_divisors};
-use crate::{GgufWriter, Value};
+use crate::{FormatError, GgufWriter, Value};
 
 const FILE: &str = "config.json";
 
@@ -112,6 +112,18 @@ pub(super) fn describe(
         put("attention.layer_norm_epsilon", (eps as f32).into())?;
         return Ok(described);
     }
+    decoder(&fields, hidden, &mut described, put)?;
+    Ok(described)
+}
+
+/// What decoders with rotary positions have beside.
+fn decoder(
+    fields: &Fields<'_>,
+    hidden: u32,
+    described: &mut Described,
+    mut put: impl FnMut(&str, Value) -> Result<(), FormatError>,
+) -> Result<(), ExportError> {
+    let heads = fields.size("num_attention_heads")?;
     let kv_heads = fields.size_if_any("num_key_value_heads")?.unwrap_or(heads);
     described.kv_heads = kv_heads.into();
     put("attention.head_count_kv", kv_heads.into())?;
@@ -124,8 +136,8 @@ pub(super) fn describe(
     put("attention.key_length", head.into())?;
     put("attention.value_length", head.into())?;
     put("rope.dimension_count", head.into())?;
-    put("vocab_size", vocabulary.into())?;
-    let rope = Rope::read(&fields)?;
+    put("vocab_size", described.vocabulary.into())?;
+    let rope = Rope::read(fields)?;
     put("rope.freq_base", (rope.base as f32).into())?;
     if let Some((kind, factor)) = rope.scaling {
         put("rope.scaling.type", kind.into())?;
@@ -140,10 +152,10 @@ pub(super) fn describe(
     described.divisors = rope
         .llama3
         .map(|factor| rope_divisors(factor, rope.base, head.into()));
-    if let Some(window) = window(&fields)? {
+    if let Some(window) = window(fields)? {
         put("attention.sliding_window", window.into())?;
     }
-    Ok(described)
+    Ok(())
 }
 
 /// How positions turn queries and keys.

@@ -6,11 +6,13 @@
 
 mod config;
 mod error;
+mod files;
 mod given;
 mod kinds;
 mod model_file;
 mod tokenizer;
 
 pub use error::ExportError;
+pub use files::HfFiles;
 pub use kinds::{Kinds, file_type};
-pub use model_file::{HfFiles, ModelFile, Placed};
+pub use model_file::{ModelFile, Placed};

@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde_json::{Map, Value as Json};
-
 use super::config::{Described, describe};
-use super::{ExportError, Kinds, file_type, tokenizer};
+use super::{ExportError, HfFiles, Kinds, file_type, tokenizer};
 use crate::hf::{Architecture, HfTensors, Layout, names};
 use crate::{GgmlType, GgufError, GgufWriter, TensorInfo};
 
@@ -17,19 +15,6 @@ const SPLIT: &str = "split.";
 const QUANTISATION: u32 = 2;
 /// What each rotary frequency is divided by.
 const DIVISORS: &str = "rope_freqs.weight";
-
-/// The files of a model folder that the metadata are made of.
-#[derive(Clone, Copy, Debug)]
-pub struct HfFiles<'a> {
-    /// `config.json`.
-    pub config: &'a Map<String, Json>,
-    /// `tokenizer.json`.
-    pub tokenizer: &'a Json,
-    /// `tokenizer_config.json`.
-    pub about_tokenizer: &'a Map<String, Json>,
-    /// The chat template, where it is in a file of its own.
-    pub template: Option<&'a str>,
-}
 
 /// A file that is to be written.
 #[derive(Debug)]

@@ -82,8 +82,37 @@ impl Nf4 {
     /// # Errors
     /// [`Nf4Error`].
     pub fn quantised(values: &[f32], dims: [usize; 2]) -> Result<Self, Nf4Error> {
-        let [rows, columns] = dims;
-        if !columns.is_multiple_of(BLOCK) || values.len() != rows * columns {
+        let mut matrix = Self::empty(dims)?;
+        if values.len() != dims[0] * dims[1] {
+            return Err(Nf4Error::Partial { columns: dims[1] });
+        }
+        matrix.extend(&Self::blocks(values)?);
+        Ok(matrix)
+    }
+
+    /// A matrix whose values are to come ([`Self::extend`]).
+    ///
+    /// # Errors
+    /// [`Nf4Error::Partial`].
+    pub fn empty(dims: [usize; 2]) -> Result<Self, Nf4Error> {
+        if !dims[1].is_multiple_of(BLOCK) {
+            return Err(Nf4Error::Partial { columns: dims[1] });
+        }
+        let values = dims[0] * dims[1];
+        Ok(Self {
+            codes: Vec::with_capacity(values / 2),
+            scales: Vec::with_capacity(values / BLOCK),
+            dims,
+        })
+    }
+
+    /// Whole blocks of values, rounded: codes and scales.
+    ///
+    /// # Errors
+    /// [`Nf4Error`].
+    pub fn blocks(values: &[f32]) -> Result<(Vec<u8>, Vec<f32>), Nf4Error> {
+        if !values.len().is_multiple_of(BLOCK) {
+            let columns = values.len();
             return Err(Nf4Error::Partial { columns });
         }
         if let Some(index) = values.iter().position(|value| !value.is_finite()) {
@@ -102,11 +131,19 @@ impl Nf4 {
             let pairs = block.chunks_exact(2);
             codes.extend(pairs.map(|pair| code(pair[0] * factor) << 4 | code(pair[1] * factor)));
         }
-        Ok(Self {
-            codes,
-            scales,
-            dims,
-        })
+        Ok((codes, scales))
+    }
+
+    /// Appends blocks.
+    pub fn extend(&mut self, (codes, scales): &(Vec<u8>, Vec<f32>)) {
+        self.codes.extend_from_slice(codes);
+        self.scales.extend_from_slice(scales);
+    }
+
+    /// Whether all values are there.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.codes.len() * 2 == self.dims[0] * self.dims[1]
     }
 
     /// The codes, two in a byte.

@@ -184,20 +184,35 @@ impl TensorArchive {
         bytes: usize,
         dtype: FloatDtype,
     ) -> Result<Vec<f32>, ModelError> {
+        let mut values = Vec::with_capacity(bytes / dtype.size());
+        self.each_piece(file, offset, bytes, |bytes| {
+            values.extend(dtype.decode(bytes));
+            Ok(())
+        })?;
+        Ok(values)
+    }
+
+    /// Bytes of a file, a piece at a time.
+    fn each_piece(
+        &self,
+        file: usize,
+        offset: u64,
+        bytes: usize,
+        mut each: impl FnMut(&[u8]) -> Result<(), ModelError>,
+    ) -> Result<(), ModelError> {
         let (path, file) = &self.files[file];
         let mut file: &File = file;
         let failed = || ModelError::io(path, "reading a tensor");
         file.seek(SeekFrom::Start(offset)).map_err(failed())?;
-        let mut values = Vec::with_capacity(bytes / dtype.size());
         let mut piece = vec![0; PIECE.min(bytes)];
         let mut left = bytes;
         while left > 0 {
             let bytes = &mut piece[..PIECE.min(left)];
             file.read_exact(bytes).map_err(failed())?;
-            values.extend(dtype.decode(bytes));
+            each(bytes)?;
             left -= bytes.len();
         }
-        Ok(values)
+        Ok(())
     }
 
     /// The values of a tensor of the GGUF file.

@@ -9,6 +9,7 @@ mod gguf_file;
 #[cfg(feature = "hub")]
 mod hub;
 mod initial;
+mod kept;
 mod save;
 mod spelling;
 mod stream;

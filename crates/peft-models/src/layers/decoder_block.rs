@@ -13,6 +13,10 @@ use crate::hf::WeightReader;
 
 /// The MLP of a decoder family.
 #[derive(Module, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a block has one, and a box is no module"
+)]
 pub enum FeedForward {
     /// With a gate.
     Gated(GatedMlp),

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use peft_core::PackedRows;
-use peft_gguf::block::{BlockError, dequantise, quantise};
-use peft_gguf::{GgmlType, PackedTensor};
+use peft_gguf::PackedTensor;
+use peft_gguf::block::dequantise;
 
 /// A matrix in a block format.
 #[derive(Debug)]
@@ -30,26 +30,6 @@ impl Blocks {
             dims,
             order,
         })
-    }
-
-    /// Rounds values `[rows, columns]` to the format.
-    pub(crate) fn quantised(
-        kind: GgmlType,
-        values: &[f32],
-        dims: [usize; 2],
-    ) -> Result<Self, BlockError> {
-        let mut bytes = Vec::new();
-        quantise(kind, values, &mut bytes)?;
-        let shape = dims.map(|size| size as u64);
-        let partial = BlockError::Partial {
-            kind,
-            values: dims[1],
-        };
-        let tensor = PackedTensor::new(kind, &shape, bytes.into());
-        tensor
-            .ok()
-            .and_then(|tensor| Self::new(tensor, None))
-            .ok_or(partial)
     }
 
     /// The values of columns of one row. What [`Self::new`] has seen to cannot fail here.

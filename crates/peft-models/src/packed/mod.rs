@@ -1,20 +1,18 @@
 //! What the frozen weights of a base are kept in.
 
 mod blocks;
+mod packing;
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
-use peft_core::PackedRows;
 use peft_gguf::GgmlType;
 use peft_gguf::block::BlockError;
 use peft_kernels::{Nf4, Nf4Error};
 use serde::{Deserialize, Serialize};
 
-use crate::hf::ModelConfig;
-
 pub(crate) use blocks::Blocks;
+pub(crate) use packing::Packing;
 
 /// What the frozen weights of a base are kept in. Norms, biases and what trains are always f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -28,21 +26,6 @@ pub enum Storage {
     /// Rounded to a format, matrix by matrix as they are read; tables of embeddings and output layers to eight bits where the format has
     /// fewer, because every token passes through both. Matrices whose rows are not whole blocks stay as the file has them.
     Packed(PackFormat),
-}
-
-impl ModelConfig {
-    /// What the weights of the model are to be kept in; no field of the file.
-    #[must_use]
-    pub fn storage(&self) -> Storage {
-        self.storage
-    }
-
-    /// The same configuration for a model whose weights are kept so.
-    #[must_use]
-    pub fn with_storage(mut self, storage: Storage) -> Self {
-        self.storage = storage;
-        self
-    }
 }
 
 /// A format to which weights can be rounded.
@@ -101,21 +84,6 @@ impl PackFormat {
             Self::Nf4 => Nf4::BLOCK_BYTES,
         };
         values / self.block() * of_block
-    }
-
-    /// Rounds a matrix `[rows, columns]`; the columns are whole blocks.
-    ///
-    /// # Errors
-    /// [`PackError`] for values that are not finite or too large for the format.
-    pub(crate) fn pack(
-        self,
-        values: &[f32],
-        dims: [usize; 2],
-    ) -> Result<Arc<dyn PackedRows>, PackError> {
-        match self {
-            Self::Ggml(kind) => Ok(Arc::new(Blocks::quantised(kind, values, dims)?)),
-            Self::Nf4 => Ok(Arc::new(Nf4::quantised(values, dims)?)),
-        }
     }
 }
 

@@ -9,7 +9,7 @@ use peft_gguf::GgmlType;
 use peft_models::ModelConfig;
 use peft_models::hf::{unfold_into, write_gguf};
 
-use super::Merging;
+use super::{Merging, check};
 use crate::any_model;
 use crate::companions::Companions;
 use crate::end_tokens::EndTokens;
@@ -24,7 +24,7 @@ const MODELFILE: &str = "Modelfile";
 
 /// Largest difference of a whole model's outputs that is written in this format. What block formats lose is a property of the model, and
 /// is reported; beyond the largest output itself it is none any more.
-pub(super) fn tolerance(kind: GgmlType) -> f32 {
+fn tolerance(kind: GgmlType) -> f32 {
     match kind {
         GgmlType::F32 => 1e-3,
         GgmlType::F16 => 2e-2,
@@ -33,12 +33,29 @@ pub(super) fn tolerance(kind: GgmlType) -> f32 {
     }
 }
 
+/// Writes the model of the folder `merged` as a file, compares it with base and adapter, and puts it in its place: the difference, and the
+/// one up to which that is done.
+pub(super) fn write(
+    merging: &Merging<'_>,
+    merged: &Path,
+    kind: GgmlType,
+    outputs: Option<usize>,
+    adapted: &Answers,
+) -> Result<(f32, f32)> {
+    let file = Written::new(merging, merged, kind)?;
+    let allowed = merging.tolerance.unwrap_or(tolerance(kind));
+    let difference = adapted.difference(&file.answers(outputs, merging.device)?);
+    check(difference, allowed)?;
+    file.put_in_place(merging.out)?;
+    Ok((difference, allowed))
+}
+
 /// A file beside its place.
-pub(super) struct Written(tempfile::TempDir);
+struct Written(tempfile::TempDir);
 
 impl Written {
     /// Writes the model of the folder `merged` as a file.
-    pub(super) fn new(merging: &Merging<'_>, merged: &Path, kind: GgmlType) -> Result<Self> {
+    fn new(merging: &Merging<'_>, merged: &Path, kind: GgmlType) -> Result<Self> {
         let out = merging.out;
         let folder = disk::folder_aside(out)
             .with_context(|| format!("cannot create a folder in {}", out.display()))?;
@@ -49,7 +66,7 @@ impl Written {
     }
 
     /// What the model answers when it is read from the file.
-    pub(super) fn answers(&self, outputs: Option<usize>, device: &Device) -> Result<Answers> {
+    fn answers(&self, outputs: Option<usize>, device: &Device) -> Result<Answers> {
         let folder = tempfile::tempdir().context("cannot create a folder for temporary files")?;
         unfold_into(&self.0.path().join(FILE), folder.path())
             .and_then(|()| ModelConfig::read(folder.path()))
@@ -61,7 +78,7 @@ impl Written {
     }
 
     /// Moves both files to their places.
-    pub(super) fn put_in_place(self, out: &Path) -> Result<()> {
+    fn put_in_place(self, out: &Path) -> Result<()> {
         together(out, || out_folder::exchange(self.0.path(), out))
     }
 }

@@ -8,6 +8,7 @@ use safetensors::tensor::Dtype;
 
 use super::{Place, TensorArchive, TensorEntry};
 use crate::error::ModelError;
+use crate::hf::dtype::FloatDtype;
 use crate::packed::Blocks;
 
 /// A matrix as it is stored.
@@ -20,6 +21,29 @@ pub(crate) struct Rows {
 }
 
 impl TensorArchive {
+    /// The values of a tensor, some at a time: a multiple of every block's, but for the last ones.
+    ///
+    /// # Errors
+    /// [`ModelError::Io`], [`ModelError::Gguf`], and what `each` returns.
+    pub(crate) fn each_values(
+        &self,
+        entry: &TensorEntry,
+        dtype: FloatDtype,
+        mut each: impl FnMut(&[f32]) -> Result<(), ModelError>,
+    ) -> Result<(), ModelError> {
+        match &entry.place {
+            Place::Gguf(name) => each(&self.unpacked(name)?),
+            Place::File { file, offset } => {
+                let mut values = Vec::new();
+                self.each_piece(*file, *offset, entry.bytes, |bytes| {
+                    values.clear();
+                    values.extend(dtype.decode(bytes));
+                    each(&values)
+                })
+            }
+        }
+    }
+
     /// A matrix as it is stored, where that is not f32 or f64.
     ///
     /// # Errors

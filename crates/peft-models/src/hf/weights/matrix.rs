@@ -8,7 +8,7 @@ use super::{HeadPolicy, Located, WeightReader};
 use crate::error::ModelError;
 use crate::hf::archive::Rows;
 use crate::hf::initial::Start;
-use crate::packed::{PackFormat, Storage};
+use crate::packed::{PackFormat, Packing, Storage};
 
 /// What a matrix is to its model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,16 +63,20 @@ impl WeightReader {
         };
         let whole = |format: &PackFormat| dims[1].is_multiple_of(format.block());
         if let Some(format) = wanted.filter(whole) {
-            let packed = archive.read_f32(&entry, dtype).and_then(|values| {
-                let packed = format.pack(&values, dims);
-                packed.map_err(|source| ModelError::Pack {
-                    dir: self.dir.clone(),
-                    name: name.to_owned(),
-                    format,
-                    source,
-                })
+            let failed = |source| ModelError::Pack {
+                dir: self.dir.clone(),
+                name: name.to_owned(),
+                format,
+                source,
+            };
+            let packed = Packing::new(format, dims).map_err(failed);
+            let packed = packed.and_then(|mut packing| {
+                archive
+                    .each_values(&entry, dtype, |values| packing.push(values).map_err(failed))?;
+                Ok(packing)
             });
-            let rows = self.read(packed)?;
+            // A tensor of this shape has all of its values.
+            let rows = self.read(packed)?.finish()?;
             return Some(Matrix::Packed(PackedMatrix {
                 rows,
                 turned: false,
