@@ -103,11 +103,7 @@ pub fn merge_folder(merging: &Merging<'_>) -> Result<MergeResult> {
     let tied = loaded.model.tied();
     let (loaded, added) = open::add(loaded, &adapter)?;
     let adapted = Answers::of(&loaded.model, device)?;
-    ensure!(
-        adapted.are_finite(),
-        "{}: base and adapter together give outputs that are not finite; nothing was merged",
-        adapter.dir.display()
-    );
+    check_finite(&adapted, &adapter)?;
     let without = select_adapters(loaded.model.clone(), &[])?;
     let effect = Answers::of(&without, device)?.difference(&adapted);
     drop(without);
@@ -158,6 +154,15 @@ pub fn merge_folder(merging: &Merging<'_>) -> Result<MergeResult> {
         untied,
         sites,
     })
+}
+
+fn check_finite(adapted: &Answers, adapter: &AdapterArg) -> Result<()> {
+    ensure!(
+        adapted.are_finite(),
+        "{}: base and adapter together give outputs that are not finite; nothing was merged",
+        adapter.dir.display()
+    );
+    Ok(())
 }
 
 /// Refuses a merged model that answers otherwise; a difference that is no number is one.
