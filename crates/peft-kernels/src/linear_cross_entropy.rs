@@ -1,7 +1,5 @@
 //! The cross entropy of a frozen output layer, without its scores: `loss_i = ln(sum_j e^(x W)_ij) - (x W)_it` for the target `t` of row `i`.
 
-use std::sync::Arc;
-
 use burn::tensor::Tensor;
 
 use crate::cross_entropy::cross_entropy;
@@ -36,7 +34,7 @@ pub fn linear_cross_entropy(x: Tensor<2>, weight: impl Into<Factor>, targets: &[
         targets.len()
     );
     #[cfg(feature = "flex")]
-    let (x, weight) = match flex::linear_cross_entropy(x, weight, &Arc::from(targets)) {
+    let (x, weight) = match flex::linear_cross_entropy(x, weight, &targets.into()) {
         Ok(losses) => return losses,
         Err(inputs) => inputs,
     };
