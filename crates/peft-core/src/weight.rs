@@ -193,10 +193,12 @@ impl From<Tensor<2>> for Weight {
     }
 }
 
-/// A parameter without memory of its own, of the shape `[d_in, d_out]`.
+/// A parameter that says it has the shape `[d_in, d_out]`; whoever takes its value, as Burn's optimizers do of every parameter, gets a
+/// single zero. An expanded zero would be written out in full.
 fn stand_in(id: ParamId, dims: [usize; 2], device: &Device) -> Param<Tensor<2>> {
-    let value = Tensor::<2>::zeros([1, 1], device).expand(dims);
-    Param::initialized(id, value).set_require_grad(false)
+    let zero =
+        |device: &Device, trains: bool| Tensor::<2>::zeros([1, 1], device).set_require_grad(trains);
+    Param::uninitialized(id, zero, device.clone(), false, Shape::from(dims))
 }
 
 impl ModuleDisplayDefault for Weight {
