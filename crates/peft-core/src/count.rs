@@ -7,6 +7,8 @@ use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
 use serde::Serialize;
 
+use crate::trainable::trains;
+
 /// Parameters of a model; prints as PEFT's `print_trainable_parameters` does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct ParameterCount {
@@ -67,7 +69,7 @@ impl ModuleVisitor for Counter {
         }
         let size = param.lazy_shape().num_elements();
         self.count.total += size;
-        if param.is_require_grad() {
+        if trains(param) {
             self.count.trainable += size;
         }
     }

@@ -84,5 +84,5 @@ pub use procedures::Procedures;
 pub use rows::RowAdapters;
 pub use site_layout::{PairFields, SiteLayout, TensorShape};
 pub use spec::AdapterSpec;
-pub use trainable::{Trainable, TrainableParam, mark_trainable};
+pub use trainable::{Trainable, TrainableParam, mark_trainable, trains};
 pub use weight::Weight;

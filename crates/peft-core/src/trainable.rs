@@ -10,6 +10,13 @@ use crate::adapter::{FactorPair, cast};
 use crate::fields;
 use crate::names::ParamNames;
 
+/// Whether a parameter requires gradients. Nothing does on a device without autodiff, so that a value that does not exist yet is not made to
+/// answer this: a packed weight is not unpacked.
+#[must_use]
+pub fn trains<const D: usize>(param: &Param<Tensor<D>>) -> bool {
+    (param.is_initialized() || param.lazy_device().is_autodiff()) && param.is_require_grad()
+}
+
 /// One parameter that requires gradients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrainableParam {
@@ -75,7 +82,7 @@ struct Lister {
 
 impl ModuleVisitor for Lister {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if param.is_require_grad() {
+        if trains(param) {
             self.found
                 .push((param.id, param.lazy_shape().as_slice().to_vec()));
         }

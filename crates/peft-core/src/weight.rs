@@ -194,7 +194,7 @@ impl From<Tensor<2>> for Weight {
 }
 
 /// A parameter that says it has the shape `[d_in, d_out]`; whoever takes its value, as Burn's optimizers do of every parameter, gets a
-/// single zero. An expanded zero would be written out in full.
+/// single zero.
 fn stand_in(id: ParamId, dims: [usize; 2], device: &Device) -> Param<Tensor<2>> {
     let zero =
         |device: &Device, trains: bool| Tensor::<2>::zeros([1, 1], device).set_require_grad(trains);
@@ -264,7 +264,9 @@ impl Module for Weight {
             Kept::Packed { id, weight, device } => {
                 let (shape, weight) = (Shape::from(weight.dims()), weight.clone());
                 let unpack = move |device: &Device, _: bool| weight.dense(device);
-                let param = Param::uninitialized(*id, unpack, device.clone(), false, shape);
+                // A constant, whose values no gradient reaches.
+                let plain = device.clone().without_autodiff();
+                let param = Param::uninitialized(*id, unpack, plain, false, shape);
                 Module::visit(&param, visitor);
             }
         }

@@ -11,6 +11,7 @@ use peft_kernels::derive_seed;
 
 use crate::pass::carried::Carried;
 use crate::pass::{DropoutStream, Pass};
+use crate::trainable::trains;
 
 /// A block that ran without being tracked.
 pub(crate) struct Segment {
@@ -71,7 +72,7 @@ impl Pass<'_> {
         run: impl Fn(&B, Tensor<2>, &C, &mut Pass<'_>) -> Tensor<2> + 'static,
     ) -> Tensor<2> {
         let records = self.segments.is_some() && self.rows().is_none() && x.device().is_autodiff();
-        if !records || !(x.is_tracked() || trains(block)) {
+        if !records || !(x.is_tracked() || any_trains(block)) {
             return run(block, x, given, self);
         }
         let dropout = self.dropout;
@@ -188,11 +189,11 @@ impl Segment {
 }
 
 /// Whether a block has parameters that train.
-fn trains(block: &impl Module) -> bool {
+fn any_trains(block: &impl Module) -> bool {
     struct Search(bool);
     impl ModuleVisitor for Search {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.0 |= param.is_require_grad();
+            self.0 = self.0 || trains(param);
         }
     }
     let mut search = Search(false);

@@ -2,7 +2,7 @@
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
-use peft_core::{Adaptable, Pass, Trainable};
+use peft_core::{Adaptable, Pass, Trainable, trains};
 
 use super::{Session, device_of};
 use crate::TrainError;
@@ -27,7 +27,7 @@ struct Search {
 
 impl ModuleVisitor for Search {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if self.found.is_some() || !param.is_require_grad() {
+        if self.found.is_some() || !trains(param) {
             return;
         }
         let data = param.val().into_data();
