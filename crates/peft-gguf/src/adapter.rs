@@ -79,27 +79,18 @@ impl AdapterBase {
     ///
     /// [`AdapterError::Base`] for a family that is not known.
     pub fn of_config(config: &Map<String, Value>) -> Result<Self, AdapterError> {
-        const FAMILIES: [(&str, Architecture); 6] = [
-            ("llama", Architecture::Llama),
-            ("mistral", Architecture::Llama),
-            ("qwen2", Architecture::Qwen2),
-            ("qwen3", Architecture::Qwen3),
-            ("gpt2", Architecture::Gpt2),
-            ("gemma3_text", Architecture::Gemma3),
-        ];
         let number = |keys: &[&str]| keys.iter().find_map(|key| config.get(*key)?.as_u64());
         let family = config.get("model_type").and_then(Value::as_str);
-        let known = FAMILIES.iter().find(|(name, _)| Some(*name) == family);
-        let (Some((_, architecture)), Some(heads)) =
-            (known, number(&["num_attention_heads", "n_head"]))
+        let known = family.and_then(Architecture::of_model_type);
+        let (Some(architecture), Some(heads)) = (known, number(&["num_attention_heads", "n_head"]))
         else {
             return Err(AdapterError::Base {
                 model_type: family.unwrap_or("absent").to_owned(),
-                known: FAMILIES.map(|(name, _)| name).join(", "),
+                known: Architecture::MODEL_TYPES.map(|(name, _)| name).join(", "),
             });
         };
         Ok(Self {
-            architecture: *architecture,
+            architecture,
             heads,
             kv_heads: number(&["num_key_value_heads"]).unwrap_or(heads),
         })

@@ -21,6 +21,26 @@ pub(crate) trait Kernel: Sync {
     fn run<S: Simd>(&self, start: usize, chunk: &mut [f32]);
 }
 
+/// Multiplies every row by its factor.
+pub(crate) struct Rows<'a> {
+    pub(crate) scales: &'a [f32],
+    pub(crate) width: usize,
+}
+
+impl Kernel for Rows<'_> {
+    const NAME: &'static str = "scale rows";
+
+    #[inline(always)]
+    fn run<S: Simd>(&self, start: usize, chunk: &mut [f32]) {
+        let scales = &self.scales[start / self.width..];
+        for (row, scale) in chunk.chunks_exact_mut(self.width).zip(scales) {
+            for value in row {
+                *value *= scale;
+            }
+        }
+    }
+}
+
 struct Call<'a, K>(&'a K, usize, &'a mut [f32]);
 
 impl<K: Kernel> WithSimd for Call<'_, K> {

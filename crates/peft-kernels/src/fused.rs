@@ -1,7 +1,7 @@
 //! Where the fused kernels apply, and the way there and back for the tensors of an operation.
 
 use burn::backend::{DType, DispatchTensor, DispatchTensorKind, TensorMetadata};
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 
 /// A tensor, or several that one operation takes.
 pub(crate) trait Fuse: Sized {
@@ -18,6 +18,14 @@ pub(crate) trait Fuse: Sized {
 /// The dispatch form of tensors when the fused path applies to all of them (f32, on flex, tracked or not); else the tensors.
 pub(crate) fn fused<T: Fuse>(tensors: T) -> Result<T::Dispatch, T> {
     tensors.try_fuse()
+}
+
+/// A tensor of rank `D` that an operation may lack, an absent one as an empty tensor.
+pub(crate) fn or_empty<const D: usize>(
+    tensor: Option<DispatchTensor>,
+    device: &Device,
+) -> DispatchTensor {
+    tensor.unwrap_or_else(|| Tensor::<D>::empty([0; D], device).into_dispatch())
 }
 
 impl<const D: usize> Fuse for Tensor<D> {
@@ -96,7 +104,7 @@ impl<A: Fuse, B: Fuse, C: Fuse> Fuse for (A, B, C) {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Device, FloatDType, TensorData};
+    use burn::tensor::{FloatDType, TensorData};
 
     use super::*;
 

@@ -163,6 +163,12 @@ impl Factor {
         }
     }
 
+    /// Whether gradients are wanted of it.
+    #[cfg(feature = "flex")]
+    pub(crate) fn trains(&self) -> bool {
+        matches!(self, Self::Dense(weight) if weight.is_require_grad())
+    }
+
     /// The type of the values: f32 of a packed weight.
     #[must_use]
     pub fn dtype(&self) -> DType {

@@ -20,7 +20,7 @@ use peft_models::hf::{FloatDtype, HostTensors, TensorArchive, save_model};
 use serde::Serialize;
 
 use crate::adapter_arg::AdapterArg;
-use crate::any_model::{self, AnyModel};
+use crate::any_model;
 use crate::companions::Companions;
 use crate::open;
 use crate::out_folder;
@@ -136,7 +136,7 @@ pub fn merge_folder(merging: &Merging<'_>) -> Result<MergeResult> {
     let written = Written::new(merging, &config, &tensors)?;
     drop(tensors);
     let allowed = merging.tolerance.unwrap_or(tolerance(written.dtype));
-    let difference = adapted.difference(&written.answers(outputs, device)?);
+    let difference = adapted.difference(&answers_of(written.folder.path(), outputs, device)?);
     check(difference, allowed)?;
     let (difference, allowed) = match merging.format {
         Format::Safetensors(_) => {
@@ -213,6 +213,14 @@ fn with_labels(
     })
 }
 
+/// What a merged model answers when it is read from its folder.
+fn answers_of(folder: &Path, outputs: Option<usize>, device: &Device) -> Result<Answers> {
+    let loaded = any_model::open(folder, outputs, 0, device)
+        .context("the merged model cannot be read again; nothing was written")?
+        .loaded;
+    Answers::of(&loaded.model, device)
+}
+
 /// A merged model beside its place.
 struct Written {
     folder: tempfile::TempDir,
@@ -245,15 +253,6 @@ impl Written {
         beside.announced().carry(folder.path())?;
         let dtype = TensorArchive::open(folder.path())?.main_dtype();
         Ok(Self { folder, dtype })
-    }
-
-    /// What the model answers when it is read from its folder.
-    fn answers(&self, outputs: Option<usize>, device: &Device) -> Result<Answers> {
-        let loaded = any_model::open(self.folder.path(), outputs, 0, device)
-            .context("the merged model cannot be read again; nothing was written")?
-            .loaded;
-        let model: AnyModel = loaded.model;
-        Answers::of(&model, device)
     }
 
     /// Moves the files to their places, the configuration last.

@@ -19,69 +19,29 @@ pub enum FormatArg {
     Gguf,
 }
 
-/// Number type of the written weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum DtypeArg {
-    /// 32 bits.
-    F32,
-    /// Brain float, 16 bits.
-    Bf16,
-    /// Half precision, 16 bits.
-    F16,
-    /// GGUF: blocks of 8 bits.
-    #[value(name = "q8_0")]
-    Q8_0,
-    /// GGUF: blocks of 6 bits.
-    #[value(name = "q6_k")]
-    Q6K,
-    /// GGUF: blocks of 5 bits.
-    #[value(name = "q5_k")]
-    Q5K,
-    /// GGUF: blocks of 5 bits.
-    #[value(name = "q5_1")]
-    Q5_1,
-    /// GGUF: blocks of 5 bits.
-    #[value(name = "q5_0")]
-    Q5_0,
-    /// GGUF: blocks of 4 bits.
-    #[value(name = "q4_k")]
-    Q4K,
-    /// GGUF: blocks of 4 bits.
-    #[value(name = "q4_1")]
-    Q4_1,
-    /// GGUF: blocks of 4 bits.
-    #[value(name = "q4_0")]
-    Q4_0,
+/// A number type by its name.
+///
+/// # Errors
+/// When there is none, or none that is written.
+fn dtype(name: &str) -> Result<GgmlType, String> {
+    let found = GgmlType::from_name(name).filter(|kind| kind.can_quantise());
+    found.ok_or_else(|| {
+        let known = GgmlType::all().filter(|kind| kind.can_quantise());
+        let known: Vec<String> = known.map(|kind| kind.name().to_lowercase()).collect();
+        format!("expected one of {}", known.join(", "))
+    })
 }
 
-impl DtypeArg {
-    fn in_gguf(self) -> GgmlType {
-        match self {
-            Self::F32 => GgmlType::F32,
-            Self::Bf16 => GgmlType::BF16,
-            Self::F16 => GgmlType::F16,
-            Self::Q8_0 => GgmlType::Q8_0,
-            Self::Q6K => GgmlType::Q6_K,
-            Self::Q5K => GgmlType::Q5_K,
-            Self::Q5_1 => GgmlType::Q5_1,
-            Self::Q5_0 => GgmlType::Q5_0,
-            Self::Q4K => GgmlType::Q4_K,
-            Self::Q4_1 => GgmlType::Q4_1,
-            Self::Q4_0 => GgmlType::Q4_0,
-        }
-    }
-
-    /// The type in a folder of safetensors.
-    fn in_folder(self) -> Result<FloatDtype> {
-        match self {
-            Self::F32 => Ok(FloatDtype::F32),
-            Self::Bf16 => Ok(FloatDtype::Bf16),
-            Self::F16 => Ok(FloatDtype::F16),
-            packed => bail!(peft_run::Usage(format!(
-                "--dtype {}: a folder of safetensors holds f32, bf16 or f16; give --format gguf for blocks",
-                packed.in_gguf().name().to_lowercase()
-            ))),
-        }
+/// The type in a folder of safetensors.
+fn in_folder(dtype: GgmlType) -> Result<FloatDtype> {
+    match dtype {
+        GgmlType::F32 => Ok(FloatDtype::F32),
+        GgmlType::BF16 => Ok(FloatDtype::Bf16),
+        GgmlType::F16 => Ok(FloatDtype::F16),
+        packed => bail!(peft_run::Usage(format!(
+            "--dtype {}: a folder of safetensors holds f32, bf16 or f16; give --format gguf for blocks",
+            packed.name().to_lowercase()
+        ))),
     }
 }
 
@@ -104,10 +64,11 @@ pub struct MergeArgs {
     /// What is written into it.
     #[arg(long, value_enum, default_value = "safetensors")]
     format: FormatArg,
-    /// Number type of the written weights; when absent that of the base, in a GGUF file f16. Norms and biases of a GGUF file are f32, tables and
+    /// Number type of the written weights: f32, bf16 or f16, in a GGUF file also q8_0, q6_k, q5_k, q5_1, q5_0, q4_k, q4_1 or q4_0; when absent
+    /// that of the base, in a GGUF file f16. Norms and biases of a GGUF file are f32, tables and
     /// the output layer have at least 8 bits.
-    #[arg(long, value_enum)]
-    dtype: Option<DtypeArg>,
+    #[arg(long, value_parser = dtype)]
+    dtype: Option<GgmlType>,
     /// Largest difference between the outputs of the merged model and of base and adapter, relative to the largest output, up to which the
     /// model is written; by default 1e-3 for f32, 2e-2 for f16, 1e-1 for bf16, 1 for blocks.
     #[arg(long)]
@@ -123,10 +84,8 @@ pub struct MergeArgs {
 /// Runs the verb.
 pub fn run(args: &MergeArgs, json: bool) -> Result<()> {
     let format = match args.format {
-        FormatArg::Gguf => Format::Gguf(args.dtype.unwrap_or(DtypeArg::F16).in_gguf()),
-        FormatArg::Safetensors => {
-            Format::Safetensors(args.dtype.map(DtypeArg::in_folder).transpose()?)
-        }
+        FormatArg::Gguf => Format::Gguf(args.dtype.unwrap_or(GgmlType::F16)),
+        FormatArg::Safetensors => Format::Safetensors(args.dtype.map(in_folder).transpose()?),
     };
     let _claim = out_folder::claim(&args.out, args.overwrite, out_folder::OVERWRITE)?;
     let device = device::open(&args.device)?;

@@ -61,11 +61,10 @@ pub(super) struct Described {
 
 /// The architecture of a `model_type`.
 fn architecture(fields: &Fields<'_>) -> Result<Architecture, ExportError> {
-    match fields.get("model_type").and_then(Json::as_str) {
-        Some("llama" | "mistral") => Ok(Architecture::Llama),
-        Some("qwen2") => Ok(Architecture::Qwen2),
-        Some("qwen3") => Ok(Architecture::Qwen3),
-        Some("gpt2") => Ok(Architecture::Gpt2),
+    let family = fields.get("model_type").and_then(Json::as_str);
+    match family.and_then(Architecture::of_model_type) {
+        // Gemma's fields are not written.
+        Some(architecture) if architecture != Architecture::Gemma3 => Ok(architecture),
         _ => Err(fields.error("model_type", "one of llama, mistral, qwen2, qwen3, gpt2")),
     }
 }

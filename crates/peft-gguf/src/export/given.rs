@@ -5,15 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::Value as Json;
 
 use super::ExportError;
-use crate::tokenizer::pre::Words;
-
-/// llama.cpp's numbers of what tokens are for.
-const NORMAL: i32 = 1;
-const UNKNOWN: i32 = 2;
-const CONTROL: i32 = 3;
-const USER_DEFINED: i32 = 4;
-const UNUSED: i32 = 5;
-const BYTE: i32 = 6;
+use crate::tokenizer::pre::{Words, plain_steps};
+use crate::tokenizer::vocabulary::Kind as Token;
+use crate::tokenizer::{merges, sentencepiece};
 
 /// Kinds of tokenizers that files have.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -84,10 +78,10 @@ impl<'a> Given<'a> {
     }
 
     /// Text and type of each id.
-    pub(super) fn tokens(&self, rows: u32) -> Result<Vec<(String, i32)>, ExportError> {
+    pub(super) fn tokens(&self, rows: u32) -> Result<Vec<(String, Token)>, ExportError> {
         let unknown = self.json["model"]["unk_token"].as_str();
-        let spare = |id: u32| (format!("[PAD{id}]"), UNUSED);
-        let mut tokens: Vec<(String, i32)> = (0..rows).map(spare).collect();
+        let spare = |id: u32| (format!("[PAD{id}]"), Token::Unused);
+        let mut tokens: Vec<(String, Token)> = (0..rows).map(spare).collect();
         for (text, id) in &self.ids {
             let place = tokens.get_mut(*id as usize);
             let place = place.ok_or_else(|| {
@@ -96,11 +90,11 @@ impl<'a> Given<'a> {
                 ))
             })?;
             let kind = match self.added.get(id) {
-                _ if unknown == Some(text) && self.kind.name() == "llama" => UNKNOWN,
-                Some((_, true)) => CONTROL,
-                Some((_, false)) => USER_DEFINED,
-                None if self.kind.name() == "llama" && is_byte(text) => BYTE,
-                None => NORMAL,
+                _ if unknown == Some(text) && self.kind.name() == "llama" => Token::Unknown,
+                Some((_, true)) => Token::Control,
+                Some((_, false)) => Token::UserDefined,
+                None if self.kind.name() == "llama" && is_byte(text) => Token::Byte,
+                None => Token::Normal,
             };
             *place = ((*text).to_owned(), kind);
         }
@@ -109,16 +103,16 @@ impl<'a> Given<'a> {
 
     /// Scores by which pairs are merged in the order of the merges: of all tokens that two make together, the one that comes first in the
     /// list has the highest.
-    pub(super) fn scores(&self, tokens: &[(String, i32)]) -> Vec<f32> {
+    pub(super) fn scores(&self, tokens: &[(String, Token)]) -> Vec<f32> {
         let mut rank = HashMap::with_capacity(self.merges.len());
         for [left, right] in &self.merges {
             let next = rank.len();
             rank.entry(format!("{left}{right}")).or_insert(next);
         }
         let last = -(rank.len() as f32) - 1.0;
-        let score = |(text, kind): &(String, i32)| match (kind, rank.get(text)) {
-            (&NORMAL, Some(at)) => -(*at as f32),
-            (&NORMAL, None) => last,
+        let score = |(text, kind): &(String, Token)| match (kind, rank.get(text)) {
+            (Token::Normal, Some(at)) => -(*at as f32),
+            (Token::Normal, None) => last,
             _ => 0.0,
         };
         tokens.iter().map(score).collect()
@@ -180,10 +174,7 @@ impl<'a> Given<'a> {
 
 fn pair(merge: &Json) -> Option<[&str; 2]> {
     match merge {
-        Json::String(text) => {
-            let space = 1 + text.bytes().skip(1).position(|byte| byte == b' ')?;
-            Some([text.get(..space)?, text.get(space + 1..)?])
-        }
+        Json::String(text) => merges::pair(text).map(|(left, right)| [left, right]),
         _ => Some([merge.get(0)?.as_str()?, merge.get(1)?.as_str()?]),
     }
 }
@@ -224,21 +215,10 @@ fn kind(json: &Json) -> Result<Kind, ExportError> {
 
 /// SentencePiece's BPE: spaces become `▁`, with one before each text or without.
 fn scored(json: &Json, bytes: bool) -> Result<Kind, ExportError> {
-    let steps = match json["normalizer"]["normalizers"].as_array() {
-        Some(steps) => steps.clone(),
-        None => vec![json["normalizer"].clone()],
-    };
-    let is_replacement = |step: &Json| {
-        step["type"] == "Replace"
-            && step["pattern"]["String"] == " "
-            && step["content"] == "\u{2581}"
-    };
-    let is_prefix = |step: &Json| step["type"] == "Prepend" && step["prepend"] == "\u{2581}";
-    let prefix = match steps.as_slice() {
-        [one] if is_replacement(one) => Some(false),
-        [first, second] if is_prefix(first) && is_replacement(second) => Some(true),
-        _ => None,
-    };
+    let given = plain_steps(&json["normalizer"]);
+    let prefix = [true, false]
+        .into_iter()
+        .find(|prefix| plain_steps(&sentencepiece::normalizer(*prefix, false)) == given);
     // Newer files say the same by the step that cuts words.
     let words = &json["pre_tokenizer"];
     let prefix = match (prefix, words) {

@@ -56,16 +56,7 @@ impl ModelFile {
             vocabulary,
         } = describe(files.config, &mut writer)?;
         tokenizer::describe(files, vocabulary, &mut writer)?;
-        let mut file = Self {
-            writer,
-            architecture,
-            heads,
-            kv_heads,
-            kinds: Kinds { matrices },
-            sources: BTreeMap::new(),
-            computed: BTreeMap::new(),
-        };
-        file.packed()?;
+        let mut file = Self::new(writer, architecture, (heads, kv_heads), matrices)?;
         if let Some(divisors) = divisors {
             file.compute(DIVISORS, divisors)?;
         }
@@ -84,17 +75,7 @@ impl ModelFile {
                 writer.insert(key, value.clone())?;
             }
         }
-        let (heads, kv_heads) = model.heads();
-        let mut file = Self {
-            writer,
-            architecture: model.architecture(),
-            heads,
-            kv_heads,
-            kinds: Kinds { matrices },
-            sources: BTreeMap::new(),
-            computed: BTreeMap::new(),
-        };
-        file.packed()?;
+        let mut file = Self::new(writer, model.architecture(), model.heads(), matrices)?;
         for name in model.ignored() {
             file.compute(name, base.values(name)?)?;
         }
@@ -107,12 +88,26 @@ impl ModelFile {
         self.architecture
     }
 
-    fn packed(&mut self) -> Result<(), ExportError> {
-        if let Some(number) = file_type(self.kinds.matrices) {
-            self.writer.insert(OWN[0], number)?;
+    /// A file without tensors, which says how those to come are packed.
+    fn new(
+        mut writer: GgufWriter,
+        architecture: Architecture,
+        (heads, kv_heads): (u64, u64),
+        matrices: GgmlType,
+    ) -> Result<Self, ExportError> {
+        if let Some(number) = file_type(matrices) {
+            writer.insert(OWN[0], number)?;
         }
-        self.writer.insert(OWN[1], QUANTISATION)?;
-        Ok(())
+        writer.insert(OWN[1], QUANTISATION)?;
+        Ok(Self {
+            writer,
+            architecture,
+            heads,
+            kv_heads,
+            kinds: Kinds { matrices },
+            sources: BTreeMap::new(),
+            computed: BTreeMap::new(),
+        })
     }
 
     fn compute(&mut self, name: &str, values: Vec<f32>) -> Result<(), ExportError> {

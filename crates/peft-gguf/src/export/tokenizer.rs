@@ -44,7 +44,8 @@ pub(super) fn describe(
             put(writer, "add_space_prefix", prefix)?;
         }
     }
-    let (texts, types): (Vec<String>, Vec<i32>) = tokens.into_iter().unzip();
+    let types: Vec<i32> = tokens.iter().map(|(_, kind)| kind.id()).collect();
+    let texts: Vec<String> = tokens.into_iter().map(|(text, _)| text).collect();
     put(writer, "tokens", texts)?;
     put(writer, "token_type", types)?;
     for (name, key) in SPECIAL {

@@ -50,6 +50,24 @@ impl Architecture {
         Self::ALL.into_iter().find(|known| known.name() == name)
     }
 
+    /// `model_type` of transformers with the architecture that files of such models have.
+    pub(crate) const MODEL_TYPES: [(&'static str, Self); 6] = [
+        ("llama", Self::Llama),
+        ("mistral", Self::Llama),
+        ("qwen2", Self::Qwen2),
+        ("qwen3", Self::Qwen3),
+        ("gpt2", Self::Gpt2),
+        ("gemma3_text", Self::Gemma3),
+    ];
+
+    /// The architecture of a `model_type`.
+    pub(crate) fn of_model_type(model_type: &str) -> Option<Self> {
+        let known = Self::MODEL_TYPES
+            .iter()
+            .find(|(name, _)| *name == model_type);
+        known.map(|(_, architecture)| *architecture)
+    }
+
     /// The names of all, for messages.
     pub(super) fn known() -> String {
         Self::ALL.map(Self::name).join(", ")

@@ -40,7 +40,7 @@ pub(super) fn listed(
 }
 
 /// The halves of a merge. A half may start with a space.
-fn pair(text: &str) -> Option<(&str, &str)> {
+pub(crate) fn pair(text: &str) -> Option<(&str, &str)> {
     let space = 1 + text.bytes().skip(1).position(|byte| byte == b' ')?;
     let (left, right) = (text.get(..space)?, text.get(space + 1..)?);
     (!right.is_empty()).then_some((left, right))

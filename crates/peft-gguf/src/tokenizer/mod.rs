@@ -15,11 +15,11 @@ mod added;
 mod byte_level;
 mod config;
 mod error;
-mod merges;
+pub(crate) mod merges;
 pub(crate) mod pre;
-mod sentencepiece;
+pub(crate) mod sentencepiece;
 mod special;
-mod vocabulary;
+pub(crate) mod vocabulary;
 
 use serde_json::{Value, json};
 

@@ -79,7 +79,7 @@ fn sections(
 }
 
 /// How SentencePiece prepares a text; a text behind a special token is prepared like one of its own, as by llama.cpp.
-fn normalizer(prefix: bool, trims: bool) -> Value {
+pub(crate) fn normalizer(prefix: bool, trims: bool) -> Value {
     let replace = |pattern: Value, content: &str| json!({ "type": "Replace", "pattern": pattern, "content": content });
     let mut steps = Vec::new();
     if trims {

@@ -14,7 +14,7 @@ const TYPES: &str = "tokenizer.ggml.token_type";
 
 /// What a token is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// A piece of text.
     Normal,
     /// What stands for text that has no tokens.
@@ -41,6 +41,18 @@ impl Kind {
             6 => Self::Byte,
             _ => return None,
         })
+    }
+
+    /// llama.cpp's number of it.
+    pub(crate) fn id(self) -> i32 {
+        match self {
+            Self::Normal => 1,
+            Self::Unknown => 2,
+            Self::Control => 3,
+            Self::UserDefined => 4,
+            Self::Unused => 5,
+            Self::Byte => 6,
+        }
     }
 }
 

@@ -11,16 +11,14 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{
-    Autodiff, Backend, Dispatch, DispatchTensor, Flex, TensorData, backend_extension,
-};
-use burn::tensor::{Device, Tensor};
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorData, backend_extension};
+use burn::tensor::Tensor;
 use faer::MatRef;
 
 pub(super) use pair::linear_with_pair;
 
 use crate::flex::{contiguous, values};
-use crate::fused::fused;
+use crate::fused::{fused, or_empty};
 use crate::matrix::{column_sums, dense, made, matrix, product};
 use crate::packed::flex::{BlockFactor, Operand};
 use crate::packed::{Factor, PackedWeight};
@@ -39,11 +37,6 @@ pub(super) fn linear(
     let weight = or_empty::<2>(weight, &device);
     let y = Dispatch::fused_linear(x, weight, or_empty::<1>(bias, &device), packed);
     Ok(Tensor::from_dispatch(y))
-}
-
-/// A tensor of rank `D` that a layer may lack, an absent one as an empty tensor.
-fn or_empty<const D: usize>(tensor: Option<DispatchTensor>, device: &Device) -> DispatchTensor {
-    tensor.unwrap_or_else(|| Tensor::<D>::empty([0; D], device).into_dispatch())
 }
 
 #[backend_extension(Autodiff, Flex)]

@@ -14,11 +14,10 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorData, backend_extension};
 use burn::tensor::Tensor;
 use faer::MatRef;
-use pulp::Simd;
 
 use crate::cross_entropy::flex::{Targets, gradient, row_losses};
-use crate::flex::{Kernel, contiguous, transform, values};
-use crate::fused::fused;
+use crate::flex::{Rows, contiguous, transform, values};
+use crate::fused::{fused, or_empty};
 use crate::matrix::{dense, matrix, tensor};
 use crate::packed::flex::{BlockFactor, Operand};
 use crate::packed::{Factor, PackedWeight};
@@ -35,12 +34,12 @@ pub(super) fn linear_cross_entropy(
     weight: Factor,
     targets: &Targets,
 ) -> Result<Tensor<1>, (Tensor<2>, Factor)> {
-    if matches!(&weight, Factor::Dense(weight) if weight.is_require_grad()) {
+    if weight.trains() {
         return Err((x, weight));
     }
     let device = x.device();
     let (x, (weight, packed)) = fused((x, weight))?;
-    let weight = weight.unwrap_or_else(|| Tensor::<2>::empty([0, 0], &device).into_dispatch());
+    let weight = or_empty::<2>(weight, &device);
     let losses = Dispatch::fused_linear_cross_entropy(x, weight, (packed, targets.clone()));
     Ok(Tensor::from_dispatch(losses))
 }
@@ -135,30 +134,11 @@ impl Backward<Flex, 1> for LinearCrossEntropyStep {
         if let Some(node) = node {
             let width = matrix(&ops.state).ncols().max(1);
             let kernel = Rows {
-                factors: values(&grad),
+                scales: values(&grad),
                 width,
             };
             let d_x = transform(ops.state, width, &kernel);
             grads.register::<Flex>(node.id, d_x);
-        }
-    }
-}
-
-/// Multiplies every row by a factor of its own.
-struct Rows<'a> {
-    factors: &'a [f32],
-    width: usize,
-}
-
-impl Kernel for Rows<'_> {
-    const NAME: &'static str = "linear cross entropy backward";
-
-    #[inline(always)]
-    fn run<S: Simd>(&self, start: usize, chunk: &mut [f32]) {
-        let first = start / self.width;
-        for (at, row) in chunk.chunks_exact_mut(self.width).enumerate() {
-            let factor = self.factors[first + at];
-            row.iter_mut().for_each(|value| *value *= factor);
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
+use burn::backend::DispatchTensor;
 use burn::backend::flex::FlexTensor;
+use burn::tensor::Tensor;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 
@@ -98,7 +100,7 @@ fn by_outputs(
 ) {
     let [_, inner] = packed.dims();
     let depth = DEPTH.next_multiple_of(packed.block());
-    let height = (TILE / inner.clamp(1, depth)).max(16);
+    let height = (TILE / inner.clamp(1, depth)).max(ALIGNMENT);
     let mut tile = Tile::default();
     for rows in pieces(columns.clone(), height) {
         let mut y = y
@@ -193,7 +195,7 @@ impl Tile {
 
 /// A packed weight fits everywhere; it is no tensor.
 impl Fuse for Factor {
-    type Dispatch = (Option<burn::backend::DispatchTensor>, Option<PackedWeight>);
+    type Dispatch = (Option<DispatchTensor>, Option<PackedWeight>);
 
     fn try_fuse(self) -> Result<Self::Dispatch, Self> {
         match self {
@@ -208,7 +210,7 @@ impl Fuse for Factor {
     fn unfuse((weight, packed): Self::Dispatch) -> Self {
         match (weight, packed) {
             (_, Some(packed)) => Self::Packed(packed),
-            (Some(weight), None) => Self::Dense(burn::tensor::Tensor::unfuse(weight)),
+            (Some(weight), None) => Self::Dense(Tensor::unfuse(weight)),
             (None, None) => unreachable!("a factor is a tensor or packed"),
         }
     }

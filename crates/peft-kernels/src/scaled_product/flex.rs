@@ -14,9 +14,8 @@ use burn::backend::{
     Autodiff, Backend, Dispatch, Flex, TensorData, TensorMetadata, backend_extension,
 };
 use burn::tensor::{Slice, Tensor};
-use pulp::Simd;
 
-use crate::flex::{Kernel, contiguous, transform, values};
+use crate::flex::{Rows, contiguous, transform, values};
 use crate::fused::fused;
 use crate::scale_columns::flex::{Columns, ROWS_PER_TASK, add_gradients, both_gradients};
 
@@ -164,24 +163,4 @@ fn in_place(
         rows.copy_from_slice(values);
     }
     Some(sums)
-}
-
-/// Multiplies every row by its factor.
-struct Rows<'a> {
-    scales: &'a [f32],
-    width: usize,
-}
-
-impl Kernel for Rows<'_> {
-    const NAME: &'static str = "scale rows";
-
-    #[inline(always)]
-    fn run<S: Simd>(&self, start: usize, chunk: &mut [f32]) {
-        let scales = &self.scales[start / self.width..];
-        for (row, scale) in chunk.chunks_exact_mut(self.width).zip(scales) {
-            for value in row {
-                *value *= scale;
-            }
-        }
-    }
 }

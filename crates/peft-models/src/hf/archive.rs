@@ -13,13 +13,14 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use peft_core::file::input::{CONFIG_LIMIT, read_plain_text};
+use peft_core::file::input::CONFIG_LIMIT;
 use peft_gguf::hf::HfTensors;
 use safetensors::tensor::Dtype;
 use serde_json::Value;
 
 use super::adapter_folder::refuse_adapter;
 use super::dtype::FloatDtype;
+use super::json::read_json;
 use crate::error::{ModelError, WeightProblems};
 use gguf::GgufWeights;
 use header::read_header;
@@ -223,12 +224,7 @@ impl TensorArchive {
     }
 
     fn add_shards(&mut self, index: &Path) -> Result<(), ModelError> {
-        let text =
-            read_plain_text(index, CONFIG_LIMIT).map_err(ModelError::io(index, "reading"))?;
-        let json: Value = serde_json::from_str(&text).map_err(|source| ModelError::Json {
-            path: index.to_path_buf(),
-            source,
-        })?;
+        let json: Value = read_json(index, CONFIG_LIMIT)?;
         let promised = weight_map(index, &json)?;
         let mut shards: Vec<&str> = promised.iter().map(|(_, shard)| *shard).collect();
         shards.sort_unstable();

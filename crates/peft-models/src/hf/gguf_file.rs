@@ -1,5 +1,6 @@
 //! A model folder written as a GGUF file.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use peft_core::file::input::{TOKENIZER_LIMIT, read_plain, read_plain_text};
@@ -8,9 +9,10 @@ use peft_gguf::export::{HfFiles, ModelFile};
 use peft_gguf::hf::names;
 use serde_json::{Map, Value};
 
-use super::archive::TensorArchive;
+use super::archive::{TensorArchive, TensorEntry};
 use super::config::ModelConfig;
 use super::dtype::FloatDtype;
+use super::json::read_json;
 use super::spelling::is_leftover;
 use crate::decoder_config::DecoderFamily;
 use crate::error::{ModelError, UnreadableDtype, WeightProblems};
@@ -42,16 +44,12 @@ pub fn write_gguf(
         Some(gguf) if same_tokenizer(dir, base)? => ModelFile::like(gguf, matrices)?,
         _ => of_folder(dir, &config, matrices)?,
     };
-    let tensors = Tensors::of(&archive, &config, &file)?;
-    let shapes = tensors.0.iter();
-    file.declare(shapes.map(|tensor| (tensor.name.as_str(), tensor.shape.as_slice())))?;
+    let tensors = tensors(&archive, &config, &file)?;
+    let shapes = tensors.iter();
+    file.declare(shapes.map(|(name, tensor)| (name.as_str(), tensor.shape.as_slice())))?;
     file.write(out, |name| {
-        let found = tensors.0.iter().find(|tensor| tensor.name == name);
-        let entry = found.and_then(|tensor| archive.entry(&tensor.in_folder));
-        match (found, entry) {
-            (Some(tensor), Some(entry)) => archive.read_f32(entry, tensor.dtype),
-            _ => Ok(Vec::new()),
-        }
+        let tensor = &tensors[name];
+        archive.read_f32(tensor.entry, tensor.dtype)
     })
 }
 
@@ -80,10 +78,10 @@ fn of_folder(
     config: &ModelConfig,
     matrices: GgmlType,
 ) -> Result<ModelFile, ModelError> {
-    let tokenizer: Value = json(&dir.join(TOKENIZER[0]))?;
+    let tokenizer: Value = read_json(&dir.join(TOKENIZER[0]), TOKENIZER_LIMIT)?;
     let about = dir.join(TOKENIZER[1]);
     let about: Map<String, Value> = match about.exists() {
-        true => json(&about)?,
+        true => read_json(&about, TOKENIZER_LIMIT)?,
         false => Map::new(),
     };
     let template = dir.join(TEMPLATE);
@@ -105,69 +103,55 @@ fn of_folder(
     )?)
 }
 
-fn json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ModelError> {
-    let text = read_plain_text(path, TOKENIZER_LIMIT).map_err(ModelError::io(path, "reading"))?;
-    serde_json::from_str(&text).map_err(|source| ModelError::Json {
-        path: path.to_path_buf(),
-        source,
-    })
-}
-
 /// A tensor of the folder.
-struct Tensor {
-    /// Its name in the class with an output layer.
-    name: String,
-    in_folder: String,
+struct Tensor<'a> {
+    entry: &'a TensorEntry,
     shape: Vec<u64>,
     dtype: FloatDtype,
 }
 
-/// The parameters of a language model.
-struct Tensors(Vec<Tensor>);
-
-impl Tensors {
-    /// Those of a folder, without buffers and without an output layer that is the table.
-    fn of(
-        archive: &TensorArchive,
-        config: &ModelConfig,
-        file: &ModelFile,
-    ) -> Result<Self, ModelError> {
-        let prefix = DecoderFamily::of(config)?.prefix;
-        let tied = config.bool_or("tie_word_embeddings", false)?;
-        let mut tensors = Vec::new();
-        let mut problems = WeightProblems::default();
-        for (in_folder, entry) in archive.entries() {
-            let full = format!("{prefix}.{in_folder}");
-            let names = [in_folder.to_owned(), full];
-            let known = names
-                .into_iter()
-                .find(|name| names::to_gguf(file.architecture(), name).is_some());
-            let name = match known {
-                Some(name) if !(tied && name == OUTPUT) => name,
-                Some(_) => continue,
-                None if is_leftover(in_folder, prefix) => continue,
-                None => in_folder.to_owned(),
-            };
-            let Some(dtype) = FloatDtype::from_file(entry.dtype()) else {
-                problems.unreadable.push(UnreadableDtype {
-                    name,
-                    dtype: entry.dtype().to_string(),
-                });
-                continue;
-            };
-            tensors.push(Tensor {
+/// The parameters of a language model by their names in the class with an output layer, without buffers and without an output layer that is
+/// the table.
+fn tensors<'a>(
+    archive: &'a TensorArchive,
+    config: &ModelConfig,
+    file: &ModelFile,
+) -> Result<BTreeMap<String, Tensor<'a>>, ModelError> {
+    let prefix = DecoderFamily::of(config)?.prefix;
+    let tied = config.bool_or("tie_word_embeddings", false)?;
+    let mut tensors = BTreeMap::new();
+    let mut problems = WeightProblems::default();
+    for (in_folder, entry) in archive.entries() {
+        let names = [in_folder.to_owned(), format!("{prefix}.{in_folder}")];
+        let known = names
+            .into_iter()
+            .find(|name| names::to_gguf(file.architecture(), name).is_some());
+        let name = match known {
+            Some(name) if tied && name == OUTPUT => continue,
+            Some(name) => name,
+            None if is_leftover(in_folder, prefix) => continue,
+            None => in_folder.to_owned(),
+        };
+        let Some(dtype) = FloatDtype::from_file(entry.dtype()) else {
+            problems.unreadable.push(UnreadableDtype {
                 name,
-                in_folder: in_folder.to_owned(),
-                shape: entry.shape().iter().map(|size| *size as u64).collect(),
-                dtype,
+                dtype: entry.dtype().to_string(),
             });
-        }
-        if problems.is_empty() {
-            return Ok(Self(tensors));
-        }
-        Err(ModelError::Weights {
-            dir: archive.dir().to_path_buf(),
-            problems: Box::new(problems),
-        })
+            continue;
+        };
+        let shape = entry.shape().iter().map(|size| *size as u64).collect();
+        let tensor = Tensor {
+            entry,
+            shape,
+            dtype,
+        };
+        tensors.insert(name, tensor);
     }
+    if problems.is_empty() {
+        return Ok(tensors);
+    }
+    Err(ModelError::Weights {
+        dir: archive.dir().to_path_buf(),
+        problems: Box::new(problems),
+    })
 }

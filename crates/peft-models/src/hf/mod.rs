@@ -9,6 +9,7 @@ mod gguf_file;
 #[cfg(feature = "hub")]
 mod hub;
 mod initial;
+mod json;
 mod kept;
 mod save;
 mod spelling;

@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use peft_core::PackedRows;
 use peft_gguf::PackedTensor;
-use peft_gguf::block::dequantise;
 
 /// A matrix in a block format.
 #[derive(Debug)]
@@ -32,15 +31,10 @@ impl Blocks {
         })
     }
 
-    /// The values of columns of one row. What [`Self::new`] has seen to cannot fail here.
-    fn unpack_row(&self, row: usize, columns: &Range<usize>, values: &mut [f32]) {
-        let row = self.order.as_ref().map_or(row, |order| order[row]);
-        let kind = self.tensor.kind();
-        let bytes_of =
-            |columns: usize| columns / kind.block_values() as usize * kind.block_bytes() as usize;
-        let start = row * self.tensor.row_bytes();
-        let bytes = start + bytes_of(columns.start)..start + bytes_of(columns.end);
-        dequantise(kind, &self.tensor.bytes()[bytes], values)
+    /// The values of a tile of the tensor. What [`Self::new`] has seen to cannot fail here.
+    fn tile(&self, rows: Range<usize>, columns: Range<usize>, values: &mut [f32]) {
+        self.tensor
+            .dequantise_tile(rows, columns, values)
             .expect("a format that is read, and whole blocks of it");
     }
 }
@@ -63,8 +57,12 @@ impl PackedRows for Blocks {
     }
 
     fn unpack(&self, rows: Range<usize>, columns: Range<usize>, values: &mut [f32]) {
-        for (row, values) in rows.zip(values.chunks_exact_mut(columns.len().max(1))) {
-            self.unpack_row(row, &columns, values);
+        let Some(order) = &self.order else {
+            return self.tile(rows, columns, values);
+        };
+        let width = columns.len().max(1);
+        for (row, values) in order[rows].iter().zip(values.chunks_exact_mut(width)) {
+            self.tile(*row..*row + 1, columns.clone(), values);
         }
     }
 }

@@ -7,10 +7,9 @@ use burn::tensor::Device;
 use peft_core::file::{disk, together, write_atomic};
 use peft_gguf::GgmlType;
 use peft_models::ModelConfig;
-use peft_models::hf::{unfold_into, write_gguf};
+use peft_models::hf::{FloatDtype, unfold_into, write_gguf};
 
-use super::{Merging, check};
-use crate::any_model;
+use super::{Merging, answers_of, check, tolerance as of_floats};
 use crate::companions::Companions;
 use crate::end_tokens::EndTokens;
 use crate::out_folder;
@@ -26,9 +25,9 @@ const MODELFILE: &str = "Modelfile";
 /// is reported; beyond the largest output itself it is none any more.
 fn tolerance(kind: GgmlType) -> f32 {
     match kind {
-        GgmlType::F32 => 1e-3,
-        GgmlType::F16 => 2e-2,
-        GgmlType::BF16 => 1e-1,
+        GgmlType::F32 => of_floats(FloatDtype::F32),
+        GgmlType::F16 => of_floats(FloatDtype::F16),
+        GgmlType::BF16 => of_floats(FloatDtype::Bf16),
         _ => 1.0,
     }
 }
@@ -69,12 +68,8 @@ impl Written {
     fn answers(&self, outputs: Option<usize>, device: &Device) -> Result<Answers> {
         let folder = tempfile::tempdir().context("cannot create a folder for temporary files")?;
         unfold_into(&self.0.path().join(FILE), folder.path())
-            .and_then(|()| ModelConfig::read(folder.path()))
             .context("the merged model cannot be read again; nothing was written")?;
-        let loaded = any_model::open(folder.path(), outputs, 0, device)
-            .context("the merged model cannot be read again; nothing was written")?
-            .loaded;
-        Answers::of(&loaded.model, device)
+        answers_of(folder.path(), outputs, device)
     }
 
     /// Moves both files to their places.

@@ -104,7 +104,7 @@ impl Step {
 
 /// The steps of a section, one after the other, without what has no effect on tokens: a sequence of one step is that step, and offsets are
 /// no part of a token.
-fn plain_steps(section: &Value) -> Option<Vec<Value>> {
+pub(crate) fn plain_steps(section: &Value) -> Option<Vec<Value>> {
     let list = ["pretokenizers", "normalizers"]
         .iter()
         .find_map(|key| section.get(key)?.as_array());

@@ -14,9 +14,8 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 use faer::{Accum, MatRef};
 
-use super::or_empty;
 use crate::flex::{contiguous, values};
-use crate::fused::fused;
+use crate::fused::{fused, or_empty};
 use crate::linear::LowRankPair;
 use crate::matrix::{dense, made, matrix, product, scaled_product};
 use crate::packed::flex::Operand;
@@ -32,8 +31,7 @@ pub(in crate::linear) fn linear_with_pair(
     bias: Option<Tensor<1>>,
     pair: LowRankPair,
 ) -> Result<Tensor<2>, Inputs> {
-    let trains = matches!(&weight, Factor::Dense(weight) if weight.is_require_grad())
-        || bias.as_ref().is_some_and(Tensor::is_require_grad);
+    let trains = weight.trains() || bias.as_ref().is_some_and(Tensor::is_require_grad);
     if trains {
         return Err((x, weight, bias, pair));
     }

@@ -1,8 +1,6 @@
 //! Matrices of a folder, in what they are to be kept.
 
-use std::sync::Arc;
-
-use peft_core::{Layout, PackedRows, PackedWeight, Weight};
+use peft_core::{Layout, PackedWeight, Weight};
 
 use super::{HeadPolicy, Located, WeightReader};
 use crate::error::ModelError;
@@ -25,20 +23,12 @@ pub(super) enum Matrix {
     /// Values in the file's orientation.
     Values(Vec<f32>),
     /// Packed rows, in the file's orientation or turned.
-    Packed(PackedMatrix),
+    Packed(Rows),
 }
 
 impl Matrix {
     /// What stands for a matrix that does not fit.
     pub(super) const ZERO: Self = Self::Values(Vec::new());
-}
-
-/// Packed rows of a matrix.
-#[derive(Debug)]
-pub(super) struct PackedMatrix {
-    rows: Arc<dyn PackedRows>,
-    /// Whether a row is a column of the matrix as the folder has it.
-    turned: bool,
 }
 
 impl WeightReader {
@@ -77,17 +67,15 @@ impl WeightReader {
             });
             // A tensor of this shape has all of its values.
             let rows = self.read(packed)?.finish()?;
-            return Some(Matrix::Packed(PackedMatrix {
-                rows,
-                turned: false,
-            }));
+            let turned = false;
+            return Some(Matrix::Packed(Rows { rows, turned }));
         }
         let stored = match self.storage {
             Storage::Stored | Storage::Packed(_) if head.is_none() => archive.packed(&entry),
             _ => Ok(None),
         };
-        if let Some(Rows { rows, turned }) = self.read(stored)? {
-            return Some(Matrix::Packed(PackedMatrix { rows, turned }));
+        if let Some(rows) = self.read(stored)? {
+            return Some(Matrix::Packed(rows));
         }
         let values = self.archive.as_ref()?.read_f32(&entry, dtype);
         self.read(values).map(Matrix::Values)
@@ -102,7 +90,7 @@ impl WeightReader {
         layout: Layout,
     ) -> Weight {
         match matrix {
-            Matrix::Packed(PackedMatrix { rows, turned }) => {
+            Matrix::Packed(Rows { rows, turned }) => {
                 let id = self.names.insert(name, layout);
                 let of_outputs = (layout == Layout::Transposed) != turned;
                 let weight = match of_outputs {
