@@ -83,6 +83,7 @@ fn attentions(criterion: &mut Criterion, device: &Device) {
             step(&inputs, |[query, key, value]| {
                 let how = Attention {
                     scale,
+                    cap: None,
                     bias: None,
                     dropout: None,
                 };

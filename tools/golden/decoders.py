@@ -1,13 +1,18 @@
 """Tiny random decoders by transformers, and what they compute: crates/peft-models/tests/golden/<name>/
 
 llama (grouped queries, every bias, linear rope scaling), llama3 (llama3 rope scaling, tied table), mistral (sliding window), qwen2
-(biases of the projections, window from the second layer on), qwen3 (norms of queries and keys, wide heads), gpt2 (Conv1D, positions):
+(biases of the projections, window from the second layer on), qwen3 (norms of queries and keys, wide heads), gpt2 (Conv1D, positions),
+gemma (norms less 1, GELU), gemma2 (norms on both sides, bounded scores and logits, every second layer with a window), gemma3 (two kinds of
+rotary positions), phi3 (joint projections, half of each head turned, LongRoPE beyond its length), smollm3 (a layer without positions),
+granite (factors), olmo2 (norms of outputs, and of all queries together):
 config.json + model.safetensors, adapter/ (a PEFT LoRA adapter of one kind of layer), expected.safetensors + expected.json (eval mode,
 float32, eager attention): logits of full rows and of left-padded rows, greedy continuations, loss and gradients of the adapter.
 gpt2-bare: the same weights as published ones are stored, without `transformer.` and with the causal mask as a buffer.
 
-Regenerate from the repository root:  python3 tools/golden/decoders.py
+Regenerate from the repository root:  python3 tools/golden/decoders.py [NAME ..]
 """
+
+import sys
 
 from common import MODELS, fresh, randomise_b, versions, write_json, write_tensors
 
@@ -17,11 +22,18 @@ from peft.utils import get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForCausalLM,
+    Gemma2Config,
+    Gemma3TextConfig,
+    GemmaConfig,
     GPT2Config,
+    GraniteConfig,
     LlamaConfig,
     MistralConfig,
+    Olmo2Config,
+    Phi3Config,
     Qwen2Config,
     Qwen3Config,
+    SmolLM3Config,
 )
 
 SIZES = dict(
@@ -47,6 +59,13 @@ LLAMA3 = {
 }
 LINEAR = {"rope_type": "linear", "rope_theta": 100.0, "factor": 4.0}
 PLAIN = {"rope_type": "default", "rope_theta": 100.0}
+LONG = {
+    "rope_type": "longrope",
+    "rope_theta": 100.0,
+    "partial_rotary_factor": 0.5,
+    "short_factor": [1.0, 1.1],
+    "long_factor": [1.3, 2.0],
+}
 ROWS, WIDTH, NEW = 3, 14, 12
 # name: seed, config, adapted layers
 FAMILIES = {
@@ -78,6 +97,68 @@ FAMILIES = {
     "qwen3": (
         405,
         Qwen3Config(**SIZES, head_dim=16, rope_parameters=PLAIN, tie_word_embeddings=True),
+        ["q_proj"],
+    ),
+    "gemma": (
+        407,
+        GemmaConfig(**SIZES, head_dim=16, rope_parameters=PLAIN),
+        ["o_proj"],
+    ),
+    "gemma2": (
+        408,
+        Gemma2Config(
+            **SIZES,
+            head_dim=16,
+            query_pre_attn_scalar=20,
+            sliding_window=5,
+            attn_logit_softcapping=3.0,
+            final_logit_softcapping=2.0,
+            rope_parameters=PLAIN,
+        ),
+        ["q_proj"],
+    ),
+    "gemma3": (
+        409,
+        Gemma3TextConfig(
+            **SIZES,
+            head_dim=16,
+            query_pre_attn_scalar=20,
+            sliding_window=5,
+            layer_types=["sliding_attention", "full_attention"],
+            rope_parameters={"sliding_attention": PLAIN, "full_attention": LINEAR},
+        ),
+        ["k_proj"],
+    ),
+    "phi3": (
+        410,
+        Phi3Config(
+            **SIZES,
+            sliding_window=9,
+            original_max_position_embeddings=8,
+            rope_parameters=LONG,
+        ),
+        ["qkv_proj", "gate_up_proj"],
+    ),
+    "smollm3": (
+        411,
+        SmolLM3Config(**SIZES, no_rope_layer_interval=2, rope_parameters=PLAIN, attention_bias=True),
+        ["v_proj"],
+    ),
+    "granite": (
+        412,
+        GraniteConfig(
+            **SIZES,
+            embedding_multiplier=3.0,
+            attention_multiplier=0.4,
+            residual_multiplier=0.7,
+            logits_scaling=4.0,
+            rope_parameters=PLAIN,
+        ),
+        ["up_proj"],
+    ),
+    "olmo2": (
+        413,
+        Olmo2Config(**SIZES, rope_parameters=PLAIN),
         ["q_proj"],
     ),
     "gpt2": (
@@ -174,6 +255,7 @@ def write_bare_gpt2():
         (folder / name).write_bytes((source / name).read_bytes())
 
 
-for family in FAMILIES:
+for family in sys.argv[1:] or FAMILIES:
     write_family(family)
-write_bare_gpt2()
+if not sys.argv[1:]:
+    write_bare_gpt2()

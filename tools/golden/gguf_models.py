@@ -56,14 +56,41 @@ MODELS = {
         "gpt2", Kind.F16,
         hf.GPT2Config(vocab_size=40, n_embd=16, n_layer=2, n_head=4, n_positions=64, bos_token_id=1, eos_token_id=2),
     ),
+    "gemma": ("gemma", Kind.F16, hf.GemmaConfig(**ONE, head_dim=8)),
+    "gemma2": (
+        "gemma2", Kind.F16,
+        hf.Gemma2Config(**SIZES, head_dim=8, query_pre_attn_scalar=8, sliding_window=16, attn_logit_softcapping=40.0),
+    ),
+    "granite": (
+        "granite", Kind.F16,
+        hf.GraniteConfig(
+            **ONE, attention_multiplier=0.5, embedding_multiplier=12.0, residual_multiplier=0.25, logits_scaling=8.0
+        ),
+    ),
+    "smollm3": ("smollm3", Kind.F16, hf.SmolLM3Config(**SIZES, use_sliding_window=False)),
+    "olmo2": ("olmo2", Kind.F16, hf.Olmo2Config(**ONE, rope_theta=5e5)),
+    "phi3_long": (
+        "phi3", Kind.F16,
+        hf.Phi3Config(
+            **ONE | dict(pad_token_id=0), original_max_position_embeddings=32, partial_rotary_factor=0.5,
+            rope_scaling=dict(rope_type="longrope", short_factor=[1.0], long_factor=[2.5]),
+        ),
+    ),
 }  # fmt: skip
 FIELDS = [
     "architectures", "model_type", "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
     "num_key_value_heads", "head_dim", "sliding_window", "hidden_act", "max_position_embeddings", "rms_norm_eps", "attention_bias",
     "mlp_bias", "tie_word_embeddings", "bos_token_id", "eos_token_id", "pad_token_id", "use_sliding_window", "hidden_activation",
-    "query_pre_attn_scalar", "original_max_position_embeddings", "n_embd", "n_layer", "n_head", "n_positions",
+    "query_pre_attn_scalar", "attn_logit_softcapping", "final_logit_softcapping", "attention_multiplier", "embedding_multiplier",
+    "residual_multiplier", "logits_scaling", "no_rope_layers", "original_max_position_embeddings", "n_embd", "n_layer", "n_head", "n_positions",
     "activation_function", "layer_norm_epsilon",
 ]  # fmt: skip
+
+
+# Architectures whose files transformers do not load.
+UNKNOWN = ["gemma", "granite", "smollm3", "olmo2"]
+# Whose rows of queries and keys llama.cpp's converter moves.
+ROTARY = ["llama", "granite", "smollm3"]
 
 
 def state_dict(config):
@@ -83,13 +110,13 @@ def permute(weights, heads):
 
 
 def converted(arch, config, name, values):
-    if arch == "llama" and ".q_proj." in name:
+    if arch in ROTARY and ".q_proj." in name:
         return permute(values, config.num_attention_heads)
-    if arch == "llama" and ".k_proj." in name:
+    if arch in ROTARY and ".k_proj." in name:
         return permute(values, config.num_key_value_heads)
     if arch == "gpt2" and name.endswith((".c_attn.weight", ".c_proj.weight", ".c_fc.weight")):
         return values.T
-    if arch == "gemma3" and name.endswith("norm.weight"):
+    if arch.startswith("gemma") and name.endswith("norm.weight"):
         return values + np.float32(1.0)
     return values
 
@@ -117,7 +144,7 @@ def add_rope(writer, arch, config):
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     writer.add_rope_freq_base(rope["rope_theta"])
     if arch in ["llama", "phi3"]:
-        writer.add_rope_dimension_count(width)
+        writer.add_rope_dimension_count(int(width * rope.get("partial_rotary_factor", 1.0)))
     kind = rope["rope_type"]
     if kind in ["linear", "yarn"]:
         writer.add_rope_scaling_type(gguf.RopeScalingType(kind))
@@ -126,6 +153,11 @@ def add_rope(writer, arch, config):
         writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
     if arch == "phi3":
         writer.add_rope_scaling_orig_ctx_len(config.original_max_position_embeddings)
+    if kind == "longrope":
+        ratio = config.max_position_embeddings / config.original_max_position_embeddings
+        writer.add_rope_scaling_attn_factors(math.sqrt(1 + math.log(ratio) / math.log(config.original_max_position_embeddings)))
+        for length in ["long", "short"]:
+            writer.add_tensor(f"rope_factors_{length}.weight", np.array(rope[f"{length}_factor"], dtype=np.float32))
     if kind == "llama3":
         writer.add_tensor("rope_freqs.weight", llama3_factors(rope, width))
 
@@ -152,7 +184,15 @@ def add_metadata(writer, arch, config):
     if arch != "phi3" and config.to_dict().get("head_dim") is not None:
         writer.add_key_length(config.head_dim)
         writer.add_value_length(config.head_dim)
-    if arch in ["gemma3", "phi3"]:
+    if arch == "gemma2":
+        writer.add_attn_logit_softcapping(config.attn_logit_softcapping)
+        writer.add_final_logit_softcapping(config.final_logit_softcapping)
+    if arch == "granite":
+        writer.add_attention_scale(config.attention_multiplier)
+        writer.add_embedding_scale(config.embedding_multiplier)
+        writer.add_residual_scale(config.residual_multiplier)
+        writer.add_logit_scale(config.logits_scaling)
+    if arch in ["gemma2", "gemma3", "phi3"]:
         writer.add_sliding_window(config.sliding_window or 0)
     add_rope(writer, arch, config)
 
@@ -182,6 +222,9 @@ def loaded(path, config, state):
     The configuration is given, for they leave out biases of Llama and the width of Qwen3's heads when they make it of the file. Mistral's
     is not, for its files are called llama.
     """
+    if config.model_type in UNKNOWN:
+        print(f"  transformers do not load files of {config.model_type}")
+        return state
     config = None if config.model_type == "mistral" else config
     found = hf.AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, config=config, dtype=torch.float32)
     found = {name: value.detach().numpy() for name, value in found.named_parameters()}
@@ -202,6 +245,9 @@ def rope_fields(config):
         return {}
     fields = {"rope_theta": rope.pop("rope_theta")}
     rope.pop("partial_rotary_factor", None)
+    if rope["rope_type"] == "longrope":
+        # The length is a field of its own in configurations of this family.
+        rope.pop("original_max_position_embeddings")
     if rope.pop("rope_type") != "default":
         fields["rope_scaling"] = dict(rope_type=config.rope_parameters["rope_type"], **rope)
     return fields

@@ -96,12 +96,18 @@ fn a_llama_with_a_window_is_a_mistral() {
 }
 
 #[test]
+fn a_third_olmo_is_not_taken_for_a_second() {
+    let third = File::new("olmo2").with("olmo2.attention.sliding_window", 16_u32);
+    refuses(third, &["olmo2.attention.sliding_window is 16", "OLMo 2"]);
+}
+
+#[test]
 fn architectures_and_experts_are_refused_by_name() {
     refuses(
         File::new("qwen2moe"),
         &[
             "`qwen2moe` is not known",
-            "llama, qwen2, qwen3, gpt2, gemma3, phi3; `qwen2` is most like it",
+            "llama, qwen2, qwen3, gpt2, gemma3, phi3, gemma, gemma2, granite, smollm3, olmo2; `qwen2` is most like it",
         ],
     );
     refuses(
@@ -290,5 +296,5 @@ fn factors_of_other_scalings_are_refused() {
         .with("llama.rope.scaling.factor", 2.0_f32);
     refuses(both, &["there beside rope_freqs.weight"]);
     let long = File::new("phi3").tensor("rope_factors_long.weight", &[2]);
-    refuses(long, &["rope_factors_long.weight is there"]);
+    refuses(long, &["rope_factors_short.weight"]);
 }

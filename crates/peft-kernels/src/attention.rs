@@ -2,6 +2,8 @@
 
 use burn::tensor::Tensor;
 
+use crate::soft_cap::soft_capped;
+
 #[cfg(feature = "flex")]
 mod flex;
 #[cfg(test)]
@@ -12,6 +14,8 @@ mod tests;
 pub struct Attention {
     /// Factor of the scores.
     pub scale: f64,
+    /// Bound `c` of the scores before the bias, `c tanh(s / c)`, if any. Bounded scores have no fused path.
+    pub cap: Option<f64>,
     /// Added to the scores, a constant: `[batch, heads, queries, keys]`, any of its first three axes may be 1. A key that is not to be
     /// seen has -3e4 or less, so that its weight is exactly 0.
     pub bias: Option<Tensor<4>>,
@@ -50,7 +54,11 @@ fn composed(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, how: Attention) 
     let query = query.reshape([batch, kv_heads, rows, d]);
     let scores = query.matmul(key.swap_dims(2, 3));
     let scores = scores.reshape([batch, heads, queries, keys]);
-    let weights = crate::attention_softmax(scores, how.scale, how.bias);
+    let (scores, scale) = match how.cap {
+        Some(cap) => (soft_capped(scores.mul_scalar(how.scale), cap), 1.0),
+        None => (scores, how.scale),
+    };
+    let weights = crate::attention_softmax(scores, scale, how.bias);
     let weights = match how.dropout {
         Some((probability, seed)) => crate::dropout(weights, probability, seed),
         None => weights,

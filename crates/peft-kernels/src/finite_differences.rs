@@ -5,8 +5,8 @@ use burn::tensor::{Device, Int, Tensor};
 use crate::testing::{device, noise, tensor, values, wide};
 use crate::{
     Attention, Experts, Keep, LowRankPair, Routing, attention, cross_entropy, dropout,
-    expert_mixture, gelu, gelu_tanh, layer_norm, linear, linear_with_pair, rms_norm, rotary,
-    scale_columns, scaled_product, silu_mul, softmax_last,
+    expert_mixture, gelu, gelu_tanh, layer_norm, linear, linear_cross_entropy, linear_with_pair,
+    rms_norm, rotary, scale_columns, scaled_product, silu_mul, softmax_last,
 };
 
 const STEP: f32 = 1.0 / 64.0;
@@ -122,22 +122,32 @@ fn of_products() {
 }
 
 #[test]
+fn of_bounded_scores() {
+    for cap in [None, Some(1.5)] {
+        check([4, 4], |x| {
+            linear_cross_entropy(x, random::<2>(3, [4, 5]), &[0, 4, 2, 2], cap)
+        });
+    }
+}
+
+#[test]
 fn of_attention() {
-    let how = |dropout| Attention {
+    let how = |(dropout, cap)| Attention {
         scale: 0.7,
+        cap,
         bias: Some(random(3, [1, 1, 3, 4])),
         dropout,
     };
     let (keys, queries) = ([1, 1, 4, 2], [1, 2, 3, 2]);
-    for dropout in [None, Some((0.3, 9))] {
+    for given in [(None, None), (Some((0.3, 9)), None), (None, Some(1.5))] {
         check(queries, |x| {
-            attention(x, random(4, keys), random(5, keys), how(dropout))
+            attention(x, random(4, keys), random(5, keys), how(given))
         });
         check(keys, |x| {
-            attention(random(4, queries), x, random(5, keys), how(dropout))
+            attention(random(4, queries), x, random(5, keys), how(given))
         });
         check(keys, |x| {
-            attention(random(4, queries), random(5, keys), x, how(dropout))
+            attention(random(4, queries), random(5, keys), x, how(given))
         });
     }
 }

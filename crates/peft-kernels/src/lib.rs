@@ -19,6 +19,7 @@
 //! | the same with a [`PackedWeight`] | `x W + b`, the weight unpacked tile by tile | the packed weight |
 //! | [`cross_entropy`] | the loss of rows of scores with one target each | the probabilities |
 //! | [`linear_cross_entropy`] | the loss of `x W`, whose scores are never held whole | the gradient of `x` |
+//! | [`soft_capped`] | `c tanh(x / c)` | the output |
 //! | [`scaled_product`] | `(x c) W`, a factor per input of a frozen weight | the inputs |
 //! | [`expert_mixture`] | `sum_j w_j (drop(x) A_e) B_e` over the experts `e` that a row chose | the inputs, `drop(x) A_e` |
 //!
@@ -51,6 +52,7 @@ mod rotary;
 mod scale_columns;
 mod scaled_product;
 mod silu_mul;
+mod soft_cap;
 mod softmax;
 
 #[cfg(feature = "flex")]
@@ -83,4 +85,5 @@ pub use rotary::rotary;
 pub use scale_columns::{Keep, scale_columns};
 pub use scaled_product::scaled_product;
 pub use silu_mul::silu_mul;
+pub use soft_cap::soft_capped;
 pub use softmax::{attention_softmax, softmax_last};

@@ -1,17 +1,20 @@
-//! The cross entropy of a frozen output layer, without its scores: `loss_i = ln(sum_j e^(x W)_ij) - (x W)_it` for the target `t` of row `i`.
+//! The cross entropy of a frozen output layer, without its scores: `loss_i = ln(sum_j e^s_ij) - s_it` for the target `t` of row `i`, where `s = x
+//! W`, or `s = c tanh(x W / c)`.
 
 use burn::tensor::Tensor;
 
 use crate::cross_entropy::cross_entropy;
 use crate::linear::product;
 use crate::packed::Factor;
+use crate::soft_cap::soft_capped;
 
 #[cfg(feature = "flex")]
 mod flex;
 #[cfg(test)]
 mod tests;
 
-/// The loss of every row, shape `[rows]`; the weight is a constant, no gradient flows into it.
+/// The loss of every row, shape `[rows]`, of scores that a `cap` bounds ([`soft_capped`]); the weight is a constant where nothing in it
+/// trains.
 ///
 /// The fused path (f32 on flex) computes scores for some rows at a time and keeps for the backward what they amount to for `x`: memory grows
 /// with `rows d_in`, not with the number of classes. The composition holds all scores.
@@ -22,7 +25,12 @@ mod tests;
 /// # Panics
 /// When the widths disagree, or there is not one target below `classes` for every row.
 #[must_use]
-pub fn linear_cross_entropy(x: Tensor<2>, weight: impl Into<Factor>, targets: &[u32]) -> Tensor<1> {
+pub fn linear_cross_entropy(
+    x: Tensor<2>,
+    weight: impl Into<Factor>,
+    targets: &[u32],
+    cap: Option<f64>,
+) -> Tensor<1> {
     let weight = weight.into();
     let ([rows, d_in], [inner, classes]) = (x.dims(), weight.dims());
     assert!(
@@ -34,9 +42,14 @@ pub fn linear_cross_entropy(x: Tensor<2>, weight: impl Into<Factor>, targets: &[
         targets.len()
     );
     #[cfg(feature = "flex")]
-    let (x, weight) = match flex::linear_cross_entropy(x, weight, &targets.into()) {
+    let (x, weight) = match flex::linear_cross_entropy(x, weight, &targets.into(), cap) {
         Ok(losses) => return losses,
         Err(inputs) => inputs,
     };
-    cross_entropy(product(x, weight), targets)
+    let scores = product(x, weight);
+    let scores = match cap {
+        Some(cap) => soft_capped(scores, cap),
+        None => scores,
+    };
+    cross_entropy(scores, targets)
 }

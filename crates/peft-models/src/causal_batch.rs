@@ -91,6 +91,26 @@ impl CausalBatch {
         self
     }
 
+    /// What a cache has seen, which these are the segments of, and the batch: `ids` are those of all.
+    pub(crate) fn preceded_by(&self, ids: Tensor<2, Int>, seen: &[Vec<u32>]) -> Self {
+        let rows = seen.iter().zip(&self.segments);
+        let segments: Vec<Vec<u32>> = rows
+            .map(|(seen, new)| [seen.as_slice(), new].concat())
+            .collect();
+        Self {
+            ids,
+            positions: segments.iter().map(|row| positions(row)).collect(),
+            segments,
+            largest_id: self.largest_id,
+        }
+    }
+
+    /// Tokens of the longest text up to the last of the batch, those of a cache included.
+    pub(crate) fn longest(&self) -> usize {
+        let last = self.positions.iter().flatten().max();
+        last.map_or(0, |at| at + 1)
+    }
+
     /// Number of rows.
     #[must_use]
     pub fn rows(&self) -> usize {

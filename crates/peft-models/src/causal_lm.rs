@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor};
 use peft_core::{Adaptable, AdaptedLinear, Layout, Pass, Site, TiedOutput, cast, param_id};
-use peft_kernels::{cross_entropy, linear_cross_entropy, product};
+use peft_kernels::{cross_entropy, linear_cross_entropy, product, soft_capped};
 
 use crate::causal_batch::CausalBatch;
 use crate::classifier::Loaded;
@@ -56,7 +56,8 @@ impl CausalLm {
     /// Hidden states `[batch, seq, d_model]` to logits `[batch, seq, vocab]`.
     #[must_use]
     pub fn predict(&self, hidden: Tensor<3>, pass: &mut Pass<'_>) -> Tensor<3> {
-        match &self.head {
+        let hidden = self.scaled(hidden);
+        let logits = match &self.head {
             Some(head) => head.forward(hidden, pass),
             None => {
                 let [rows, seq, d] = hidden.dims();
@@ -67,6 +68,18 @@ impl CausalLm {
                 let vocab = logits.dims()[1];
                 logits.reshape([rows, seq, vocab])
             }
+        };
+        match self.decoder.config().logit_cap {
+            Some(cap) => soft_capped(logits, cap),
+            None => logits,
+        }
+    }
+
+    /// Hidden states times the factor of the logits.
+    fn scaled<const D: usize>(&self, hidden: Tensor<D>) -> Tensor<D> {
+        match self.decoder.config().scales.logits {
+            1.0 => hidden,
+            scale => hidden.mul_scalar(scale),
         }
     }
 }
@@ -86,7 +99,9 @@ impl CausalLm {
             Some(head) => Some(head.weight.factor()),
         };
         if let Some(weight) = frozen.filter(|weight| weight.dtype() == DType::F32) {
-            return linear_cross_entropy(cast(hidden, DType::F32), weight, targets);
+            let hidden = self.scaled(cast(hidden, DType::F32));
+            let cap = self.decoder.config().logit_cap;
+            return linear_cross_entropy(hidden, weight, targets, cap);
         }
         let logits = self.predict(hidden.unsqueeze(), pass);
         let [_, rows, vocab] = logits.dims();

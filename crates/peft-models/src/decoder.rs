@@ -8,7 +8,9 @@ use crate::causal_batch::CausalBatch;
 use crate::decoder_config::{DecoderConfig, DecoderFamily};
 use crate::error::ModelError;
 use crate::hf::WeightReader;
-use crate::layers::{AttentionContext, DecoderBlock, LayerCache, Norm, decoder_norm, with_tokens};
+use crate::layers::{
+    AttentionContext, DecoderBlock, LayerCache, Norm, Rotation, decoder_norm, with_tokens,
+};
 
 /// Path of the output layer, under whose name files may hold the word table that serves as one.
 pub(crate) const OUTPUT_LAYER: &str = "lm_head";
@@ -19,6 +21,10 @@ pub struct KvCache {
     layers: Vec<LayerCache>,
     /// Segment of every token so far, row by row.
     segments: Vec<Vec<u32>>,
+    /// Every token so far, shape `[batch, seq]`.
+    ids: Option<Tensor<2, Int>>,
+    /// Length of the longest text so far.
+    longest: usize,
 }
 
 /// A causal transformer.
@@ -82,15 +88,13 @@ impl Decoder {
     /// # Errors
     /// [`ModelError::OutOfRange`].
     pub fn check(&self, batch: &CausalBatch) -> Result<(), ModelError> {
-        let longest = batch
-            .positions
-            .iter()
-            .flatten()
-            .max()
-            .map_or(0, |at| at + 1);
         let limits = [
             ("token id", batch.largest_id, self.config.vocab_size - 1),
-            ("sequence length", longest, self.config.max_positions),
+            (
+                "sequence length",
+                batch.longest(),
+                self.config.max_positions,
+            ),
         ];
         match limits.into_iter().find(|(_, found, limit)| found > limit) {
             Some((what, found, limit)) => Err(ModelError::OutOfRange { what, found, limit }),
@@ -100,7 +104,8 @@ impl Decoder {
 
     /// Hidden states after the last norm, shape `[batch, seq, d_model]`; those of padding hold no information.
     ///
-    /// With a cache, the batch continues what the cache has seen, row by row.
+    /// With a cache, the batch continues what the cache has seen, row by row. Where texts grow beyond the length at which rotary positions
+    /// change, everything is read once more, since the keys of the cache are turned by the old ones.
     ///
     /// # Panics
     /// When the batch does not pass [`Decoder::check`].
@@ -111,13 +116,35 @@ impl Decoder {
         cache: Option<&mut KvCache>,
         pass: &mut Pass<'_>,
     ) -> Tensor<3> {
+        let Some(cache) = cache else {
+            return self.read(batch, None, pass);
+        };
+        let (seen, longest) = (cache.longest, batch.longest());
+        let mut ropes = self.config.ropes.iter();
+        if seen == 0 || !ropes.any(|rope| rope.changes_between(seen, longest)) {
+            return self.read(batch, Some(cache), pass);
+        }
+        let whole = cache.with(batch);
+        *cache = KvCache::default();
+        let (all, new) = (whole.seq(), batch.seq());
+        self.read(&whole, Some(cache), pass)
+            .narrow(1, all - new, new)
+    }
+
+    /// As [`Decoder::hidden`], with rotary positions that are those of the cache.
+    fn read(
+        &self,
+        batch: &CausalBatch,
+        cache: Option<&mut KvCache>,
+        pass: &mut Pass<'_>,
+    ) -> Tensor<3> {
         let (rows, seq, d) = (batch.rows(), batch.seq(), self.config.d_model);
         let device = batch.ids.device();
-        let rotation = self
-            .config
-            .rope
-            .as_ref()
-            .map(|rope| rope.rotation(batch.distinct_positions(), &device));
+        let positions = batch.distinct_positions();
+        let ropes = self.config.ropes.iter();
+        let rotations: Vec<Rotation> = ropes
+            .map(|rope| rope.rotation(positions, &device))
+            .collect();
         let mut none = KvCache::default();
         let is_cached = cache.is_some();
         let cache = cache.unwrap_or(&mut none);
@@ -137,17 +164,18 @@ impl Decoder {
             let window = self.config.windows[index];
             let bias = biases.iter().find(|(known, _)| *known == window);
             let bias = bias.and_then(|(_, bias)| bias.as_ref());
+            let rotation = self.config.rope_of[index].map(|rope| &rotations[rope]);
             if is_cached {
                 let context = AttentionContext {
                     seq,
                     bias,
-                    rotation: rotation.as_ref(),
+                    rotation,
                     cache: Some(&mut cache.layers[index]),
                 };
                 x = block.forward(x, context, pass);
                 continue;
             }
-            let given = (bias.cloned(), rotation.clone());
+            let given = (bias.cloned(), rotation.cloned());
             x = pass.block(block, x, &given, move |block, x, (bias, rotation), pass| {
                 let context = AttentionContext {
                     seq,
@@ -165,6 +193,10 @@ impl Decoder {
 
     fn embed(&self, batch: &CausalBatch, pass: &mut Pass<'_>) -> Tensor<3> {
         let words = self.words.forward(batch.ids.clone(), pass);
+        let words = match self.config.scales.embeddings {
+            1.0 => words,
+            scale => words.mul_scalar(scale),
+        };
         let Some(table) = &self.positions else {
             return pass.dropout(words, self.config.embedding_dropout);
         };
@@ -194,7 +226,21 @@ impl KvCache {
         self.segments.first().map_or(0, Vec::len)
     }
 
+    /// Everything that it has seen, and the batch.
+    fn with(&self, batch: &CausalBatch) -> CausalBatch {
+        let ids = match &self.ids {
+            Some(ids) => Tensor::cat(vec![ids.clone(), batch.ids.clone()], 1),
+            None => batch.ids.clone(),
+        };
+        batch.preceded_by(ids, &self.segments)
+    }
+
     fn extend(&mut self, batch: &CausalBatch) {
+        self.ids = Some(match self.ids.take() {
+            Some(ids) => Tensor::cat(vec![ids, batch.ids.clone()], 1),
+            None => batch.ids.clone(),
+        });
+        self.longest = self.longest.max(batch.longest());
         self.segments.resize(batch.rows(), Vec::new());
         for (seen, new) in self.segments.iter_mut().zip(&batch.segments) {
             seen.extend(new);

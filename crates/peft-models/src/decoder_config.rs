@@ -27,16 +27,24 @@ pub struct DecoderConfig {
     pub activation: Activation,
     /// Epsilon of the norms.
     pub eps: f64,
-    /// Rotary positions; families without have a table of positions.
-    pub rope: Option<Rope>,
+    /// Rotary positions of its blocks; families without have a table of positions.
+    pub ropes: Vec<Rope>,
     /// Longest sequence that the model was made for.
     pub max_positions: usize,
     /// How many tokens each block's tokens see; `None` is all before.
     pub windows: Vec<Option<usize>>,
+    /// Which of `ropes` each block turns its heads by; `None` is not at all.
+    pub rope_of: Vec<Option<usize>>,
     /// Which layers have biases.
     pub biases: Biases,
-    /// Whether queries and keys are normalised per head.
-    pub query_key_norm: bool,
+    /// What is normalised of queries and keys.
+    pub query_key_norm: Option<QueryKeyNorm>,
+    /// Constant factors.
+    pub scales: Scales,
+    /// Bound `c` of the scores of attention, `c tanh(s / c)`, in families that have one.
+    pub attention_cap: Option<f64>,
+    /// Bound of the logits, in families that have one.
+    pub logit_cap: Option<f64>,
     /// Whether the output layer is the transposed word table.
     pub tied: bool,
     /// How files store the linear layers.
@@ -60,6 +68,52 @@ pub struct Biases {
     pub output: bool,
     /// The MLP.
     pub mlp: bool,
+}
+
+/// What of a token's queries and keys is normalised together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueryKeyNorm {
+    /// Each head.
+    Heads,
+    /// All heads.
+    Whole,
+}
+
+/// Constant factors of a forward.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scales {
+    /// Of the embeddings.
+    pub embeddings: f64,
+    /// Of the scores of attention.
+    pub attention: f64,
+    /// Of what a layer adds to the hidden states.
+    pub residual: f64,
+    /// Of the logits.
+    pub logits: f64,
+}
+
+impl Scales {
+    /// The usual ones: scores are divided by the root of a head's width, all else is 1.
+    #[must_use]
+    pub fn usual(d_head: usize) -> Self {
+        Self {
+            embeddings: 1.0,
+            attention: 1.0 / (d_head as f64).sqrt(),
+            residual: 1.0,
+            logits: 1.0,
+        }
+    }
+}
+
+/// How a family normalises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NormKind {
+    /// With mean and shift.
+    Layer,
+    /// By the root of the mean square.
+    Rms,
+    /// The same, where files hold the scale less 1.
+    RmsFromOne,
 }
 
 impl DecoderConfig {
@@ -109,18 +163,59 @@ pub(crate) fn d_head(
 /// Names of a decoder block's layers below the block.
 #[derive(Debug, Clone, Copy)]
 pub struct DecoderBlockNames {
-    /// Norm before attention.
-    pub attention_norm: &'static str,
+    /// Norms of attention.
+    pub attention_norms: Norms,
     /// Query, key and value projections, or the one layer that holds all three.
     pub projections: &'static [&'static str],
     /// Norms of queries and keys, in families that have them.
     pub query_key_norms: [&'static str; 2],
     /// Output projection of attention.
     pub output: &'static str,
-    /// Norm before the MLP.
-    pub mlp_norm: &'static str,
-    /// The MLP: gate, up and down, or up and down.
-    pub mlp: &'static [&'static str],
+    /// Norms of the MLP.
+    pub mlp_norms: Norms,
+    /// The MLP.
+    pub mlp: MlpNames,
+}
+
+/// Names of the norms around attention or the MLP.
+#[derive(Debug, Clone, Copy)]
+pub struct Norms {
+    /// Of what goes in.
+    pub before: Option<&'static str>,
+    /// Of what comes out.
+    pub after: Option<&'static str>,
+}
+
+impl Norms {
+    /// One norm, of what goes in.
+    pub(crate) const fn before(name: &'static str) -> Self {
+        Self {
+            before: Some(name),
+            after: None,
+        }
+    }
+}
+
+/// Names of an MLP's layers.
+#[derive(Debug, Clone, Copy)]
+pub enum MlpNames {
+    /// Up and down.
+    Plain([&'static str; 2]),
+    /// Gate, up and down.
+    Gated([&'static str; 3]),
+    /// Gate and up in one layer, and down.
+    GatedInOne([&'static str; 2]),
+}
+
+impl MlpNames {
+    /// The layers from the hidden states, with their widths where the MLP is `d_ff` wide, and the layer back.
+    pub(crate) fn layers(self, d_ff: usize) -> (Vec<(&'static str, usize)>, &'static str) {
+        match self {
+            Self::Plain([up, down]) => (vec![(up, d_ff)], down),
+            Self::Gated([gate, up, down]) => (vec![(gate, d_ff), (up, d_ff)], down),
+            Self::GatedInOne([both, down]) => (vec![(both, 2 * d_ff)], down),
+        }
+    }
 }
 
 /// A decoder family as data: how its configuration is read and what its tensors are called.
@@ -140,8 +235,8 @@ pub struct DecoderFamily {
     pub block: DecoderBlockNames,
     /// Norm after the last block.
     pub norm: &'static str,
-    /// Whether norms have mean and shift.
-    pub layer_norms: bool,
+    /// How it normalises.
+    pub norms: NormKind,
     /// Default `target_modules`.
     pub default_targets: &'static [&'static str],
     /// Reads sizes and options; refuses what is not supported, by name.

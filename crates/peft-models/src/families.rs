@@ -5,13 +5,23 @@ use crate::encoder_family::Family;
 use crate::error::ModelError;
 use crate::hf::ModelConfig;
 use crate::vit_config::VitConfig;
-use crate::{bert, distilbert, gpt2, llama, roberta};
+use crate::{bert, decoders, distilbert, roberta};
 
 /// Every encoder family.
 pub static FAMILIES: [&Family; 3] = [&bert::FAMILY, &roberta::FAMILY, &distilbert::FAMILY];
 
 /// Every decoder family.
-pub static DECODERS: [&DecoderFamily; 2] = [&llama::FAMILY, &gpt2::FAMILY];
+pub static DECODERS: [&DecoderFamily; 9] = [
+    &decoders::llama::FAMILY,
+    &decoders::gemma::FAMILY,
+    &decoders::gemma2::FAMILY,
+    &decoders::gemma3::FAMILY,
+    &decoders::phi3::FAMILY,
+    &decoders::smollm3::FAMILY,
+    &decoders::granite::FAMILY,
+    &decoders::olmo2::FAMILY,
+    &decoders::gpt2::FAMILY,
+];
 
 impl Family {
     /// The family of a configuration.

@@ -18,6 +18,7 @@ mod classifier;
 mod decoder;
 mod decoder_classifier;
 mod decoder_config;
+mod decoders;
 mod distilbert;
 mod encoder;
 mod encoder_config;
@@ -25,13 +26,11 @@ mod encoder_family;
 mod error;
 mod families;
 pub mod generate;
-mod gpt2;
 mod heads;
 pub mod hf;
 mod kind;
 pub mod layers;
 mod length;
-mod llama;
 mod packed;
 mod pooling;
 mod roberta;
@@ -51,7 +50,10 @@ pub use decoder::{Decoder, KvCache};
 pub use decoder_classifier::{
     DecoderClassifier, decoder_classifier_sites, load_decoder_classifier,
 };
-pub use decoder_config::{Biases, DecoderBlockNames, DecoderConfig, DecoderFamily};
+pub use decoder_config::{
+    Biases, DecoderBlockNames, DecoderConfig, DecoderFamily, MlpNames, NormKind, Norms,
+    QueryKeyNorm, Scales,
+};
 pub use encoder::Encoder;
 pub use encoder_config::{EncoderConfig, Numbering};
 pub use encoder_family::{Family, HeadModule, HeadNames};

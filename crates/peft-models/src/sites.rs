@@ -75,8 +75,8 @@ pub(crate) fn decoder_sites(
             }
         }
         layer(names.output, widths[0], d);
-        let (down, up) = names.mlp.split_last().unwrap_or((&"", &[]));
-        up.iter().for_each(|name| layer(name, d, d_ff));
+        let (up, down) = names.mlp.layers(d_ff);
+        up.iter().for_each(|(name, width)| layer(name, d, *width));
         layer(down, d_ff, d);
     }
     Ok((sites, sizes))

@@ -1,4 +1,4 @@
-//! Leftovers of unfinished work: placeholder macros, reminders, code that was commented out.
+//! Leftovers of unfinished work: placeholder macros, reminders, code that was commented out, merges that were not decided.
 
 use super::{
     Finding,
@@ -44,6 +44,19 @@ pub(crate) fn check(file: &RustFile) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Finds what a merge left undecided, in any file.
+pub(crate) fn conflicts(path: &str, text: &str) -> Vec<Finding> {
+    let is_mark = |line: &str| {
+        ["<<<<<<< ", ">>>>>>> ", "||||||| "]
+            .iter()
+            .any(|mark| line.starts_with(mark))
+    };
+    let marked = text.lines().zip(1..).filter(|(line, _)| is_mark(line));
+    marked
+        .map(|(_, line)| Finding::new(path, line, "a merge was left undecided here"))
+        .collect()
 }
 
 /// Whether a comment is a Rust statement: prose seldom ends in `;`, and never parses.
@@ -101,6 +114,18 @@ mod tests {
                 "{line}"
             );
         }
+    }
+
+    #[test]
+    fn undecided_merges_are_found() {
+        let text = format!(
+            "a\n{} HEAD\nb\n=======\nc\n{} other\n",
+            "<".repeat(7),
+            ">".repeat(7)
+        );
+        let found = conflicts("docs/a.md", &text);
+        assert_eq!(found.iter().map(|one| one.line).collect::<Vec<_>>(), [2, 6]);
+        assert!(conflicts("docs/a.md", "Title\n=======\n>>> quoted\n").is_empty());
     }
 
     #[test]

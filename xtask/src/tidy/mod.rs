@@ -73,6 +73,7 @@ fn findings(root: &Path) -> anyhow::Result<Vec<Finding>> {
     findings.extend(cycles::check(&sources));
     for (path, text) in tree.texts() {
         findings.extend(machine_paths::check(path, text));
+        findings.extend(marks::conflicts(path, text));
     }
     for (path, text) in tree.texts_ending_with("Cargo.toml") {
         findings.extend(manifests::check(path, text));

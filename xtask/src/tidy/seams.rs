@@ -7,7 +7,7 @@ use super::{
 };
 
 /// Names of model families, whole words in lower case.
-const FAMILIES: [&str; 10] = [
+const FAMILIES: [&str; 17] = [
     "bert",
     "roberta",
     "distilbert",
@@ -17,6 +17,13 @@ const FAMILIES: [&str; 10] = [
     "qwen2",
     "qwen3",
     "gpt2",
+    "gemma",
+    "gemma2",
+    "gemma3",
+    "phi3",
+    "smollm3",
+    "granite",
+    "olmo2",
     "vit",
 ];
 /// Crates whose code must work for methods that do not exist yet.

@@ -3,50 +3,10 @@
 use serde_json::{Map, Value as Json};
 
 use super::ExportError;
+use super::families::{self, Sizes};
+use super::fields::Fields;
 use crate::hf::{Architecture, rope_divisors};
 use crate::{FormatError, GgufWriter, Value};
-
-const FILE: &str = "config.json";
-
-/// A configuration, read by its fields.
-struct Fields<'a>(&'a Map<String, Json>);
-
-impl Fields<'_> {
-    fn get(&self, field: &str) -> Option<&Json> {
-        self.0.get(field).filter(|value| !value.is_null())
-    }
-
-    fn error(&self, field: &str, expected: &str) -> ExportError {
-        let found = self.get(field);
-        ExportError::Field {
-            file: FILE,
-            field: field.to_owned(),
-            expected: expected.to_owned(),
-            found: found.map_or("nothing".to_owned(), Json::to_string),
-        }
-    }
-
-    fn size_if_any(&self, field: &str) -> Result<Option<u32>, ExportError> {
-        let Some(value) = self.get(field) else {
-            return Ok(None);
-        };
-        let size = value.as_u64().and_then(|size| u32::try_from(size).ok());
-        size.map(Some)
-            .ok_or_else(|| self.error(field, "a size of at most 32 bits"))
-    }
-
-    fn size(&self, field: &str) -> Result<u32, ExportError> {
-        self.size_if_any(field)?
-            .ok_or_else(|| self.error(field, "a size"))
-    }
-
-    fn number_or(&self, field: &str, usual: f64) -> Result<f64, ExportError> {
-        match self.get(field) {
-            None => Ok(usual),
-            Some(value) => value.as_f64().ok_or_else(|| self.error(field, "a number")),
-        }
-    }
-}
 
 /// What a configuration comes to.
 pub(super) struct Described {
@@ -62,11 +22,10 @@ pub(super) struct Described {
 /// The architecture of a `model_type`.
 fn architecture(fields: &Fields<'_>) -> Result<Architecture, ExportError> {
     let family = fields.get("model_type").and_then(Json::as_str);
-    match family.and_then(Architecture::of_model_type) {
-        // Gemma's fields are not written.
-        Some(architecture) if architecture != Architecture::Gemma3 => Ok(architecture),
-        _ => Err(fields.error("model_type", "one of llama, mistral, qwen2, qwen3, gpt2")),
-    }
+    family.and_then(Architecture::of_model_type).ok_or_else(|| {
+        let known = Architecture::MODEL_TYPES.map(|(name, _)| name).join(", ");
+        fields.error("model_type", &format!("one of {known}"))
+    })
 }
 
 /// Writes what the configuration says.
@@ -90,12 +49,10 @@ pub(super) fn describe(
         None => return Err(fields.error("intermediate_size", "a size")),
     };
     let context = fields.size(of("n_positions", "max_position_embeddings"))?;
+    let blocks = fields.size(of("n_layer", "num_hidden_layers"))?;
     put("context_length", context.into())?;
     put("embedding_length", hidden.into())?;
-    put(
-        "block_count",
-        fields.size(of("n_layer", "num_hidden_layers"))?.into(),
-    )?;
+    put("block_count", blocks.into())?;
     put("feed_forward_length", inner.into())?;
     put("attention.head_count", heads.into())?;
     let vocabulary = fields.size("vocab_size")?;
@@ -111,30 +68,43 @@ pub(super) fn describe(
         put("attention.layer_norm_epsilon", (eps as f32).into())?;
         return Ok(described);
     }
-    decoder(&fields, hidden, &mut described, put)?;
+    let head = match fields.size_if_any("head_dim")? {
+        Some(head) => head,
+        None if families::is_gemma(architecture) => 256,
+        None => hidden.checked_div(heads).unwrap_or(0),
+    };
+    let sizes = Sizes {
+        blocks,
+        hidden,
+        heads,
+        head,
+    };
+    decoder(&fields, &sizes, &mut described, &mut put)?;
+    families::describe(architecture, fields, &sizes, &mut put)?;
     Ok(described)
 }
 
 /// What decoders with rotary positions have beside.
 fn decoder(
     fields: &Fields<'_>,
-    hidden: u32,
+    sizes: &Sizes,
     described: &mut Described,
-    mut put: impl FnMut(&str, Value) -> Result<(), FormatError>,
+    put: &mut impl FnMut(&str, Value) -> Result<(), FormatError>,
 ) -> Result<(), ExportError> {
-    let heads = fields.size("num_attention_heads")?;
-    let kv_heads = fields.size_if_any("num_key_value_heads")?.unwrap_or(heads);
+    let head = sizes.head;
+    let kv_heads = fields.size_if_any("num_key_value_heads")?;
+    let kv_heads = kv_heads.unwrap_or(sizes.heads);
     described.kv_heads = kv_heads.into();
     put("attention.head_count_kv", kv_heads.into())?;
     let eps = fields.number_or("rms_norm_eps", 1e-6)?;
     put("attention.layer_norm_rms_epsilon", (eps as f32).into())?;
-    let head = match fields.size_if_any("head_dim")? {
-        Some(head) => head,
-        None => hidden.checked_div(heads).unwrap_or(0),
-    };
     put("attention.key_length", head.into())?;
     put("attention.value_length", head.into())?;
-    put("rope.dimension_count", head.into())?;
+    let part = families::turned(fields)?;
+    put(
+        "rope.dimension_count",
+        ((f64::from(head) * part) as u32).into(),
+    )?;
     put("vocab_size", described.vocabulary.into())?;
     let rope = Rope::read(fields)?;
     put("rope.freq_base", (rope.base as f32).into())?;
@@ -180,15 +150,19 @@ const YARN: [(&str, &str); 4] = [
 
 impl Rope {
     fn read(fields: &Fields<'_>) -> Result<Self, ExportError> {
-        // Newer files have base and scaling in one place.
+        // Newer files have base and scaling in one place, some for each type of block.
         let (field, scaling) = ["rope_scaling", "rope_parameters"]
             .into_iter()
-            .find_map(|field| Some((field, fields.get(field)?.as_object()?)))
+            .find_map(|field| {
+                let scaling = fields.get(field)?.as_object()?;
+                let global = scaling.get("full_attention").and_then(Json::as_object);
+                Some((field, global.unwrap_or(scaling)))
+            })
             .unzip();
         let number = |key: &str| scaling?.get(key)?.as_f64();
         let base = match number("rope_theta") {
             Some(base) => base,
-            None => fields.number_or("rope_theta", 10_000.0)?,
+            None => fields.number_or("rope_theta", families::usual_base(fields))?,
         };
         let mut rope = Self {
             base,
@@ -237,11 +211,11 @@ impl Rope {
     }
 }
 
-/// How far a Mistral's tokens look back. Files have one window for all blocks of it, and none of Qwen's.
+/// How far the tokens of all blocks look back, Mistral's and Phi-3's. Files have one window for all blocks of it, and none of Qwen's.
 fn window(fields: &Fields<'_>) -> Result<Option<u32>, ExportError> {
     let kind = fields.get("model_type").and_then(Json::as_str);
     match kind {
-        Some("mistral") => fields.size_if_any("sliding_window"),
+        Some("mistral" | "phi3") => fields.size_if_any("sliding_window"),
         Some("qwen2" | "qwen3")
             if fields.get("use_sliding_window") == Some(&Json::Bool(true))
                 && fields.get("sliding_window").is_some() =>

@@ -6,6 +6,8 @@
 
 mod config;
 mod error;
+mod families;
+mod fields;
 mod files;
 mod given;
 mod kinds;

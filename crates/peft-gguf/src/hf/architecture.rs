@@ -18,17 +18,32 @@ pub enum Architecture {
     Gemma3,
     /// `phi3`: Phi-3, Phi-3.5 and Phi-4.
     Phi3,
+    /// `gemma`: the first Gemma.
+    Gemma,
+    /// `gemma2`: Gemma 2.
+    Gemma2,
+    /// `granite`: Granite without experts.
+    Granite,
+    /// `smollm3`: SmolLM3.
+    SmolLm3,
+    /// `olmo2`: OLMo 2.
+    Olmo2,
 }
 
 impl Architecture {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 11] = [
         Self::Llama,
         Self::Qwen2,
         Self::Qwen3,
         Self::Gpt2,
         Self::Gemma3,
         Self::Phi3,
+        Self::Gemma,
+        Self::Gemma2,
+        Self::Granite,
+        Self::SmolLm3,
+        Self::Olmo2,
     ];
 
     /// The name in files, which also begins the keys of the metadata.
@@ -41,6 +56,11 @@ impl Architecture {
             Self::Gpt2 => "gpt2",
             Self::Gemma3 => "gemma3",
             Self::Phi3 => "phi3",
+            Self::Gemma => "gemma",
+            Self::Gemma2 => "gemma2",
+            Self::Granite => "granite",
+            Self::SmolLm3 => "smollm3",
+            Self::Olmo2 => "olmo2",
         }
     }
 
@@ -51,13 +71,19 @@ impl Architecture {
     }
 
     /// `model_type` of transformers with the architecture that files of such models have.
-    pub(crate) const MODEL_TYPES: [(&'static str, Self); 6] = [
+    pub(crate) const MODEL_TYPES: [(&'static str, Self); 12] = [
         ("llama", Self::Llama),
         ("mistral", Self::Llama),
         ("qwen2", Self::Qwen2),
         ("qwen3", Self::Qwen3),
         ("gpt2", Self::Gpt2),
+        ("gemma", Self::Gemma),
+        ("gemma2", Self::Gemma2),
         ("gemma3_text", Self::Gemma3),
+        ("phi3", Self::Phi3),
+        ("granite", Self::Granite),
+        ("smollm3", Self::SmolLm3),
+        ("olmo2", Self::Olmo2),
     ];
 
     /// The architecture of a `model_type`.

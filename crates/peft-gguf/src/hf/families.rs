@@ -36,7 +36,16 @@ pub(super) fn add(
             fields.insert("use_sliding_window".into(), json!(false));
             attention_bias(source, fields)
         }
+        Architecture::Gemma => {
+            named(fields, "GemmaForCausalLM", "gemma");
+            fields.insert("hidden_act".into(), json!(GELU));
+            attention_bias(source, fields)
+        }
+        Architecture::Gemma2 => gemma2(source, fields),
         Architecture::Gemma3 => gemma3(source, fields),
+        Architecture::Granite => granite(source, fields),
+        Architecture::SmolLm3 => smollm3(source, fields),
+        Architecture::Olmo2 => olmo2(source, fields),
         Architecture::Phi3 => phi3(source, fields),
         Architecture::Gpt2 => gpt2(source, fields),
     }
@@ -69,19 +78,108 @@ fn llama(source: Source<'_>, fields: &mut Fields) -> Result<(), HfError> {
     Ok(())
 }
 
+/// Gemma's nonlinearity, of which files do not speak.
+const GELU: &str = "gelu_pytorch_tanh";
+/// Blocks of the largest Gemma 2 and of the largest Gemma 3, in which scores are divided by the root of another number than the width of a
+/// head.
+pub(crate) const LARGEST_GEMMA2: u64 = 46;
+pub(crate) const LARGEST_GEMMA3: u64 = 62;
+
+/// What scores are divided by the root of.
+fn query_scalar(sizes: &Sizes, largest: u64) -> u64 {
+    match sizes.blocks == largest {
+        true => sizes.hidden / sizes.heads,
+        false => sizes.head,
+    }
+}
+
+/// Gemma 2: every other block sees the tokens of a window, and scores and logits are bounded. What a file leaves out is what llama.cpp takes.
+fn gemma2(source: Source<'_>, fields: &mut Fields) -> Result<(), HfError> {
+    let Source { keys, sizes, .. } = source;
+    named(fields, "Gemma2ForCausalLM", "gemma2");
+    fields.remove("hidden_act");
+    attention_bias(source, fields)?;
+    let cap = |key: &str, usual: f64| -> Result<Value, HfError> {
+        let given = keys.number_if_any(key)?;
+        Ok(given.map_or(json!(usual), Value::Number))
+    };
+    let window = window(source)?.unwrap_or(4096);
+    for (field, value) in [
+        ("hidden_activation", json!(GELU)),
+        (
+            "query_pre_attn_scalar",
+            json!(query_scalar(sizes, LARGEST_GEMMA2)),
+        ),
+        ("sliding_window", json!(window)),
+        (
+            "attn_logit_softcapping",
+            cap("attn_logit_softcapping", 50.0)?,
+        ),
+        (
+            "final_logit_softcapping",
+            cap("final_logit_softcapping", 30.0)?,
+        ),
+    ] {
+        fields.insert(field.into(), value);
+    }
+    Ok(())
+}
+
+/// Granite, whose factors are 1 where a file has none, but for that of the scores.
+fn granite(source: Source<'_>, fields: &mut Fields) -> Result<(), HfError> {
+    let Source { keys, sizes, .. } = source;
+    named(fields, "GraniteForCausalLM", "granite");
+    attention_bias(source, fields)?;
+    let mlp = biases(source, &["ffn_gate", "ffn_up", "ffn_down"])?;
+    fields.insert("mlp_bias".into(), json!(mlp));
+    let usual = 1.0 / (sizes.head as f64).sqrt();
+    for (key, field, usual) in [
+        ("attention.scale", "attention_multiplier", usual),
+        ("embedding_scale", "embedding_multiplier", 1.0),
+        ("residual_scale", "residual_multiplier", 1.0),
+        ("logit_scale", "logits_scaling", 1.0),
+    ] {
+        let given = keys.number_if_any(key)?;
+        // 0 stands for none in files.
+        let given = given.filter(|factor| factor.as_f64() != Some(0.0));
+        fields.insert(field.into(), given.map_or(json!(usual), Value::Number));
+    }
+    Ok(())
+}
+
+/// SmolLM3, of which every fourth block has no rotary positions; files do not say so.
+fn smollm3(source: Source<'_>, fields: &mut Fields) -> Result<(), HfError> {
+    named(fields, "SmolLM3ForCausalLM", "smollm3");
+    attention_bias(source, fields)?;
+    let mlp = biases(source, &["ffn_gate", "ffn_up", "ffn_down"])?;
+    fields.insert("mlp_bias".into(), json!(mlp));
+    fields.insert("no_rope_layer_interval".into(), json!(4));
+    let turned = (1..=source.sizes.blocks).map(|block| u8::from(block % 4 != 0));
+    fields.insert("no_rope_layers".into(), turned.collect());
+    fields.insert("use_sliding_window".into(), json!(false));
+    Ok(())
+}
+
+/// OLMo 2. Files of OLMo 3 have its name too, and a window.
+fn olmo2(source: Source<'_>, fields: &mut Fields) -> Result<(), HfError> {
+    named(fields, "Olmo2ForCausalLM", "olmo2");
+    if let Some(window) = window(source)? {
+        let what = source.keys.full(WINDOW);
+        return Err(source
+            .keys
+            .unsupported(what, window, "OLMo 2, which has none"));
+    }
+    attention_bias(source, fields)
+}
+
 /// The language model of Gemma 3: every sixth block sees all tokens, the others those of a window, with frequencies of their own.
 fn gemma3(source: Source<'_>, fields: &mut Fields) -> Result<(), HfError> {
     const LOCAL: &str = "rope.freq_base_swa";
     const PATTERN: &str = "attention.sliding_window_pattern";
-    /// The largest model, in which scores are divided by the root of another number than the width of a head.
-    const LARGEST_BLOCKS: u64 = 62;
     let Source { keys, sizes, .. } = source;
     named(fields, "Gemma3ForCausalLM", "gemma3_text");
     fields.remove("hidden_act");
-    let scalar = match sizes.blocks {
-        LARGEST_BLOCKS => sizes.hidden / sizes.heads,
-        _ => sizes.head,
-    };
+    let scalar = query_scalar(sizes, LARGEST_GEMMA3);
     let window = window(source)?;
     let pattern = match keys.size_if_any(PATTERN)? {
         Some(pattern) => pattern,
@@ -90,7 +188,7 @@ fn gemma3(source: Source<'_>, fields: &mut Fields) -> Result<(), HfError> {
     let local = keys.number_if_any(LOCAL)?;
     let softcap = keys.number_if_any("final_logit_softcapping")?;
     for (field, value) in [
-        ("hidden_activation", json!("gelu_pytorch_tanh")),
+        ("hidden_activation", json!(GELU)),
         ("query_pre_attn_scalar", json!(scalar)),
         (
             "rope_local_base_freq",

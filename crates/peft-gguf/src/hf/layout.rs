@@ -10,7 +10,7 @@ use super::{Architecture, names};
 pub enum Layout {
     /// The same.
     Same,
-    /// The rows of queries and keys of `llama` in the order of the original rotary embedding, which turns neighbours, while transformers
+    /// The rows of queries and keys of `llama`, `granite` and `smollm3` in the order of the original rotary embedding, which turns neighbours, while transformers
     /// turn the first half of a head with the second. Of a head of `d` rows, row `i * d/2 + j` of transformers (`i` is 0 or 1,
     /// `j < d/2`) is row `2 * j + i` of the file.
     Rotary {
@@ -41,12 +41,21 @@ impl Layout {
             return Self::Same;
         };
         match (architecture, layer, kind) {
-            (Architecture::Llama, "attn_q", _) => Self::Rotary { heads },
-            (Architecture::Llama, "attn_k", _) => Self::Rotary { heads: kv_heads },
+            (
+                Architecture::Llama | Architecture::Granite | Architecture::SmolLm3,
+                "attn_q" | "attn_k",
+                _,
+            ) => Self::Rotary {
+                heads: if layer == "attn_q" { heads } else { kv_heads },
+            },
             (Architecture::Gpt2, "attn_qkv" | "attn_output" | "ffn_up" | "ffn_down", "weight") => {
                 Self::Transposed
             }
-            (Architecture::Gemma3, norm, "weight") if norm.ends_with("norm") => Self::PlusOne,
+            (Architecture::Gemma | Architecture::Gemma2 | Architecture::Gemma3, norm, "weight")
+                if norm.ends_with("norm") =>
+            {
+                Self::PlusOne
+            }
             _ => Self::Same,
         }
     }

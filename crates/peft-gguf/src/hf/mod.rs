@@ -33,6 +33,7 @@ mod tensors;
 pub use architecture::Architecture;
 pub use config::config;
 pub use error::HfError;
+pub(crate) use families::{LARGEST_GEMMA2, LARGEST_GEMMA3};
 pub use layout::{Layout, LayoutError};
 pub(crate) use rope::divisors as rope_divisors;
 pub use tensors::{HfTensor, HfTensors};

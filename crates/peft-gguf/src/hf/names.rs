@@ -65,14 +65,42 @@ static QWEN3: Names = Names {
     block: [ATTENTION, GATED],
 };
 
+/// Gemma 2's and 3's MLP, with norms on both sides of it and one behind attention.
+const BETWEEN_NORMS: Pairs = &[
+    ("post_attention_norm", "post_attention_layernorm"),
+    ("ffn_norm", "pre_feedforward_layernorm"),
+    ("ffn_gate", "mlp.gate_proj"),
+    ("ffn_up", "mlp.up_proj"),
+    ("ffn_down", "mlp.down_proj"),
+    ("post_ffw_norm", "post_feedforward_layernorm"),
+];
+
+static GEMMA2: Names = Names {
+    blocks: "model.layers",
+    model: MODEL,
+    block: [ATTENTION_WITHOUT_NORMS, BETWEEN_NORMS],
+};
+
 static GEMMA3: Names = Names {
     blocks: "model.layers",
     model: MODEL,
+    block: [ATTENTION, BETWEEN_NORMS],
+};
+
+static OLMO2: Names = Names {
+    blocks: "model.layers",
+    model: MODEL,
     block: [
-        ATTENTION,
         &[
+            ("attn_q", "self_attn.q_proj"),
+            ("attn_k", "self_attn.k_proj"),
+            ("attn_v", "self_attn.v_proj"),
+            ("attn_q_norm", "self_attn.q_norm"),
+            ("attn_k_norm", "self_attn.k_norm"),
+            ("attn_output", "self_attn.o_proj"),
             ("post_attention_norm", "post_attention_layernorm"),
-            ("ffn_norm", "pre_feedforward_layernorm"),
+        ],
+        &[
             ("ffn_gate", "mlp.gate_proj"),
             ("ffn_up", "mlp.up_proj"),
             ("ffn_down", "mlp.down_proj"),
@@ -122,7 +150,13 @@ static GPT2: Names = Names {
 
 fn names_of(architecture: Architecture) -> &'static Names {
     match architecture {
-        Architecture::Llama | Architecture::Qwen2 => &LLAMA,
+        Architecture::Llama
+        | Architecture::Qwen2
+        | Architecture::Gemma
+        | Architecture::Granite
+        | Architecture::SmolLm3 => &LLAMA,
+        Architecture::Gemma2 => &GEMMA2,
+        Architecture::Olmo2 => &OLMO2,
         Architecture::Qwen3 => &QWEN3,
         Architecture::Gpt2 => &GPT2,
         Architecture::Gemma3 => &GEMMA3,

@@ -11,8 +11,11 @@ use crate::GgufModel;
 
 /// What each frequency is divided by, in Llama 3.1 and later.
 const FACTORS: &str = "rope_freqs.weight";
-/// Factors for long contexts, of which transformers need those for short ones and a length too.
+/// What each frequency is divided by in texts longer and shorter than those of the training.
 const LONG_FACTORS: &str = "rope_factors_long.weight";
+const SHORT_FACTORS: &str = "rope_factors_short.weight";
+/// What cosines and sines are multiplied by.
+const MAGNITUDE: &str = "rope.scaling.attn_factor";
 /// The numbers of Llama 3's scaling that all of its checkpoints share, and that llama.cpp's converter takes for granted.
 const LOW: f64 = 1.0;
 const HIGH: f64 = 4.0;
@@ -33,7 +36,7 @@ pub(super) fn scaling(
     base: f64,
 ) -> Result<Option<Value>, HfError> {
     if model.contains(LONG_FACTORS) {
-        return Err(keys.unsupported(LONG_FACTORS, "there", SUPPORTED));
+        return longrope(model, keys).map(Some);
     }
     let stated = stated(keys)?;
     if !model.contains(FACTORS) {
@@ -51,10 +54,7 @@ const SUPPORTED: &str = "no scaling, linear, yarn, or Llama 3's";
 /// The scaling that the metadata state.
 fn stated(keys: Keys<'_>) -> Result<Option<Value>, HfError> {
     const TYPE: &str = "rope.scaling.type";
-    for key in [
-        "rope.scaling.attn_factor",
-        "rope.scaling.yarn_log_multiplier",
-    ] {
+    for key in [MAGNITUDE, "rope.scaling.yarn_log_multiplier"] {
         if let Some(value) = keys.number_if_any(key)? {
             return Err(keys.unsupported(keys.full(key), value, "not there"));
         }
@@ -74,6 +74,19 @@ fn stated(keys: Keys<'_>) -> Result<Option<Value>, HfError> {
         Some("yarn") => yarn(keys).map(Some),
         Some(other) => Err(keys.unsupported(keys.full(TYPE), other, SUPPORTED)),
     }
+}
+
+/// LongRoPE (Ding et al. 2024, arXiv 2402.13753); the length between long and short is a field of the configuration's own.
+fn longrope(model: &GgufModel, keys: Keys<'_>) -> Result<Value, HfError> {
+    let mut scaling = json!({
+        "rope_type": "longrope",
+        "short_factor": model.values(SHORT_FACTORS)?,
+        "long_factor": model.values(LONG_FACTORS)?,
+    });
+    if let Some(magnitude) = keys.number_if_any(MAGNITUDE)? {
+        scaling["attention_factor"] = magnitude.into();
+    }
+    Ok(scaling)
 }
 
 /// YaRN (Peng et al. 2023, arXiv 2309.00071), with the numbers that the file states.

@@ -30,10 +30,10 @@ pub(super) fn attention(
     value: Tensor<4>,
     how: Attention,
 ) -> Result<Tensor<4>, Inputs> {
-    if how
+    let drops_all = how
         .dropout
-        .is_some_and(|(probability, _)| probability >= 1.0)
-    {
+        .is_some_and(|(probability, _)| probability >= 1.0);
+    if drops_all || how.cap.is_some() {
         return Err((query, key, value, how));
     }
     let device = query.device();

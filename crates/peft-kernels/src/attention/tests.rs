@@ -141,6 +141,7 @@ impl Case {
         };
         let how = Attention {
             scale: self.scale,
+            cap: None,
             bias: self
                 .bias
                 .as_ref()
@@ -299,6 +300,7 @@ fn without_autodiff_the_output_is_the_same() {
         [&case.query, &case.key, &case.value].map(|x| tensor(x, [2, 2, 20, 8], &plain));
     let how = Attention {
         scale: case.scale,
+        cap: None,
         bias: case
             .bias
             .map(|(values, shape)| tensor(&values, shape, &plain)),

@@ -22,6 +22,7 @@ use crate::matrix::{dense, matrix, tensor};
 use crate::packed::flex::{BlockFactor, Operand};
 use crate::packed::{Factor, PackedWeight};
 use crate::profile;
+use crate::soft_cap::flex::{Capped, CappedBackward};
 
 /// Scores that are held at a time: 64 MiB.
 const SCORES: usize = 16 << 20;
@@ -33,6 +34,7 @@ pub(super) fn linear_cross_entropy(
     x: Tensor<2>,
     weight: Factor,
     targets: &Targets,
+    cap: Option<f64>,
 ) -> Result<Tensor<1>, (Tensor<2>, Factor)> {
     if weight.trains() {
         return Err((x, weight));
@@ -40,8 +42,23 @@ pub(super) fn linear_cross_entropy(
     let device = x.device();
     let (x, (weight, packed)) = fused((x, weight))?;
     let weight = or_empty::<2>(weight, &device);
-    let losses = Dispatch::fused_linear_cross_entropy(x, weight, (packed, targets.clone()));
+    let how = How {
+        packed,
+        targets: targets.clone(),
+        cap: cap.map(|cap| cap as f32),
+    };
+    let losses = Dispatch::fused_linear_cross_entropy(x, weight, how);
     Ok(Tensor::from_dispatch(losses))
+}
+
+/// What is no tensor.
+#[derive(Debug, Clone)]
+pub(super) struct How {
+    /// The weight, where it is packed.
+    packed: Option<PackedWeight>,
+    targets: Targets,
+    /// Bound of the scores.
+    cap: Option<f32>,
 }
 
 #[backend_extension(Autodiff, Flex)]
@@ -49,18 +66,14 @@ pub(super) trait LinearCrossEntropyOps: Backend {
     fn fused_linear_cross_entropy(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        rest: (Option<PackedWeight>, Targets),
+        how: How,
     ) -> FloatTensor<Self>;
 }
 
 impl LinearCrossEntropyOps for Flex {
-    fn fused_linear_cross_entropy(
-        x: FlexTensor,
-        weight: FlexTensor,
-        (packed, targets): (Option<PackedWeight>, Targets),
-    ) -> FlexTensor {
-        let (x, weight) = (dense(x), Operand::new(weight, packed));
-        losses(matrix(&x), &weight.factor(), &targets, None)
+    fn fused_linear_cross_entropy(x: FlexTensor, weight: FlexTensor, how: How) -> FlexTensor {
+        let (x, weight) = (dense(x), Operand::new(weight, how.packed.clone()));
+        losses(matrix(&x), &weight.factor(), &how, None)
     }
 }
 
@@ -68,10 +81,10 @@ impl<C: CheckpointStrategy> LinearCrossEntropyOps for Autodiff<Flex, C> {
     fn fused_linear_cross_entropy(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        (packed, targets): (Option<PackedWeight>, Targets),
+        how: How,
     ) -> FloatTensor<Self> {
         let (x, node) = x.into_parts();
-        let weight = Operand::new(weight.into_primitive(), packed);
+        let weight = Operand::new(weight.into_primitive(), how.packed.clone());
         let step = LinearCrossEntropyStep.prepare::<C>([node]);
         let (x, factor) = (dense(x), weight.factor());
         match step.compute_bound().stateful() {
@@ -83,10 +96,10 @@ impl<C: CheckpointStrategy> LinearCrossEntropyOps for Autodiff<Flex, C> {
                     let part = back.times(matrix(&of_scores));
                     gradient.extend_from_slice(values(&part));
                 };
-                let losses = losses(matrix(&x), &factor, &targets, Some(&mut part));
+                let losses = losses(matrix(&x), &factor, &how, Some(&mut part));
                 prep.finish(tensor(gradient, rows, width), losses)
             }
-            OpsKind::UnTracked(prep) => prep.finish(losses(matrix(&x), &factor, &targets, None)),
+            OpsKind::UnTracked(prep) => prep.finish(losses(matrix(&x), &factor, &how, None)),
         }
     }
 }
@@ -95,7 +108,7 @@ impl<C: CheckpointStrategy> LinearCrossEntropyOps for Autodiff<Flex, C> {
 fn losses(
     x: MatRef<'_, f32>,
     weight: &BlockFactor<'_>,
-    targets: &[u32],
+    how: &How,
     mut of_scores: Option<&mut dyn FnMut(FlexTensor)>,
 ) -> FlexTensor {
     let classes = weight.ncols();
@@ -112,14 +125,28 @@ fn losses(
     let _call = profile::call(name, &products, x.nrows() * classes);
     for start in (0..x.nrows()).step_by(block) {
         let rows = block.min(x.nrows() - start);
-        let targets = &targets[start..start + rows];
+        let targets = &how.targets[start..start + rows];
         let scores = weight.times(x.subrows(start, rows));
+        let scores = match how.cap {
+            Some(cap) => transform(scores, 1, &Capped(cap)),
+            None => scores,
+        };
         losses.extend(row_losses(&scores, targets));
         if let Some(of_scores) = &mut of_scores {
-            of_scores(gradient(scores, targets));
+            of_scores(gradient_of(scores, targets, how.cap));
         }
     }
     FlexTensor::from_data(TensorData::new(losses, [x.nrows()]))
+}
+
+/// The gradient of the sum of the losses with respect to scores before they were bounded.
+fn gradient_of(scores: FlexTensor, targets: &[u32], cap: Option<f32>) -> FlexTensor {
+    let Some(cap) = cap else {
+        return gradient(scores, targets);
+    };
+    let of_capped = gradient(scores.clone(), targets);
+    let capped = values(&scores);
+    transform(of_capped, 1, &CappedBackward { cap, capped })
 }
 
 #[derive(Debug)]

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::linear_cross_entropy;
 use crate::cross_entropy::cross_entropy;
+use crate::soft_cap::soft_capped;
 use crate::testing::{assert_close, device, noise, other_devices, tensor, values, wide};
 
 /// Losses of at most 20, and gradients of at most 1, in another order of sums.
@@ -29,10 +30,17 @@ fn run(
 
 fn check(sizes: [usize; 3]) {
     let targets: Vec<u32> = (0..sizes[0]).map(|at| (at * 7 % sizes[2]) as u32).collect();
-    let expected = run(sizes, &targets, |x, w| cross_entropy(x.matmul(w), &targets));
-    let found = run(sizes, &targets, |x, w| linear_cross_entropy(x, w, &targets));
-    for (found, expected) in found.iter().zip(&expected) {
-        assert_close(found, &wide(expected), ABSOLUTE, RELATIVE);
+    for cap in [None, Some(3.0)] {
+        let capped = |scores| cap.map_or(scores, |cap| soft_capped(scores, cap));
+        let expected = run(sizes, &targets, |x, w| {
+            cross_entropy(capped(x.matmul(w)), &targets)
+        });
+        let found = run(sizes, &targets, |x, w| {
+            linear_cross_entropy(x, w, &targets, cap)
+        });
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_close(found, &wide(expected), ABSOLUTE, RELATIVE);
+        }
     }
 }
 
@@ -56,7 +64,7 @@ fn a_weight_that_trains_gets_its_gradient() {
     let device = device();
     let x = tensor(&[0.5, -1.0], [1, 2], &device);
     let weight = tensor(&noise(2, 6, 1.0), [2, 3], &device).require_grad();
-    let grads = linear_cross_entropy(x, weight.clone(), &[1])
+    let grads = linear_cross_entropy(x, weight.clone(), &[1], None)
         .sum()
         .backward();
     assert!(
@@ -71,7 +79,7 @@ fn other_backends_give_the_same() {
     let of = |device: &burn::tensor::Device| {
         let x = tensor(&noise(1, 8, 1.0), [4, 2], device);
         let weight = tensor(&noise(2, 10, 1.0), [2, 5], device);
-        values(linear_cross_entropy(x, weight, &[0, 4, 2, 2]))
+        values(linear_cross_entropy(x, weight, &[0, 4, 2, 2], Some(3.0)))
     };
     let expected = wide(&of(&device()));
     for device in other_devices() {
@@ -84,5 +92,5 @@ fn other_backends_give_the_same() {
 fn a_target_beyond_the_classes_is_a_mistake_of_the_caller() {
     let device = device();
     let x = tensor(&[0.5, -1.0], [1, 2], &device);
-    let _ = linear_cross_entropy(x, tensor(&[0.0; 6], [2, 3], &device), &[3]);
+    let _ = linear_cross_entropy(x, tensor(&[0.0; 6], [2, 3], &device), &[3], None);
 }

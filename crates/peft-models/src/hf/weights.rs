@@ -159,10 +159,15 @@ impl WeightReader {
         self.param(name, shape, Start::Normal)
     }
 
-    /// Scale of a norm without shift, of width `d`.
-    pub fn rms_norm(&mut self, path: &str, d: usize, eps: f64) -> RmsNorm {
-        let weight = self.param::<1>(&format!("{path}.weight"), [d], Start::Ones);
-        RmsNorm::new(weight, eps)
+    /// Scale of a norm without shift, of width `d`; the file holds it less `offset`, which is 0 or 1.
+    pub fn rms_norm(&mut self, path: &str, d: usize, offset: f64, eps: f64) -> RmsNorm {
+        let start = if offset == 0.0 {
+            Start::Ones
+        } else {
+            Start::Zeros
+        };
+        let weight = self.param::<1>(&format!("{path}.weight"), [d], start);
+        RmsNorm::new(weight, offset, eps)
     }
 
     /// Ends the reading.

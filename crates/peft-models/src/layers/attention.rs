@@ -77,6 +77,7 @@ impl Attention {
         let value = split(self.value.forward(x, pass));
         let how = peft_kernels::Attention {
             scale,
+            cap: None,
             bias: bias.map(|bias| cast(bias.clone(), query.dtype())),
             dropout: pass.mask(self.dropout),
         };

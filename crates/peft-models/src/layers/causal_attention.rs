@@ -7,6 +7,7 @@ use peft_kernels::{Attention, attention};
 
 use super::norm::RmsNorm;
 use super::rope::Rotation;
+use crate::decoder_config::DecoderConfig;
 
 /// Keys and values of one layer so far, shape `[batch, kv_heads, seq, d_head]` each.
 #[derive(Debug, Clone, Default)]
@@ -40,33 +41,60 @@ pub struct AttentionContext<'a> {
     pub cache: Option<&'a mut LayerCache>,
 }
 
-/// `softmax(Q K^T / sqrt(d_head) + bias) V`, heads side by side, then the output projection; each of the `kv_heads` keys and values
-/// serves `heads / kv_heads` queries.
+/// Numbers and widths of heads, and how their scores become weights.
+#[derive(Debug, Clone, Copy)]
+pub struct Heads {
+    /// Queries.
+    pub heads: usize,
+    /// Keys and values.
+    pub kv_heads: usize,
+    /// Width of each.
+    pub d_head: usize,
+    /// Factor of the scores.
+    pub scale: f64,
+    /// Bound of the scores, if any.
+    pub cap: Option<f64>,
+    /// Dropout of the weights.
+    pub dropout: f64,
+}
+
+impl Heads {
+    pub(crate) fn of(config: &DecoderConfig) -> Self {
+        Self {
+            heads: config.heads,
+            kv_heads: config.kv_heads,
+            d_head: config.d_head,
+            scale: config.scales.attention,
+            cap: config.attention_cap,
+            dropout: config.attention_dropout,
+        }
+    }
+}
+
+/// `softmax(scale Q K^T + bias) V`, heads side by side, then the output projection; each of the `kv_heads` keys and values serves `heads /
+/// kv_heads` queries.
 #[derive(Module, Debug)]
 pub struct CausalAttention {
     /// `d_model` to queries, keys and values: a layer each, or one layer for the three, side by side in this order.
     pub projections: Vec<AdaptedLinear>,
     /// `heads * d_head` to `d_model`.
     pub output: AdaptedLinear,
-    /// Norms of each head's queries and keys, where the family has them.
+    /// Norms of queries and keys, where the family has them: of each head, or of all heads together, as wide as they are.
     pub query_norm: Option<RmsNorm>,
     /// See `query_norm`.
     pub key_norm: Option<RmsNorm>,
-    heads: usize,
-    kv_heads: usize,
-    d_head: usize,
-    dropout: f64,
+    #[module(skip)]
+    heads: Heads,
 }
 
 impl CausalAttention {
-    /// Attention of `heads` queries and `kv_heads` keys of width `d_head`; `dropout` acts on the attention weights.
+    /// Attention of these heads.
     #[must_use]
     pub fn new(
         projections: Vec<AdaptedLinear>,
         output: AdaptedLinear,
         norms: Option<(RmsNorm, RmsNorm)>,
-        [heads, kv_heads, d_head]: [usize; 3],
-        dropout: f64,
+        heads: Heads,
     ) -> Self {
         let (query_norm, key_norm) = norms.unzip();
         Self {
@@ -75,9 +103,6 @@ impl CausalAttention {
             query_norm,
             key_norm,
             heads,
-            kv_heads,
-            d_head,
-            dropout,
         }
     }
 
@@ -95,28 +120,24 @@ impl CausalAttention {
         let (rows, seq) = (x.dims()[0], context.seq);
         let batch = rows / seq;
         let [query, key, value] = self.project(x, batch, seq, pass);
-        let normed = |norm: &Option<RmsNorm>, x: Tensor<4>| match norm {
-            Some(norm) => norm.forward(x),
-            None => x,
-        };
         let turned = |x: Tensor<4>| match context.rotation {
             Some(rotation) => rotation.apply(x),
             None => x,
         };
-        let query = turned(normed(&self.query_norm, query));
-        let key = turned(normed(&self.key_norm, key));
+        let (query, key) = (turned(query), turned(key));
         let (key, value) = match context.cache {
             Some(cache) => cache.extend(key, value),
             None => (key, value),
         };
         let how = Attention {
-            scale: 1.0 / (self.d_head as f64).sqrt(),
+            scale: self.heads.scale,
+            cap: self.heads.cap,
             bias: context.bias.map(|bias| cast(bias.clone(), query.dtype())),
-            dropout: pass.mask(self.dropout),
+            dropout: pass.mask(self.heads.dropout),
         };
         let joined = attention(query, key, value, how)
             .swap_dims(1, 2)
-            .reshape([rows, self.heads * self.d_head]);
+            .reshape([rows, self.heads.heads * self.heads.d_head]);
         self.output.forward(joined, pass)
     }
 
@@ -128,7 +149,12 @@ impl CausalAttention {
         seq: usize,
         pass: &mut Pass<'_>,
     ) -> [Tensor<4>; 3] {
-        let d = self.d_head;
+        let Heads {
+            heads,
+            kv_heads,
+            d_head: d,
+            ..
+        } = self.heads;
         let split = |y: Tensor<2>, heads: usize| y.reshape([batch, seq, heads, d]).swap_dims(1, 2);
         let (query, key, value) = match self.projections.as_slice() {
             [query, key, value] => (
@@ -138,7 +164,7 @@ impl CausalAttention {
             ),
             fused => {
                 let all = fused[0].forward(x, pass);
-                let (queries, keys) = (self.heads * d, self.kv_heads * d);
+                let (queries, keys) = (heads * d, kv_heads * d);
                 (
                     all.clone().narrow(1, 0, queries),
                     all.clone().narrow(1, queries, keys),
@@ -147,9 +173,9 @@ impl CausalAttention {
             }
         };
         [
-            split(query, self.heads),
-            split(key, self.kv_heads),
-            split(value, self.kv_heads),
+            split(normed(&self.query_norm, query), heads),
+            split(normed(&self.key_norm, key), kv_heads),
+            split(value, kv_heads),
         ]
     }
 
@@ -162,4 +188,14 @@ impl CausalAttention {
     pub fn linears_mut(&mut self) -> impl Iterator<Item = &mut AdaptedLinear> {
         self.projections.iter_mut().chain([&mut self.output])
     }
+}
+
+/// Normalises as many neighbours at a time as the norm is wide.
+fn normed(norm: &Option<RmsNorm>, y: Tensor<2>) -> Tensor<2> {
+    let Some(norm) = norm else {
+        return y;
+    };
+    let ([rows, columns], width) = (y.dims(), norm.width());
+    let parts = y.reshape([rows * columns / width, width]);
+    norm.forward(parts).reshape([rows, columns])
 }

@@ -34,19 +34,31 @@ impl LayerNorm {
     }
 }
 
-/// `y = x / sqrt(mean(x^2) + eps) * weight` over the last axis (Zhang and Sennrich 2019, arXiv 1910.07467).
+/// `y = x / sqrt(mean(x^2) + eps) * (offset + weight)` over the last axis (Zhang and Sennrich 2019, arXiv 1910.07467); the offset is 0,
+/// or 1 in families whose files hold the scale less 1.
 #[derive(Module, Debug)]
 pub struct RmsNorm {
     /// Scale, shape `[d]`.
     pub weight: Param<Tensor<1>>,
+    offset: f64,
     eps: f64,
 }
 
 impl RmsNorm {
     /// A norm of the width of its parameter.
     #[must_use]
-    pub fn new(weight: Param<Tensor<1>>, eps: f64) -> Self {
-        Self { weight, eps }
+    pub fn new(weight: Param<Tensor<1>>, offset: f64, eps: f64) -> Self {
+        Self {
+            weight,
+            offset,
+            eps,
+        }
+    }
+
+    /// How many values are normalised together.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.weight.lazy_shape().num_elements()
     }
 
     /// Normalises the last axis of `x [.., d]`.
@@ -54,6 +66,10 @@ impl RmsNorm {
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         let stored = x.dtype();
         let weight = cast(self.weight.val(), DType::F32);
+        let weight = match self.offset {
+            0.0 => weight,
+            offset => weight.add_scalar(offset),
+        };
         cast(rms_norm(cast(x, DType::F32), weight, self.eps), stored)
     }
 }

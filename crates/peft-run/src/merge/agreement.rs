@@ -35,6 +35,11 @@ fn families() -> Vec<(&'static str, Value)> {
             "initializer_range": 0.3, "tie_word_embeddings": tied, "attention_bias": true
         })
     };
+    let gemma = |kind: &str| {
+        let mut fields = decoder(kind, true);
+        fields["sliding_window"] = json!(5);
+        fields
+    };
     let encoder = |kind: &str, padding: usize| {
         json!({
             "model_type": kind, "vocab_size": TOKENS, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2,
@@ -57,6 +62,12 @@ fn families() -> Vec<(&'static str, Value)> {
         ("mistral", decoder("mistral", false)),
         ("qwen2, tied", decoder("qwen2", true)),
         ("qwen3", decoder("qwen3", false)),
+        ("gemma2, tied", gemma("gemma2")),
+        ("gemma3, tied", gemma("gemma3_text")),
+        ("phi3", decoder("phi3", false)),
+        ("smollm3, tied", decoder("smollm3", true)),
+        ("granite", decoder("granite", false)),
+        ("olmo2", decoder("olmo2", false)),
         (
             "gpt2, tied",
             json!({

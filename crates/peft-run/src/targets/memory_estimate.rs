@@ -75,7 +75,7 @@ impl Activations {
             | AnyModel::DecoderTexts(DecoderClassifier { decoder, .. }) => {
                 let sizes = decoder.config();
                 // A gated MLP keeps its gate, before and after the nonlinearity, beside what others keep.
-                let gates = if sizes.rope.is_some() { 3 } else { 1 };
+                let gates = if sizes.ropes.is_empty() { 1 } else { 3 };
                 let (d_model, d_ff, heads) = (sizes.d_model, gates * sizes.d_ff, sizes.heads);
                 let vocabulary = match model {
                     AnyModel::Causal(_) => sizes.vocab_size,
