@@ -10,7 +10,7 @@ use peft_train::data::{ChatContext, ChatTemplate, TextTokenizer};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::adapter_arg::BASE;
+use crate::adapter_arg::{BASE, unknown_adapter};
 use crate::answerer::Answerer;
 use crate::device;
 use crate::end_tokens::EndTokens;
@@ -128,11 +128,7 @@ impl Conversation {
     /// When there is none of the name.
     pub fn choose(&mut self, name: &str) -> Result<()> {
         if !self.names().any(|known| known == name) {
-            let known: Vec<&str> = self.names().collect();
-            bail!(crate::Usage(format!(
-                "no adapter named `{name}`; expected one of: {}",
-                known.join(", ")
-            )));
+            bail!(unknown_adapter(name, self.names()));
         }
         self.active = (name != BASE).then(|| name.to_owned());
         let weights: Vec<(&str, f64)> = self

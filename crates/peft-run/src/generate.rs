@@ -13,7 +13,7 @@ use peft_train::data::{ChatContext, TextTokenizer};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::adapter_arg::BASE;
+use crate::adapter_arg::{BASE, unknown_adapter};
 use crate::answerer::Answerer;
 use crate::companions::Companions;
 use crate::device;
@@ -176,10 +176,8 @@ fn rows(
         .flatten()
         .find(|name| !opened.adapters.iter().any(|known| known == *name))
     {
-        anyhow::bail!(crate::Usage(format!(
-            "no adapter named `{unknown}`; expected `{BASE}` or one of: {}",
-            opened.adapters.join(", ")
-        )));
+        let known = opened.adapters.iter().map(String::as_str);
+        anyhow::bail!(unknown_adapter(unknown, known));
     }
     Ok(Some(RowAdapters::new(&names, device)))
 }

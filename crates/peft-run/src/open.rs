@@ -14,7 +14,7 @@ use peft_models::hf::HeadLabels;
 use peft_train::data::LabelSet;
 use peft_train::task::Classifier;
 
-use crate::adapter_arg::{AdapterArg, BASE, WeightArg};
+use crate::adapter_arg::{AdapterArg, BASE, WeightArg, unknown_adapter};
 use crate::registry::METHODS;
 use crate::run::LABELS_FILE;
 
@@ -250,10 +250,8 @@ impl<M: Classifier> Answering<M> {
         }
         let found = self.adapters.iter().find(|adapter| adapter.name == name);
         let Some(found) = found else {
-            bail!(crate::Usage(format!(
-                "no adapter named `{name}`; expected `{BASE}` or one of: {}",
-                self.names()
-            )));
+            let known = self.adapters.iter().map(|known| known.name.as_str());
+            bail!(unknown_adapter(name, known));
         };
         Ok(Some(found))
     }

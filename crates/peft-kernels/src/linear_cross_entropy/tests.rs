@@ -31,7 +31,10 @@ fn run(
 fn check(sizes: [usize; 3]) {
     let targets: Vec<u32> = (0..sizes[0]).map(|at| (at * 7 % sizes[2]) as u32).collect();
     for cap in [None, Some(3.0)] {
-        let capped = |scores| cap.map_or(scores, |cap| soft_capped(scores, cap));
+        let capped = |scores| match cap {
+            Some(cap) => soft_capped(scores, cap),
+            None => scores,
+        };
         let expected = run(sizes, &targets, |x, w| {
             cross_entropy(capped(x.matmul(w)), &targets)
         });

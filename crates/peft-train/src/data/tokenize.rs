@@ -163,6 +163,21 @@ impl TextTokenizer {
             .map(|(ids, _)| ids)
     }
 
+    /// The ids that the file's post-processor puts before a text.
+    ///
+    /// # Errors
+    /// As [`Self::ids`].
+    pub(crate) fn opening(&self) -> Result<Vec<u32>, TrainError> {
+        const TEXT: &str = "a";
+        let (mut with, text) = (self.ids(TEXT, true)?, self.ids(TEXT, false)?);
+        let at = match text.len() {
+            0 => None,
+            length => with.windows(length).position(|part| part == text),
+        };
+        with.truncate(at.unwrap_or(0));
+        Ok(with)
+    }
+
     /// The ids of one text without further special tokens, and the bytes of the text that each token stands for.
     ///
     /// # Errors
