@@ -1,19 +1,48 @@
-//! What the weights of a model are to be kept in, which goes along with its configuration.
+//! How the matrices of a model are to be read, which goes along with its configuration.
 
 use super::config::ModelConfig;
 use crate::packed::Storage;
 
+/// What becomes of the matrices of a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Kept {
+    /// What they are kept in.
+    pub storage: Storage,
+    /// What is read of them.
+    pub contents: Contents,
+}
+
+/// What is read of a matrix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Contents {
+    /// Its values.
+    #[default]
+    Values,
+    /// Its size and form, which the header of its file says: the matrix is a stand-in that takes no memory, says how much the matrix
+    /// itself would take, and has no values but zeros. What is no matrix is read as always.
+    Sizes,
+}
+
+impl From<Storage> for Kept {
+    fn from(storage: Storage) -> Self {
+        Self {
+            storage,
+            contents: Contents::Values,
+        }
+    }
+}
+
 impl ModelConfig {
-    /// What the weights of the model are to be kept in; no field of the file.
+    /// How the matrices of the model are to be read; no field of the file.
     #[must_use]
-    pub fn storage(&self) -> Storage {
-        self.storage
+    pub fn kept(&self) -> Kept {
+        self.kept
     }
 
-    /// The same configuration for a model whose weights are kept so.
+    /// The same configuration for a model whose matrices are read so.
     #[must_use]
-    pub fn with_storage(mut self, storage: Storage) -> Self {
-        self.storage = storage;
+    pub fn keeping(mut self, kept: impl Into<Kept>) -> Self {
+        self.kept = kept.into();
         self
     }
 }

@@ -17,6 +17,7 @@ mod stream;
 mod unfolded;
 mod weights;
 
+pub(crate) use archive::Rows;
 pub use archive::{TensorArchive, TensorEntry};
 pub(crate) use config::LARGEST;
 pub use config::ModelConfig;
@@ -24,6 +25,7 @@ pub use dtype::FloatDtype;
 pub use gguf_file::write_gguf;
 #[cfg(feature = "hub")]
 pub use hub::{Hub, HubId};
+pub use kept::{Contents, Kept};
 pub use save::{COMPANIONS, HostTensors, export, save_model, write_model};
 pub use unfolded::{unfold, unfold_into};
 pub use weights::{HeadLabels, HeadPolicy, LoadReport, WeightReader};
