@@ -11,6 +11,22 @@ mod flex;
 #[cfg(test)]
 mod tests;
 
+/// Scores that are held at a time: 64 MiB.
+const SCORES: usize = 16 << 20;
+/// Rows of a block at least, and what their number is a multiple of.
+const ROWS: usize = 16;
+
+/// Rows whose scores are held at a time, where there are as many.
+fn block(classes: usize) -> usize {
+    (SCORES / classes.max(1) / ROWS * ROWS).max(ROWS)
+}
+
+/// Scores that the fused path of [`linear_cross_entropy`] holds at a time.
+#[must_use]
+pub fn held_scores(rows: usize, classes: usize) -> usize {
+    rows.min(block(classes)).saturating_mul(classes)
+}
+
 /// The loss of every row, shape `[rows]`; the weight is a constant, no gradient flows into it.
 ///
 /// The fused path (f32 on flex) computes scores for some rows at a time and keeps for the backward what they amount to for `x`: memory grows
