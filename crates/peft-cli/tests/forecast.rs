@@ -124,7 +124,7 @@ fn alternatives_are_what_their_flags_give() {
         "--task",
         "causal-lm",
         "--batch-size",
-        "64",
+        "8",
     ];
     let memory = |more: &[String]| {
         let more: Vec<&str> = more.iter().flat_map(|flags| flags.split(' ')).collect();

@@ -13,7 +13,7 @@ const WORTH: f64 = 0.02;
 pub struct Alternative {
     /// What it is called.
     pub name: String,
-    /// What to add to the command.
+    /// What to add to the command; settings override flags that it has already.
     pub flags: String,
     /// Bytes at most.
     pub total: u64,
@@ -25,6 +25,7 @@ fn changes(config: &RunConfig) -> [(&'static str, String, Vec<String>); 3] {
     let accumulation = rows.saturating_mul(config.train.accumulation);
     let set = |setting: &str| format!("--set {setting}");
     let recomputed = "train.gradient_checkpointing=true";
+    let one = "train.batch_size=1";
     let summed = format!("train.accumulation={accumulation}");
     [
         (
@@ -39,8 +40,8 @@ fn changes(config: &RunConfig) -> [(&'static str, String, Vec<String>); 3] {
         ),
         (
             "batches of 1, added up",
-            format!("--batch-size 1 {}", set(&summed)),
-            vec!["train.batch_size=1".to_owned(), summed],
+            format!("{} {}", set(one), set(&summed)),
+            vec![one.to_owned(), summed],
         ),
     ]
 }
