@@ -10,9 +10,10 @@ use std::path::Path;
 use burn::tensor::Device;
 use common::golden;
 use peft_core::Adaptable;
-use peft_models::hf::{Contents, FloatDtype, Kept, save_model};
+use peft_models::hf::{FloatDtype, save_model};
 use peft_models::{
-    CausalLm, Loaded, ModelConfig, ModelError, PackFormat, Storage, load_causal_lm_with,
+    CausalLm, Contents, Kept, Loaded, ModelConfig, ModelError, PackFormat, Storage,
+    load_causal_lm_with,
 };
 
 fn load(dir: &Path, kept: Kept) -> Result<Loaded<CausalLm>, ModelError> {

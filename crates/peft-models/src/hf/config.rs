@@ -7,8 +7,8 @@ use peft_core::file::require_finished;
 use serde_json::{Map, Value, json};
 
 use super::adapter_folder::refuse_adapter;
-use super::kept::Kept;
 use crate::error::ModelError;
+use crate::packed::Kept;
 
 /// A model configuration: every field as it stands in the file, plus typed access with errors that name file and field.
 #[derive(Debug, Clone)]

@@ -25,7 +25,6 @@ pub use dtype::FloatDtype;
 pub use gguf_file::write_gguf;
 #[cfg(feature = "hub")]
 pub use hub::{Hub, HubId};
-pub use kept::{Contents, Kept};
 pub use save::{COMPANIONS, HostTensors, export, save_model, write_model};
 pub use unfolded::{unfold, unfold_into};
 pub use weights::{HeadLabels, HeadPolicy, LoadReport, WeightReader};

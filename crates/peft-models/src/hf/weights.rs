@@ -15,10 +15,10 @@ use super::archive::{TensorArchive, TensorEntry};
 use super::config::ModelConfig;
 use super::dtype::FloatDtype;
 use super::initial::{Initial, Start};
-use super::kept::Kept;
 use super::spelling::{is_leftover, spellings};
 use crate::error::{Misshaped, ModelError, UnreadableDtype, WeightProblems};
 use crate::layers::{LayerNorm, RmsNorm};
+use crate::packed::Kept;
 
 /// What to do with a head in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

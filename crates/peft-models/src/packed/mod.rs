@@ -2,6 +2,7 @@
 
 mod blocks;
 mod form;
+mod kept;
 mod packing;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use blocks::Blocks;
 pub(crate) use form::Form;
+pub use kept::{Contents, Kept};
 pub(crate) use packing::Packing;
 
 /// What the frozen weights of a base are kept in. Norms, biases and what trains are always f32.

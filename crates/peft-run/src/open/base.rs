@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use peft_models::hf::{Contents, Kept};
-use peft_models::{ModelConfig, Storage};
+use peft_models::{Contents, Kept, ModelConfig, Storage};
 
 /// Fields of config.json that hold dropout probabilities of the base model.
 const DROPOUTS: &[&str] = &[

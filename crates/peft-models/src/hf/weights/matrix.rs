@@ -7,8 +7,7 @@ use crate::error::ModelError;
 use crate::hf::archive::{Rows, TensorEntry};
 use crate::hf::dtype::FloatDtype;
 use crate::hf::initial::Start;
-use crate::hf::kept::Contents;
-use crate::packed::{Form, Packing, Storage};
+use crate::packed::{Contents, Form, Packing, Storage};
 
 /// What a matrix is to its model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
