@@ -1,10 +1,36 @@
-//! Gradients by parameter: taken out, measured, clipped.
+//! Gradients by parameter: found, taken out, measured, clipped.
 
-use burn::module::ParamId;
+use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
-use burn::tensor::Tensor;
+use burn::tensor::{Gradients, Tensor};
 
-use crate::trainable::{Trainable, TrainableParam};
+use crate::trainable::{Trainable, TrainableParam, trains};
+
+/// The gradients of everything that trains in `model`.
+///
+/// What Burn's `GradientsParams::from_grads` finds, which asks each parameter for its value first and so unpacks every packed weight.
+#[must_use]
+pub fn of<M: Module>(grads: Gradients, model: &M) -> GradientsParams {
+    struct Found {
+        grads: Gradients,
+        found: GradientsParams,
+    }
+    impl ModuleVisitor for Found {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if trains(param)
+                && let Some(grad) = param.val().grad_remove(&mut self.grads)
+            {
+                self.found.register(param.id, grad);
+            }
+        }
+    }
+    let mut found = Found {
+        grads,
+        found: GradientsParams::new(),
+    };
+    model.visit(&mut found);
+    found.found
+}
 
 /// Moves the gradients of `params` out of `grads`.
 pub fn take<'a>(

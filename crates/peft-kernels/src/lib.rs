@@ -78,7 +78,7 @@ pub use expert_mixture::{Experts, Routing, expert_mixture, expert_mixture_dense}
 pub use gelu::{gelu, gelu_tanh};
 pub use layer_norm::layer_norm;
 pub use linear::{LowRankPair, linear, linear_with_pair, product};
-pub use linear_cross_entropy::linear_cross_entropy;
+pub use linear_cross_entropy::{held_scores, linear_cross_entropy};
 pub use packed::{Factor, Nf4, Nf4Error, PackedRows, PackedWeight};
 pub use rms_norm::rms_norm;
 pub use rotary::rotary;

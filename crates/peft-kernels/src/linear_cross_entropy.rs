@@ -13,6 +13,22 @@ mod flex;
 #[cfg(test)]
 mod tests;
 
+/// Scores that are held at a time: 64 MiB.
+const SCORES: usize = 16 << 20;
+/// Rows of a block at least, and what their number is a multiple of.
+const ROWS: usize = 16;
+
+/// Rows whose scores are held at a time, where there are as many.
+fn block(classes: usize) -> usize {
+    (SCORES / classes.max(1) / ROWS * ROWS).max(ROWS)
+}
+
+/// Scores that the fused path of [`linear_cross_entropy`] holds at a time.
+#[must_use]
+pub fn held_scores(rows: usize, classes: usize) -> usize {
+    rows.min(block(classes)).saturating_mul(classes)
+}
+
 /// The loss of every row, shape `[rows]`, of scores that a `cap` bounds ([`soft_capped`]); the weight is a constant where nothing in it
 /// trains.
 ///

@@ -181,7 +181,7 @@ pub fn load_causal_lm_with(
     let family = DecoderFamily::of(&config)?;
     let sizes = (family.read)(&config)?;
     let reader = WeightReader::open(dir, family.prefix, sizes.initializer_range, 0, device)?
-        .keeping(config.storage());
+        .keeping(config.kept());
     build(config, family, &sizes, reader)
 }
 

@@ -160,7 +160,7 @@ pub fn load_classifier_with(
     let family = Family::of(&config)?;
     let sizes = (family.read)(&config)?;
     let reader = WeightReader::open(dir, family.prefix, sizes.initializer_range, seed, device)?
-        .keeping(config.storage());
+        .keeping(config.kept());
     build_classifier(config, family, &sizes, head.into(), reader)
 }
 
@@ -186,7 +186,7 @@ pub fn init_classifier(
 pub fn load_encoder(dir: &Path, device: &Device) -> Result<Loaded<Encoder>, ModelError> {
     let (config, family, sizes) = read_config(dir)?;
     let reader = WeightReader::open(dir, family.prefix, sizes.initializer_range, 0, device)?
-        .keeping(config.storage());
+        .keeping(config.kept());
     finish_encoder(config, family, &sizes, reader)
 }
 

@@ -87,7 +87,7 @@ pub fn load_decoder_classifier(
     let family = DecoderFamily::of(&config)?;
     let sizes = (family.read)(&config)?;
     let reader = WeightReader::open(dir, family.prefix, sizes.initializer_range, seed, device)?
-        .keeping(config.storage());
+        .keeping(config.kept());
     build(config, family, &sizes, head.into(), reader)
 }
 

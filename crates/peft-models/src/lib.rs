@@ -63,7 +63,7 @@ pub use heads::ClassificationHead;
 pub use hf::ModelConfig;
 pub use kind::{ModelKind, stores_transposed, word_table};
 pub use length::max_length;
-pub use packed::{PackError, PackFormat, Storage, UnknownFormat};
+pub use packed::{Contents, Kept, PackError, PackFormat, Storage, UnknownFormat};
 pub use pooling::{Pooling, l2_normalized};
 pub use sites::{causal_lm_sites, classifier_sites, encoder_sites};
 pub use vit::{

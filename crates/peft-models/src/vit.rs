@@ -241,7 +241,7 @@ pub fn load_image_classifier_with(
         seed,
         device,
     )?
-    .keeping(config.storage());
+    .keeping(config.kept());
     build(config, &sizes, head.into(), reader)
 }
 

@@ -21,7 +21,7 @@ use peft_models::{
 const CLOSE: f32 = 1e-5;
 
 fn load(dir: &Path, storage: Storage, device: &Device) -> Loaded<CausalLm> {
-    let config = ModelConfig::read(dir).unwrap().with_storage(storage);
+    let config = ModelConfig::read(dir).unwrap().keeping(storage);
     load_causal_lm_with(config, dir, device).unwrap()
 }
 
@@ -262,7 +262,7 @@ fn classifiers_and_their_heads_load_too() {
     let device = Device::flex();
     let dir = in_type("bert", FloatDtype::Bf16);
     let config = ModelConfig::read(dir.path()).unwrap();
-    let config = config.with_storage(Storage::Stored);
+    let config = config.keeping(Storage::Stored);
     let loaded = load_classifier_with(config, dir.path(), None, 0, &device).unwrap();
     let (mut packed, mut dense) = (0, Vec::new());
     loaded
@@ -287,7 +287,7 @@ fn values_that_are_no_numbers_are_refused_by_name() {
     tensors.retain(|key, _| key == name);
     tensors.get_mut(name).unwrap().data[7] = f32::NAN;
     save_model(&source, dir.path(), &config, &tensors, None).unwrap();
-    let config = config.with_storage(Storage::Packed(PackFormat::Nf4));
+    let config = config.keeping(Storage::Packed(PackFormat::Nf4));
     let error = load_causal_lm_with(config, dir.path(), &Device::flex()).unwrap_err();
     assert!(
         matches!(&error, ModelError::Pack { name: found, .. } if found == name),

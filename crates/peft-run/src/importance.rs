@@ -8,7 +8,9 @@ use burn::optim::GradientsParams;
 use burn::tensor::Device;
 use indexmap::IndexMap;
 use peft_core::lora::{LORA, RSLORA, Scaling};
-use peft_core::{Adaptable, AdapterSpec, AttachedSite, Observer, ParamNames, Pass, Trainable};
+use peft_core::{
+    Adaptable, AdapterSpec, AttachedSite, Observer, ParamNames, Pass, Trainable, gradient,
+};
 use peft_models::{DecoderClassifier, ModelConfig, ModelKind, SequenceClassifier, Storage};
 use peft_prune::{Measured, Sample, ScoreKind, on_sample, stratified, without_data};
 use peft_train::TrainError;
@@ -264,7 +266,7 @@ impl<T: Task> Sample for TaskSample<'_, T> {
         for batch in BatchPlan::evaluation(&lengths, self.batch_size, None)?.batches() {
             let batch: Vec<usize> = batch.iter().map(|at| self.examples[*at]).collect();
             let loss = self.task.loss(model, &batch, device, &mut Pass::eval())?;
-            each(&GradientsParams::from_grads(loss.backward(), model));
+            each(&gradient::of(loss.backward(), model));
         }
         Ok(())
     }

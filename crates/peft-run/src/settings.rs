@@ -146,13 +146,21 @@ impl RunConfig {
             )));
         }
         let config: Self = table.try_into().context("in the settings of the run")?;
-        config.train.check()?;
-        if config.adapter.method == LORA_DROP.id {
-            (config.prune.check()).map_err(|error| crate::Usage(error.to_string()))?;
+        config.checked()
+    }
+
+    /// Refuses settings that do not go together.
+    ///
+    /// # Errors
+    /// Values out of range, settings that have no effect beside the others.
+    pub fn checked(self) -> Result<Self> {
+        self.train.check()?;
+        if self.adapter.method == LORA_DROP.id {
+            (self.prune.check()).map_err(|error| crate::Usage(error.to_string()))?;
         }
-        config.data.check()?;
-        effect::check(&config, &config.steering()?)?;
-        Ok(config)
+        self.data.check()?;
+        effect::check(&self, &self.steering()?)?;
+        Ok(self)
     }
 
     /// The same with other settings laid over it (dotted key, value).

@@ -1,7 +1,9 @@
 //! A dry run: what a training run would adapt, and what that costs.
 
-mod memory_estimate;
+mod alternatives;
+mod memory;
 mod plan;
+mod size;
 
 use std::path::PathBuf;
 
@@ -9,7 +11,8 @@ use anyhow::Result;
 use peft_core::{AttachedSite, ParameterCount, Site};
 use serde::Serialize;
 
-pub use memory_estimate::MemoryEstimate;
+pub use alternatives::Alternative;
+pub use memory::MemoryEstimate;
 
 use crate::settings::RunConfig;
 

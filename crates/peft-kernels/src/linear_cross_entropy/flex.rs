@@ -24,11 +24,6 @@ use crate::packed::{Factor, PackedWeight};
 use crate::profile;
 use crate::soft_cap::flex::{Capped, CappedBackward};
 
-/// Scores that are held at a time: 64 MiB.
-const SCORES: usize = 16 << 20;
-/// Rows of a block at least, and what their number is a multiple of.
-const ROWS: usize = 16;
-
 /// The fused loss, or the inputs back when the fused path does not apply to all of them.
 pub(super) fn linear_cross_entropy(
     x: Tensor<2>,
@@ -112,7 +107,7 @@ fn losses(
     mut of_scores: Option<&mut dyn FnMut(FlexTensor)>,
 ) -> FlexTensor {
     let classes = weight.ncols();
-    let block = (SCORES / classes.max(1) / ROWS * ROWS).max(ROWS);
+    let block = super::block(classes);
     let mut losses = Vec::with_capacity(x.nrows());
     let [forward, back] = [
         [x.nrows(), x.ncols(), classes],

@@ -155,16 +155,21 @@ impl TensorArchive {
     pub fn read(&self, entry: &TensorEntry) -> Result<Vec<u8>, ModelError> {
         match &entry.place {
             Place::File { file, offset } => {
-                let (path, file) = &self.files[*file];
-                let mut file: &File = file;
                 let mut bytes = vec![0; entry.bytes];
-                file.seek(SeekFrom::Start(*offset))
-                    .and_then(|_| file.read_exact(&mut bytes))
-                    .map_err(ModelError::io(path, "reading a tensor"))?;
+                self.fill(*file, *offset, &mut bytes)?;
                 Ok(bytes)
             }
             Place::Gguf(name) => Ok(FloatDtype::F32.encode(&self.unpacked(name)?)),
         }
+    }
+
+    /// Fills `bytes` with what a file has from `offset` on.
+    fn fill(&self, file: usize, offset: u64, bytes: &mut [u8]) -> Result<(), ModelError> {
+        let (path, file) = &self.files[file];
+        let mut file: &File = file;
+        file.seek(SeekFrom::Start(offset))
+            .and_then(|_| file.read_exact(bytes))
+            .map_err(ModelError::io(path, "reading a tensor"))
     }
 
     /// Reads one tensor as `f32`, a piece at a time: its bytes and its values are never in memory together.

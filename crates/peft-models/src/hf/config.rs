@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::adapter_folder::refuse_adapter;
 use crate::error::ModelError;
-use crate::packed::Storage;
+use crate::packed::Kept;
 
 /// A model configuration: every field as it stands in the file, plus typed access with errors that name file and field.
 #[derive(Debug, Clone)]
@@ -18,7 +18,7 @@ pub struct ModelConfig {
     model_type: String,
     architectures: Vec<String>,
     labels: Vec<String>,
-    pub(crate) storage: Storage,
+    pub(super) kept: Kept,
 }
 
 impl ModelConfig {
@@ -54,7 +54,7 @@ impl ModelConfig {
             model_type: String::new(),
             architectures: Vec::new(),
             labels: Vec::new(),
-            storage: Storage::default(),
+            kept: Kept::default(),
         };
         config.model_type = match config.present("model_type") {
             Some(Value::String(name)) => name.clone(),

@@ -1,19 +1,19 @@
-//! What the weights of a model are to be kept in, which goes along with its configuration.
+//! How the matrices of a model are to be read, which goes along with its configuration.
 
 use super::config::ModelConfig;
-use crate::packed::Storage;
+use crate::packed::Kept;
 
 impl ModelConfig {
-    /// What the weights of the model are to be kept in; no field of the file.
+    /// How the matrices of the model are to be read; no field of the file.
     #[must_use]
-    pub fn storage(&self) -> Storage {
-        self.storage
+    pub fn kept(&self) -> Kept {
+        self.kept
     }
 
-    /// The same configuration for a model whose weights are kept so.
+    /// The same configuration for a model whose matrices are read so.
     #[must_use]
-    pub fn with_storage(mut self, storage: Storage) -> Self {
-        self.storage = storage;
+    pub fn keeping(mut self, kept: impl Into<Kept>) -> Self {
+        self.kept = kept.into();
         self
     }
 }

@@ -17,6 +17,7 @@ mod stream;
 mod unfolded;
 mod weights;
 
+pub(crate) use archive::Rows;
 pub use archive::{TensorArchive, TensorEntry};
 pub(crate) use config::LARGEST;
 pub use config::ModelConfig;

@@ -18,7 +18,7 @@ use super::initial::{Initial, Start};
 use super::spelling::{is_leftover, spellings};
 use crate::error::{Misshaped, ModelError, UnreadableDtype, WeightProblems};
 use crate::layers::{LayerNorm, RmsNorm};
-use crate::packed::Storage;
+use crate::packed::Kept;
 
 /// What to do with a head in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +95,7 @@ pub struct WeightReader {
     fresh: Vec<String>,
     problems: WeightProblems,
     failure: Option<ModelError>,
-    storage: Storage,
+    kept: Kept,
 }
 
 impl WeightReader {
@@ -136,14 +136,14 @@ impl WeightReader {
             fresh: Vec::new(),
             problems: WeightProblems::default(),
             failure: None,
-            storage: Storage::default(),
+            kept: Kept::default(),
         }
     }
 
-    /// The same reader, which keeps matrices so; heads are f32 all the same.
+    /// The same reader, which reads matrices so; heads are f32 all the same.
     #[must_use]
-    pub fn keeping(mut self, storage: Storage) -> Self {
-        self.storage = storage;
+    pub fn keeping(mut self, kept: impl Into<Kept>) -> Self {
+        self.kept = kept.into();
         self
     }
 

@@ -1,6 +1,8 @@
 //! What the frozen weights of a base are kept in.
 
 mod blocks;
+mod form;
+mod kept;
 mod packing;
 
 use std::fmt;
@@ -12,6 +14,8 @@ use peft_kernels::{Nf4, Nf4Error};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use blocks::Blocks;
+pub(crate) use form::Form;
+pub use kept::{Contents, Kept};
 pub(crate) use packing::Packing;
 
 /// What the frozen weights of a base are kept in. Norms, biases and what trains are always f32.

@@ -1,5 +1,6 @@
 //! Rounding a matrix to a format while it is read: its values are never in memory together.
 
+use std::iter::repeat_n;
 use std::sync::Arc;
 
 use peft_core::PackedRows;
@@ -20,7 +21,10 @@ pub(crate) enum Packing {
     Ggml {
         kind: GgmlType,
         dims: [usize; 2],
-        bytes: Vec<u8>,
+        /// Of the whole matrix; shared from the start, because sharing bytes later would copy them.
+        bytes: Arc<[u8]>,
+        /// Bytes that have their values.
+        filled: usize,
     },
     /// To NF4.
     Nf4(Nf4),
@@ -33,7 +37,8 @@ impl Packing {
             PackFormat::Ggml(kind) => Self::Ggml {
                 kind,
                 dims,
-                bytes: Vec::with_capacity(format.bytes(dims[0] * dims[1])),
+                bytes: repeat_n(0, format.bytes(dims[0] * dims[1])).collect(),
+                filled: 0,
             },
             PackFormat::Nf4 => Self::Nf4(Nf4::empty(dims)?),
         })
@@ -47,7 +52,12 @@ impl Packing {
         let seen = self.seen();
         let chunks = values.par_chunks(CHUNK).enumerate();
         match self {
-            Self::Ggml { kind, bytes, .. } => {
+            Self::Ggml {
+                kind,
+                bytes,
+                filled,
+                ..
+            } => {
                 let parts = chunks.map(|(at, values)| {
                     let mut bytes = Vec::new();
                     let rounded = quantise(*kind, values, &mut bytes);
@@ -55,7 +65,12 @@ impl Packing {
                     Ok(bytes)
                 });
                 let parts: Vec<Vec<u8>> = parts.collect::<Result<_, PackError>>()?;
-                parts.iter().for_each(|part| bytes.extend_from_slice(part));
+                let bytes = Arc::make_mut(bytes);
+                for part in &parts {
+                    let end = *filled + part.len();
+                    bytes[*filled..end].copy_from_slice(part);
+                    *filled = end;
+                }
             }
             Self::Nf4(nf4) => {
                 let parts = chunks.map(|(at, values)| {
@@ -73,8 +88,8 @@ impl Packing {
     /// Values that were given.
     fn seen(&self) -> usize {
         match self {
-            Self::Ggml { kind, bytes, .. } => {
-                bytes.len() / kind.block_bytes() as usize * kind.block_values() as usize
+            Self::Ggml { kind, filled, .. } => {
+                filled / kind.block_bytes() as usize * kind.block_values() as usize
             }
             Self::Nf4(nf4) => nf4.scales().len() * Nf4::BLOCK,
         }
@@ -83,9 +98,15 @@ impl Packing {
     /// The matrix, all of whose values were given; `None` where they were not.
     pub(crate) fn finish(self) -> Option<Arc<dyn PackedRows>> {
         match self {
-            Self::Ggml { kind, dims, bytes } => {
+            Self::Ggml {
+                kind,
+                dims,
+                bytes,
+                filled,
+            } => {
                 let shape = dims.map(|size| size as u64);
-                let tensor = peft_gguf::PackedTensor::new(kind, &shape, bytes.into()).ok()?;
+                let bytes = (filled == bytes.len()).then_some(bytes)?;
+                let tensor = peft_gguf::PackedTensor::new(kind, &shape, bytes).ok()?;
                 Some(Arc::new(Blocks::new(tensor, None)?))
             }
             Self::Nf4(nf4) => nf4.is_whole().then(|| Arc::new(nf4) as Arc<dyn PackedRows>),

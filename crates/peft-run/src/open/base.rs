@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use peft_models::{ModelConfig, Storage};
+use peft_models::{Contents, Kept, ModelConfig, Storage};
 
 /// Fields of config.json that hold dropout probabilities of the base model.
 const DROPOUTS: &[&str] = &[
@@ -25,8 +25,8 @@ pub struct Base<'a> {
     pub dir: &'a Path,
     /// Replaces every dropout probability of the model.
     pub dropout: Option<f64>,
-    /// What the frozen weights are kept in.
-    pub storage: Storage,
+    /// How the matrices are read.
+    pub kept: Kept,
 }
 
 /// As the folder says, frozen weights as it has them.
@@ -35,7 +35,7 @@ impl<'a> From<&'a Path> for Base<'a> {
         Self {
             dir,
             dropout: None,
-            storage: Storage::Stored,
+            kept: Storage::Stored.into(),
         }
     }
 }
@@ -43,11 +43,16 @@ impl<'a> From<&'a Path> for Base<'a> {
 impl<'a> Base<'a> {
     /// The same with its weights kept so, where anything was said.
     #[must_use]
-    pub fn keeping(self, storage: Option<Storage>) -> Self {
-        Self {
-            storage: storage.unwrap_or(self.storage),
-            ..self
-        }
+    pub fn keeping(mut self, storage: Option<Storage>) -> Self {
+        self.kept.storage = storage.unwrap_or(self.kept.storage);
+        self
+    }
+
+    /// The same, of whose matrices nothing is read but the sizes: for looking at layers, also of a model that is too large to be read.
+    #[must_use]
+    pub fn sizes_alone(mut self) -> Self {
+        self.kept.contents = Contents::Sizes;
+        self
     }
 
     /// The configuration that the model is built by.
@@ -55,7 +60,7 @@ impl<'a> Base<'a> {
     /// # Errors
     /// As [`ModelConfig::read`].
     pub fn configuration(&self) -> Result<ModelConfig> {
-        let mut config = ModelConfig::read(self.dir)?.with_storage(self.storage);
+        let mut config = ModelConfig::read(self.dir)?.keeping(self.kept);
         if let Some(dropout) = self.dropout {
             let known: Vec<&str> = (DROPOUTS.iter().copied())
                 .filter(|field| config.raw().contains_key(*field))

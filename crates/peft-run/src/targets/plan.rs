@@ -7,17 +7,18 @@ use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
 use peft_core::target::is_saved_module;
 use peft_core::{Adaptable, AttachedSite, ParameterCount, param_id};
-use peft_models::{Loaded, SequenceClassifier};
+use peft_models::{Loaded, ModelConfig, SequenceClassifier};
 use peft_train::data::{LabelSet, Targets};
 
 use super::Unmatched;
-use super::memory_estimate::{Activations, MemoryEstimate};
+use super::alternatives::alternatives;
+use super::memory::{Activations, MemoryEstimate, Parameters, Weights};
 use crate::any_model::{self, AnyModel, Opened};
 use crate::causal_data::Files;
 use crate::companions::Companions;
 use crate::data::TextInput;
 use crate::settings::{RunConfig, TaskKind};
-use crate::{adapter_spec, data, device, image_data};
+use crate::{adapter_spec, data, device, image_data, memory, open};
 
 /// What a run would train.
 #[derive(Debug)]
@@ -34,14 +35,28 @@ pub(super) struct Plan {
     pub memory: MemoryEstimate,
 }
 
-/// Plans the run that `config` describes.
+/// Plans the run that `config` describes, and what would make it smaller. Of the model's matrices the sizes are read alone.
 ///
 /// # Errors
 /// When the model cannot be read, the method is unknown, or the targets select nothing.
 pub(super) fn make(config: &RunConfig) -> Result<Plan> {
     let device = device::open(&config.device)?;
-    let opened = any_model::open(config.base(), outputs(config)?, config.train.seed, &device)?;
-    plan(config, &opened)
+    let outputs = outputs(config)?;
+    let config = with_length(config)?;
+    let planned = |config: &RunConfig| {
+        let base = config.base().sizes_alone();
+        plan(
+            config,
+            &any_model::open(base, outputs, config.train.seed, &device)?,
+        )
+    };
+    let mut made = planned(&config)?;
+    let memory = &mut made.memory;
+    memory.alternatives = alternatives(&config, memory.total, |config| {
+        Ok(planned(config)?.memory.total)
+    })?;
+    memory.available = memory::available();
+    Ok(made)
 }
 
 /// How many outputs the head gets, as far as the settings tell; else what the model's configuration says.
@@ -50,7 +65,10 @@ fn outputs(config: &RunConfig) -> Result<Option<usize>> {
         TaskKind::CausalLm => Ok(None),
         TaskKind::Regression => Ok(Some(1)),
         TaskKind::SeqCls | TaskKind::ImageCls if config.data.train.as_os_str().is_empty() => {
-            Ok(None)
+            // A decoder without a number of outputs would be a language model.
+            let model = ModelConfig::read(config.model_dir())?;
+            let is_decoder = open::is_decoder(config.model_dir())?;
+            Ok(is_decoder.then(|| model.num_labels()))
         }
         TaskKind::ImageCls => Ok(Some(image_data::prepare(config)?.task.objective.outputs())),
         TaskKind::SeqCls => {
@@ -100,20 +118,21 @@ fn plan(config: &RunConfig, opened: &Opened) -> Result<Plan> {
     };
     let base: usize = sizes.0.values().sum();
     let adapter: usize = sites.iter().map(|site| site.trainable).sum();
-    let sizes_of_model = Activations::of(&loaded.model, &with_length(config)?);
-    let activations = Activations {
-        blocks: trained_blocks(&sites, &saved, sizes_of_model.blocks),
-        ..sizes_of_model
+    let activations = Activations::of(&loaded.model, config, &sites, &saved);
+    let parameters = Parameters {
+        adapter: adapter + copies,
+        trainable: adapter + saved_size,
     };
+    let memory = MemoryEstimate::new(config, Weights::of(&loaded.model), parameters, &activations);
     Ok(Plan {
         sites,
         saved,
         unmatched,
         parameters: ParameterCount {
-            trainable: adapter + saved_size,
-            total: base + adapter + copies,
+            trainable: parameters.trainable,
+            total: base + parameters.adapter,
         },
-        memory: MemoryEstimate::new(base, adapter + copies, adapter + saved_size, &activations),
+        memory,
     })
 }
 
@@ -139,25 +158,6 @@ fn copied(loaded: &Loaded<AnyModel>, saved: &[String], sizes: &Sizes) -> usize {
         .filter(|name| saved.contains(name))
         .filter_map(|name| size_of(param_id(&name), &loaded.model, sizes))
         .sum()
-}
-
-/// Blocks that gradients pass through: from the first one in which something trains to the last.
-fn trained_blocks(sites: &[AttachedSite], saved: &[String], blocks: usize) -> usize {
-    const TABLES: [&str; 4] = ["embeddings", "embed_tokens", "wte", "wpe"];
-    let paths = sites.iter().map(|site| &site.path);
-    let is_table = |name: &String| TABLES.iter().any(|table| name.contains(table));
-    if paths.chain(saved).any(is_table) {
-        return blocks;
-    }
-    let adapted = sites.iter().map(|site| site.path.as_str());
-    let first = adapted
-        .chain(saved.iter().map(String::as_str))
-        .filter_map(|path| {
-            path.split('.')
-                .find_map(|segment| segment.parse::<usize>().ok())
-        })
-        .min();
-    first.map_or(0, |first| blocks.saturating_sub(first))
 }
 
 /// Whether the parameter belongs to one of the modules trained as a whole.

@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::optim::GradientsParams;
-use peft_core::{Moment, Observers, Pass};
+use peft_core::{Moment, Observers, Pass, gradient};
 use serde_json::json;
 
 use super::{Session, device_of};
@@ -116,7 +116,7 @@ impl<T: Task> Session<'_, T> {
             }
             step.loss += share * value;
             pass.backward(loss, share, |part| {
-                let part = GradientsParams::from_grads(part, &self.model);
+                let part = gradient::of(part, &self.model);
                 grads = Some(accumulate::add(grads.take(), part, &self.trainable));
             });
         }

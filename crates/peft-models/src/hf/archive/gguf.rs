@@ -56,16 +56,19 @@ impl GgufWeights {
         self.0.iter().map(entry).collect()
     }
 
-    /// A matrix as the file has it; `None` where that is f32, or no matrix in a format that is read.
+    /// The format of a matrix in the file; `None` where that is f32, or no matrix in a format that is read.
+    pub(super) fn block_format(&self, name: &str) -> Option<GgmlType> {
+        let tensor = self.0.get(name).ok()?;
+        let [_, _] = tensor.shape() else { return None };
+        let kind = tensor.kind();
+        let is_plain = matches!(kind, GgmlType::F32 | GgmlType::F64);
+        (turned(tensor).is_some() && !is_plain && kind.can_dequantise()).then_some(kind)
+    }
+
+    /// A matrix as the file has it, where it has a [`Self::block_format`].
     pub(super) fn packed(&self, name: &str) -> Result<Option<Rows>, ModelError> {
-        let tensor = self.0.get(name)?;
-        if matches!(tensor.kind(), GgmlType::F32 | GgmlType::F64) {
+        let Some(turned) = turned(self.0.get(name)?) else {
             return Ok(None);
-        }
-        let turned = match tensor.layout() {
-            Layout::Same | Layout::Rotary { .. } => false,
-            Layout::Transposed => true,
-            _ => return Ok(None),
         };
         let order = self.0.row_order(name)?;
         let size = |row: u64| usize::try_from(row).unwrap_or(usize::MAX);
@@ -80,5 +83,14 @@ impl GgufWeights {
     /// The values of a tensor.
     pub(super) fn values(&self, name: &str) -> Result<Vec<f32>, ModelError> {
         Ok(self.0.values(name)?)
+    }
+}
+
+/// Whether the rows of a tensor are the columns of transformers' matrix; `None` where they are neither these nor its rows.
+fn turned(tensor: &HfTensor) -> Option<bool> {
+    match tensor.layout() {
+        Layout::Same | Layout::Rotary { .. } => Some(false),
+        Layout::Transposed => Some(true),
+        _ => None,
     }
 }

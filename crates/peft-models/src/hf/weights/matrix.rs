@@ -4,9 +4,10 @@ use peft_core::{Layout, PackedWeight, Weight};
 
 use super::{HeadPolicy, Located, WeightReader};
 use crate::error::ModelError;
-use crate::hf::archive::Rows;
+use crate::hf::archive::{Rows, TensorEntry};
+use crate::hf::dtype::FloatDtype;
 use crate::hf::initial::Start;
-use crate::packed::{PackFormat, Packing, Storage};
+use crate::packed::{Contents, Form, Packing, Storage};
 
 /// What a matrix is to its model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,40 +45,72 @@ impl WeightReader {
             Located::Fresh(values) => return Some(Matrix::Values(values)),
             Located::File(entry, dtype) => (entry, dtype),
         };
-        let archive = self.archive.as_ref()?;
-        let wanted = match self.storage {
-            _ if head.is_some() => None,
-            Storage::F32 | Storage::Stored => None,
-            Storage::Packed(format) if role == Role::Table => Some(format.of_tables()),
-            Storage::Packed(format) => Some(format),
-        };
-        let whole = |format: &PackFormat| dims[1].is_multiple_of(format.block());
-        if let Some(format) = wanted.filter(whole) {
-            let failed = |source| ModelError::Pack {
-                dir: self.dir.clone(),
-                name: name.to_owned(),
-                format,
-                source,
-            };
-            let packed = Packing::new(format, dims).map_err(failed);
-            let packed = packed.and_then(|mut packing| {
-                archive
-                    .each_values(&entry, dtype, |values| packing.push(values).map_err(failed))?;
-                Ok(packing)
-            });
-            // A tensor of this shape has all of its values.
-            let rows = self.read(packed)?.finish()?;
-            let turned = false;
-            return Some(Matrix::Packed(Rows { rows, turned }));
+        let form = self.form(&entry, dims, role, head);
+        match self.kept.contents {
+            Contents::Sizes => Some(Matrix::Packed(form.stand_in(dims))),
+            Contents::Values => self.in_form(name, form, &entry, dtype, dims),
         }
-        let stored = match self.storage {
-            Storage::Stored | Storage::Packed(_) if head.is_none() => archive.packed(&entry),
-            _ => Ok(None),
+    }
+
+    /// What a matrix of the file is kept in.
+    fn form(
+        &self,
+        entry: &TensorEntry,
+        dims: [usize; 2],
+        role: Role,
+        head: Option<HeadPolicy>,
+    ) -> Form {
+        let stored = || {
+            let archive = self.archive.as_ref();
+            let kind = archive.and_then(|archive| archive.block_format(entry));
+            kind.map_or(Form::F32, Form::Stored)
         };
-        if let Some(rows) = self.read(stored)? {
+        let format = match self.kept.storage {
+            _ if head.is_some() => return Form::F32,
+            Storage::F32 => return Form::F32,
+            Storage::Stored => return stored(),
+            Storage::Packed(format) if role == Role::Table => format.of_tables(),
+            Storage::Packed(format) => format,
+        };
+        match dims[1].is_multiple_of(format.block()) {
+            true => Form::Packed(format),
+            false => stored(),
+        }
+    }
+
+    /// Reads a matrix of the file into its form.
+    fn in_form(
+        &mut self,
+        name: &str,
+        form: Form,
+        entry: &TensorEntry,
+        dtype: FloatDtype,
+        dims: [usize; 2],
+    ) -> Option<Matrix> {
+        let archive = self.archive.as_ref()?;
+        let rows = match form {
+            Form::F32 => Ok(None),
+            Form::Stored(_) => archive.packed(entry),
+            Form::Packed(format) => {
+                let failed = |source| ModelError::Pack {
+                    dir: self.dir.clone(),
+                    name: name.to_owned(),
+                    format,
+                    source,
+                };
+                let packing = Packing::new(format, dims).map_err(failed);
+                packing.and_then(|mut packing| {
+                    let each = |values: &[f32]| packing.push(values).map_err(failed);
+                    archive.each_values(entry, dtype, each)?;
+                    // A tensor of this shape has all of its values.
+                    Ok(packing.finish().map(Rows::in_place))
+                })
+            }
+        };
+        if let Some(rows) = self.read(rows)? {
             return Some(Matrix::Packed(rows));
         }
-        let values = self.archive.as_ref()?.read_f32(&entry, dtype);
+        let values = self.archive.as_ref()?.read_f32(entry, dtype);
         self.read(values).map(Matrix::Values)
     }
 

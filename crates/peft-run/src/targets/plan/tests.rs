@@ -83,5 +83,6 @@ fn activations_are_kept_from_the_first_trained_block_on() {
     config.adapter.layers = Some(vec![2]);
     assert_eq!(3 * plan(&config, &opened).unwrap().memory.activations, all);
     let full = plan(&settings(dir.path(), "full"), &opened).unwrap();
-    assert_eq!(full.memory.activations, all);
+    // What trains itself needs its inputs, and norms theirs.
+    assert!(full.memory.activations > all);
 }
