@@ -11,8 +11,6 @@ use pulp::{Arch, Simd, WithSimd};
 use super::PackedRows;
 use super::tile::{Tile, pieces, whole_blocks};
 
-/// As many rows are few.
-pub(super) const FEW: usize = 8;
 /// Rows of the packed matrix that are used together.
 const TOGETHER: usize = 4;
 /// Values of a row that are unpacked at once: 16 KiB for all rows. Fixed, so that sums have one order however the output is cut.

@@ -8,11 +8,11 @@ use burn::tensor::Tensor;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 
-use super::few::{self, FEW};
+use super::few;
 use super::tile::{Tile, pieces};
 use super::{Factor, PackedRows, PackedWeight};
 use crate::fused::Fuse;
-use crate::matrix::{ALIGNMENT, Block, dense, made, matrix};
+use crate::matrix::{ALIGNMENT, Block, FEW, dense, made, matrix};
 
 /// Values of a tile: half a megabyte, which stays in a core's cache.
 const TILE: usize = 128 * 1024;
