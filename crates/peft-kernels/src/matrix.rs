@@ -13,6 +13,8 @@ use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 /// Multiplications that are worth a task of their own.
 const WORK_PER_TASK: usize = 1 << 20;
+/// Multiplications that take as long as a value of the second factor takes to come from memory or out of few bits.
+const PER_VALUE: usize = 8;
 /// Values that are worth filling in parallel.
 const VALUES_PER_TASK: usize = 1 << 16;
 /// Outputs at least so wide are cut into columns first: a block's rows of the first factor then stay in the cache.
@@ -20,6 +22,12 @@ const WIDE: usize = 256;
 /// Blocks begin at multiples of this, which suits every vector width, and are at least so large: thinner ones are multiplied by other
 /// kernels, which sum in another order.
 pub(crate) const ALIGNMENT: usize = 16;
+
+/// As many rows are few.
+pub(crate) const FEW: usize = 8;
+/// With few rows and so few inner values a block may have so few multiplications (4096) that faer takes other kernels for it, which round
+/// differently.
+const SHALLOW: usize = 64;
 
 /// One block of an output: where its first value is, and how much of it there is.
 pub(crate) struct Block<'a> {
@@ -48,8 +56,12 @@ impl Block<'_> {
         factor: f32,
     ) {
         let (rows, columns) = (self.values.nrows(), self.values.ncols());
+        let small = a.nrows() <= FEW && a.ncols() <= SHALLOW; // of the whole product, however it is cut
         let a = a.subrows(self.row, rows);
         let b = b.subcols(self.column, columns);
+        if small {
+            return multiply_shallow(self.values.as_mut(), how, a, b, factor);
+        }
         matmul(self.values.as_mut(), how, a, b, factor, Par::Seq);
     }
 
@@ -64,6 +76,34 @@ impl Block<'_> {
                     .zip(addend)
                     .for_each(|(value, add)| *value += add);
             }
+        }
+    }
+}
+
+/// Sets `y` to `factor a b`, or adds that to it: inner value after inner value, whatever the size.
+fn multiply_shallow(
+    mut y: MatMut<'_, f32>,
+    how: Accum,
+    a: MatRef<'_, f32>,
+    b: MatRef<'_, f32>,
+    factor: f32,
+) {
+    let mut sums = vec![0.0; y.ncols()];
+    for (y, a) in y.as_mut().row_iter_mut().zip(a.row_iter()) {
+        sums.fill(0.0);
+        for (a, b) in a.iter().zip(b.row_iter()) {
+            let pairs = sums.iter_mut();
+            match b.try_as_row_major() {
+                Some(b) => pairs.zip(b.as_slice()).for_each(|(sum, b)| *sum += a * b),
+                None => pairs.zip(b.iter()).for_each(|(sum, b)| *sum += a * b),
+            }
+        }
+        for (y, sum) in y.iter_mut().zip(&sums) {
+            let before = match how {
+                Accum::Replace => 0.0,
+                Accum::Add => *y,
+            };
+            *y = before + factor * sum;
         }
     }
 }
@@ -129,7 +169,7 @@ pub(crate) fn made(
     fill: impl Fn(Block<'_>) + Sync,
 ) -> FlexTensor {
     let mut values = zeros(rows * columns);
-    let work = rows * columns * depth;
+    let work = (rows + PER_VALUE) * columns * depth;
     if !values.is_empty() {
         let block = Block {
             values: MatMut::from_row_major_slice_mut(&mut values, rows, columns),

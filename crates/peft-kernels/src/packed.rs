@@ -11,10 +11,14 @@ use std::sync::Arc;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 #[cfg(feature = "flex")]
+mod few;
+#[cfg(feature = "flex")]
 pub(crate) mod flex;
 mod nf4;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "flex")]
+mod tile;
 
 pub use nf4::{Nf4, Nf4Error};
 

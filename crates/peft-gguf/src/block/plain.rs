@@ -1,7 +1,7 @@
 //! F32, F64 and the integers: every value by itself, little-endian. Formula: `x = q`, to the nearest number of single precision.
 
 use super::BlockError;
-use super::whole::{dequantise_all, quantise_all};
+use super::whole::quantise_all;
 use crate::GgmlType;
 
 /// The values of F32, F64, I8, I16, I32 or I64.
@@ -33,9 +33,17 @@ fn each<const BYTES: usize>(
     out: &mut [f32],
     number: impl Fn([u8; BYTES]) -> f32,
 ) -> Result<(), BlockError> {
-    dequantise_all(kind, bytes, out, |&bytes, out: &mut [f32; 1]| {
-        out[0] = number(bytes);
-    })
+    if bytes.len() != out.len().saturating_mul(BYTES) {
+        return Err(BlockError::Length {
+            kind,
+            bytes: bytes.len(),
+            values: out.len(),
+        });
+    }
+    for (value, bytes) in out.iter_mut().zip(bytes.as_chunks::<BYTES>().0) {
+        *value = number(*bytes);
+    }
+    Ok(())
 }
 
 /// Appends values as F32.

@@ -12,7 +12,7 @@
 
 use super::BlockError;
 use super::scale::half_at;
-use super::whole::dequantise_all;
+use super::whole::{Format, dequantise_all};
 use crate::GgmlType;
 
 /// Bytes of a block.
@@ -21,6 +21,7 @@ pub const BYTES: usize = 84;
 pub const VALUES: usize = 256;
 
 /// The values of one block.
+#[inline(always)]
 pub fn dequantise_block(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
     let (scale, least) = (half_at(block, 80), half_at(block, 82));
     let (groups, _) = out.as_chunks_mut::<16>();
@@ -35,11 +36,22 @@ pub fn dequantise_block(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
     }
 }
 
+struct Q2K;
+
+impl Format<BYTES, VALUES> for Q2K {
+    const KIND: GgmlType = GgmlType::Q2_K;
+
+    #[inline(always)]
+    fn values(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
+        dequantise_block(block, out);
+    }
+}
+
 /// The values of blocks.
 ///
 /// # Errors
 ///
 /// [`BlockError::Length`].
 pub fn dequantise(bytes: &[u8], out: &mut [f32]) -> Result<(), BlockError> {
-    dequantise_all(GgmlType::Q2_K, bytes, out, dequantise_block)
+    dequantise_all::<Q2K, _, _>(bytes, out)
 }

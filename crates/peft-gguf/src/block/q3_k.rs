@@ -12,7 +12,7 @@
 
 use super::BlockError;
 use super::scale::half_at;
-use super::whole::dequantise_all;
+use super::whole::{Format, dequantise_all};
 use crate::GgmlType;
 
 /// Bytes of a block.
@@ -21,6 +21,7 @@ pub const BYTES: usize = 110;
 pub const VALUES: usize = 256;
 
 /// The values of one block.
+#[inline(always)]
 pub fn dequantise_block(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
     let scale = half_at(block, 108);
     let (groups, _) = out.as_chunks_mut::<16>();
@@ -34,8 +35,19 @@ pub fn dequantise_block(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
         let (shift, bit) = (2 * quarter, 4 * half + quarter);
         for (value, (low, third)) in out.iter_mut().zip(low.iter().zip(third)) {
             let quant = low >> shift & 3 | (third >> bit & 1) << 2;
-            *value = scale * f32::from(quant as i8 - 4);
+            *value = scale * (f32::from(quant) - 4.0);
         }
+    }
+}
+
+struct Q3K;
+
+impl Format<BYTES, VALUES> for Q3K {
+    const KIND: GgmlType = GgmlType::Q3_K;
+
+    #[inline(always)]
+    fn values(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
+        dequantise_block(block, out);
     }
 }
 
@@ -45,5 +57,5 @@ pub fn dequantise_block(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
 ///
 /// [`BlockError::Length`].
 pub fn dequantise(bytes: &[u8], out: &mut [f32]) -> Result<(), BlockError> {
-    dequantise_all(GgmlType::Q3_K, bytes, out, dequantise_block)
+    dequantise_all::<Q3K, _, _>(bytes, out)
 }

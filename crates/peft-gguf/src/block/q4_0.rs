@@ -7,8 +7,8 @@
 
 use super::BlockError;
 use super::nibbles::{pack, unpack};
-use super::scale::{half_at, half_bytes, inverse, largest};
-use super::whole::{dequantise_all, quantise_all};
+use super::scale::{half_at, half_bytes, inverse, largest, part};
+use super::whole::{Format, dequantise_all, quantise_all};
 use crate::GgmlType;
 
 /// Bytes of a block.
@@ -17,9 +17,24 @@ pub const BYTES: usize = 18;
 pub const VALUES: usize = 32;
 
 /// The values of one block.
+#[inline(always)]
 pub fn dequantise_block(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
     let scale = half_at(block, 0);
-    unpack(&block[2..], out, |q| scale * f32::from(q as i8 - 8));
+    let quants = unpack(part(block, 2));
+    for (value, q) in out.iter_mut().zip(quants) {
+        *value = scale * (f32::from(q) - 8.0);
+    }
+}
+
+struct Q40;
+
+impl Format<BYTES, VALUES> for Q40 {
+    const KIND: GgmlType = GgmlType::Q4_0;
+
+    #[inline(always)]
+    fn values(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
+        dequantise_block(block, out);
+    }
 }
 
 /// The values of blocks.
@@ -28,7 +43,7 @@ pub fn dequantise_block(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
 ///
 /// [`BlockError::Length`].
 pub fn dequantise(bytes: &[u8], out: &mut [f32]) -> Result<(), BlockError> {
-    dequantise_all(GgmlType::Q4_0, bytes, out, dequantise_block)
+    dequantise_all::<Q40, _, _>(bytes, out)
 }
 
 /// Appends the blocks of values: `d` is the value of the largest magnitude over -8, so that this value is exact, and

@@ -8,8 +8,8 @@
 
 use super::BlockError;
 use super::nibbles::{pack, unpack};
-use super::scale::{half_at, half_bytes, inverse, range};
-use super::whole::{dequantise_all, quantise_all};
+use super::scale::{half_at, half_bytes, inverse, part, range};
+use super::whole::{Format, dequantise_all, quantise_all};
 use crate::GgmlType;
 
 /// Bytes of a block.
@@ -18,9 +18,24 @@ pub const BYTES: usize = 20;
 pub const VALUES: usize = 32;
 
 /// The values of one block.
+#[inline(always)]
 pub fn dequantise_block(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
     let (scale, least) = (half_at(block, 0), half_at(block, 2));
-    unpack(&block[4..], out, |q| scale * f32::from(q) + least);
+    let quants = unpack(part(block, 4));
+    for (value, q) in out.iter_mut().zip(quants) {
+        *value = scale * f32::from(q) + least;
+    }
+}
+
+struct Q41;
+
+impl Format<BYTES, VALUES> for Q41 {
+    const KIND: GgmlType = GgmlType::Q4_1;
+
+    #[inline(always)]
+    fn values(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
+        dequantise_block(block, out);
+    }
 }
 
 /// The values of blocks.
@@ -29,7 +44,7 @@ pub fn dequantise_block(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
 ///
 /// [`BlockError::Length`].
 pub fn dequantise(bytes: &[u8], out: &mut [f32]) -> Result<(), BlockError> {
-    dequantise_all(GgmlType::Q4_1, bytes, out, dequantise_block)
+    dequantise_all::<Q41, _, _>(bytes, out)
 }
 
 /// Appends the blocks of values: `m = min x`, `d = (max x - m) / 15`, `q = min(15, floor((x - m) / d + 0.5))`.

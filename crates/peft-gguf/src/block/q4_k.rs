@@ -12,7 +12,7 @@ use super::BlockError;
 use super::affine::Search;
 use super::scale::half_at;
 use super::six_bits;
-use super::whole::{dequantise_all, quantise_all};
+use super::whole::{Format, dequantise_all, quantise_all};
 use crate::GgmlType;
 
 /// Bytes of a block.
@@ -27,6 +27,7 @@ const SEARCH: Search = Search {
 };
 
 /// The values of one block.
+#[inline(always)]
 pub fn dequantise_block(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
     let lines = lines(block);
     let (quants, _) = block[16..].as_chunks::<32>();
@@ -45,6 +46,7 @@ pub fn dequantise_block(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
 }
 
 /// `d * s[g]` and `e * m[g]` of the eight groups.
+#[inline(always)]
 fn lines(block: &[u8; BYTES]) -> [(f32, f32); 8] {
     let (scale, least) = (half_at(block, 0), half_at(block, 2));
     let mut packed = [0; 12];
@@ -58,13 +60,24 @@ fn lines(block: &[u8; BYTES]) -> [(f32, f32); 8] {
     })
 }
 
+struct Q4K;
+
+impl Format<BYTES, VALUES> for Q4K {
+    const KIND: GgmlType = GgmlType::Q4_K;
+
+    #[inline(always)]
+    fn values(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
+        dequantise_block(block, out);
+    }
+}
+
 /// The values of blocks.
 ///
 /// # Errors
 ///
 /// [`BlockError::Length`].
 pub fn dequantise(bytes: &[u8], out: &mut [f32]) -> Result<(), BlockError> {
-    dequantise_all(GgmlType::Q4_K, bytes, out, dequantise_block)
+    dequantise_all::<Q4K, _, _>(bytes, out)
 }
 
 /// Appends the blocks of values, whose scales and minima are searched for as ggml's reference does it: the least squares,

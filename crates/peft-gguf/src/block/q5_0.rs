@@ -8,8 +8,8 @@
 
 use super::BlockError;
 use super::nibbles::{fifth_bits, pack, unpack_five};
-use super::scale::{half_at, half_bytes, inverse, largest};
-use super::whole::{dequantise_all, quantise_all};
+use super::scale::{half_at, half_bytes, inverse, largest, part};
+use super::whole::{Format, dequantise_all, quantise_all};
 use crate::GgmlType;
 
 /// Bytes of a block.
@@ -18,10 +18,24 @@ pub const BYTES: usize = 22;
 pub const VALUES: usize = 32;
 
 /// The values of one block.
+#[inline(always)]
 pub fn dequantise_block(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
     let scale = half_at(block, 0);
-    let fifth = u32::from_le_bytes([block[2], block[3], block[4], block[5]]);
-    unpack_five(&block[6..], fifth, out, |q| scale * f32::from(q as i8 - 16));
+    let quants = unpack_five(part(block, 6), *part(block, 2));
+    for (value, q) in out.iter_mut().zip(quants) {
+        *value = scale * (f32::from(q) - 16.0);
+    }
+}
+
+struct Q50;
+
+impl Format<BYTES, VALUES> for Q50 {
+    const KIND: GgmlType = GgmlType::Q5_0;
+
+    #[inline(always)]
+    fn values(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
+        dequantise_block(block, out);
+    }
 }
 
 /// The values of blocks.
@@ -30,7 +44,7 @@ pub fn dequantise_block(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
 ///
 /// [`BlockError::Length`].
 pub fn dequantise(bytes: &[u8], out: &mut [f32]) -> Result<(), BlockError> {
-    dequantise_all(GgmlType::Q5_0, bytes, out, dequantise_block)
+    dequantise_all::<Q50, _, _>(bytes, out)
 }
 
 /// Appends the blocks of values: `d` is the value of the largest magnitude over -16, so that this value is exact, and

@@ -9,8 +9,8 @@
 
 use super::BlockError;
 use super::nibbles::{fifth_bits, pack, unpack_five};
-use super::scale::{half_at, half_bytes, inverse, range};
-use super::whole::{dequantise_all, quantise_all};
+use super::scale::{half_at, half_bytes, inverse, part, range};
+use super::whole::{Format, dequantise_all, quantise_all};
 use crate::GgmlType;
 
 /// Bytes of a block.
@@ -19,10 +19,24 @@ pub const BYTES: usize = 24;
 pub const VALUES: usize = 32;
 
 /// The values of one block.
+#[inline(always)]
 pub fn dequantise_block(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
     let (scale, least) = (half_at(block, 0), half_at(block, 2));
-    let fifth = u32::from_le_bytes([block[4], block[5], block[6], block[7]]);
-    unpack_five(&block[8..], fifth, out, |q| scale * f32::from(q) + least);
+    let quants = unpack_five(part(block, 8), *part(block, 4));
+    for (value, q) in out.iter_mut().zip(quants) {
+        *value = scale * f32::from(q) + least;
+    }
+}
+
+struct Q51;
+
+impl Format<BYTES, VALUES> for Q51 {
+    const KIND: GgmlType = GgmlType::Q5_1;
+
+    #[inline(always)]
+    fn values(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
+        dequantise_block(block, out);
+    }
 }
 
 /// The values of blocks.
@@ -31,7 +45,7 @@ pub fn dequantise_block(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
 ///
 /// [`BlockError::Length`].
 pub fn dequantise(bytes: &[u8], out: &mut [f32]) -> Result<(), BlockError> {
-    dequantise_all(GgmlType::Q5_1, bytes, out, dequantise_block)
+    dequantise_all::<Q51, _, _>(bytes, out)
 }
 
 /// Appends the blocks of values: `m = min x`, `d = (max x - m) / 31`, `q = min(31, floor((x - m) / d + 0.5))`.

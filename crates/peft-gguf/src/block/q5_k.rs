@@ -11,7 +11,7 @@ use super::BlockError;
 use super::affine::Search;
 use super::scale::half_at;
 use super::six_bits;
-use super::whole::{dequantise_all, quantise_all};
+use super::whole::{Format, dequantise_all, quantise_all};
 use crate::GgmlType;
 
 /// Bytes of a block.
@@ -26,6 +26,7 @@ const SEARCH: Search = Search {
 };
 
 /// The values of one block.
+#[inline(always)]
 pub fn dequantise_block(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
     let (scale, least) = (half_at(block, 0), half_at(block, 2));
     let mut packed = [0; 12];
@@ -45,13 +46,24 @@ pub fn dequantise_block(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
     }
 }
 
+struct Q5K;
+
+impl Format<BYTES, VALUES> for Q5K {
+    const KIND: GgmlType = GgmlType::Q5_K;
+
+    #[inline(always)]
+    fn values(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
+        dequantise_block(block, out);
+    }
+}
+
 /// The values of blocks.
 ///
 /// # Errors
 ///
 /// [`BlockError::Length`].
 pub fn dequantise(bytes: &[u8], out: &mut [f32]) -> Result<(), BlockError> {
-    dequantise_all(GgmlType::Q5_K, bytes, out, dequantise_block)
+    dequantise_all::<Q5K, _, _>(bytes, out)
 }
 
 /// Appends the blocks of values, whose scales and minima are searched for as ggml's reference does it: the least squares,

@@ -11,9 +11,9 @@
 //! | 208..210 | `d`, half precision |
 
 use super::BlockError;
-use super::scale::{half_at, half_bytes, largest, nearest};
+use super::scale::{half_at, half_bytes, largest, nearest, part};
 use super::symmetric::{NOTHING, symmetric};
-use super::whole::{dequantise_all, quantise_all};
+use super::whole::{Format, dequantise_all, quantise_all};
 use crate::GgmlType;
 
 /// Bytes of a block.
@@ -22,23 +22,52 @@ pub const BYTES: usize = 210;
 pub const VALUES: usize = 256;
 
 /// The values of one block.
+#[inline(always)]
 pub fn dequantise_block(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
     let scale = half_at(block, 208);
-    let (quarters, _) = out.as_chunks_mut::<32>();
-    for (at, out) in quarters.iter_mut().enumerate() {
-        let (half, quarter) = (at / 4, at % 4);
-        let low = &block[64 * half + 32 * (quarter & 1)..][..32];
-        let high = &block[128 + 32 * half..][..32];
-        let (low_shift, high_shift) = (4 * (quarter / 2), 2 * quarter);
+    let (halves, _) = out.as_chunks_mut::<128>();
+    for (half, out) in halves.iter_mut().enumerate() {
+        let (low, high) = (64 * half, part(block, 128 + 32 * half));
+        let (first, second) = (part(block, low), part(block, low + 32));
+        let quants = [
+            quarter::<0, 0>(first, high),
+            quarter::<0, 2>(second, high),
+            quarter::<4, 4>(first, high),
+            quarter::<4, 6>(second, high),
+        ];
+        let scales: &[u8; 8] = part(block, 192 + 8 * half);
         let (groups, _) = out.as_chunks_mut::<16>();
-        let bytes = low.as_chunks::<16>().0.iter().zip(high.as_chunks::<16>().0);
-        for (group, (out, (low, high))) in groups.iter_mut().zip(bytes).enumerate() {
-            let scale = scale * f32::from(block[192 + 2 * at + group] as i8);
-            for (value, (low, high)) in out.iter_mut().zip(low.iter().zip(high)) {
-                let quant = low >> low_shift & 15 | (high >> high_shift & 3) << 4;
-                *value = scale * f32::from(quant as i8 - 32);
+        for (at, (out, quants)) in groups
+            .iter_mut()
+            .zip(quants.as_flattened().as_chunks::<16>().0)
+            .enumerate()
+        {
+            let scale = scale * f32::from(scales[at] as i8);
+            for (value, quant) in out.iter_mut().zip(quants) {
+                *value = scale * (f32::from(*quant) - 32.0);
             }
         }
+    }
+}
+
+/// The integers of a quarter of a half, whose bits are from these places on.
+#[inline(always)]
+fn quarter<const LOW: u32, const HIGH: u32>(low: &[u8; 32], high: &[u8; 32]) -> [u8; 32] {
+    let mut quants = [0; 32];
+    for (quant, (low, high)) in quants.iter_mut().zip(low.iter().zip(high)) {
+        *quant = low >> LOW & 15 | (high >> HIGH & 3) << 4;
+    }
+    quants
+}
+
+struct Q6K;
+
+impl Format<BYTES, VALUES> for Q6K {
+    const KIND: GgmlType = GgmlType::Q6_K;
+
+    #[inline(always)]
+    fn values(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
+        dequantise_block(block, out);
     }
 }
 
@@ -48,7 +77,7 @@ pub fn dequantise_block(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
 ///
 /// [`BlockError::Length`].
 pub fn dequantise(bytes: &[u8], out: &mut [f32]) -> Result<(), BlockError> {
-    dequantise_all(GgmlType::Q6_K, bytes, out, dequantise_block)
+    dequantise_all::<Q6K, _, _>(bytes, out)
 }
 
 /// Appends the blocks of values, whose scales are searched for as ggml's reference does it: the least squares, weighted by the

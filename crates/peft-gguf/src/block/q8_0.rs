@@ -7,7 +7,7 @@
 
 use super::BlockError;
 use super::scale::{half_at, half_bytes, inverse, largest, nearest_away};
-use super::whole::{dequantise_all, quantise_all};
+use super::whole::{Format, dequantise_all, quantise_all};
 use crate::GgmlType;
 
 /// Bytes of a block.
@@ -16,10 +16,22 @@ pub const BYTES: usize = 34;
 pub const VALUES: usize = 32;
 
 /// The values of one block.
+#[inline(always)]
 pub fn dequantise_block(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
     let scale = half_at(block, 0);
     for (value, &byte) in out.iter_mut().zip(&block[2..]) {
         *value = f32::from(byte as i8) * scale;
+    }
+}
+
+struct Q80;
+
+impl Format<BYTES, VALUES> for Q80 {
+    const KIND: GgmlType = GgmlType::Q8_0;
+
+    #[inline(always)]
+    fn values(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
+        dequantise_block(block, out);
     }
 }
 
@@ -29,7 +41,7 @@ pub fn dequantise_block(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
 ///
 /// [`BlockError::Length`].
 pub fn dequantise(bytes: &[u8], out: &mut [f32]) -> Result<(), BlockError> {
-    dequantise_all(GgmlType::Q8_0, bytes, out, dequantise_block)
+    dequantise_all::<Q80, _, _>(bytes, out)
 }
 
 /// Appends the blocks of values: `d = max |x| / 127`, `q = round(x / d)`, halves away from zero.

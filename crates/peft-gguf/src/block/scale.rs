@@ -5,7 +5,43 @@ use half::f16;
 /// A half-precision number of a block; `at` is known when compiling, so that nothing is checked at run time.
 #[inline(always)]
 pub(super) fn half_at<const BYTES: usize>(block: &[u8; BYTES], at: usize) -> f32 {
-    f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
+    single(u16::from_le_bytes([block[at], block[at + 1]]))
+}
+
+/// Some bytes of a block.
+#[inline(always)]
+pub(super) fn part<const BYTES: usize, const PART: usize>(
+    block: &[u8; BYTES],
+    at: usize,
+) -> &[u8; PART] {
+    block[at..]
+        .first_chunk()
+        .expect("a block holds all its parts")
+}
+
+/// A half-precision number, given its bits, in single precision.
+///
+/// Nothing is asked and nothing called, as the conversion of `half` does to find the processor's instruction: scales are converted
+/// block by block and would wait for it, and many at once are as fast this way.
+#[inline(always)]
+pub(super) fn single(half: u16) -> f32 {
+    /// The least normal number of half precision, 2^-14.
+    const NORMAL: u32 = 113 << 23;
+    let (sign, rest) = (
+        u32::from(half & 0x8000) << 16,
+        u32::from(half & 0x7fff) << 13,
+    );
+    let normal = rest + (112 << 23);
+    let subnormal = (f32::from_bits(rest + NORMAL) - f32::from_bits(NORMAL)).to_bits();
+    let infinite = rest | 0x7f80_0000;
+    let quiet = if rest > 0x0f80_0000 { 0x0040_0000 } else { 0 };
+    let finite = if rest < 1 << 23 { subnormal } else { normal };
+    let magnitude = if rest >= 0x0f80_0000 {
+        infinite | quiet
+    } else {
+        finite
+    };
+    f32::from_bits(sign | magnitude)
 }
 
 /// The bytes of a scale; `None` where half precision has no such number.
@@ -74,6 +110,14 @@ mod tests {
         for value in some.into_iter().flat_map(|value| [value, -value]) {
             assert_eq!(nearest(value), value.round_ties_even() as i32, "{value}");
             assert_eq!(nearest_away(value), value.round() as i32, "{value}");
+        }
+    }
+
+    #[test]
+    fn halves_are_converted_as_the_processor_does_it() {
+        for half in 0..=u16::MAX {
+            let expected = f16::from_bits(half).to_f32();
+            assert_eq!(single(half).to_bits(), expected.to_bits(), "{half:#x}");
         }
     }
 

@@ -1,17 +1,28 @@
 //! From functions of one block to functions of many: what is checked once, so that the loops over blocks check nothing.
 
+use std::hint::black_box;
+use std::marker::PhantomData;
+
+use pulp::{Arch, Simd, WithSimd};
+
 use super::BlockError;
 use crate::GgmlType;
 
-/// Applies `block` to every block and its place in `out`.
-pub(super) fn dequantise_all<const BYTES: usize, const VALUES: usize>(
-    kind: GgmlType,
+/// A format whose blocks of `BYTES` bytes hold `VALUES` values.
+pub(super) trait Format<const BYTES: usize, const VALUES: usize> {
+    const KIND: GgmlType;
+
+    /// The values of one block; `inline(always)`, so that it takes the instruction set of the loop that it is in.
+    fn values(block: &[u8; BYTES], out: &mut [f32; VALUES]);
+}
+
+/// The values of blocks, with the best instruction set of this processor.
+pub(super) fn dequantise_all<F: Format<BYTES, VALUES>, const BYTES: usize, const VALUES: usize>(
     bytes: &[u8],
     out: &mut [f32],
-    block: impl Fn(&[u8; BYTES], &mut [f32; VALUES]),
 ) -> Result<(), BlockError> {
     let length = BlockError::Length {
-        kind,
+        kind: F::KIND,
         bytes: bytes.len(),
         values: out.len(),
     };
@@ -20,10 +31,36 @@ pub(super) fn dequantise_all<const BYTES: usize, const VALUES: usize>(
     if !rest.is_empty() || !room.is_empty() || blocks.len() != places.len() {
         return Err(length);
     }
-    for (bytes, place) in blocks.iter().zip(places) {
-        block(bytes, place);
-    }
+    Arch::new().dispatch(Each::<F, BYTES, VALUES> {
+        blocks,
+        places,
+        format: PhantomData,
+    });
     Ok(())
+}
+
+/// Blocks and the places of their values.
+struct Each<'a, F, const BYTES: usize, const VALUES: usize> {
+    blocks: &'a [[u8; BYTES]],
+    places: &'a mut [[f32; VALUES]],
+    format: PhantomData<F>,
+}
+
+impl<F: Format<BYTES, VALUES>, const BYTES: usize, const VALUES: usize> WithSimd
+    for Each<'_, F, BYTES, VALUES>
+{
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        for (bytes, place) in self.blocks.iter().zip(self.places) {
+            // A copy, for then it is plain that no value is written over bytes that are still to be read.
+            let block = *bytes;
+            // Left to itself the compiler takes value after value of many blocks at a time, from everywhere, rather than a block.
+            let place = if VALUES > 1 { black_box(place) } else { place };
+            F::values(&block, place);
+        }
+    }
 }
 
 /// Appends what `block` makes of every block of values; `None` of it says that the block's scale is beyond the format. Where

@@ -8,9 +8,11 @@ use burn::tensor::Tensor;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 
+use super::few;
+use super::tile::{Tile, pieces};
 use super::{Factor, PackedRows, PackedWeight};
 use crate::fused::Fuse;
-use crate::matrix::{ALIGNMENT, Block, dense, made, matrix};
+use crate::matrix::{ALIGNMENT, Block, FEW, dense, made, matrix};
 
 /// Values of a tile: half a megabyte, which stays in a core's cache.
 const TILE: usize = 128 * 1024;
@@ -81,10 +83,14 @@ impl Block<'_> {
             BlockFactor::Dense(b) => self.multiply(Accum::Replace, a, *b, 1.0),
             BlockFactor::Packed(weight) => {
                 let columns = self.columns();
+                let few = a.nrows() <= FEW; // of the whole product: how it is cut is no part of a result
                 let a = a.subrows(self.rows().start, self.values.nrows());
-                match weight.stored() {
-                    (rows, true) => by_outputs(self.values.as_mut(), columns, a, rows),
-                    (rows, false) => by_inputs(self.values.as_mut(), columns, a, rows),
+                let ((rows, of_outputs), y) = (weight.stored(), self.values.as_mut());
+                match (of_outputs, few) {
+                    (true, true) => few::by_outputs(y, columns, a, rows),
+                    (true, false) => by_outputs(y, columns, a, rows),
+                    (false, true) => few::by_inputs(y, columns, a, rows),
+                    (false, false) => by_inputs(y, columns, a, rows),
                 }
             }
         }
@@ -144,52 +150,11 @@ fn by_inputs(
     }
 }
 
-/// A range in pieces that begin at multiples of `length`, so that nothing is unpacked twice; what is too thin for a piece of its own is a
-/// part of the one before it.
-fn pieces(range: Range<usize>, length: usize) -> impl Iterator<Item = Range<usize>> {
-    let mut from = range.start;
-    std::iter::from_fn(move || {
-        (from < range.end).then(|| {
-            let start = from;
-            from = ((start / length + 1) * length).min(range.end);
-            if range.end - from < ALIGNMENT {
-                from = range.end;
-            }
-            start..from
-        })
-    })
-}
-
 /// The first part of a sum replaces what was there.
 fn how(start: usize) -> Accum {
     match start {
         0 => Accum::Replace,
         _ => Accum::Add,
-    }
-}
-
-/// Room for unpacked values, used again and again.
-#[derive(Default)]
-struct Tile(Vec<f32>);
-
-impl Tile {
-    /// A piece of the matrix, whose columns may cut blocks.
-    fn unpack(
-        &mut self,
-        packed: &dyn PackedRows,
-        rows: Range<usize>,
-        columns: Range<usize>,
-    ) -> MatRef<'_, f32> {
-        let block = packed.block();
-        let whole = columns.start / block * block..columns.end.next_multiple_of(block);
-        let (height, width) = (rows.len(), whole.len());
-        if self.0.len() < height * width {
-            self.0.resize(height * width, 0.0);
-        }
-        let values = &mut self.0[..height * width];
-        packed.unpack(rows, whole.clone(), values);
-        MatRef::from_row_major_slice(&*values, height, width)
-            .subcols(columns.start - whole.start, columns.len())
     }
 }
 

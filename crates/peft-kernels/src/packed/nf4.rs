@@ -42,6 +42,17 @@ const ABOVE: [f32; 15] = {
     above
 };
 
+/// What the two codes of a byte stand for: both in one look-up of 2 KiB.
+static PAIRS: [[f32; 2]; 256] = {
+    let mut pairs = [[0.0; 2]; 256];
+    let mut byte = 0;
+    while byte < pairs.len() {
+        pairs[byte] = [CODES[byte >> 4], CODES[byte & 15]];
+        byte += 1;
+    }
+    pairs
+};
+
 /// Why a matrix cannot be rounded to NF4.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -187,9 +198,10 @@ impl PackedRows for Nf4 {
             let codes = self.codes[blocks.start * BLOCK / 2..].chunks_exact(BLOCK / 2);
             let blocks = values.chunks_exact_mut(BLOCK).zip(&self.scales[blocks]);
             for ((values, scale), codes) in blocks.zip(codes) {
-                for (pair, codes) in values.chunks_exact_mut(2).zip(codes) {
-                    pair[0] = CODES[usize::from(codes >> 4)] * scale;
-                    pair[1] = CODES[usize::from(codes & 15)] * scale;
+                let (pairs, _) = values.as_chunks_mut::<2>();
+                for (pair, codes) in pairs.iter_mut().zip(codes) {
+                    let [first, second] = PAIRS[usize::from(*codes)];
+                    *pair = [first * scale, second * scale];
                 }
             }
         }

@@ -148,22 +148,26 @@ impl Layer {
 
 #[test]
 fn weights_larger_than_tiles_give_the_products_of_their_values() {
-    // More inner values than a tile is deep or high; wider than a strip; blocks that cut neither evenly.
+    // More inner values than a tile is deep or high; wider than a strip; blocks that cut neither evenly. Few rows and more.
     for (dims, block) in [
         ([4608, 96], 256),
         ([64, 2304], 32),
         ([300, 1312], 1),
         ([1, 1], 1),
     ] {
-        Layer::new(dims, block.min(dims[0]), true).check(5);
+        let layer = Layer::new(dims, block.min(dims[0]), true);
+        [1, 5, 19].into_iter().for_each(|rows| layer.check(rows));
     }
     for (dims, block) in [
         ([96, 4608], 256),
         ([2304, 64], 32),
         ([300, 1312], 1),
+        // Threads share it in the middle of a block.
+        ([512, 288], 32),
         ([1, 1], 1),
     ] {
-        Layer::new(dims, block, false).check(5);
+        let layer = Layer::new(dims, block, false);
+        [1, 5, 19].into_iter().for_each(|rows| layer.check(rows));
     }
 }
 
@@ -187,6 +191,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
         ([640, 4608], 33),
         ([2048, 1301], 17),
         ([1024, 270], 1),
+        ([640, 2330], 7),
         ([512, 97], 260),
     ] {
         for of_outputs in [true, false] {
