@@ -56,6 +56,12 @@ fn folders_of_mlx_lm_are_read_or_named_with_the_way_out() {
         note.contains("alpha 8") && note.contains("the scale is 8"),
         "{note}"
     );
+    let to_gguf = ["convert", &good, "--to", "gguf", "--out", &out("a.gguf")];
+    let (code, error) = failure(&to_gguf);
+    assert!(
+        code == 2 && error.contains("is a folder of mlx-lm") && error.contains("--to peft first"),
+        "{code}: {error}"
+    );
     let dora = mlx(
         root.path(),
         "dora",
