@@ -56,12 +56,6 @@ fn folders_of_mlx_lm_are_read_or_named_with_the_way_out() {
         note.contains("alpha 8") && note.contains("the scale is 8"),
         "{note}"
     );
-    let to_gguf = ["convert", &good, "--to", "gguf", "--out", &out("a.gguf")];
-    let (code, error) = failure(&to_gguf);
-    assert!(
-        code == 2 && error.contains("is a folder of mlx-lm") && error.contains("--to peft first"),
-        "{code}: {error}"
-    );
     let dora = mlx(
         root.path(),
         "dora",
@@ -107,6 +101,20 @@ fn folders_of_mlx_lm_are_read_or_named_with_the_way_out() {
         let problems = verdicts[0]["problems"].to_string();
         assert!(problems.contains(expected), "{problems}");
     }
+}
+
+#[test]
+fn a_folder_of_mlx_lm_becomes_a_gguf_file_by_way_of_peft_alone() {
+    let root = tempfile::tempdir().unwrap();
+    let good = mlx(root.path(), "good", Some(OLD), Some("adapters.safetensors"));
+    let out = root.path().join("a.gguf");
+    let convert = ["convert", &good, "--to", "gguf", "--out"];
+    let (code, error) = failure(&[&convert[..], &[out.to_str().unwrap()]].concat());
+    assert!(
+        code == 2 && error.contains("is a folder of mlx-lm") && error.contains("--to peft first"),
+        "{code}: {error}"
+    );
+    assert!(!out.exists());
 }
 
 #[test]
