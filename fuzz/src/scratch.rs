@@ -17,6 +17,11 @@ pub(crate) fn with_file(bytes: &[u8], read: impl FnOnce(&Path)) {
 
 /// The same for readers that go by names.
 pub(crate) fn with_file_called(name: &str, bytes: &[u8], read: impl FnOnce(&Path)) {
+    with_files(&[(name, bytes)], |folder| read(&folder.join(name)));
+}
+
+/// Calls `read` with the folder of such files.
+pub(crate) fn with_files(files: &[(&str, &[u8])], read: impl FnOnce(&Path)) {
     FOLDER.with_borrow_mut(|folder| {
         let folder = folder.get_or_insert_with(|| {
             let memory = Path::new("/dev/shm");
@@ -27,8 +32,9 @@ pub(crate) fn with_file_called(name: &str, bytes: &[u8], read: impl FnOnce(&Path
             };
             made.expect("a temporary folder can be made")
         });
-        let path = folder.path().join(name);
-        fs::write(&path, bytes).expect("the temporary folder is writable");
-        read(&path);
+        for (name, bytes) in files {
+            fs::write(folder.path().join(name), bytes).expect("the temporary folder is writable");
+        }
+        read(folder.path());
     });
 }

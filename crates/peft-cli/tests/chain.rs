@@ -116,8 +116,9 @@ fn settings_that_make_no_chain_are_refused_before_anything_is_written() {
             "known are riemannian, chain" => &[][..],
             _ => &["--set", "procedures.chain.warmup=1"],
         };
-        let (_, error) = place.training("refused", &[&how[..], more, warmup].concat(), failure);
+        let (code, error) = place.training("refused", &[&how[..], more, warmup].concat(), failure);
         assert!(error.contains(part), "{part}: {error}");
+        assert_eq!(code, 2, "{part}: wrong usage");
         assert!(!std::path::Path::new(&place.path("refused")).exists());
     }
 }

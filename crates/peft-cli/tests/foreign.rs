@@ -104,6 +104,20 @@ fn folders_of_mlx_lm_are_read_or_named_with_the_way_out() {
 }
 
 #[test]
+fn a_folder_of_mlx_lm_becomes_a_gguf_file_by_way_of_peft_alone() {
+    let root = tempfile::tempdir().unwrap();
+    let good = mlx(root.path(), "good", Some(OLD), Some("adapters.safetensors"));
+    let out = root.path().join("a.gguf");
+    let convert = ["convert", &good, "--to", "gguf", "--out"];
+    let (code, error) = failure(&[&convert[..], &[out.to_str().unwrap()]].concat());
+    assert!(
+        code == 2 && error.contains("is a folder of mlx-lm") && error.contains("--to peft first"),
+        "{code}: {error}"
+    );
+    assert!(!out.exists());
+}
+
+#[test]
 fn an_adapter_that_is_given_as_the_model_is_recognised_by_every_verb() {
     let place = Place::new();
     let (adapter, model, valid) = (

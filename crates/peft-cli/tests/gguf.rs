@@ -168,6 +168,39 @@ fn packed_files_are_near_and_another_file_is_another_base() {
 }
 
 #[test]
+fn what_a_file_may_have_is_set_by_variables_that_its_refusal_names() {
+    let place = Place::new();
+    place.write_gguf("tiny.gguf", GgmlType::F32);
+    let eval = "eval --task causal-lm --model @tiny.gguf --data @valid.jsonl";
+    for (variable, small, advice) in [
+        (
+            "PEFT_LIMIT_GGUF_ENTRIES",
+            "3",
+            "PEFT_LIMIT_GGUF_ENTRIES=6 allows it",
+        ),
+        (
+            "PEFT_LIMIT_GGUF_VALUE",
+            "16",
+            "PEFT_LIMIT_GGUF_VALUE=32 allows it",
+        ),
+        (
+            "PEFT_LIMIT_GGUF_FILES",
+            "many",
+            "expected a whole number, found `many`",
+        ),
+    ] {
+        let output = place.output_in(eval, &[(variable, small)]);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && error.contains(advice),
+            "{error}"
+        );
+        let damaged = error.contains("damaged");
+        assert!(!damaged, "{error}");
+    }
+}
+
+#[test]
 fn a_file_that_is_none_says_so() {
     let place = Place::new();
     place.write_gguf("tiny.gguf", GgmlType::F32);

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use peft_format::file::FileError;
+use peft_format::file::input::Limit;
 
 use crate::block::BlockError;
 use crate::{FormatError, MetadataError};
@@ -13,17 +14,6 @@ use crate::{FormatError, MetadataError};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GgufError {
-    /// The operating system refused.
-    #[error("cannot {action} {}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// The reason.
-        #[source]
-        source: io::Error,
-    },
     /// The content is not GGUF.
     #[error("{}", path.display())]
     Format {
@@ -111,6 +101,16 @@ pub enum GgufError {
         /// What it is.
         found: String,
     },
+    /// More files than any model has.
+    #[error("{} is one of {count} files, at most {} are opened; {}", path.display(), limit.get(), limit.way_out(limit.get()))]
+    TooManyFiles {
+        /// The file that was opened.
+        path: PathBuf,
+        /// The number of files that it states.
+        count: u64,
+        /// The largest number.
+        limit: Limit,
+    },
     /// Other bytes than a tensor has.
     #[error("{}: `{name}` has {expected} bytes, {found} were written", path.display())]
     Written {
@@ -123,18 +123,14 @@ pub enum GgufError {
         /// Bytes that were given, where there are too many up to the piece that was too much.
         found: u64,
     },
-    /// The file could not be written.
+    /// The operating system refused to open, read or write a file.
     #[error(transparent)]
     File(#[from] FileError),
 }
 
 impl GgufError {
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Io {
-            action,
-            path,
-            source,
-        }
+        let error = FileError::io(action, path);
+        move |source| Self::File(error(source))
     }
 }

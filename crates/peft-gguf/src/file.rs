@@ -27,7 +27,7 @@ impl GgufFile {
     ///
     /// # Errors
     ///
-    /// [`GgufError::Io`] for what is missing or no plain file, and [`GgufError::Format`].
+    /// [`GgufError::File`] for what is missing or no plain file, and [`GgufError::Format`].
     pub fn open(path: &Path) -> Result<Self, GgufError> {
         let mut file = open_plain(path).map_err(GgufError::io("open", path))?;
         let size = size(&file).map_err(GgufError::io("read", path))?;
@@ -83,7 +83,7 @@ impl GgufFile {
     ///
     /// # Errors
     ///
-    /// [`GgufError::NoTensor`], or [`GgufError::Io`], also where the file has become shorter.
+    /// [`GgufError::NoTensor`], or [`GgufError::File`], also where the file has become shorter.
     pub fn read(&self, name: &str) -> Result<PackedTensor, GgufError> {
         let info = self.tensor(name)?;
         self.packed(info, info.shape(), 0, info.bytes())

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use peft_format::file::input::Limit;
+
 use crate::{Foreign, GgmlType};
 
 /// A part of a file, for messages.
@@ -70,7 +72,8 @@ pub enum FormatError {
     },
     /// A number of things for which the file has no room, or that nobody needs.
     #[error(
-        "{part} at byte {at}: {found} {what}, at most {limit} can be there; the file is damaged"
+        "{part} at byte {at}: {found} {what}, at most {most} can be there; {}",
+        bound.map_or("the file is damaged".to_owned(), |bound| bound.way_out(bound.get()))
     )]
     TooMany {
         /// Where.
@@ -82,7 +85,9 @@ pub enum FormatError {
         /// The number in the file.
         found: u64,
         /// The largest number that is possible.
-        limit: u64,
+        most: u64,
+        /// What sets that number, where the file has room for all of them.
+        bound: Option<Limit>,
     },
     /// A text that is no UTF-8.
     #[error("{part} at byte {at} is not UTF-8")]
@@ -201,6 +206,18 @@ pub enum FormatError {
         offset: u64,
         /// The alignment.
         alignment: u64,
+    },
+    /// Two tensors in the same bytes.
+    #[error(
+        "`{name}` at byte {offset} of the data lies in the bytes of `{other}`; llama.cpp does not read such a file either: it is damaged"
+    )]
+    Overlap {
+        /// The tensor that begins later.
+        name: String,
+        /// Its place from the beginning of the data.
+        offset: u64,
+        /// The tensor that begins before.
+        other: String,
     },
     /// A tensor that the file does not hold whole.
     #[error(

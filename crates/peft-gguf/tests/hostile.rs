@@ -180,11 +180,15 @@ fn damaged_tensors() -> Vec<Case> {
 }
 
 #[test]
-fn the_valid_file_is_read_and_overlapping_tensors_are_too() {
+fn the_valid_file_is_read_and_overlapping_tensors_are_refused() {
     let header = read(&valid()).unwrap();
     assert_eq!((header.tensors().len(), header.metadata().len()), (2, 6));
-    let overlapping = read(&after("other", 16, 0_u64.to_le_bytes())).unwrap();
-    assert_eq!(overlapping.tensors().len(), 2);
+    // At the beginning of the other, and in its middle.
+    for offset in [0_u64, 32] {
+        let overlapping = read(&after("other", 16, offset.to_le_bytes()));
+        let text = whole(&overlapping.unwrap_err());
+        assert!(text.contains("lies in the bytes of"), "{text}");
+    }
     assert_eq!(read(&put(4, [2, 0, 0, 0])).unwrap().version(), 2);
 }
 
@@ -241,6 +245,23 @@ fn a_file_that_shrinks_while_it_is_read_is_an_error() {
 }
 
 #[test]
+fn what_a_reader_does_not_have_costs_nothing() {
+    // The length of a text and of two arrays, in a file that says that it is as large.
+    let most = long(1 << 27);
+    for (bytes, part) in [
+        (after("text", 4, most), "a text"),
+        (after("texts", 8, most), "texts"),
+        (after("numbers", 8, most), "numbers"),
+    ] {
+        PEAK.reset_peak_usage();
+        let before = PEAK.current_usage();
+        Header::read(&bytes[..], u64::MAX >> 1).expect_err(part);
+        let used = PEAK.peak_usage().saturating_sub(before);
+        assert!(used < (1 << 20) + bytes.len(), "{part}: {used} bytes");
+    }
+}
+
+#[test]
 fn errors_name_the_file_and_what_is_no_file_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.gguf");
@@ -275,7 +296,7 @@ fn a_file_that_became_shorter_or_was_replaced_is_noticed_or_still_read() {
         .unwrap();
     old.set_len(header).unwrap();
     let error = file.read("other").unwrap_err();
-    assert!(matches!(error, GgufError::Io { .. }), "{error}");
+    assert!(matches!(error, GgufError::File(_)), "{error}");
     assert!(whole(&error).contains("shorter"), "{}", whole(&error));
 }
 

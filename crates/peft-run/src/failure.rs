@@ -14,23 +14,31 @@ pub fn is_usage(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause.is::<Usage>()
             || cause.is::<toml::de::Error>()
-            || matches!(
-                cause.downcast_ref(),
-                Some(TrainError::Option { .. } | TrainError::Run(RunError::Shorter { .. }))
-            )
-            || matches!(
-                cause.downcast_ref(),
-                Some(
-                    PeftError::Option { .. }
-                        | PeftError::ProcedureOption { .. }
-                        | PeftError::Target(_)
-                        | PeftError::Rank { .. }
-                        | PeftError::Alpha { .. }
-                        | PeftError::NoLowRankForm { .. }
-                        | PeftError::SavedModules { .. }
-                )
-            )
+            || cause.downcast_ref().is_some_and(is_usage_of_training)
+            || cause.downcast_ref().is_some_and(is_usage_of_adapters)
     })
+}
+
+fn is_usage_of_training(error: &TrainError) -> bool {
+    match error {
+        TrainError::Option { .. } | TrainError::Run(RunError::Shorter { .. }) => true,
+        // It is transparent: the chain of causes goes on behind the error that it holds.
+        TrainError::Peft(error) => is_usage_of_adapters(error),
+        _ => false,
+    }
+}
+
+fn is_usage_of_adapters(error: &PeftError) -> bool {
+    matches!(
+        error,
+        PeftError::Option { .. }
+            | PeftError::ProcedureOption { .. }
+            | PeftError::Target(_)
+            | PeftError::Rank { .. }
+            | PeftError::Alpha { .. }
+            | PeftError::NoLowRankForm { .. }
+            | PeftError::SavedModules { .. }
+    )
 }
 
 /// Whether a run ended early because it was asked to, with all that it needs to go on.

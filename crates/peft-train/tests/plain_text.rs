@@ -7,12 +7,36 @@
 
 mod golden_tokenizer;
 
-use peft_train::data::{RowLength, text_rows};
+use std::path::PathBuf;
+
+use peft_train::data::{RowLength, TextTokenizer, text_rows};
+use tempfile::TempDir;
+
+/// A tokenizer, a file of so many of the pieces, drawn by the remainder of `at * at`, and the tokens of the whole text.
+struct LongText {
+    path: PathBuf,
+    tokenizer: TextTokenizer,
+    whole: Vec<u32>,
+    _folder: TempDir,
+}
+
+fn long_text<const N: usize>(pieces: [&str; N], count: usize, modulus: usize) -> LongText {
+    let folder = tempfile::tempdir().unwrap();
+    let tokenizer = golden_tokenizer::of_chats();
+    let text: String = (0..count).map(|at| pieces[at * at % modulus % N]).collect();
+    assert!(text.len() > 300_000, "several pieces");
+    let path = folder.path().join("text.txt");
+    std::fs::write(&path, &text).unwrap();
+    LongText {
+        path,
+        whole: tokenizer.ids(&text, false).unwrap(),
+        tokenizer,
+        _folder: folder,
+    }
+}
 
 #[test]
 fn a_long_text_gives_the_tokens_of_the_whole() {
-    let folder = tempfile::tempdir().unwrap();
-    let tokenizer = golden_tokenizer::of_chats();
     let lines = [
         "The frog met a bee.\n",
         "  é 日本\n",
@@ -20,12 +44,13 @@ fn a_long_text_gives_the_tokens_of_the_whole() {
         "And then\n\n\n",
         "Once  upon, a time \n",
     ];
-    let text: String = (0..30_000).map(|at| lines[at * at % 7 % 5]).collect();
-    assert!(text.len() > 300_000, "several pieces");
-    let path = folder.path().join("text.txt");
-    std::fs::write(&path, &text).unwrap();
-    let whole = tokenizer.ids(&text, false).unwrap();
-    let found = text_rows(&path, &tokenizer, RowLength::of(64)).unwrap();
+    let LongText {
+        path,
+        tokenizer,
+        whole,
+        ..
+    } = &long_text(lines, 30_000, 7);
+    let found = text_rows(path, tokenizer, RowLength::of(64)).unwrap();
     let ids: Vec<u32> = found.rows.iter().flat_map(|row| row.ids.clone()).collect();
     let full = whole.len() / 64 * 64;
     assert!(ids == whole[..full], "the same tokens");
@@ -35,8 +60,8 @@ fn a_long_text_gives_the_tokens_of_the_whole() {
         (whole.len(), whole.len() - full)
     );
     let unasked = text_rows(
-        &path,
-        &tokenizer,
+        path,
+        tokenizer,
         RowLength {
             asked: None,
             model: Some(100),
@@ -48,17 +73,16 @@ fn a_long_text_gives_the_tokens_of_the_whole() {
 
 #[test]
 fn a_long_text_without_line_ends_gives_the_tokens_of_the_whole() {
-    let folder = tempfile::tempdir().unwrap();
-    let tokenizer = golden_tokenizer::of_chats();
     let words = [
         "The frog", " met a", " bee.", "  Once", " upon, a", " time é",
     ];
-    let text: String = (0..60_000).map(|at| words[at * at % 11 % 6]).collect();
-    assert!(text.len() > 300_000, "several pieces");
-    let path = folder.path().join("text.txt");
-    std::fs::write(&path, &text).unwrap();
-    let whole = tokenizer.ids(&text, false).unwrap();
-    let found = text_rows(&path, &tokenizer, RowLength::of(64)).unwrap();
+    let LongText {
+        path,
+        tokenizer,
+        whole,
+        ..
+    } = &long_text(words, 60_000, 11);
+    let found = text_rows(path, tokenizer, RowLength::of(64)).unwrap();
     let ids: Vec<u32> = found.rows.iter().flat_map(|row| row.ids.clone()).collect();
     assert!(
         ids == whole[..ids.len()] && whole.len() - ids.len() < 64,

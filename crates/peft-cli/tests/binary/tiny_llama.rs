@@ -68,12 +68,18 @@ impl Place {
     }
 
     pub(crate) fn output(&self, line: &str) -> std::process::Output {
+        self.output_in(line, &[])
+    }
+
+    /// The same with further environment variables.
+    pub(crate) fn output_in(&self, line: &str, variables: &[(&str, &str)]) -> std::process::Output {
         let word = |word: &str| match word.strip_prefix('@') {
             Some(name) => self.path(name),
             None => word.to_owned(),
         };
         let args: Vec<String> = line.split(' ').map(word).collect();
-        peft_in(&words(&args), &[("PEFT_CACHE", &self.cache)])
+        let variables = [&[("PEFT_CACHE", self.cache.as_str())][..], variables].concat();
+        peft_in(&words(&args), &variables)
     }
 
     /// Writes the model as a GGUF file whose matrices are of `kind`.

@@ -297,7 +297,8 @@ pub enum FileError {
 }
 
 impl FileError {
-    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    /// What makes an error of what the system said when `action` was tried on a file.
+    pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io {
             action,

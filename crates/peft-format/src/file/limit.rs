@@ -5,7 +5,7 @@
 use std::fmt;
 
 /// A bound and the variable that sets another one.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
     /// Name of the environment variable.
     pub variable: &'static str,
@@ -22,10 +22,11 @@ pub struct Limit {
 enum Unit {
     Bytes,
     Seconds,
+    Things,
 }
 
 /// Every bound that can be raised.
-pub const LIMITS: [Limit; 8] = [
+pub const LIMITS: [Limit; 12] = [
     CONFIG_LIMIT,
     TOKENIZER_LIMIT,
     PICTURE_LIMIT,
@@ -34,6 +35,10 @@ pub const LIMITS: [Limit; 8] = [
     UNPACKED_LIMIT,
     TEMPLATE_MEMORY_LIMIT,
     TEMPLATE_TIME_LIMIT,
+    GGUF_VALUE_LIMIT,
+    GGUF_ENTRIES_LIMIT,
+    GGUF_FILES_LIMIT,
+    GGUF_TOKEN_LIMIT,
 ];
 
 /// Configurations, settings, templates, manifests.
@@ -47,7 +52,7 @@ pub const CONFIG_LIMIT: Limit = Limit::of_bytes(
 pub const TOKENIZER_LIMIT: Limit = Limit::of_bytes(
     "PEFT_LIMIT_TOKENIZER",
     256 << 20,
-    "tokenizer.json: the largest published ones have some 40 MB",
+    "tokenizer.json, also the one that is made of a GGUF file: the largest published ones have some 40 MB",
 );
 
 /// One picture as a file.
@@ -93,6 +98,34 @@ pub const TEMPLATE_TIME_LIMIT: Limit = Limit {
     reason: "one rendering of a chat template: long conversations take milliseconds",
 };
 
+/// A text or an array in the header of a GGUF file.
+pub const GGUF_VALUE_LIMIT: Limit = Limit::of_bytes(
+    "PEFT_LIMIT_GGUF_VALUE",
+    1 << 30,
+    "one text or one array in the header of a GGUF file: vocabularies have some ten megabytes",
+);
+
+/// Metadata entries of a GGUF file, and its tensors.
+pub const GGUF_ENTRIES_LIMIT: Limit = Limit::of_things(
+    "PEFT_LIMIT_GGUF_ENTRIES",
+    1 << 20,
+    "metadata entries of a GGUF file, and as many tensors: each takes some times its bytes in memory, and models have some thousands",
+);
+
+/// Files of a GGUF model.
+pub const GGUF_FILES_LIMIT: Limit = Limit::of_things(
+    "PEFT_LIMIT_GGUF_FILES",
+    10_000,
+    "files of one GGUF model: all are opened, and the largest models have some dozens",
+);
+
+/// A token of SentencePiece in a GGUF file.
+pub const GGUF_TOKEN_LIMIT: Limit = Limit::of_bytes(
+    "PEFT_LIMIT_GGUF_TOKEN",
+    1 << 10,
+    "a token with a score in a GGUF file: it is cut at each of its characters to find its halves, the square of its length, and has 16 characters usually",
+);
+
 /// A bound that cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("{variable}: expected {expected}, found `{found}`")]
@@ -112,6 +145,15 @@ impl Limit {
         }
     }
 
+    const fn of_things(variable: &'static str, usual: u64, reason: &'static str) -> Self {
+        Self {
+            variable,
+            usual,
+            unit: Unit::Things,
+            reason,
+        }
+    }
+
     /// The bound: what the variable says, else what is usual.
     #[must_use]
     pub fn get(&self) -> u64 {
@@ -121,7 +163,7 @@ impl Limit {
     /// What the variable says.
     ///
     /// # Errors
-    /// When that is no number of bytes or seconds.
+    /// When that is no number of what is bounded.
     pub fn asked(&self) -> Result<Option<u64>, LimitError> {
         match std::env::var(self.variable) {
             Err(_) => Ok(None),
@@ -138,7 +180,7 @@ impl Limit {
         });
         let (digits, shift) = match self.unit {
             Unit::Bytes => unit.unwrap_or((digits, 0)),
-            Unit::Seconds => (text, 0),
+            Unit::Seconds | Unit::Things => (text, 0),
         };
         let number: Option<u64> = digits.trim().parse().ok();
         let number = number.and_then(|number| number.checked_mul(1 << shift));
@@ -149,6 +191,7 @@ impl Limit {
                 expected: match self.unit {
                     Unit::Bytes => "a number of bytes such as 2G or 512M",
                     Unit::Seconds => "a whole number of seconds",
+                    Unit::Things => "a whole number",
                 },
                 found: text.to_owned(),
             })
@@ -172,6 +215,7 @@ impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.unit {
             Unit::Seconds => write!(f, "{} s", self.usual),
+            Unit::Things => write!(f, "{}", self.usual),
             Unit::Bytes => {
                 let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
                 let fits = |shift: &u32| self.usual.trailing_zeros() >= *shift;
@@ -212,7 +256,10 @@ mod tests {
             assert!(error.contains("PEFT_LIMIT_PICTURE"), "{error}");
         }
         assert_eq!(TEMPLATE_TIME_LIMIT.parse("20").unwrap(), 20);
-        assert!(TEMPLATE_TIME_LIMIT.parse("20M").is_err());
+        assert_eq!(GGUF_FILES_LIMIT.parse("20000").unwrap(), 20_000);
+        for limit in [TEMPLATE_TIME_LIMIT, GGUF_FILES_LIMIT] {
+            assert!(limit.parse("20M").is_err());
+        }
     }
 
     #[test]
@@ -227,6 +274,8 @@ mod tests {
                 .way_out(TEMPLATE_TIME_LIMIT.usual)
                 .contains("PEFT_LIMIT_TEMPLATE_TIME=10 ")
         );
+        let files = GGUF_FILES_LIMIT.way_out(GGUF_FILES_LIMIT.usual);
+        assert!(files.contains("PEFT_LIMIT_GGUF_FILES=20000 "), "{files}");
         assert_eq!(DATA_LIMIT.to_string(), "4 GiB");
     }
 }

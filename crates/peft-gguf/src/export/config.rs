@@ -1,5 +1,6 @@
 //! What `config.json` says, in the keys of the metadata.
 
+use peft_format::file::input::CONFIG_LIMIT;
 use serde_json::{Map, Value as Json};
 
 use super::ExportError;
@@ -117,6 +118,10 @@ fn decoder(
     }
     for (key, value) in rope.yarn {
         put(&format!("rope.scaling.{key}"), (value as f32).into())?;
+    }
+    if rope.llama3.is_some() {
+        // A divisor for every second row of a head.
+        ExportError::refuse_large("head_dim", head, 2, CONFIG_LIMIT)?;
     }
     described.divisors = rope
         .llama3

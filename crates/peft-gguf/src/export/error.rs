@@ -1,5 +1,7 @@
 //! Why a model cannot be written as a GGUF file.
 
+use peft_format::file::input::Limit;
+
 use crate::tokenizer::TokenizerError;
 use crate::{FormatError, GgufError};
 
@@ -18,6 +20,18 @@ pub enum ExportError {
         expected: String,
         /// What it is.
         found: String,
+    },
+    /// A size that no model has, from which tables as large would be made.
+    #[error("config.json: `{field}` must be at most {most} in a GGUF file, found {found}; {}", limit.way_out(limit.get()))]
+    TooLarge {
+        /// The field.
+        field: &'static str,
+        /// The largest value.
+        most: u64,
+        /// What it is.
+        found: u64,
+        /// What the table may take.
+        limit: Limit,
     },
     /// A tokenizer of which a file would say something else.
     #[error(
@@ -54,4 +68,25 @@ pub enum ExportError {
     /// The file cannot be written.
     #[error(transparent)]
     File(#[from] GgufError),
+}
+
+impl ExportError {
+    /// Refuses a size from which a table of `each` bytes a row is made that is larger than the limit.
+    pub(super) fn refuse_large(
+        field: &'static str,
+        found: u32,
+        each: u64,
+        limit: Limit,
+    ) -> Result<(), Self> {
+        let (found, most) = (u64::from(found), limit.get() / each);
+        match found <= most {
+            true => Ok(()),
+            false => Err(Self::TooLarge {
+                field,
+                most,
+                found,
+                limit,
+            }),
+        }
+    }
 }

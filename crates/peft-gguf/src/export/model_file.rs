@@ -5,11 +5,17 @@ use std::path::Path;
 
 use super::config::{Described, describe};
 use super::{ExportError, HfFiles, Kinds, file_type, tokenizer};
+use crate::header::ALIGNMENT_KEY;
 use crate::hf::{Architecture, HfTensors, Layout, names};
 use crate::{GgmlType, GgufError, GgufWriter, TensorInfo};
 
 /// The entries that say how a file's tensors are packed and spread, which are new with every file.
-const OWN: [&str; 2] = ["general.file_type", "general.quantization_version"];
+const OWN: [&str; 3] = [
+    "general.file_type",
+    "general.quantization_version",
+    // A large one would be filled up with zeros behind each tensor.
+    ALIGNMENT_KEY,
+];
 const SPLIT: &str = "split.";
 /// What llama.cpp's block formats are at.
 const QUANTISATION: u32 = 2;

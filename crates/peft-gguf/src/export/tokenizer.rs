@@ -3,6 +3,7 @@
 //! What was written is read again, and must be the tokenizer that was given: the same tokens under the same ids, the same merges, the
 //! same words, the same tokens before and behind a text.
 
+use peft_format::file::input::TOKENIZER_LIMIT;
 use serde_json::Value as Json;
 
 use super::given::{Given, Kind};
@@ -10,6 +11,8 @@ use super::{ExportError, HfFiles};
 use crate::GgufWriter;
 use crate::tokenizer::tokenizer_json;
 
+/// Bytes that a row without a token takes at least, in a `tokenizer.json` and in memory.
+const ROW: u64 = 64;
 /// Special tokens by their names in `tokenizer_config.json` and their keys.
 const SPECIAL: [(&str, &str); 6] = [
     ("bos_token", "bos_token_id"),
@@ -27,6 +30,7 @@ pub(super) fn describe(
     rows: u32,
     writer: &mut GgufWriter,
 ) -> Result<(), ExportError> {
+    ExportError::refuse_large("vocab_size", rows, ROW, TOKENIZER_LIMIT)?;
     let given = Given::read(files.tokenizer)?;
     let tokens = given.tokens(rows)?;
     put(writer, "model", given.kind.name())?;

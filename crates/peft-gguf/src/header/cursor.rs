@@ -1,17 +1,38 @@
 //! Reading the header from its beginning to its end, never more than the file has.
 
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Read};
+
+use peft_format::file::input::{GGUF_VALUE_LIMIT, Limit};
 
 use crate::{FormatError, Part, Strings};
 
-/// The longest text and the longest array, those of llama.cpp.
-const LONGEST: u64 = 1 << 30;
+/// Items of an array for which room is made before they are read.
+const AHEAD: usize = 1 << 16;
+
+/// A limit, and what it comes to for what is counted.
+#[derive(Clone, Copy)]
+pub(super) struct Bound {
+    limit: Limit,
+    most: u64,
+}
+
+impl Bound {
+    /// Reads the limit, which takes the environment.
+    pub(super) fn of(limit: Limit) -> Self {
+        Self {
+            limit,
+            most: limit.get(),
+        }
+    }
+}
 
 /// A reader that knows its place and the size of the file.
 pub(super) struct Cursor<R> {
     reader: BufReader<R>,
     at: u64,
     size: u64,
+    /// Bytes of a text or an array.
+    value: Bound,
 }
 
 impl<R: Read> Cursor<R> {
@@ -20,6 +41,7 @@ impl<R: Read> Cursor<R> {
             reader: BufReader::new(reader),
             at: 0,
             size,
+            value: Bound::of(GGUF_VALUE_LIMIT),
         }
     }
 
@@ -70,14 +92,15 @@ impl<R: Read> Cursor<R> {
     pub(super) fn count(
         &mut self,
         each: u64,
-        most: u64,
+        bound: Bound,
         what: &'static str,
         part: &Part,
     ) -> Result<u64, FormatError> {
         let at = self.at;
         let found = self.u64(part)?;
-        let limit = most.min(self.left() / each);
-        if found <= limit {
+        let room = self.left() / each;
+        let most = bound.most.min(room);
+        if found <= most {
             return Ok(found);
         }
         Err(FormatError::TooMany {
@@ -85,19 +108,25 @@ impl<R: Read> Cursor<R> {
             at,
             what,
             found,
-            limit,
+            most,
+            bound: (found <= room).then_some(bound.limit),
         })
     }
 
     /// The length of an array whose items take so many bytes each at least.
     pub(super) fn array_count(&mut self, each: u64, part: &Part) -> Result<usize, FormatError> {
-        let count = self.count(each, LONGEST, "items", part)?;
+        let bound = Bound {
+            most: self.value.most / each,
+            ..self.value
+        };
+        let count = self.count(each, bound, "items", part)?;
         usize::try_from(count).map_err(|_| FormatError::TooMany {
             part: part.clone(),
             at: self.at,
             what: "items",
             found: count,
-            limit: usize::MAX as u64,
+            most: usize::MAX as u64,
+            bound: None,
         })
     }
 
@@ -113,11 +142,16 @@ impl<R: Read> Cursor<R> {
 
     /// Puts the bytes of a text in place of what `bytes` held; the place in the file at which they begin.
     fn text_bytes(&mut self, bytes: &mut Vec<u8>, part: &Part) -> Result<u64, FormatError> {
-        let length = self.count(1, LONGEST, "bytes of text", part)?;
+        let length = self.count(1, self.value, "bytes of text", part)?;
         let at = self.at;
         bytes.clear();
-        bytes.resize(usize::try_from(length).unwrap_or(usize::MAX), 0);
-        self.fill(bytes, part)?;
+        // As far as there are bytes: the size may be one that a sparse file has, or a reader does not.
+        let read = self.reader.by_ref().take(length).read_to_end(bytes);
+        let read = read.map_err(FormatError::Read)? as u64;
+        self.at += read;
+        if read < length {
+            return Err(FormatError::Read(io::ErrorKind::UnexpectedEof.into()));
+        }
         Ok(at)
     }
 
@@ -125,7 +159,7 @@ impl<R: Read> Cursor<R> {
     pub(super) fn texts(&mut self, part: &Part) -> Result<Strings, FormatError> {
         let count = self.array_count(8, part)?;
         let mut texts = Strings::default();
-        texts.reserve(count);
+        texts.reserve(count.min(AHEAD));
         let mut bytes = Vec::new();
         for _ in 0..count {
             let at = self.text_bytes(&mut bytes, part)?;
@@ -146,7 +180,7 @@ impl<R: Read> Cursor<R> {
     ) -> Result<Vec<T>, FormatError> {
         const PIECE: usize = 1 << 13;
         let count = self.array_count(N as u64, part)?;
-        let mut numbers = Vec::with_capacity(count);
+        let mut numbers = Vec::with_capacity(count.min(AHEAD));
         let mut piece = [0; PIECE];
         while numbers.len() < count {
             let take = (count - numbers.len()).min(PIECE / N);

@@ -7,10 +7,11 @@ mod tensor;
 use std::io::Read;
 
 use indexmap::IndexMap;
+use peft_format::file::input::GGUF_ENTRIES_LIMIT;
 
 use crate::foreign::START;
 use crate::{Foreign, FormatError, Metadata, Part, TensorInfo, Value};
-use cursor::Cursor;
+use cursor::{Bound, Cursor};
 pub(crate) use entry::check_key;
 pub(crate) use tensor::{check_name, sized};
 
@@ -22,8 +23,6 @@ pub(crate) const VERSION: u32 = 3;
 pub(crate) const ALIGNMENT_KEY: &str = "general.alignment";
 /// The alignment of files that state none.
 pub(crate) const ALIGNMENT: u64 = 32;
-/// More metadata entries than any file has, and more tensors: each takes some times its bytes in memory.
-const MOST: u64 = 1 << 20;
 
 /// The header of a GGUF file, checked against the size of the file.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,8 +37,9 @@ pub struct Header {
 impl Header {
     /// Reads the header from the first byte of a file on, and nothing after it.
     ///
-    /// Memory is taken for what the file has, never for what it claims; texts have at most 1 GiB, arrays at most 2^30 items, and there
-    /// are at most 2^20 metadata entries and as many tensors. Tensors may overlap.
+    /// Memory is taken for what the file has, never for what it claims. How large texts and arrays may be and how many entries and tensors
+    /// there may be are limits that a variable raises ([`LIMITS`](peft_format::file::input::LIMITS)). Tensors that overlap are refused:
+    /// all of them together would take more memory than the file has bytes.
     ///
     /// # Errors
     ///
@@ -53,9 +53,14 @@ impl Header {
         }
         let mut cursor = Cursor::new(start.as_slice().chain(reader), size);
         let version = version(&mut cursor)?;
-        let tensor_count = cursor.count(tensor::LEAST_BYTES, MOST, "tensors", &Part::Start)?;
-        let entry_count =
-            cursor.count(entry::LEAST_BYTES, MOST, "metadata entries", &Part::Start)?;
+        let entries = Bound::of(GGUF_ENTRIES_LIMIT);
+        let tensor_count = cursor.count(tensor::LEAST_BYTES, entries, "tensors", &Part::Start)?;
+        let entry_count = cursor.count(
+            entry::LEAST_BYTES,
+            entries,
+            "metadata entries",
+            &Part::Start,
+        )?;
         let mut metadata = Metadata::default();
         for number in 0..entry_count {
             let (key, value) = entry::read(&mut cursor, number)?;
@@ -76,6 +81,7 @@ impl Header {
         for info in tensors.values() {
             tensor::check_place(info, alignment, start, size)?;
         }
+        tensor::check_apart(tensors.values())?;
         Ok(Self {
             version,
             alignment,

@@ -120,3 +120,20 @@ pub(super) fn check_place(
         size,
     })
 }
+
+/// Fails where two tensors have bytes in common. All of them are inside of the file.
+pub(super) fn check_apart<'a>(
+    tensors: impl Iterator<Item = &'a TensorInfo>,
+) -> Result<(), FormatError> {
+    let mut tensors: Vec<&TensorInfo> = tensors.collect();
+    tensors.sort_unstable_by_key(|info| info.offset);
+    let mut pairs = tensors.iter().zip(tensors.iter().skip(1));
+    match pairs.find(|(one, next)| next.offset - one.offset < one.bytes) {
+        None => Ok(()),
+        Some((one, next)) => Err(FormatError::Overlap {
+            name: next.name.clone(),
+            offset: next.offset,
+            other: one.name.clone(),
+        }),
+    }
+}

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use peft_format::file::input::GGUF_FILES_LIMIT;
+
 use crate::GgufError;
 
-/// More files than any model has.
-const MOST: u64 = 10_000;
 /// Missing files that a message names.
 const NAMED: usize = 10;
 
@@ -29,12 +29,11 @@ pub(super) fn paths(path: &Path, number: u64, count: u64) -> Result<Vec<PathBuf>
     let name = file_name
         .strip_suffix(&shard_name("", number, count))
         .ok_or_else(misnamed)?;
-    if count > MOST {
-        return Err(GgufError::Shard {
+    if count > GGUF_FILES_LIMIT.get() {
+        return Err(GgufError::TooManyFiles {
             path: path.to_owned(),
-            what: super::COUNT,
-            expected: format!("at most {MOST}"),
-            found: count.to_string(),
+            count,
+            limit: GGUF_FILES_LIMIT,
         });
     }
     let names = (1..=count).map(|number| shard_name(name, number, count));

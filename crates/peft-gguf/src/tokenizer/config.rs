@@ -1,5 +1,7 @@
 //! What stands beside `tokenizer.json`: names of special tokens, the chat template, what ends a text.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value, json};
 
 use super::special::Special;
@@ -130,7 +132,10 @@ fn template(metadata: &Metadata) -> Result<Option<Value>, TokenizerError> {
         .map(|text| named("default", text))
         .into_iter()
         .collect();
-    for name in metadata.texts(TEMPLATES)?.iter() {
+    // A name that is listed again and again would copy its template as often.
+    let mut seen = HashSet::new();
+    let names = metadata.texts(TEMPLATES)?;
+    for name in names.iter().filter(|name| seen.insert(*name)) {
         all.push(named(name, metadata.text(&format!("{TEMPLATE}.{name}"))?));
     }
     Ok((!all.is_empty()).then(|| all.into()))

@@ -1,5 +1,7 @@
 //! Why the tokenizer of a file could not be read.
 
+use peft_format::file::input::Limit;
+
 use crate::MetadataError;
 
 /// Why the tokenizer of a file could not be read.
@@ -54,6 +56,25 @@ pub enum TokenizerError {
         expected: &'static str,
         /// What is there.
         found: String,
+    },
+    /// A token that is longer than any.
+    #[error("`tokenizer.ggml.tokens` has {bytes} bytes at {index}, a token with a score at most {}; {}", limit.get(), limit.way_out(limit.get()))]
+    LongToken {
+        /// The place in the array, from 0.
+        index: usize,
+        /// Its length.
+        bytes: usize,
+        /// The greatest length.
+        limit: Limit,
+    },
+    /// Merges that take far more room than the tokens that they follow from.
+    #[error(
+        "the merges that follow from the tokens and their scores take more than the {limit} that a tokenizer.json can have here; {}",
+        limit.way_out(limit.get())
+    )]
+    Merges {
+        /// The greatest size.
+        limit: Limit,
     },
     /// A token that is there twice, so that its text has two ids.
     #[error(

@@ -1,16 +1,16 @@
 //! The pairs of tokens that become one, best first.
 
+use peft_format::file::input::{GGUF_TOKEN_LIMIT, TOKENIZER_LIMIT};
 use serde_json::{Value, json};
 
+use super::TokenizerError;
 use super::vocabulary::{Kind, Vocabulary, same_length};
-use super::{TokenizerError, vocabulary};
 use crate::Metadata;
 
 const MERGES: &str = "tokenizer.ggml.merges";
 const SCORES: &str = "tokenizer.ggml.scores";
-/// The longest token that can be made of others: each is cut at each of its characters and both halves are looked up, which takes the
-/// square of its length. The longest that SentencePiece makes by default has 16 characters.
-const LONGEST: usize = 1024;
+/// Bytes of a merge in memory beside its texts.
+const EACH: u64 = 64;
 
 /// The merges that a file lists.
 pub(super) fn listed(
@@ -64,6 +64,8 @@ pub(super) fn scored(
     let scores = metadata.f32s(SCORES)?;
     same_length(SCORES, vocabulary.len(), scores.len())?;
     let mut ranked = Vec::new();
+    // A token of n characters may have n - 1 pairs of halves: all pairs can be longer than all tokens by their length.
+    let (longest, mut room) = (GGUF_TOKEN_LIMIT.get(), TOKENIZER_LIMIT.get());
     let normal = |text: &str| {
         let found = vocabulary.find(text);
         found.filter(|(_, kind)| *kind == Kind::Normal)
@@ -80,18 +82,22 @@ pub(super) fn scored(
         if kind != Kind::Normal {
             continue;
         }
-        if text.len() > LONGEST {
-            return Err(TokenizerError::Item {
-                key: vocabulary::TOKENS,
+        if text.len() as u64 > longest {
+            return Err(TokenizerError::LongToken {
                 index: id,
-                expected: "a token of at most 1024 bytes",
-                found: format!("{} bytes", text.len()),
+                bytes: text.len(),
+                limit: GGUF_TOKEN_LIMIT,
             });
         }
         for (at, _) in text.char_indices().skip(1) {
             let (left, right) = text.split_at(at);
             if let (Some((first, _)), Some((second, _))) = (normal(left), normal(right)) {
                 ranked.push((*score, [id, first, second], left, right));
+                room =
+                    room.checked_sub(EACH + text.len() as u64)
+                        .ok_or(TokenizerError::Merges {
+                            limit: TOKENIZER_LIMIT,
+                        })?;
             }
         }
     }

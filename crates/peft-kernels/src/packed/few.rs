@@ -27,6 +27,9 @@ pub(super) fn by_outputs(
     let length = LENGTH.next_multiple_of(packed.block());
     let (a, mut tile) = (row_after_row(a), Tile::default());
     y.fill(0.0);
+    if inner == 0 {
+        return;
+    }
     for first in columns.clone().step_by(TOGETHER) {
         let outputs = first..(first + TOGETHER).min(columns.end);
         for start in (0..inner).step_by(length) {
@@ -51,6 +54,10 @@ pub(super) fn by_inputs(
     packed: &dyn PackedRows,
 ) {
     let (rows, inner) = (a.nrows(), a.ncols());
+    if inner == 0 {
+        y.fill(0.0);
+        return;
+    }
     let length = LENGTH.next_multiple_of(packed.block());
     let (a, mut tile) = (row_after_row(a), Tile::default());
     for strip in pieces(columns.clone(), length) {

@@ -1,0 +1,4 @@
+//! The target `gguf` for cargo-fuzz.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| peft_fuzz::gguf::run(bytes));
