@@ -13,8 +13,6 @@ use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 /// Multiplications that are worth a task of their own.
 const WORK_PER_TASK: usize = 1 << 20;
-/// Multiplications that take as long as a value of the second factor takes to come from memory or out of few bits.
-const PER_VALUE: usize = 8;
 /// Values that are worth filling in parallel.
 const VALUES_PER_TASK: usize = 1 << 16;
 /// Outputs at least so wide are cut into columns first: a block's rows of the first factor then stay in the cache.
@@ -169,7 +167,7 @@ pub(crate) fn made(
     fill: impl Fn(Block<'_>) + Sync,
 ) -> FlexTensor {
     let mut values = zeros(rows * columns);
-    let work = (rows + PER_VALUE) * columns * depth;
+    let work = rows * columns * depth;
     if !values.is_empty() {
         let block = Block {
             values: MatMut::from_row_major_slice_mut(&mut values, rows, columns),

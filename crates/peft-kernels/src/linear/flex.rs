@@ -64,7 +64,8 @@ impl LinearOps for Flex {
 /// `x W + bias`; an empty bias is none.
 fn forward(x: MatRef<'_, f32>, weight: &BlockFactor<'_>, bias: &[f32]) -> FlexTensor {
     let _call = note("linear", x, weight.ncols());
-    made(x.nrows(), weight.ncols(), x.ncols(), |mut block| {
+    let depth = weight.depth(x.nrows());
+    made(x.nrows(), weight.ncols(), depth, |mut block| {
         block.multiply_by(x, weight);
         if !bias.is_empty() {
             block.add_to_columns(bias);

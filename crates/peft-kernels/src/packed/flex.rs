@@ -16,6 +16,8 @@ use crate::matrix::{ALIGNMENT, Block, FEW, dense, made, matrix};
 
 /// Values of a tile: half a megabyte, which stays in a core's cache.
 const TILE: usize = 128 * 1024;
+/// Multiplications that take as long as it takes to unpack a value.
+const PER_VALUE: usize = 8;
 /// Inner values of one product of a tile. Fixed, so that sums have one order however the output is cut.
 const DEPTH: usize = 2048;
 /// Rows of a tile that are summed over. Fixed for the same reason.
@@ -61,6 +63,14 @@ impl BlockFactor<'_> {
         }
     }
 
+    /// Multiplications that a value of a product of so many rows is worth, unpacking among them.
+    pub(crate) fn depth(&self, rows: usize) -> usize {
+        match self {
+            Self::Dense(weight) => weight.nrows(),
+            Self::Packed(weight) => weight.dims()[0] * (rows + PER_VALUE) / rows.max(1),
+        }
+    }
+
     pub(crate) fn transpose(self) -> Self {
         match self {
             Self::Dense(weight) => Self::Dense(weight.transpose()),
@@ -70,7 +80,8 @@ impl BlockFactor<'_> {
 
     /// `a` times the factor.
     pub(crate) fn times(&self, a: MatRef<'_, f32>) -> FlexTensor {
-        made(a.nrows(), self.ncols(), a.ncols(), |mut block| {
+        let depth = self.depth(a.nrows());
+        made(a.nrows(), self.ncols(), depth, |mut block| {
             block.multiply_by(a, self);
         })
     }

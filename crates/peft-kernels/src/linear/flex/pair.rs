@@ -106,7 +106,8 @@ fn forward(
     let [x, hidden, b] = [x, hidden, b].map(matrix);
     let weight = weight.factor();
     let _call = note("linear with pair", x, hidden, b);
-    made(x.nrows(), weight.ncols(), x.ncols(), |mut block| {
+    let depth = weight.depth(x.nrows());
+    made(x.nrows(), weight.ncols(), depth, |mut block| {
         block.multiply_by(x, &weight);
         block.multiply(Accum::Add, hidden, b, pair.scale);
         if !values(&bias).is_empty() {
@@ -211,7 +212,8 @@ impl Backward<Flex, 4> for PairStep {
                 Some([c, d]) => note("linear with pair backward, inputs", grad, c, d),
                 None => super::note("linear backward, inputs", grad, weight.ncols()),
             };
-            let d_x = made(grad.nrows(), weight.ncols(), grad.ncols(), |mut block| {
+            let depth = weight.depth(grad.nrows());
+            let d_x = made(grad.nrows(), weight.ncols(), depth, |mut block| {
                 block.multiply_by(grad, &weight);
                 if let Some([through, a]) = pair {
                     block.multiply(Accum::Add, through, a, 1.0);
