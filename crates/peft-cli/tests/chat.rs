@@ -74,7 +74,7 @@ fn adapters_answer_by_name_and_a_script_hears_of_mistakes() {
     let (plain, _) = turns(&place, "", "the film\n");
     assert_eq!(found[1]["answer"], plain[0]["answer"]);
     for (line, expected) in [
-        ("/adapter other\n", "base, mine"),
+        ("/adapter other\n", "`base` or one of: mine"),
         ("/nothing\n", "no such command"),
     ] {
         let mut command = Command::cargo_bin("peft").unwrap();
