@@ -87,7 +87,7 @@ pub enum FormatError {
         /// The largest number that is possible.
         most: u64,
         /// What sets that number, where the file has room for all of them.
-        bound: Option<Limit>,
+        bound: Option<&'static Limit>,
     },
     /// A text that is no UTF-8.
     #[error("{part} at byte {at} is not UTF-8")]

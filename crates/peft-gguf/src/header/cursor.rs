@@ -12,13 +12,13 @@ const AHEAD: usize = 1 << 16;
 /// A limit, and what it comes to for what is counted.
 #[derive(Clone, Copy)]
 pub(super) struct Bound {
-    limit: Limit,
+    limit: &'static Limit,
     most: u64,
 }
 
 impl Bound {
     /// Reads the limit, which takes the environment.
-    pub(super) fn of(limit: Limit) -> Self {
+    pub(super) fn of(limit: &'static Limit) -> Self {
         Self {
             limit,
             most: limit.get(),
@@ -41,7 +41,7 @@ impl<R: Read> Cursor<R> {
             reader: BufReader::new(reader),
             at: 0,
             size,
-            value: Bound::of(GGUF_VALUE_LIMIT),
+            value: Bound::of(&GGUF_VALUE_LIMIT),
         }
     }
 

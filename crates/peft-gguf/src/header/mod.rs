@@ -53,7 +53,7 @@ impl Header {
         }
         let mut cursor = Cursor::new(start.as_slice().chain(reader), size);
         let version = version(&mut cursor)?;
-        let entries = Bound::of(GGUF_ENTRIES_LIMIT);
+        let entries = Bound::of(&GGUF_ENTRIES_LIMIT);
         let tensor_count = cursor.count(tensor::LEAST_BYTES, entries, "tensors", &Part::Start)?;
         let entry_count = cursor.count(
             entry::LEAST_BYTES,
