@@ -20,7 +20,7 @@ pub struct ModelArgs {
     #[arg(long, value_name = "FOLDER")]
     pub tokenizer: Option<PathBuf>,
     /// Rounds the frozen weights as they are read, for less memory: nf4, q4_0, q4_1, q4_k, q5_0, q5_1, q5_k, q6_k, q8_0, bf16 or f16; f32 unpacks
-    /// them, for more speed. Absent: as the file has them.
+    /// them, for more memory and often more speed. Absent: as the file has them.
     #[arg(long, value_name = "FORMAT")]
     pub quantize: Option<peft_models::Storage>,
     /// auto, flex, ndarray, wgpu, vulkan, metal or cuda (cuda:1 for the second).

@@ -23,9 +23,6 @@ pub(crate) const ALIGNMENT: usize = 16;
 
 /// As many rows are few.
 pub(crate) const FEW: usize = 8;
-/// With few rows and so few inner values a block may have so few multiplications (4096) that faer takes other kernels for it, which round
-/// differently.
-const SHALLOW: usize = 64;
 
 /// One block of an output: where its first value is, and how much of it there is.
 pub(crate) struct Block<'a> {
@@ -54,12 +51,8 @@ impl Block<'_> {
         factor: f32,
     ) {
         let (rows, columns) = (self.values.nrows(), self.values.ncols());
-        let small = a.nrows() <= FEW && a.ncols() <= SHALLOW; // of the whole product, however it is cut
         let a = a.subrows(self.row, rows);
         let b = b.subcols(self.column, columns);
-        if small {
-            return multiply_shallow(self.values.as_mut(), how, a, b, factor);
-        }
         matmul(self.values.as_mut(), how, a, b, factor, Par::Seq);
     }
 
@@ -74,34 +67,6 @@ impl Block<'_> {
                     .zip(addend)
                     .for_each(|(value, add)| *value += add);
             }
-        }
-    }
-}
-
-/// Sets `y` to `factor a b`, or adds that to it: inner value after inner value, whatever the size.
-fn multiply_shallow(
-    mut y: MatMut<'_, f32>,
-    how: Accum,
-    a: MatRef<'_, f32>,
-    b: MatRef<'_, f32>,
-    factor: f32,
-) {
-    let mut sums = vec![0.0; y.ncols()];
-    for (y, a) in y.as_mut().row_iter_mut().zip(a.row_iter()) {
-        sums.fill(0.0);
-        for (a, b) in a.iter().zip(b.row_iter()) {
-            let pairs = sums.iter_mut();
-            match b.try_as_row_major() {
-                Some(b) => pairs.zip(b.as_slice()).for_each(|(sum, b)| *sum += a * b),
-                None => pairs.zip(b.iter()).for_each(|(sum, b)| *sum += a * b),
-            }
-        }
-        for (y, sum) in y.iter_mut().zip(&sums) {
-            let before = match how {
-                Accum::Replace => 0.0,
-                Accum::Add => *y,
-            };
-            *y = before + factor * sum;
         }
     }
 }

@@ -82,6 +82,29 @@ pub(super) fn by_inputs(
     }
 }
 
+/// Adds `factor a b` to `y`, inner value after inner value however many columns there are.
+pub(super) fn add_shallow(
+    mut y: MatMut<'_, f32>,
+    a: MatRef<'_, f32>,
+    b: MatRef<'_, f32>,
+    factor: f32,
+) {
+    let mut sums = vec![0.0; y.ncols()];
+    for (y, a) in y.as_mut().row_iter_mut().zip(a.row_iter()) {
+        sums.fill(0.0);
+        for (a, b) in a.iter().zip(b.row_iter()) {
+            let pairs = sums.iter_mut();
+            match b.try_as_row_major() {
+                Some(b) => pairs.zip(b.as_slice()).for_each(|(sum, b)| *sum += a * b),
+                None => pairs.zip(b.iter()).for_each(|(sum, b)| *sum += a * b),
+            }
+        }
+        for (y, sum) in y.iter_mut().zip(&sums) {
+            *y += factor * sum;
+        }
+    }
+}
+
 fn row_after_row(a: MatRef<'_, f32>) -> Vec<f32> {
     let rows = a.row_iter();
     rows.flat_map(|row| row.iter().copied()).collect()

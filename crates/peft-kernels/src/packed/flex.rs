@@ -87,7 +87,30 @@ impl BlockFactor<'_> {
     }
 }
 
+/// With few rows and so few inner values a block may have so few multiplications (4096) that faer takes other kernels for it, which round
+/// differently.
+const SHALLOW: usize = 64;
+
 impl Block<'_> {
+    /// Adds `scale a b` to a product with the factor. Blocks of few rows with packed weights are small, and what is added to them is summed in
+    /// an order of its own, which does not depend on their size.
+    pub(crate) fn add_beside(
+        &mut self,
+        factor: &BlockFactor<'_>,
+        a: MatRef<'_, f32>,
+        b: MatRef<'_, f32>,
+        scale: f32,
+    ) {
+        let is_packed = matches!(factor, BlockFactor::Packed(_));
+        if !is_packed || a.nrows() > FEW || a.ncols() > SHALLOW {
+            return self.multiply(Accum::Add, a, b, scale);
+        }
+        let a = a.subrows(self.rows().start, self.values.nrows());
+        let columns = self.columns();
+        let b = b.subcols(columns.start, columns.len());
+        few::add_shallow(self.values.as_mut(), a, b, scale);
+    }
+
     /// Sets the block to its part of `a` times the factor.
     pub(crate) fn multiply_by(&mut self, a: MatRef<'_, f32>, factor: &BlockFactor<'_>) {
         match factor {

@@ -12,7 +12,7 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
-use faer::{Accum, MatRef};
+use faer::MatRef;
 
 use crate::flex::{contiguous, values};
 use crate::fused::{fused, or_empty};
@@ -109,7 +109,7 @@ fn forward(
     let depth = weight.depth(x.nrows());
     made(x.nrows(), weight.ncols(), depth, |mut block| {
         block.multiply_by(x, &weight);
-        block.multiply(Accum::Add, hidden, b, pair.scale);
+        block.add_beside(&weight, hidden, b, pair.scale);
         if !values(&bias).is_empty() {
             block.add_to_columns(values(&bias));
         }
@@ -216,7 +216,7 @@ impl Backward<Flex, 4> for PairStep {
             let d_x = made(grad.nrows(), weight.ncols(), depth, |mut block| {
                 block.multiply_by(grad, &weight);
                 if let Some([through, a]) = pair {
-                    block.multiply(Accum::Add, through, a, 1.0);
+                    block.add_beside(&weight, through, a, 1.0);
                 }
             });
             grads.register::<Flex>(node.id, d_x);

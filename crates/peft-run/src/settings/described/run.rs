@@ -41,7 +41,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting(
         "quantize",
-        "Rounds the frozen weights as they are read, for less memory: nf4, q4_0, q4_1, q4_k, q5_0, q5_1, q5_k, q6_k, q8_0, bf16 or f16; f32 unpacks them, for more speed; absent: as the file has them.",
+        "Rounds the frozen weights as they are read, for less memory: nf4, q4_0, q4_1, q4_k, q5_0, q5_1, q5_k, q6_k, q8_0, bf16 or f16; f32 unpacks them, for more memory and often more speed; absent: as the file has them.",
         Example("\"nf4\""),
     ),
     setting("data", "Training and validation data.", Table),
