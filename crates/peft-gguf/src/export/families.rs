@@ -15,6 +15,11 @@ pub(super) struct Sizes {
     pub(super) head: u32,
 }
 
+/// Writes a value under a key of the architecture's.
+pub(super) trait Put: FnMut(&str, Value) -> Result<(), FormatError> {}
+
+impl<F: FnMut(&str, Value) -> Result<(), FormatError>> Put for F {}
+
 /// Whether it is one of the Gemmas.
 pub(super) fn is_gemma(architecture: Architecture) -> bool {
     matches!(
@@ -47,67 +52,78 @@ pub(super) fn describe(
     architecture: Architecture,
     fields: Fields<'_>,
     sizes: &Sizes,
-    put: &mut impl FnMut(&str, Value) -> Result<(), FormatError>,
+    put: &mut impl Put,
 ) -> Result<(), ExportError> {
     if is_gemma(architecture) {
         fields.require("use_bidirectional_attention", &json!(false))?;
     }
     match architecture {
-        Architecture::Gemma2 => {
-            query_scalar(fields, sizes, LARGEST_GEMMA2)?;
-            types(fields, sizes, |block| block % 2 == 0)?;
-            let window = fields.size_if_any("sliding_window")?.unwrap_or(4096);
-            put("attention.sliding_window", window.into())?;
-            for (field, usual) in [
-                ("attn_logit_softcapping", 50.0),
-                ("final_logit_softcapping", 30.0),
-            ] {
-                // Readers take the usual bound where a file has none.
-                if fields.0.get(field) == Some(&Json::Null) {
-                    return Err(fields.error(field, "a number"));
-                }
-                put(field, (fields.number_or(field, usual)? as f32).into())?;
-            }
-        }
-        Architecture::Gemma3 => {
-            query_scalar(fields, sizes, LARGEST_GEMMA3)?;
-            types(fields, sizes, |block| (block + 1) % 6 != 0)?;
-            fields.require("sliding_window_pattern", &json!(6))?;
-            fields.require("rope_local_base_freq", &json!(10_000.0))?;
-            local_base(fields)?;
-            let window = fields.size("sliding_window")?;
-            put("attention.sliding_window", window.into())?;
-            if fields.get("final_logit_softcapping").is_some() {
-                let cap = fields.number_or("final_logit_softcapping", 0.0)?;
-                put("final_logit_softcapping", (cap as f32).into())?;
-            }
-        }
+        Architecture::Gemma2 => gemma2(fields, sizes, put),
+        Architecture::Gemma3 => gemma3(fields, sizes, put),
+        Architecture::Granite => granite(fields, put),
+        Architecture::SmolLm3 => smollm3(fields, sizes),
         Architecture::Phi3 => {
             if let Some(original) = fields.size_if_any("original_max_position_embeddings")? {
                 put("rope.scaling.original_context_length", original.into())?;
             }
+            Ok(())
         }
-        Architecture::Granite => {
-            for (field, key) in [
-                ("attention_multiplier", "attention.scale"),
-                ("embedding_multiplier", "embedding_scale"),
-                ("residual_multiplier", "residual_scale"),
-                ("logits_scaling", "logit_scale"),
-            ] {
-                put(key, (fields.number_or(field, 1.0)? as f32).into())?;
-            }
+        _ => Ok(()),
+    }
+}
+
+fn gemma2(fields: Fields<'_>, sizes: &Sizes, put: &mut impl Put) -> Result<(), ExportError> {
+    query_scalar(fields, sizes, LARGEST_GEMMA2)?;
+    types(fields, sizes, |block| block % 2 == 0)?;
+    let window = fields.size_if_any("sliding_window")?.unwrap_or(4096);
+    put("attention.sliding_window", window.into())?;
+    for (field, usual) in [
+        ("attn_logit_softcapping", 50.0),
+        ("final_logit_softcapping", 30.0),
+    ] {
+        // Readers take the usual bound where a file has none.
+        if fields.0.get(field) == Some(&Json::Null) {
+            return Err(fields.error(field, "a number"));
         }
-        Architecture::SmolLm3 => {
-            let turned = (1..=sizes.blocks).map(|block| u8::from(block % 4 != 0));
-            fields.require("no_rope_layers", &turned.collect())?;
-            if fields.get("no_rope_layers").is_none() {
-                fields.require("no_rope_layer_interval", &json!(4))?;
-            }
-            fields.require("use_sliding_window", &json!(false))?;
-        }
-        _ => {}
+        put(field, (fields.number_or(field, usual)? as f32).into())?;
     }
     Ok(())
+}
+
+fn gemma3(fields: Fields<'_>, sizes: &Sizes, put: &mut impl Put) -> Result<(), ExportError> {
+    query_scalar(fields, sizes, LARGEST_GEMMA3)?;
+    types(fields, sizes, |block| (block + 1) % 6 != 0)?;
+    fields.require("sliding_window_pattern", &json!(6))?;
+    fields.require("rope_local_base_freq", &json!(10_000.0))?;
+    local_base(fields)?;
+    let window = fields.size("sliding_window")?;
+    put("attention.sliding_window", window.into())?;
+    if fields.get("final_logit_softcapping").is_some() {
+        let cap = fields.number_or("final_logit_softcapping", 0.0)?;
+        put("final_logit_softcapping", (cap as f32).into())?;
+    }
+    Ok(())
+}
+
+fn granite(fields: Fields<'_>, put: &mut impl Put) -> Result<(), ExportError> {
+    for (field, key) in [
+        ("attention_multiplier", "attention.scale"),
+        ("embedding_multiplier", "embedding_scale"),
+        ("residual_multiplier", "residual_scale"),
+        ("logits_scaling", "logit_scale"),
+    ] {
+        put(key, (fields.number_or(field, 1.0)? as f32).into())?;
+    }
+    Ok(())
+}
+
+fn smollm3(fields: Fields<'_>, sizes: &Sizes) -> Result<(), ExportError> {
+    let turned = (1..=sizes.blocks).map(|block| u8::from(block % 4 != 0));
+    fields.require("no_rope_layers", &turned.collect())?;
+    if fields.get("no_rope_layers").is_none() {
+        fields.require("no_rope_layer_interval", &json!(4))?;
+    }
+    fields.require("use_sliding_window", &json!(false))
 }
 
 /// Refuses scores that are divided by the root of another number than readers take.
