@@ -144,6 +144,11 @@ pub(crate) fn made(
     tensor(values, rows, columns)
 }
 
+/// Whether a product may be cut into blocks, which depends on the number of threads too.
+pub(crate) fn may_be_cut([rows, columns, depth]: [usize; 3]) -> bool {
+    rows * columns * depth > WORK_PER_TASK
+}
+
 /// Into how many blocks an output of so many tasks is cut; small ones do not even start the threads.
 fn parts(tasks: usize) -> usize {
     if tasks <= 1 {

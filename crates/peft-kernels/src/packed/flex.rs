@@ -12,7 +12,7 @@ use super::few;
 use super::tile::{Tile, pieces};
 use super::{Factor, PackedRows, PackedWeight};
 use crate::fused::Fuse;
-use crate::matrix::{ALIGNMENT, Block, FEW, dense, made, matrix};
+use crate::matrix::{ALIGNMENT, Block, FEW, dense, made, matrix, may_be_cut};
 
 /// Values of a tile: half a megabyte, which stays in a core's cache.
 const TILE: usize = 128 * 1024;
@@ -92,8 +92,8 @@ impl BlockFactor<'_> {
 const SHALLOW: usize = 64;
 
 impl Block<'_> {
-    /// Adds `scale a b` to a product with the factor. Blocks of few rows with packed weights are small, and what is added to them is summed in
-    /// an order of its own, which does not depend on their size.
+    /// Adds `scale a b` to a product with the factor. Where few rows are cut, blocks are small, and what is added to them is summed in an
+    /// order of its own, which does not depend on their size.
     pub(crate) fn add_beside(
         &mut self,
         factor: &BlockFactor<'_>,
@@ -101,8 +101,9 @@ impl Block<'_> {
         b: MatRef<'_, f32>,
         scale: f32,
     ) {
-        let is_packed = matches!(factor, BlockFactor::Packed(_));
-        if !is_packed || a.nrows() > FEW || a.ncols() > SHALLOW {
+        let rows = a.nrows();
+        let whole = [rows, factor.ncols(), factor.depth(rows)];
+        if !may_be_cut(whole) || rows > FEW || a.ncols() > SHALLOW {
             return self.multiply(Accum::Add, a, b, scale);
         }
         let a = a.subrows(self.rows().start, self.values.nrows());
