@@ -21,13 +21,14 @@ const BESIDE: usize = 64;
 /// than in the whole.
 const SEARCH: usize = 1 << 20;
 
-/// Cuts one plain text, the whole file, into rows of exactly as many tokens as asked for; what is left at the end is dropped and counted.
+/// Cuts one plain text, the whole file, into rows of exactly as many tokens as asked for; what is left at the end is dropped and counted. A
+/// text that is shorter than a row is one.
 ///
 /// Every row begins with the tokens that the tokenizer puts before a text, as a rule one: models that have never read a text without it,
 /// such as Gemma, predict little after any other first token. No special tokens stand elsewhere.
 ///
 /// # Errors
-/// [`TrainError::Read`], [`TrainError::Tokenizer`], [`TrainError::TokenId`], and [`TrainError::NothingToLearn`] when the text fills no row.
+/// [`TrainError::Read`], [`TrainError::Tokenizer`], [`TrainError::TokenId`], and [`TrainError::NothingToLearn`] when there is nothing to predict in the text.
 pub fn text_rows(
     path: &Path,
     tokenizer: &TextTokenizer,
@@ -42,6 +43,7 @@ pub fn text_rows(
         ..length
     };
     let (limit, why) = unasked.resolve(whole, true);
+    let limit = limit.min(whole.max(2));
     let why = if length.asked.is_some() {
         why
     } else {

@@ -186,6 +186,10 @@ fn a_plain_file_becomes_rows_of_one_length() {
     // Each begins as the tokenizer begins a text.
     assert_eq!(ids, [[1, 2, 3, 4], [1, 5, 6, 7], [1, 2, 3, 4]]);
     assert_eq!(found.account.cut_rows(), 1);
+    let whole = text_rows(&path, &tokenizer, RowLength::of(12)).unwrap();
+    assert_eq!(whole.rows.len(), 1);
+    assert_eq!(whole.rows[0].ids, [1, 2, 3, 4, 5, 6, 7, 2, 3, 4, 5]);
+    std::fs::write(&path, "").unwrap();
     assert!(text_rows(&path, &tokenizer, RowLength::of(12)).is_err());
 }
 
