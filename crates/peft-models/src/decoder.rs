@@ -21,8 +21,8 @@ pub struct KvCache {
     layers: Vec<LayerCache>,
     /// Segment of every token so far, row by row.
     segments: Vec<Vec<u32>>,
-    /// Every token so far, shape `[batch, seq]`.
-    ids: Option<Tensor<2, Int>>,
+    /// Every token so far, in the pieces in which they came, shape `[batch, seq]` each.
+    ids: Vec<Tensor<2, Int>>,
     /// Length of the longest text so far.
     longest: usize,
 }
@@ -228,18 +228,12 @@ impl KvCache {
 
     /// Everything that it has seen, and the batch.
     fn with(&self, batch: &CausalBatch) -> CausalBatch {
-        let ids = match &self.ids {
-            Some(ids) => Tensor::cat(vec![ids.clone(), batch.ids.clone()], 1),
-            None => batch.ids.clone(),
-        };
-        batch.preceded_by(ids, &self.segments)
+        let pieces = self.ids.iter().chain([&batch.ids]).cloned();
+        batch.preceded_by(Tensor::cat(pieces.collect(), 1), &self.segments)
     }
 
     fn extend(&mut self, batch: &CausalBatch) {
-        self.ids = Some(match self.ids.take() {
-            Some(ids) => Tensor::cat(vec![ids, batch.ids.clone()], 1),
-            None => batch.ids.clone(),
-        });
+        self.ids.push(batch.ids.clone());
         self.longest = self.longest.max(batch.longest());
         self.segments.resize(batch.rows(), Vec::new());
         for (seen, new) in self.segments.iter_mut().zip(&batch.segments) {

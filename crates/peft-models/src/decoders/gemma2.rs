@@ -14,7 +14,7 @@ use super::usual::{biases, cap, factor, usual};
 use super::windows::{sliding, windows};
 
 /// Names of a block's layers.
-pub(super) const GEMMA_BLOCK: DecoderBlockNames = DecoderBlockNames {
+const GEMMA_BLOCK: DecoderBlockNames = DecoderBlockNames {
     attention_norms: Norms {
         before: Some("input_layernorm"),
         after: Some("post_attention_layernorm"),
@@ -30,13 +30,16 @@ pub(super) const GEMMA_BLOCK: DecoderBlockNames = DecoderBlockNames {
 pub(super) const WINDOW: usize = 4096;
 
 /// Gemma 2.
-pub(crate) static FAMILY: DecoderFamily = DecoderFamily {
+pub(super) const GEMMA2: DecoderFamily = DecoderFamily {
     model_types: &["gemma2"],
     block: GEMMA_BLOCK,
     norms: NormKind::RmsFromOne,
     read,
     ..LLAMA
 };
+
+/// See [`GEMMA2`].
+pub(crate) static FAMILY: DecoderFamily = GEMMA2;
 
 fn read(config: &ModelConfig) -> Result<DecoderConfig, ModelError> {
     refuse_both_ways(config)?;

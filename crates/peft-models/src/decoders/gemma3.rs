@@ -1,14 +1,13 @@
 //! The language models of Gemma 3 (Gemma Team 2025, arXiv 2503.19786): Gemma 2 with norms of queries and keys in place of bounded scores, and
 //! five blocks with a window, whose rotary positions have a base of their own, to each block without.
 
-use crate::decoder_config::{DecoderConfig, DecoderFamily, NormKind, QueryKeyNorm};
+use crate::decoder_config::{DecoderConfig, DecoderFamily, QueryKeyNorm};
 use crate::error::ModelError;
 use crate::hf::ModelConfig;
 use crate::layers::{Activation, Rope, RopeFields};
 
 use super::gemma::{GEMMA_ABSENT, refuse_both_ways};
-use super::gemma2::{GEMMA_BLOCK, WINDOW, scales};
-use super::llama::LLAMA;
+use super::gemma2::{GEMMA2, WINDOW, scales};
 use super::usual::{Absent, biases, cap, factor, usual};
 use super::windows::{sliding, windows};
 
@@ -20,10 +19,8 @@ const LOCAL_THETA: f64 = 10_000.0;
 /// Gemma 3.
 pub(crate) static FAMILY: DecoderFamily = DecoderFamily {
     model_types: &["gemma3_text"],
-    block: GEMMA_BLOCK,
-    norms: NormKind::RmsFromOne,
     read,
-    ..LLAMA
+    ..GEMMA2
 };
 
 fn read(config: &ModelConfig) -> Result<DecoderConfig, ModelError> {

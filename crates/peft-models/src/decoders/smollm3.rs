@@ -55,11 +55,6 @@ fn turned(config: &ModelConfig, layers: usize) -> Result<Vec<bool>, ModelError> 
     });
     match flags.flatten() {
         Some(flags) if flags.len() >= layers => Ok(flags[..layers].to_vec()),
-        _ => Err(ModelError::Field {
-            path: config.path().to_path_buf(),
-            field: FIELD.to_owned(),
-            expected: "0 or 1 for every layer",
-            found: value.to_string().chars().take(80).collect(),
-        }),
+        _ => Err(config.field_error(FIELD, "0 or 1 for every layer")),
     }
 }

@@ -119,10 +119,5 @@ pub(super) fn factor(config: &ModelConfig, field: &str, absent: f64) -> Result<f
     if value.is_finite() && value > 0.0 {
         return Ok(value);
     }
-    Err(ModelError::Field {
-        path: config.path().to_path_buf(),
-        field: field.to_owned(),
-        expected: "a number larger than 0",
-        found: value.to_string(),
-    })
+    Err(config.field_error(field, "a number larger than 0"))
 }
