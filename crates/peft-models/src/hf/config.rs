@@ -268,7 +268,6 @@ impl ModelConfig {
         self.raw.get(field).filter(|value| !value.is_null())
     }
 
-    /// The error for a field that is something else than `expected`.
     pub(crate) fn field_error(&self, field: &str, expected: &'static str) -> ModelError {
         ModelError::Field {
             path: self.path.clone(),
