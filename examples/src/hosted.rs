@@ -13,7 +13,7 @@ use peft_core::target::TargetRules;
 use peft_core::{AdapterSpec, Hosted, Pass, attach, folder, hosted};
 use peft_train::metric::{Measure, Metric};
 use peft_train::task::{ExampleSet, Scores, Task};
-use peft_train::{Session, Setup, Stop, TrainError, TrainOptions, TrainedAdapter};
+use peft_train::{Session, Setup, Spread, Stop, TrainError, TrainOptions, TrainedAdapter};
 
 use crate::Report;
 use crate::digits::{Digits, SIDE};
@@ -90,8 +90,7 @@ impl Task for Rotated {
 
     fn evaluate(
         &self,
-        _: &Self::Model,
-        _: &Device,
+        _: &Spread<Self::Model>,
         _: &Stop,
     ) -> Result<Option<Scores>, TrainError> {
         Ok(None) // nothing is judged on the way

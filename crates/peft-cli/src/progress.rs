@@ -5,19 +5,18 @@ use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use peft_train::task::Scores;
-use peft_train::{Callback, Step};
+use peft_train::{Callback, Record, Step};
 
 /// Shows steps, loss, learning rate, tokens per second, time left and memory on stderr.
 pub struct Progress {
     bar: Option<ProgressBar>,
     since: Instant,
     first_tokens: Option<usize>,
-    every: usize,
 }
 
 impl Progress {
-    /// Plain lines come every `every` steps.
-    pub fn new(every: usize) -> Self {
+    /// Of a run that has not begun.
+    pub fn new() -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
             let style = "{bar:30} {pos}/{len} steps, {elapsed} gone, {eta} left, {msg}";
@@ -31,7 +30,6 @@ impl Progress {
             bar,
             since: Instant::now(),
             first_tokens: None,
-            every: every.max(1),
         }
     }
 
@@ -57,29 +55,30 @@ impl Callback for Progress {
     }
 
     fn step_end(&mut self, step: &Step) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(step.index as u64 + 1);
+        }
+    }
+
+    fn recorded(&mut self, record: &Record) {
+        let step = &record.step;
         let seen = step.tokens - self.first_tokens.unwrap_or(0);
         let speed = seen as f64 / self.since.elapsed().as_secs_f64().max(1e-9);
         let memory =
             peft_run::memory::peak_mib().map_or(String::new(), |mib| format!(", {mib} MiB"));
         let state = format!(
             "loss {:.4}, lr {:.2e}, {speed:.0} tokens/s{memory}",
-            step.mean_loss, step.lr
+            record.loss, step.lr
         );
         let taken = step.index + 1;
         match &self.bar {
             Some(bar) => {
-                bar.set_position(taken as u64);
                 bar.set_message(state);
+                if taken == step.total {
+                    bar.finish();
+                }
             }
-            None if taken.is_multiple_of(self.every) || taken == step.total => {
-                eprintln!("step {taken}/{}: {state}", step.total);
-            }
-            None => {}
-        }
-        if taken == step.total
-            && let Some(bar) = &self.bar
-        {
-            bar.finish();
+            None => eprintln!("step {taken}/{}: {state}", step.total),
         }
     }
 

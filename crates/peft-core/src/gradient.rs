@@ -2,8 +2,9 @@
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
-use burn::tensor::{Gradients, Tensor};
+use burn::tensor::{DType, Gradients, Tensor};
 
+use crate::adapter::cast;
 use crate::trainable::{Trainable, TrainableParam, trains};
 
 /// The gradients of everything that trains in `model`.
@@ -56,7 +57,8 @@ pub fn take<'a>(
 
 /// Scales all gradients so that their global norm is at most `max_norm`: `g * min(1, max_norm / (norm + 1e-6))`.
 ///
-/// The same rule as PyTorch's `clip_grad_norm_`; the norm before clipping is logged as `grad_norm`.
+/// The same rule as PyTorch's `clip_grad_norm_`; the norm before clipping is logged as `grad_norm`. Everything happens on the device: nobody
+/// waits for the norm.
 #[derive(Debug, Clone)]
 pub struct ClipNorm {
     /// The largest norm allowed; infinity only measures.
@@ -64,30 +66,35 @@ pub struct ClipNorm {
 }
 
 impl ClipNorm {
-    /// Clips the gradients in place and returns their norm before.
-    pub fn clip(&self, grads: &mut GradientsParams, trainable: &Trainable) -> f64 {
-        let squares: f64 = trainable
-            .params
-            .iter()
-            .map(|param| squared_norm(grads, param))
-            .sum();
-        let norm = squares.sqrt();
-        let factor = self.max_norm / (norm + 1e-6);
-        if factor < 1.0 {
+    /// Clips the gradients in place and returns their norm before, shape `[1]`, in f32; `None` where there are none.
+    pub fn clip(&self, grads: &mut GradientsParams, trainable: &Trainable) -> Option<Tensor<1>> {
+        let params = trainable.params.iter();
+        let squares: Vec<Tensor<1>> = params
+            .filter_map(|param| sum_of_squares(grads, param))
+            .collect();
+        if squares.is_empty() {
+            return None;
+        }
+        let norm = Tensor::cat(squares, 0).sum().sqrt();
+        if self.max_norm.is_finite() {
+            let factor = norm.clone().add_scalar(1e-6).recip();
+            // A norm that is no number clips nothing: the loss or the weights will tell.
+            let factor = factor.mul_scalar(self.max_norm);
+            let none = factor.clone().lower_elem(1.0).bool_not();
+            let factor = factor.mask_fill(none, 1.0);
             for param in &trainable.params {
-                scale(grads, param, factor);
+                scale(grads, param, &factor);
             }
         }
-        norm
+        Some(norm)
     }
 }
 
-/// Sum of squares of one parameter's gradient, 0 where it has none.
-fn squared_norm(grads: &GradientsParams, param: &TrainableParam) -> f64 {
-    fn of<const D: usize>(grads: &GradientsParams, id: ParamId) -> f64 {
-        grads.get::<D>(id).map_or(0.0, |grad: Tensor<D>| {
-            f64::from(grad.powi_scalar(2).sum().into_scalar::<f32>())
-        })
+/// Sum of squares of one parameter's gradient, if it has one.
+fn sum_of_squares(grads: &GradientsParams, param: &TrainableParam) -> Option<Tensor<1>> {
+    fn of<const D: usize>(grads: &GradientsParams, id: ParamId) -> Option<Tensor<1>> {
+        let grad = grads.get::<D>(id)?;
+        Some(cast(grad, DType::F32).powi_scalar(2).sum())
     }
     match param.shape.len() {
         1 => of::<1>(grads, param.id),
@@ -97,10 +104,11 @@ fn squared_norm(grads: &GradientsParams, param: &TrainableParam) -> f64 {
     }
 }
 
-fn scale(grads: &mut GradientsParams, param: &TrainableParam, factor: f64) {
-    fn by<const D: usize>(grads: &mut GradientsParams, id: ParamId, factor: f64) {
+fn scale(grads: &mut GradientsParams, param: &TrainableParam, factor: &Tensor<1>) {
+    fn by<const D: usize>(grads: &mut GradientsParams, id: ParamId, factor: &Tensor<1>) {
         if let Some(grad) = grads.remove::<D>(id) {
-            grads.register(id, grad.mul_scalar(factor));
+            let factor = cast(factor.clone(), grad.dtype());
+            grads.register(id, grad * factor.reshape([1; D]));
         }
     }
     match param.shape.len() {

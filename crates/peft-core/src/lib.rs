@@ -20,6 +20,7 @@ mod adapter;
 mod attach;
 mod attached_site;
 mod base_params;
+mod by_id;
 mod copy;
 mod count;
 mod effective;
@@ -62,6 +63,7 @@ pub use adapter::{Adapter, AnyAdapter, BaseLinear, Fact, FactorPair, TensorName,
 pub use attach::{AttachReport, attach, require_saved_modules};
 pub use attached_site::AttachedSite;
 pub use base_params::{BiasTraining, saved_modules};
+pub use by_id::ValuesById;
 pub use copy::TrainedCopy;
 pub use count::{ParameterCount, count};
 pub use embedding::AdaptedEmbedding;

@@ -27,7 +27,7 @@ pub struct Pass<'a> {
     /// Losses of layers, on top of the task's.
     pub(crate) losses: Vec<Tensor<1>>,
     /// What the losses of layers came to in [`Self::backward`].
-    pub(crate) loss_of_layers: Option<f64>,
+    pub(crate) loss_of_layers: Option<Tensor<1>>,
 }
 
 /// Where the masks of a training pass come from: one seed, and how many masks it has given.
@@ -124,10 +124,10 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// What the losses of layers came to in the backward passes so far; `None` where no layer has any.
+    /// What the losses of layers came to in the backward passes so far, shape `[1]`; `None` where no layer has any.
     #[must_use]
-    pub fn loss_of_layers(&self) -> Option<f64> {
-        self.loss_of_layers
+    pub fn loss_of_layers(&self) -> Option<Tensor<1>> {
+        self.loss_of_layers.clone()
     }
 
     /// Whether dropout is active.

@@ -4,17 +4,16 @@
 //! sums its members' gradients into the owner before the optimizer's step and copies the owner into the members
 //! after it: `g_owner = sum_i g_i`, then `p_i = p_owner`.
 
-use std::any::Any;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::module::{Module, ParamId};
 use burn::optim::GradientsParams;
-use burn::tensor::Tensor;
 use indexmap::IndexMap;
 use peft_format::Site;
 
 use crate::adaptable::Adaptable;
 use crate::adapter::AnyAdapter;
+use crate::by_id::ValuesById;
 use crate::error::PeftError;
 use crate::fields;
 use crate::method::{Method, Share};
@@ -86,21 +85,14 @@ impl TieGroups {
         if self.0.is_empty() {
             return model;
         }
-        let owners = self.0.iter().map(|group| group.owner).collect();
-        let mut finder = OwnerFinder {
-            owners,
-            values: HashMap::new(),
-        };
-        model.visit(&mut finder);
-        let owners = finder.values;
+        let owners: HashSet<ParamId> = self.0.iter().map(|group| group.owner).collect();
+        let values = ValuesById::of(&model, |id, _| owners.contains(&id));
         let members = self.0.iter().flat_map(|group| {
             let member = |member: &ParamId| (*member, group.owner);
             group.members.iter().map(member)
         });
-        model.map(&mut Follow {
-            owner_of: members.collect(),
-            owners,
-        })
+        let owner_of: HashMap<ParamId, ParamId> = members.collect();
+        values.give(model, |id| owner_of.get(&id).copied())
     }
 }
 
@@ -194,44 +186,5 @@ impl Adapted {
             axes,
         };
         TieGroups(self.members.into_iter().map(group).collect())
-    }
-}
-
-struct OwnerFinder {
-    owners: HashSet<ParamId>,
-    /// Tensors of any rank.
-    values: HashMap<ParamId, Box<dyn Any>>,
-}
-
-impl ModuleVisitor for OwnerFinder {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if self.owners.contains(&param.id) {
-            let value = param.val();
-            // Without autodiff: copies of a leaf would be one leaf, and each member is to have a gradient of its own.
-            let value = value.without_autodiff();
-            self.values.insert(param.id, Box::new(value));
-        }
-    }
-}
-
-struct Follow {
-    owner_of: HashMap<ParamId, ParamId>,
-    owners: HashMap<ParamId, Box<dyn Any>>,
-}
-
-impl ModuleMapper for Follow {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let owner = self.owner_of.get(&param.id);
-        let value = owner.and_then(|owner| self.owners.get(owner)?.downcast_ref::<Tensor<D>>());
-        let Some(value) = value.cloned() else {
-            return param;
-        };
-        param.map(|old| {
-            let value = match old.is_autodiff() {
-                true => Tensor::from_inner(value),
-                false => value,
-            };
-            value.set_require_grad(old.is_require_grad())
-        })
     }
 }

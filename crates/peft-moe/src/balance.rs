@@ -20,32 +20,34 @@ pub(crate) struct RouterLoss {
 }
 
 impl RouterLoss {
-    /// The loss of one router, shape `[1]`; `None` where neither is asked for or all rows are padding.
+    /// The loss of one router, shape `[1]`, 0 where all rows are padding; `None` where neither is asked for or there is no row.
     pub(crate) fn of(
         self,
         routed: &Routed,
         padding: Option<&Tensor<2, Bool>>,
     ) -> Option<Tensor<1>> {
-        if self.balance == 0.0 && self.z == 0.0 {
+        let rows = routed.logits.dims()[0];
+        if rows == 0 || self.balance == 0.0 && self.z == 0.0 {
             return None;
         }
-        let real = real_rows(routed, padding)?;
+        let real = real_rows(routed, padding);
         let balance = (self.balance != 0.0).then(|| balance(routed, &real) * self.balance);
         let z = (self.z != 0.0).then(|| z(routed, &real) * self.z);
         balance.into_iter().chain(z).reduce(|a, b| a + b)
     }
 }
 
-/// What a row counts, shape `[rows, 1]`: they add up to 1.
-fn real_rows(routed: &Routed, padding: Option<&Tensor<2, Bool>>) -> Option<Tensor<2>> {
+/// What a row counts, shape `[rows, 1]`: they add up to 1, or are all 0 where every row is padding.
+fn real_rows(routed: &Routed, padding: Option<&Tensor<2, Bool>>) -> Tensor<2> {
     let ones = routed.logits.clone().narrow(1, 0, 1).ones_like();
     let Some(padding) = padding else {
         let rows = ones.dims()[0];
-        return (rows > 0).then(|| ones / rows as f64);
+        return ones / rows as f64;
     };
     let real = ones.mask_fill(padding.clone(), 0.0);
-    let count = real.clone().sum().into_scalar::<f32>();
-    (count > 0.0).then(|| real / f64::from(count))
+    // Counted on the device: nobody waits for the number.
+    let count = real.clone().sum_dim(0).clamp_min(1.0);
+    real / count
 }
 
 fn balance(routed: &Routed, real: &Tensor<2>) -> Tensor<1> {

@@ -169,7 +169,6 @@ fn one<I: Input>(
     log::info!("{account}");
     let how = Inference {
         batch_size: args.batch_size,
-        device,
         adapters: None,
     };
     let logits = classify(model, &set, how)?;

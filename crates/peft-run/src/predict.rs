@@ -93,7 +93,6 @@ where
     let (model, labels_of) = chosen(args, &answering)?;
     let how = Inference {
         batch_size: args.batch_size,
-        device: &device,
         adapters: names.as_deref(),
     };
     let logits = classify(&model, &set, how)?;

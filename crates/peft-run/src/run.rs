@@ -174,6 +174,7 @@ fn execute<T: Task>(
         fresh: afresh(config, loaded.fresh),
         stop: watch.stop(),
         callbacks: watch.callbacks(config),
+        devices: Vec::new(),
         dir: config.out.clone(),
         fingerprint: run_folder.fingerprint(),
     };

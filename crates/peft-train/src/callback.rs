@@ -16,13 +16,18 @@ pub struct Step {
     pub epoch: usize,
     /// Learning rate of this step; a callback may change it in `step_begin`.
     pub lr: f64,
-    /// Mean loss of the step's batches; NaN before the backward pass.
-    pub loss: f64,
-    /// Mean loss of the steps since the last training record of the log, this one included.
-    pub mean_loss: f64,
     /// Real tokens seen since the run began, padding not counted.
     pub tokens: usize,
-    /// Figures that clipping and procedures reported, such as `grad_norm`.
+}
+
+/// What the log says of the steps since the record before.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// The last of these steps.
+    pub step: Step,
+    /// Their mean loss.
+    pub loss: f64,
+    /// Figures of the last of them, such as `grad_norm`.
     pub figures: Vec<(&'static str, f64)>,
 }
 
@@ -36,8 +41,12 @@ pub trait Callback {
         None
     }
 
-    /// After the optimizer's step.
+    /// After the optimizer's step, which the device may still be busy with.
     fn step_end(&mut self, _step: &Step) {}
+
+    /// After every `log_every` steps and the last: what the log says of them. Losses are known here and not before, because to read one
+    /// waits for the device.
+    fn recorded(&mut self, _record: &Record) {}
 
     /// After an evaluation.
     fn evaluated(&mut self, _step: usize, _scores: &Scores) {}

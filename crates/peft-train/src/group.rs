@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use burn::module::{Module, ParamId};
 use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::tensor::Tensor;
 use indexmap::IndexMap;
 use peft_core::gradient::{ClipNorm, take};
 use peft_core::target::pattern_value;
@@ -141,15 +142,14 @@ impl Groups {
         }
     }
 
-    /// Clips the gradients of each group that clips its own, and of all others together; returns the figures of the latter.
-    pub(crate) fn clip(&self, grads: &mut GradientsParams) -> Option<(&'static str, f64)> {
+    /// Clips the gradients of each group that clips its own, and of all others together; returns the norm of the latter before.
+    pub(crate) fn clip(&self, grads: &mut GradientsParams) -> Option<Tensor<1>> {
         for group in &self.groups {
             if let Some(clip) = &group.clip {
                 clip.clip(grads, &group.trainable);
             }
         }
-        let rest = self.clip.as_ref();
-        rest.map(|clip| ("grad_norm", clip.clip(grads, &self.rest)))
+        self.clip.as_ref()?.clip(grads, &self.rest)
     }
 
     /// One step of all parameters by their gradients.

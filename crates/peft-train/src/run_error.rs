@@ -34,6 +34,21 @@ pub enum RunError {
         /// What is still there.
         kept: String,
     },
+    /// A device of several failed in the midst of its work.
+    #[error("device {device} failed: {problem}; {kept}")]
+    Device {
+        /// The device.
+        device: String,
+        /// Which of the devices it is, counted from 0; the first holds the model.
+        place: usize,
+        /// What it said.
+        problem: String,
+        /// What is still there.
+        kept: String,
+    },
+    /// The system refused a thread for a device.
+    #[error("no thread could be started for a device: {0}")]
+    Thread(#[source] std::io::Error),
     /// Somebody asked the run to end, and nothing is written yet.
     #[error("stopped")]
     Stopped,

@@ -1,14 +1,15 @@
 //! A run that is going on: which batch comes next, when to evaluate, save and stop, and how it begins and ends.
 
+mod copies;
 mod finite;
 mod folder;
 mod start;
 mod step;
+mod unread;
 
 use std::path::Path;
 use std::time::Instant;
 
-use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use burn::tensor::Device;
 use peft_core::{Subject, Trainable};
@@ -23,6 +24,7 @@ use crate::plans::Plans;
 use crate::run_error::RunError;
 use crate::setup::Setup;
 use crate::task::{Scores, Task};
+use unread::Unread;
 
 /// File of the log in a run directory.
 pub const LOG_FILE: &str = "train_log.jsonl";
@@ -55,8 +57,11 @@ pub struct Session<'a, T: Task> {
     setup: Setup<'a, T>,
     subject: Option<Subject>,
     model: T::Model,
+    /// On other devices, made when they are needed.
+    copies: Vec<(T::Model, Device)>,
     optimizer: ModuleOptimizer,
     state: RunState,
+    unread: Unread,
     trainable: Trainable,
     groups: Groups,
     plans: Plans<'a>,
@@ -155,7 +160,11 @@ impl<T: Task> Session<'_, T> {
         let end = (batch + self.setup.options.accumulation).min(batches.len());
         let ends = end == batches.len();
         let group = batches[batch..end].to_vec();
-        self.step_on(&group)?;
+        if let Err(error) = self.step_on(&group) {
+            // A step fails where the one before gave no number.
+            self.read()?;
+            return Err(self.without_device(error));
+        }
         self.state.pending = true;
         (self.state.epoch, self.state.batch) = match ends {
             true => (epoch + 1, 0),
@@ -196,6 +205,35 @@ impl<T: Task> Session<'_, T> {
         }
     }
 
+    /// The error of a step; where a device was lost that does not hold the model, after a checkpoint from which the others go on.
+    fn without_device(&mut self, error: TrainError) -> TrainError {
+        let TrainError::Run(RunError::Device {
+            device,
+            place: place @ 1..,
+            problem,
+            ..
+        }) = error
+        else {
+            return error;
+        };
+        self.copies.clear();
+        if let Err(error) = self.checkpoint() {
+            return error;
+        }
+        let checkpoint = self.setup.checkpoints().path(self.state.step);
+        let kept = format!(
+            "{} holds everything to go on from with the other devices (--resume)",
+            checkpoint.display()
+        );
+        RunError::Device {
+            device,
+            place,
+            problem,
+            kept,
+        }
+        .into()
+    }
+
     /// Writes a checkpoint of where the run stands.
     ///
     /// # Errors
@@ -228,11 +266,8 @@ impl<T: Task> Session<'_, T> {
             self.restore(selected_step)?;
         }
         if scores.is_none() {
-            let valid = self.model.valid();
-            let evaluated = self
-                .setup
-                .task
-                .evaluate(&valid, &device_of(&valid), &self.setup.stop);
+            let spread = self.spread().valid();
+            let evaluated = self.setup.task.evaluate(&spread, &self.setup.stop);
             if matches!(evaluated, Err(TrainError::Run(RunError::Stopped))) {
                 (self.model, self.setup.procedures) = last;
                 return Err(self.interrupted());
@@ -256,9 +291,4 @@ impl<T: Task> Session<'_, T> {
     fn seconds(&self) -> f64 {
         self.seconds_before + self.since.elapsed().as_secs_f64()
     }
-}
-
-/// The device that a model's first parameter lives on.
-fn device_of<M: Module>(model: &M) -> Device {
-    model.devices().into_iter().next().unwrap_or_default()
 }

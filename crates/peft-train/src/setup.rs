@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use burn::tensor::Device;
 use peft_core::tie::TieGroups;
 use peft_core::{ParamNames, Procedures, Trainable};
 
@@ -32,6 +33,8 @@ pub struct Setup<'a, T: Task> {
     pub procedures: Procedures,
     /// Told of every step.
     pub callbacks: Vec<Box<dyn Callback + 'a>>,
+    /// Further devices, with autodiff, between which and the model's own each step is dealt out.
+    pub devices: Vec<Device>,
     /// Run directory.
     pub dir: PathBuf,
     /// Digest of settings and data, which a resumed run must share; how long the run is does not belong to them.
@@ -72,6 +75,7 @@ impl<'a, T: Task> Setup<'a, T> {
             ties: TieGroups::of(model, &trained.name, trained.spec.method.as_ref())?,
             procedures: Procedures::default(),
             callbacks: Vec::new(),
+            devices: Vec::new(),
             dir: dir.into(),
             fingerprint: String::new(),
             stop: Stop::default(),

@@ -12,7 +12,7 @@ use peft_core::{
 };
 use peft_train::metric::{Measure, Metric};
 use peft_train::task::{Scores, Task};
-use peft_train::{
+use peft_train::{Spread,
     Callback, Session, Setup, Step, Stop, TrainError, TrainOptions, TrainReport, TrainedAdapter,
 };
 
@@ -101,12 +101,12 @@ impl<M: Answers> Task for Fit<M> {
     }
     fn evaluate(
         &self,
-        model: &M,
-        device: &Device,
+        spread: &Spread<M>,
         _stop: &Stop,
     ) -> Result<Option<Scores>, TrainError> {
         let examples: Vec<usize> = (40..60).collect();
-        let loss = Self::mean_loss(model, &examples, device, &mut Pass::eval());
+        let device = Device::flex();
+        let loss = Self::mean_loss(spread.model(), &examples, &device, &mut Pass::eval());
         Ok(Some(Scores {
             loss: f64::from(loss.into_scalar::<f32>()),
             ..Scores::default()

@@ -53,7 +53,6 @@ impl TestSet {
     pub fn logits(&self, model: &SequenceClassifier) -> Result<Vec<Vec<f32>>> {
         let how = Inference {
             batch_size: BATCH,
-            device: &self.device,
             adapters: None,
         };
         Ok(classify(model, &self.set, how)?)

@@ -145,14 +145,13 @@ impl Pass<'_> {
             return sum;
         };
         let own = own.mul_scalar(share);
-        self.count_losses(Some(f64::from(own.clone().into_scalar::<f32>())));
+        self.count_losses(Some(own.clone().without_autodiff()));
         sum + own
     }
 
-    fn count_losses(&mut self, value: Option<f64>) {
-        if let Some(value) = value {
-            *self.loss_of_layers.get_or_insert_default() += value;
-        }
+    fn count_losses(&mut self, value: Option<Tensor<1>>) {
+        let both = self.loss_of_layers.take().into_iter().chain(value);
+        self.loss_of_layers = both.reduce(|a, b| a + b);
     }
 }
 
@@ -165,7 +164,7 @@ impl Segment {
     }
 
     /// Sends the gradients of the outputs through the block, computed again; returns what the losses of its layers came to.
-    fn backward(self, sums: Sums, share: f64, mut each: impl FnMut(Gradients)) -> Option<f64> {
+    fn backward(self, sums: Sums, share: f64, mut each: impl FnMut(Gradients)) -> Option<Tensor<1>> {
         seed(self.dropout, &self.input.value);
         let mut pass = Pass::replaying(self.dropout, self.padding, self.carried);
         let output = (self.run)(self.input.value.clone(), &mut pass);

@@ -30,7 +30,8 @@ fn measured(network: &Network, real: usize, device: &Device) -> Option<f64> {
     pass.set_padding(Some(Tensor::from_data(padding, device)));
     let y = network.forward(inputs(device), &mut pass);
     pass.backward(y.sum(), 1.0, |_| {});
-    pass.loss_of_layers()
+    let loss = pass.loss_of_layers()?;
+    Some(f64::from(loss.into_scalar::<f32>()))
 }
 
 /// `(balance, z)` of the first rows in f64.

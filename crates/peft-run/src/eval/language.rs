@@ -23,7 +23,7 @@ pub(super) fn scores(args: &Evaluating) -> Result<Vec<EvalResult>> {
     let score = |adapter: Option<&str>, weights: &[(&str, f64)]| -> Result<EvalResult> {
         let start = Instant::now();
         let model = select_adapters(opened.model.clone(), weights)?;
-        let scores = perplexity(&model, &rows.rows, args.batch_size, &device)?;
+        let scores = perplexity(&model, &rows.rows, args.batch_size)?;
         Ok(EvalResult {
             adapter: adapter.map(str::to_owned),
             examples: rows.rows.len(),

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use burn::module::Module;
+use burn::tensor::Device;
 use peft_core::{ParameterCount, Pass, count};
 use peft_kernels::profile::{self, Entry};
 use peft_models::Loaded;
@@ -30,8 +31,9 @@ pub struct Times {
     pub profile: BTreeMap<&'static str, Entry>,
 }
 
-/// Notes when a step begins and ends.
+/// Notes when a step begins and when the device is done with it.
 struct Clock<'a> {
+    device: Device,
     began: Option<Instant>,
     seconds: &'a mut Vec<f64>,
 }
@@ -41,13 +43,22 @@ impl Callback for Clock<'_> {
         if step.index == WARM_UP {
             profile::start();
         }
+        self.wait();
         self.began = Some(Instant::now());
     }
 
     fn step_end(&mut self, step: &Step) {
+        self.wait();
         if let Some(began) = self.began.filter(|_| step.index >= WARM_UP) {
             self.seconds.push(began.elapsed().as_secs_f64());
         }
+    }
+}
+
+impl Clock<'_> {
+    /// Until the device has done what it was asked. What fails there fails again where it is read.
+    fn wait(&self) {
+        let _ = self.device.sync();
     }
 }
 
@@ -76,6 +87,7 @@ pub fn steps<T: Task>(
     options.max_steps = None;
     let mut seconds = Vec::new();
     let clock = Clock {
+        device: device_of(&model),
         began: None,
         seconds: &mut seconds,
     };
@@ -88,6 +100,7 @@ pub fn steps<T: Task>(
         procedures: config.steering()?,
         fresh: loaded.fresh,
         callbacks: vec![Box::new(clock)],
+        devices: Vec::new(),
         dir: dir.path().to_path_buf(),
         fingerprint: String::new(),
         stop: Stop::default(),
@@ -111,7 +124,7 @@ fn forwards<T: Task>(
     passes: usize,
 ) -> Result<Vec<f64>, TrainError> {
     let model = model.valid();
-    let device = model.devices().into_iter().next().unwrap_or_default();
+    let device = device_of(&model);
     let batch: Vec<usize> = (0..batch_size).collect();
     (0..WARM_UP + passes)
         .map(|_| {
@@ -122,4 +135,8 @@ fn forwards<T: Task>(
         })
         .skip(WARM_UP)
         .collect()
+}
+
+fn device_of<M: Module>(model: &M) -> Device {
+    model.devices().into_iter().next().unwrap_or_default()
 }

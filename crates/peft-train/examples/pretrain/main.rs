@@ -22,7 +22,9 @@ use peft_train::data::{TextTokenizer, TokenizeOptions};
 use peft_train::schedule::{ScheduleKind, Warmup};
 use peft_train::synthetic::vocabulary;
 use peft_train::task::{Scores, Task};
-use peft_train::{Callback, Session, Setup, Step, Stop, TrainOptions, TrainedWeights};
+use peft_train::{
+    Callback, Record, Session, Setup, Spread, Stop, TrainOptions, TrainedWeights,
+};
 
 use crate::masking::{Masked, masked_sentences};
 use crate::task::MaskedWords;
@@ -181,6 +183,7 @@ fn train(
         procedures: Procedures::default(),
         fresh: vec![],
         callbacks: vec![Box::new(Report)],
+        devices: Vec::new(),
         dir: folder.path().to_path_buf(),
         fingerprint: String::new(),
         stop: Stop::default(),
@@ -189,7 +192,7 @@ fn train(
     let scores = match report.scores {
         Some(scores) => scores,
         None => task
-            .evaluate(&model.valid(), &Device::flex(), &Stop::default())?
+            .evaluate(&Spread::one(&model.valid()), &Stop::default())?
             .context("the held-out sentences were not scored")?,
     };
     Ok((model, scores))
@@ -199,13 +202,14 @@ fn train(
 struct Report;
 
 impl Callback for Report {
-    fn step_end(&mut self, step: &Step) {
+    fn recorded(&mut self, record: &Record) {
+        let step = &record.step;
         if (step.index + 1).is_multiple_of(200) {
             println!(
                 "step {}/{}  loss {:.4}  lr {:.2e}",
                 step.index + 1,
                 step.total,
-                step.loss,
+                record.loss,
                 step.lr
             );
         }

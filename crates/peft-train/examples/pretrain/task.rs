@@ -8,7 +8,7 @@ use peft_models::{SequenceClassifier, TokenBatch};
 use peft_train::data::BatchPlan;
 use peft_train::metric::{Measure, Metric};
 use peft_train::task::{Scores, Task};
-use peft_train::{Stop, TrainError};
+use peft_train::{Spread, Stop, TrainError};
 
 use crate::masking::Masked;
 
@@ -130,8 +130,7 @@ impl Task for MaskedWords {
 
     fn evaluate(
         &self,
-        model: &SequenceClassifier,
-        device: &Device,
+        spread: &Spread<SequenceClassifier>,
         stop: &Stop,
     ) -> Result<Option<Scores>, TrainError> {
         let lengths: Vec<usize> = self
@@ -139,8 +138,8 @@ impl Task for MaskedWords {
             .iter()
             .map(|sentence| sentence.seen.ids.len())
             .collect();
-        let (mut loss, mut right, mut count) = (0.0, 0, 0);
-        for examples in BatchPlan::evaluation(&lengths, 128, None)?.batches() {
+        let plan = BatchPlan::evaluation(&lengths, 128, None)?;
+        let batches = spread.map(plan.batches(), |model, device, examples| {
             stop.check()?;
             let sentences: Vec<&Masked> = examples
                 .iter()
@@ -148,8 +147,13 @@ impl Task for MaskedWords {
                 .collect();
             let [hidden, _] = self.guesses(model, &sentences, device, &mut Pass::eval())?;
             let here = hidden.words.dims()[0];
-            right += hidden.right();
-            loss += f64::from(hidden.loss().into_scalar::<f32>()) * here as f64;
+            let loss = f64::from(hidden.loss().into_scalar::<f32>()) * here as f64;
+            Ok((loss, hidden.right(), here))
+        })?;
+        let (mut loss, mut right, mut count) = (0.0, 0, 0);
+        for (part, correct, here) in batches {
+            loss += part;
+            right += correct;
             count += here;
         }
         let accuracy = right as f64 / count as f64;

@@ -4,10 +4,11 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 use peft_core::{Adaptable, Pass, Trainable, trains};
 
-use super::{Session, device_of};
+use super::Session;
 use crate::TrainError;
 use crate::run_error::RunError;
 use crate::setup::Setup;
+use crate::spread::device_of;
 use crate::task::Task;
 
 /// The first trained parameter with a value that is no number, and that value.
@@ -37,9 +38,26 @@ impl ModuleVisitor for Search {
 }
 
 impl<T: Task> Session<'_, T> {
-    /// Refuses weights that are not finite, and such that give a loss which is not: that of the last evaluation where
+    /// Reads what the steps since the last reading found out, and returns the figures of the last.
+    ///
+    /// # Errors
+    /// A loss that is not finite.
+    pub(super) fn read(&mut self) -> Result<Vec<(&'static str, f64)>, TrainError> {
+        let read = self.unread.read();
+        for (step, loss) in read.losses {
+            if !loss.is_finite() {
+                return Err(self.setup.loss_not_finite(step, loss));
+            }
+            let window = &mut self.state.window;
+            *window = (window.0 + loss, window.1 + 1);
+        }
+        Ok(read.figures)
+    }
+
+    /// Refuses weights that are not finite, steps whose loss was not, and weights that give such a loss: that of the last evaluation where
     /// it is one of these weights, otherwise that of one batch.
     pub(super) fn check_finite(&mut self) -> Result<(), TrainError> {
+        self.read()?;
         let state = &self.state;
         if let Some((name, value)) = first_bad(&self.model, &self.trainable) {
             let (step, kept) = (state.step, self.setup.kept(state.step));

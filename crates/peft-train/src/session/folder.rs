@@ -25,6 +25,7 @@ impl<T: Task> Session<'_, T> {
     pub(super) fn restore(&mut self, step: usize) -> Result<(), TrainError> {
         let model = self.model.clone();
         self.model = self.setup.restore(self.subject.as_ref(), model, step)?;
+        self.copies.clear();
         Ok(())
     }
 }

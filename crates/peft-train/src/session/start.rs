@@ -5,6 +5,7 @@ use std::time::Instant;
 use peft_core::Trainable;
 
 use super::Session;
+use super::unread::Unread;
 use crate::TrainError;
 use crate::callback::ScheduledRate;
 use crate::checkpoint::RunState;
@@ -69,8 +70,10 @@ impl<'a, T: Task> Session<'a, T> {
             subject,
             trainable,
             model,
+            copies: Vec::new(),
             optimizer,
             state,
+            unread: Unread::default(),
             plans,
             shorter_before,
         })

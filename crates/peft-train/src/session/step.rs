@@ -1,15 +1,14 @@
 //! One step of a run: forward, backward, procedures, optimizer; and one evaluation.
 
-use burn::module::Module;
 use burn::optim::GradientsParams;
-use peft_core::{Moment, Observers, Pass, gradient};
+use peft_core::{Moment, Observers};
 use serde_json::json;
 
-use super::{Session, device_of};
+use super::Session;
 use crate::TrainError;
-use crate::accumulate;
-use crate::callback::Step;
+use crate::callback::{Record, Step};
 use crate::group::Rates;
+use crate::spread::device_of;
 use crate::task::Task;
 
 impl<T: Task> Session<'_, T> {
@@ -22,29 +21,29 @@ impl<T: Task> Session<'_, T> {
             total: self.state.total,
             epoch: self.state.epoch,
             lr: self.setup.options.lr,
-            loss: 0.0,
-            mean_loss: 0.0,
             tokens: self.state.tokens,
-            figures: vec![],
         };
+        self.unread.step_begins();
         let mut callbacks = std::mem::take(&mut self.setup.callbacks);
         let each = callbacks.iter_mut();
         each.for_each(|callback| callback.step_begin(&mut step));
         let watching = callbacks.iter_mut().filter_map(|each| each.observer());
-        let mut observers = Observers(watching.collect());
-        let grads = self.backward(group, &mut step, self.pass(seed, &mut observers));
+        let found = self.backward(group, seed, Observers(watching.collect()));
         self.setup.callbacks = callbacks;
-        self.take(grads?, &mut step)?;
+        let found = found?;
+        let losses = found.losses.into_iter();
+        losses.for_each(|(share, loss)| self.unread.loss(step.index, share, loss));
+        for loss in found.of_layers {
+            self.unread.add_figure("loss_of_layers", loss);
+        }
+        self.take(found.grads.unwrap_or_default(), &mut step)?;
         let lengths = self.plans.lengths();
         let seen: usize = group.iter().flatten().map(|row| lengths[*row]).sum();
         self.state.tokens += seen;
         step.tokens = self.state.tokens;
-        let window = &mut self.state.window;
-        *window = (window.0 + step.loss, window.1 + 1);
-        step.mean_loss = window.0 / window.1 as f64;
         let callbacks = self.setup.callbacks.iter_mut();
         callbacks.for_each(|callback| callback.step_end(&step));
-        self.record(&step)
+        self.record(step)
     }
 
     /// Lets procedures and the optimizer make a step of the gradients.
@@ -57,7 +56,9 @@ impl<T: Task> Session<'_, T> {
         let factor = procedures.rate(at);
         step.lr *= factor;
         self.setup.ties.gather(&mut grads);
-        step.figures.extend(self.groups.clip(&mut grads));
+        if let Some(norm) = self.groups.clip(&mut grads) {
+            self.unread.add_figure("grad_norm", norm);
+        }
         let rates = Rates {
             index: step.index,
             usual: step.lr,
@@ -71,6 +72,10 @@ impl<T: Task> Session<'_, T> {
         self.state.step += 1;
         at.step += 1;
         let reset = procedures.after_step(at, self.subject.as_ref(), &mut self.model)?;
+        if !procedures.0.is_empty() {
+            // They may have changed more than what trains.
+            self.copies.clear();
+        }
         if let Some(reset) = reset {
             self.model = self.setup.ties.broadcast(self.model.clone());
             let options = self.setup.options;
@@ -79,72 +84,35 @@ impl<T: Task> Session<'_, T> {
         Ok(())
     }
 
-    fn pass<'o>(&self, seed: u64, observers: &'o mut Observers<'_>) -> Pass<'o> {
-        let mut pass = Pass::train(seed);
-        if self.setup.options.gradient_checkpointing {
-            pass = pass.with_recomputation();
-        }
-        if observers.0.is_empty() {
-            pass
-        } else {
-            pass.with_observer(observers)
-        }
-    }
-
-    /// Gradients of the mean loss over all examples of the group; the loss is added to `step`.
-    fn backward(
-        &self,
-        group: &[Vec<usize>],
-        step: &mut Step,
-        mut pass: Pass<'_>,
-    ) -> Result<GradientsParams, TrainError> {
-        let device = device_of(&self.model);
-        let whole: f64 = group
-            .iter()
-            .map(|batch| self.setup.task.weight(batch))
-            .sum();
-        let mut grads = None;
-        for batch in group {
-            let share = self.setup.task.weight(batch) / whole;
-            let loss = self
-                .setup
-                .task
-                .loss(&self.model, batch, &device, &mut pass)?;
-            let value = f64::from(loss.clone().into_scalar::<f32>());
-            if !value.is_finite() {
-                return Err(self.setup.loss_not_finite(step.index, value));
-            }
-            step.loss += share * value;
-            pass.backward(loss, share, |part| {
-                let part = gradient::of(part, &self.model);
-                grads = Some(accumulate::add(grads.take(), part, &self.trainable));
-            });
-        }
-        if let Some(value) = pass.loss_of_layers() {
-            step.figures.push(("loss_of_layers", value));
-        }
-        Ok(grads.unwrap_or_default())
-    }
-
-    fn record(&mut self, step: &Step) -> Result<(), TrainError> {
+    /// Logs where it is time for that.
+    fn record(&mut self, step: Step) -> Result<(), TrainError> {
         let taken = step.index + 1;
         if !taken.is_multiple_of(self.setup.options.log_every) && taken != step.total {
             return Ok(());
         }
-        self.state.window = (0.0, 0);
-        let mut record = json!({
+        let figures = self.read()?;
+        let (sum, steps) = std::mem::take(&mut self.state.window);
+        let record = Record {
+            loss: sum / steps as f64,
+            step,
+            figures,
+        };
+        let step = &record.step;
+        let mut line = json!({
             "kind": "train",
             "step": taken,
             "epoch": step.epoch,
-            "loss": step.mean_loss,
+            "loss": record.loss,
             "lr": step.lr,
             "tokens": step.tokens,
             "seconds": self.seconds(),
         });
-        for (name, value) in &step.figures {
-            record[*name] = json!(value);
+        for (name, value) in &record.figures {
+            line[*name] = json!(value);
         }
-        self.append(&record)
+        let callbacks = self.setup.callbacks.iter_mut();
+        callbacks.for_each(|callback| callback.recorded(&record));
+        self.append(&line)
     }
 
     fn append(&mut self, record: &serde_json::Value) -> Result<(), TrainError> {
@@ -159,11 +127,9 @@ impl<T: Task> Session<'_, T> {
     /// # Errors
     /// A loss that is not finite, a request to stop.
     pub fn evaluate(&mut self) -> Result<bool, TrainError> {
-        let model = self.model.valid();
-        let evaluated = self
-            .setup
-            .task
-            .evaluate(&model, &device_of(&model), &self.setup.stop)?;
+        self.read()?;
+        let spread = self.spread().valid();
+        let evaluated = self.setup.task.evaluate(&spread, &self.setup.stop)?;
         let Some(scores) = evaluated else {
             return Ok(false);
         };
@@ -199,7 +165,7 @@ impl<T: Task> Session<'_, T> {
 }
 
 /// A seed for one step that differs from all others of the run (SplitMix64's finaliser).
-fn step_seed(seed: u64, step: usize) -> u64 {
+pub(super) fn step_seed(seed: u64, step: usize) -> u64 {
     let mut z = seed.wrapping_add((step as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

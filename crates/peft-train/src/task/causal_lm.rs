@@ -9,6 +9,7 @@ use super::{Prompts, Scores, Task};
 use crate::TrainError;
 use crate::data::{BatchPlan, TokenRow};
 use crate::metric::{Measure, Metric};
+use crate::spread::Spread;
 use crate::stop::Stop;
 
 /// Training and validation rows of a language model.
@@ -50,16 +51,15 @@ impl Task for CausalTask {
 
     fn evaluate(
         &self,
-        model: &CausalLm,
-        device: &Device,
+        spread: &Spread<CausalLm>,
         stop: &Stop,
     ) -> Result<Option<Scores>, TrainError> {
         let Some(valid) = &self.valid else {
             return Ok(None);
         };
-        let mut scores = perplexity_until(model, valid, self.eval_batch_size, device, stop)?;
+        let mut scores = perplexity_until(spread, valid, self.eval_batch_size, stop)?;
         if let Some(prompts) = &self.prompts {
-            scores.samples = prompts.continued(model)?;
+            scores.samples = prompts.continued(spread.model())?;
         }
         Ok(Some(scores))
     }
@@ -77,27 +77,28 @@ pub fn perplexity(
     model: &CausalLm,
     rows: &[TokenRow],
     batch_size: usize,
-    device: &Device,
 ) -> Result<Scores, TrainError> {
-    perplexity_until(model, rows, batch_size, device, &Stop::default())
+    perplexity_until(&Spread::one(model), rows, batch_size, &Stop::default())
 }
 
 /// The same, unless somebody asks to stop.
 fn perplexity_until(
-    model: &CausalLm,
+    spread: &Spread<CausalLm>,
     rows: &[TokenRow],
     batch_size: usize,
-    device: &Device,
     stop: &Stop,
 ) -> Result<Scores, TrainError> {
     let plan = BatchPlan::evaluation(&lengths(rows), batch_size, None)?;
-    let (mut nats, mut tokens) = (0.0, 0);
-    for examples in plan.batches() {
+    let batches = spread.map(plan.batches(), |model, device, examples| {
         stop.check()?;
         let rows: Vec<&TokenRow> = examples.iter().map(|at| &rows[*at]).collect();
         let count: usize = rows.iter().map(|row| row.targets()).sum();
         let mean = loss(model, &rows, device, &mut Pass::eval())?;
-        nats += f64::from(mean.into_scalar::<f32>()) * count as f64;
+        Ok((f64::from(mean.into_scalar::<f32>()), count))
+    })?;
+    let (mut nats, mut tokens) = (0.0, 0);
+    for (mean, count) in batches {
+        nats += mean * count as f64;
         tokens += count;
     }
     let loss = nats / tokens.max(1) as f64;

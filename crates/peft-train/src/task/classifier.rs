@@ -8,10 +8,11 @@ use super::{Scores, Task};
 use crate::TrainError;
 use crate::data::{BatchPlan, Target};
 use crate::metric::{Measure, Metric};
+use crate::spread::Spread;
 use crate::stop::Stop;
 
 /// Examples on the host, with what a model should say about each.
-pub trait ExampleSet {
+pub trait ExampleSet: Sync {
     /// Lengths in tokens: examples of similar length share a batch.
     fn lengths(&self) -> Vec<usize>;
 
@@ -77,8 +78,7 @@ impl<M: Classifier> Task for ClassifierTask<M> {
 
     fn evaluate(
         &self,
-        model: &M,
-        device: &Device,
+        spread: &Spread<M>,
         stop: &Stop,
     ) -> Result<Option<Scores>, TrainError> {
         let Some(valid) = &self.valid else {
@@ -86,10 +86,9 @@ impl<M: Classifier> Task for ClassifierTask<M> {
         };
         let how = Inference {
             batch_size: self.eval_batch_size,
-            device,
             adapters: None,
         };
-        let logits = classify_until(model, valid, how, stop)?;
+        let logits = classify_until(spread, valid, how, stop)?;
         let targets = valid.targets();
         let scores = score_logits(&logits, targets, self.objective, &self.metrics);
         Ok(Some(scores))
@@ -109,8 +108,6 @@ impl<M: Classifier> Task for ClassifierTask<M> {
 pub struct Inference<'a> {
     /// Examples of a batch.
     pub batch_size: usize,
-    /// Where the model is.
-    pub device: &'a Device,
     /// The adapter of each example, `None` for the base; without this the active adapters serve all.
     pub adapters: Option<&'a [Option<&'a str>]>,
 }
@@ -124,33 +121,33 @@ pub fn classify<M: Classifier>(
     set: &M::Set,
     how: Inference<'_>,
 ) -> Result<Vec<Vec<f32>>, TrainError> {
-    classify_until(model, set, how, &Stop::default())
+    classify_until(&Spread::one(model), set, how, &Stop::default())
 }
 
 /// The same, unless somebody asks to stop.
 fn classify_until<M: Classifier>(
-    model: &M,
+    spread: &Spread<M>,
     set: &M::Set,
     how: Inference<'_>,
     stop: &Stop,
 ) -> Result<Vec<Vec<f32>>, TrainError> {
     let lengths = set.lengths();
     let plan = BatchPlan::evaluation(&lengths, how.batch_size, None)?;
-    let mut rows = Vec::with_capacity(lengths.len());
-    for examples in plan.batches() {
+    let batches = spread.map(plan.batches(), |model, device, examples| {
         stop.check()?;
         let adapters = how.adapters.map(|adapters| {
             let adapters: Vec<Option<&str>> = examples.iter().map(|row| adapters[*row]).collect();
-            RowAdapters::new(&adapters, how.device)
+            RowAdapters::new(&adapters, device)
         });
         let mut pass = Pass::eval();
         if let Some(adapters) = &adapters {
             pass = pass.with_rows(adapters);
         }
-        let logits = model.answer(set, examples, how.device, &mut pass)?;
+        let logits = model.answer(set, examples, device, &mut pass)?;
         let labels = logits.dims()[1];
         let values: Vec<f32> = logits.into_data().iter::<f32>().collect();
-        rows.extend(values.chunks(labels).map(<[f32]>::to_vec));
-    }
-    Ok(plan.restore(rows))
+        Ok(values.chunks(labels).map(<[f32]>::to_vec).collect())
+    })?;
+    let rows: Vec<Vec<Vec<f32>>> = batches;
+    Ok(plan.restore(rows.concat()))
 }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 use crate::metric::Measure;
+use crate::spread::Spread;
 use crate::stop::Stop;
 
 pub use causal_lm::{CausalTask, perplexity};
@@ -59,7 +60,7 @@ impl Scores {
 }
 
 /// What the training loop needs to know of a task.
-pub trait Task {
+pub trait Task: Sync {
     /// The model it trains.
     type Model: Adaptable;
 
@@ -83,14 +84,14 @@ pub trait Task {
         pass: &mut Pass<'_>,
     ) -> Result<Tensor<1>, TrainError>;
 
-    /// Scores on the validation set; `None` when there is none.
+    /// Scores of a model without autodiff on the validation set, whose batches are dealt out where it is on several devices; `None` when
+    /// there is none.
     ///
     /// # Errors
     /// When a batch does not fit the model; [`crate::RunError::Stopped`] once `stop` is asked for.
     fn evaluate(
         &self,
-        model: &Self::Model,
-        device: &Device,
+        spread: &Spread<Self::Model>,
         stop: &Stop,
     ) -> Result<Option<Scores>, TrainError>;
 

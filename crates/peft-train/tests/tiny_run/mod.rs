@@ -12,7 +12,7 @@ use peft_core::{AdapterSpec, Procedures, attach};
 use peft_models::{ModelConfig, SequenceClassifier, init_classifier};
 use peft_train::data::{Encoded, Target};
 use peft_train::metric::Metric;
-use peft_train::task::{ClassifierTask, Objective, TextSet};
+use peft_train::task::{ClassifierTask, Objective, Task, TextSet};
 use peft_train::{
     Callback, Session, Setup, Step, Stop, TrainError, TrainOptions, TrainReport, TrainedAdapter,
 };
@@ -93,6 +93,35 @@ pub(crate) fn run_until(
     dropout: f64,
     stop: Stop,
 ) -> Result<TrainReport, TrainError> {
+    let how = How {
+        resume,
+        callbacks,
+        dropout,
+        stop,
+        ..How::default()
+    };
+    run_task(dir, options, &task(), how)
+}
+
+/// How a run is made.
+#[derive(Default)]
+pub(crate) struct How {
+    pub resume: bool,
+    pub callbacks: Vec<Box<dyn Callback>>,
+    pub dropout: f64,
+    pub stop: Stop,
+    /// Devices beside the first.
+    pub further: usize,
+}
+
+/// The same of any task of this model.
+pub(crate) fn run_task<T: Task<Model = SequenceClassifier>>(
+    dir: &Path,
+    options: &TrainOptions,
+    task: &T,
+    how: How,
+) -> Result<TrainReport, TrainError> {
+    let dropout = how.dropout;
     std::fs::create_dir_all(dir).unwrap();
     let device = Device::default().autodiff();
     let config = ModelConfig::parse(Path::new("config.json"), CONFIG).unwrap();
@@ -115,9 +144,8 @@ pub(crate) fn run_until(
         spec,
         name: "default".into(),
     };
-    let task = task();
     let setup = Setup {
-        task: &task,
+        task,
         options,
         trained: &trained,
         names: &loaded.names,
@@ -126,12 +154,13 @@ pub(crate) fn run_until(
         fresh: ["weight", "bias"]
             .map(|part| format!("classifier.{part}"))
             .to_vec(),
-        callbacks,
+        callbacks: how.callbacks,
+        devices: vec![device; how.further],
         dir: dir.to_owned(),
         fingerprint: format!("seed {}", options.seed),
-        stop,
+        stop: how.stop,
     };
-    let session = Session::new(setup, model, resume)?;
+    let session = Session::new(setup, model, how.resume)?;
     session.run().map(|(_, report)| report)
 }
 

@@ -17,7 +17,7 @@ pub(super) struct OnScreen;
 
 impl Watch for OnScreen {
     fn callbacks(&mut self, config: &RunConfig) -> Vec<Box<dyn Callback + '_>> {
-        vec![Box::new(Progress::new(config.train.log_every))]
+        vec![Box::new(Progress::new())]
     }
 
     fn stop(&self) -> Stop {

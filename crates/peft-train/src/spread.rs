@@ -1,0 +1,152 @@
+//! A model on one device or several, between which work is dealt out.
+
+use std::any::Any;
+
+use burn::module::Module;
+use burn::tensor::Device;
+
+use crate::TrainError;
+use crate::run_error::RunError;
+
+/// A model and its copies, each on a device of its own; the first is the model itself.
+#[derive(Debug, Clone)]
+pub struct Spread<M> {
+    places: Vec<(M, Device)>,
+}
+
+impl<M: Module> Spread<M> {
+    /// A model where it is.
+    #[must_use]
+    pub fn one(model: &M) -> Self {
+        Self {
+            places: vec![(model.clone(), device_of(model))],
+        }
+    }
+
+    /// The same, with copies that were made of it elsewhere.
+    #[must_use]
+    pub fn with(self, copies: &[(M, Device)]) -> Self {
+        Self {
+            places: [&self.places, copies].concat(),
+        }
+    }
+
+    /// The model.
+    #[must_use]
+    pub fn model(&self) -> &M {
+        &self.places[0].0
+    }
+
+    /// The model without autodiff, everywhere.
+    #[must_use]
+    pub fn valid(&self) -> Self {
+        let places = self.places.iter();
+        let places = places.map(|(model, device)| (model.valid(), device.clone().inner()));
+        Self {
+            places: places.collect(),
+        }
+    }
+
+    /// What `work` gives for each place, all at once, in the order of the places; it is told which place it is, counted from 0.
+    ///
+    /// # Errors
+    /// The first that `work` returns; [`RunError::Device`] where it panics beside others, as Burn does when a device is lost.
+    pub fn each<R: Send>(
+        &self,
+        work: impl Fn(usize, &M, &Device) -> Result<R, TrainError> + Sync,
+    ) -> Result<Vec<R>, TrainError> {
+        if let [(model, device)] = self.places.as_slice() {
+            return Ok(vec![work(0, model, device)?]);
+        }
+        let work = &work;
+        let results: Vec<Result<R, TrainError>> = std::thread::scope(|scope| {
+            let places = self.places.iter().cloned().enumerate();
+            let threads = places.map(|(at, (model, device))| {
+                let name = format!("{device:?}");
+                let thread = std::thread::Builder::new().name(format!("device {at}"));
+                let thread = thread.spawn_scoped(scope, move || work(at, &model, &device));
+                (at, name, thread)
+            });
+            // All begin before one is waited for.
+            let threads: Vec<_> = threads.collect();
+            let ends = threads.into_iter().map(|(place, device, thread)| {
+                let thread = thread.map_err(RunError::Thread)?;
+                let lost = |panic| Err(lost(place, device, panic).into());
+                thread.join().unwrap_or_else(lost)
+            });
+            ends.collect()
+        });
+        results.into_iter().collect()
+    }
+
+    /// What `work` gives for each item, in the order of the items, which are dealt out in turn.
+    ///
+    /// # Errors
+    /// As [`Self::each`].
+    pub fn map<T: Sync, R: Send>(
+        &self,
+        items: &[T],
+        work: impl Fn(&M, &Device, &T) -> Result<R, TrainError> + Sync,
+    ) -> Result<Vec<R>, TrainError> {
+        let places = self.places.len();
+        let dealt = self.each(|at, model, device| {
+            let own = items.iter().skip(at).step_by(places);
+            own.map(|item| work(model, device, item)).collect()
+        })?;
+        let mut dealt: Vec<_> = dealt.into_iter().map(Vec::into_iter).collect();
+        let in_turn = (0..items.len()).filter_map(|item| dealt[item % places].next());
+        Ok(in_turn.collect())
+    }
+}
+
+fn lost(place: usize, device: String, panic: Box<dyn Any + Send>) -> RunError {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or(panic.downcast_ref::<&str>().copied());
+    RunError::Device {
+        device,
+        place,
+        problem: text.unwrap_or("it gave up without a word").to_owned(),
+        kept: "the last checkpoint is as it was".into(),
+    }
+}
+
+/// The device that a model's first parameter lives on.
+pub(crate) fn device_of<M: Module>(model: &M) -> Device {
+    model.devices().into_iter().next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::nn::{Linear, LinearConfig};
+
+    use super::*;
+
+    fn three() -> Spread<Linear> {
+        let device = Device::flex();
+        let model = LinearConfig::new(2, 2).init(&device);
+        let copies = [(model.clone(), device.clone()), (model.clone(), device)];
+        Spread::one(&model).with(&copies)
+    }
+
+    #[test]
+    fn items_are_dealt_out_and_results_stand_in_their_order() {
+        for items in [0, 1, 2, 3, 7] {
+            let items: Vec<usize> = (0..items).collect();
+            let found = three().map(&items, |_, _, item| Ok(10 * item)).unwrap();
+            let expected: Vec<usize> = items.iter().map(|item| 10 * item).collect();
+            assert_eq!(found, expected);
+        }
+        let places = three().each(|at, _, _| Ok(at)).unwrap();
+        assert_eq!(places, [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_device_that_is_lost_is_named() {
+        let error = three().each(|at, _, _| match at {
+            1 => panic!("the line is dead"),
+            _ => Ok(()),
+        });
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("Flex") && error.contains("the line is dead"), "{error}");
+    }
+}
