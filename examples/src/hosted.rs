@@ -88,11 +88,7 @@ impl Task for Rotated {
         Ok(loss.forward(logits, self.0.classes(examples, device)))
     }
 
-    fn evaluate(
-        &self,
-        _: &Spread<Self::Model>,
-        _: &Stop,
-    ) -> Result<Option<Scores>, TrainError> {
+    fn evaluate(&self, _: &Spread<Self::Model>, _: &Stop) -> Result<Option<Scores>, TrainError> {
         Ok(None) // nothing is judged on the way
     }
 

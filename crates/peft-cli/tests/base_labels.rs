@@ -34,7 +34,7 @@ impl Place {
         place.train(
             "plain.jsonl",
             "base",
-            &["--method", "full", "--lr", "2e-3", "--epochs", "12"],
+            &["--method", "full", "--lr", "1e-3", "--epochs", "20"],
         );
         let config = Path::new(&place.path("base")).join("config.json");
         let mut fields: Value =

@@ -6,7 +6,6 @@ mod similarity;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use burn::tensor::Device;
 use peft_models::{DecoderClassifier, ModelConfig, ModelKind, Pooling, SequenceClassifier};
 use peft_train::data::{FileAccount, LabelSet};
 use peft_train::metric::Metric;
@@ -136,7 +135,7 @@ where
     let answering = open::answering::<I::Model>(args.model.base(), &args.model.adapters, &device)?;
     let score = |name: Option<String>, adapter: Option<&OpenedAdapter>, model: &_| {
         let labels = answering.labels_for(adapter, || input.labels())?;
-        one(args, model, input, labels.as_ref(), &device).map(|result| EvalResult {
+        one(args, model, input, labels.as_ref()).map(|result| EvalResult {
             adapter: name,
             ..result
         })
@@ -161,7 +160,6 @@ fn one<I: Input>(
     model: &I::Model,
     input: &I,
     labels: Option<&LabelSet>,
-    device: &Device,
 ) -> Result<EvalResult> {
     let started = std::time::Instant::now();
     let metrics = data::measures(&args.metrics, args.positive.as_deref(), labels)?;

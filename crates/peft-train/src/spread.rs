@@ -147,6 +147,9 @@ mod tests {
             _ => Ok(()),
         });
         let error = error.unwrap_err().to_string();
-        assert!(error.contains("Flex") && error.contains("the line is dead"), "{error}");
+        assert!(
+            error.contains("Flex") && error.contains("the line is dead"),
+            "{error}"
+        );
     }
 }

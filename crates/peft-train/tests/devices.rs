@@ -129,13 +129,22 @@ fn a_device_that_dies_ends_the_run_after_a_checkpoint_and_the_others_go_on() {
         ..How::default()
     };
     let error = run_task(&dir, &fifty(), &breaks, how).unwrap_err();
-    let TrainError::Run(RunError::Device { place, problem, kept, .. }) = &error else {
+    let TrainError::Run(RunError::Device {
+        place,
+        problem,
+        kept,
+        ..
+    }) = &error
+    else {
         panic!("{error}");
     };
     assert_eq!((*place, problem.as_str()), (1, "the line is dead"));
     // Two batches a step: the 37th loss is of step 18.
     let checkpoint = Checkpoints::new(&dir, 1).path(18);
-    assert!(checkpoint.exists() && kept.contains("checkpoint-18"), "{kept}");
+    assert!(
+        checkpoint.exists() && kept.contains("checkpoint-18"),
+        "{kept}"
+    );
     on(&dir, 1, true).unwrap();
     assert_same(&losses(&dir), &losses(&runs.dir("unbroken")));
 }

@@ -12,8 +12,9 @@ use peft_core::{
 };
 use peft_train::metric::{Measure, Metric};
 use peft_train::task::{Scores, Task};
-use peft_train::{Spread,
-    Callback, Session, Setup, Step, Stop, TrainError, TrainOptions, TrainReport, TrainedAdapter,
+use peft_train::{
+    Callback, Session, Setup, Spread, Step, Stop, TrainError, TrainOptions, TrainReport,
+    TrainedAdapter,
 };
 
 #[derive(Module, Debug)]
@@ -69,7 +70,7 @@ impl Answers for Hosted<Plain> {
 }
 
 /// Values of a function of four numbers.
-struct Fit<M>(std::marker::PhantomData<M>);
+struct Fit<M>(std::marker::PhantomData<fn() -> M>);
 
 impl<M: Answers> Fit<M> {
     fn mean_loss(model: &M, examples: &[usize], device: &Device, pass: &mut Pass<'_>) -> Tensor<1> {
@@ -99,11 +100,7 @@ impl<M: Answers> Task for Fit<M> {
     ) -> Result<Tensor<1>, TrainError> {
         Ok(Self::mean_loss(model, examples, device, pass))
     }
-    fn evaluate(
-        &self,
-        spread: &Spread<M>,
-        _stop: &Stop,
-    ) -> Result<Option<Scores>, TrainError> {
+    fn evaluate(&self, spread: &Spread<M>, _stop: &Stop) -> Result<Option<Scores>, TrainError> {
         let examples: Vec<usize> = (40..60).collect();
         let device = Device::flex();
         let loss = Self::mean_loss(spread.model(), &examples, &device, &mut Pass::eval());

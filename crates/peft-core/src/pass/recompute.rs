@@ -164,7 +164,12 @@ impl Segment {
     }
 
     /// Sends the gradients of the outputs through the block, computed again; returns what the losses of its layers came to.
-    fn backward(self, sums: Sums, share: f64, mut each: impl FnMut(Gradients)) -> Option<Tensor<1>> {
+    fn backward(
+        self,
+        sums: Sums,
+        share: f64,
+        mut each: impl FnMut(Gradients),
+    ) -> Option<Tensor<1>> {
         seed(self.dropout, &self.input.value);
         let mut pass = Pass::replaying(self.dropout, self.padding, self.carried);
         let output = (self.run)(self.input.value.clone(), &mut pass);

@@ -22,9 +22,7 @@ use peft_train::data::{TextTokenizer, TokenizeOptions};
 use peft_train::schedule::{ScheduleKind, Warmup};
 use peft_train::synthetic::vocabulary;
 use peft_train::task::{Scores, Task};
-use peft_train::{
-    Callback, Record, Session, Setup, Spread, Stop, TrainOptions, TrainedWeights,
-};
+use peft_train::{Callback, Record, Session, Setup, Spread, Stop, TrainOptions, TrainedWeights};
 
 use crate::masking::{Masked, masked_sentences};
 use crate::task::MaskedWords;

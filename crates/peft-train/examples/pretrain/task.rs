@@ -147,8 +147,9 @@ impl Task for MaskedWords {
                 .collect();
             let [hidden, _] = self.guesses(model, &sentences, device, &mut Pass::eval())?;
             let here = hidden.words.dims()[0];
+            let right = hidden.right();
             let loss = f64::from(hidden.loss().into_scalar::<f32>()) * here as f64;
-            Ok((loss, hidden.right(), here))
+            Ok((loss, right, here))
         })?;
         let (mut loss, mut right, mut count) = (0.0, 0, 0);
         for (part, correct, here) in batches {

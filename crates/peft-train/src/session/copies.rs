@@ -84,14 +84,16 @@ impl<T: Task> Session<'_, T> {
             backward(task, model, device, what, pass(options, seed))
         })?;
         let home = device_of(&self.model).inner();
-        let sum = found.into_iter().fold(Found::default(), |sum, part| Found {
-            grads: part.grads.map(|grads| {
+        let mut sum = Found::default();
+        for part in found {
+            // A device beside a small batch has nothing to do.
+            if let Some(grads) = part.grads {
                 let grads = grads.to_device(&home, &self.model);
-                accumulate::add(sum.grads, grads, &self.trainable)
-            }),
-            losses: [sum.losses, part.losses].concat(),
-            of_layers: [sum.of_layers, part.of_layers].concat(),
-        });
+                sum.grads = Some(accumulate::add(sum.grads, grads, &self.trainable));
+            }
+            sum.losses.extend(part.losses);
+            sum.of_layers.extend(part.of_layers);
+        }
         Ok(sum)
     }
 
@@ -112,7 +114,7 @@ impl<T: Task> Session<'_, T> {
 }
 
 /// A training pass whose masks follow from `seed`.
-fn pass(options: &TrainOptions, seed: u64) -> Pass<'static> {
+fn pass<'o>(options: &TrainOptions, seed: u64) -> Pass<'o> {
     let pass = Pass::train(seed);
     match options.gradient_checkpointing {
         true => pass.with_recomputation(),
@@ -169,7 +171,10 @@ mod tests {
     #[test]
     fn a_batch_is_cut_by_tokens_and_nobody_goes_without() {
         let lengths = [8, 1, 1, 1, 1, 4, 4, 4];
-        assert_eq!(cut(&[0, 1, 2, 3, 4], &lengths, 2), [vec![0], vec![1, 2, 3, 4]]);
+        assert_eq!(
+            cut(&[0, 1, 2, 3, 4], &lengths, 2),
+            [vec![0], vec![1, 2, 3, 4]]
+        );
         assert_eq!(cut(&[5, 6, 7], &lengths, 3), [[5], [6], [7]]);
         assert_eq!(cut(&[5, 6], &lengths, 3), [[5], [6]]);
         assert_eq!(cut(&[1, 2, 3, 0], &lengths, 2), [vec![1, 2, 3], vec![0]]);

@@ -67,7 +67,11 @@ impl Unread {
         let mut read = Read::default();
         for (loss, value) in losses.iter().zip(&mut values) {
             let value = loss.share * value;
-            match read.losses.last_mut().filter(|(step, _)| *step == loss.step) {
+            match read
+                .losses
+                .last_mut()
+                .filter(|(step, _)| *step == loss.step)
+            {
                 Some((_, sum)) => *sum += value,
                 None => read.losses.push((loss.step, value)),
             }

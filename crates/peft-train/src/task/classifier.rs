@@ -76,11 +76,7 @@ impl<M: Classifier> Task for ClassifierTask<M> {
         Ok(loss(logits, &targets, self.objective))
     }
 
-    fn evaluate(
-        &self,
-        spread: &Spread<M>,
-        stop: &Stop,
-    ) -> Result<Option<Scores>, TrainError> {
+    fn evaluate(&self, spread: &Spread<M>, stop: &Stop) -> Result<Option<Scores>, TrainError> {
         let Some(valid) = &self.valid else {
             return Ok(None);
         };

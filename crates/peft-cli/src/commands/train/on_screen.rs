@@ -16,7 +16,7 @@ use crate::progress::Progress;
 pub(super) struct OnScreen;
 
 impl Watch for OnScreen {
-    fn callbacks(&mut self, config: &RunConfig) -> Vec<Box<dyn Callback + '_>> {
+    fn callbacks(&mut self, _config: &RunConfig) -> Vec<Box<dyn Callback + '_>> {
         vec![Box::new(Progress::new())]
     }
 
