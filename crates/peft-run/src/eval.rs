@@ -5,7 +5,6 @@ mod similarity;
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
 use burn::tensor::Device;
 use peft_models::{DecoderClassifier, ModelConfig, ModelKind, Pooling, SequenceClassifier};
 use peft_train::data::{FileAccount, LabelSet};
@@ -19,6 +18,7 @@ use crate::data::{self, Input, TextInput};
 use crate::image_data::ImageInput;
 use crate::open::{OpenClassifier, OpenedAdapter, is_decoder};
 use crate::settings::DataConfig;
+use crate::{Error, Result};
 use crate::{device, open};
 
 /// What is scored.
@@ -116,7 +116,7 @@ fn fits(args: &Evaluating) -> Result<()> {
         true => ("images", "image-cls"),
         false => ("texts", "seq-cls or causal-lm"),
     };
-    bail!(crate::Usage(format!(
+    Err(Error::Usage(format!(
         "{} is a model of {what}; give --task {task}",
         args.model.model.display()
     )))
