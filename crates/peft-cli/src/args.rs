@@ -78,7 +78,7 @@ impl Verb {
     ///
     /// # Errors
     /// When a repository cannot be had.
-    pub fn fetch(&mut self) -> anyhow::Result<()> {
+    pub fn fetch(&mut self) -> peft_run::Result<()> {
         match self {
             Self::Eval(args) => hub::resolve(args.model.folders()),
             Self::Predict(args) => hub::resolve(args.model.folders()),

@@ -28,22 +28,21 @@ use clap::Parser;
 
 use args::{Cli, Verb};
 use peft_core::file::input::check_limits;
-use peft_run::failure::{is_interruption, is_usage};
+use peft_run::{is_interruption, is_usage};
 
 fn main() -> ExitCode {
     end_quietly_on_a_closed_pipe();
     say::to_stderr();
     let mut cli = Cli::parse();
     allocator::keep_memory();
-    let limits = check_limits().map_err(|error| peft_run::Usage(error.to_string()).into());
-    match limits
-        .and_then(|()| cli.verb.fetch())
-        .and_then(|()| run(&cli))
-    {
+    let ready = check_limits()
+        .map_err(|error| peft_run::Error::Usage(error.to_string()))
+        .and_then(|()| cli.verb.fetch());
+    match ready.map_err(Into::into).and_then(|()| run(&cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{}", report(&error));
-            if is_interruption(&error) {
+            if is_interruption(error.as_ref()) {
                 eprintln!("go on with: {}", interrupt::to_go_on(std::env::args()));
             }
             ExitCode::from(exit_code(&error))
@@ -54,14 +53,14 @@ fn main() -> ExitCode {
 /// An error and its causes on one line.
 fn report(error: &anyhow::Error) -> String {
     let causes = peft_core::causes(error.as_ref());
-    match is_interruption(error) {
+    match is_interruption(error.as_ref()) {
         true => causes,
         false => format!("error: {causes}"),
     }
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {
-    match (is_interruption(error), is_usage(error)) {
+    match (is_interruption(error.as_ref()), is_usage(error.as_ref())) {
         (true, _) => interrupt::EXIT_CODE,
         (false, true) => 2,
         (false, false) => 1,
@@ -107,5 +106,52 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Verb::Recycle(args) => commands::recycle::run(args, json),
         Verb::Plot(args) => commands::plot::run(args, json),
         Verb::Bench(args) => commands::bench::run(args, json),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+    use peft_core::PeftError;
+    use peft_run::Error;
+    use peft_train::{RunError, TrainError};
+
+    use super::*;
+
+    fn rank() -> PeftError {
+        PeftError::Rank {
+            site: "query".into(),
+            rank: 0,
+            limit: 8,
+        }
+    }
+
+    #[test]
+    fn wrong_usage_has_its_exit_code_whoever_says_so() {
+        let asked = || Error::Usage("give --data".into());
+        for error in [
+            asked().into(),
+            Err::<(), _>(asked()).context("line 3").unwrap_err(),
+            Error::from(TrainError::from(rank())).into(),
+            TrainError::from(rank()).into(),
+            anyhow::Error::new(rank()).context("line 3"),
+        ] {
+            assert_eq!(exit_code(&error), 2, "{error:?}");
+        }
+        assert_eq!(exit_code(&anyhow::anyhow!("the disk is full")), 1);
+    }
+
+    #[test]
+    fn an_interruption_is_no_error() {
+        let interrupted = || {
+            TrainError::from(RunError::Interrupted {
+                step: 3,
+                checkpoint: "run/checkpoint-3".into(),
+            })
+        };
+        for error in [interrupted().into(), Error::from(interrupted()).into()] {
+            assert_eq!(exit_code(&error), interrupt::EXIT_CODE);
+            assert!(report(&error).starts_with("stopped after step 3"));
+        }
     }
 }

@@ -3,9 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use peft_core::near;
-
-use crate::failure::Usage;
+use crate::Error;
 use crate::run::ADAPTER;
 
 /// What the base model without an adapter is called beside named adapters.
@@ -53,20 +51,16 @@ impl FromStr for AdapterArg {
     }
 }
 
-/// The mistake of asking for an adapter that is not there, with the nearest of those that are.
-pub(crate) fn unknown_adapter<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Usage {
-    let known: Vec<&str> = known.filter(|known| *known != BASE).collect();
-    let nearest = match near(name, known.iter().copied(), 0.6) {
-        Some(nearest) => format!("; did you mean `{nearest}`?"),
-        None => String::new(),
-    };
-    let expected = match known.as_slice() {
-        [] => format!("`{BASE}`, for no adapter was given"),
-        known => format!("`{BASE}` or one of: {}", known.join(", ")),
-    };
-    Usage(format!(
-        "no adapter named `{name}`; expected {expected}{nearest}"
-    ))
+/// The mistake of asking for an adapter that is not there.
+pub(crate) fn unknown_adapter<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Error {
+    Error::UnknownAdapter {
+        name: name.to_owned(),
+        base: BASE,
+        known: known
+            .filter(|known| *known != BASE)
+            .map(str::to_owned)
+            .collect(),
+    }
 }
 
 /// How much an adapter counts in a sum of several.

@@ -1,6 +1,5 @@
 //! From the settings of a run to what is attached.
 
-use anyhow::{Context, Result, bail};
 use peft_core::folder::CACHE_FOLDER;
 use peft_core::target::{Selector, Target, TargetRules};
 use peft_core::{AdapterSpec, Naming};
@@ -8,6 +7,7 @@ use peft_models::{ModelConfig, default_targets};
 
 use crate::registry::{self, METHODS};
 use crate::settings::{Names, RunConfig, TaskKind};
+use crate::{Error, Result};
 
 /// Builds the specification of the adapter that `config` asks for; `head_modules` are trained with it.
 ///
@@ -17,7 +17,7 @@ pub fn build(config: &RunConfig, head_modules: &[String]) -> Result<AdapterSpec>
     let adapter = &config.adapter;
     let Some(entry) = registry::find(&adapter.method) else {
         let known: Vec<&str> = METHODS.iter().map(|entry| entry.id).collect();
-        bail!(crate::Usage(format!(
+        return Err(Error::Usage(format!(
             "unknown method `{}`; expected one of {}, head, full (see `peft methods`)",
             adapter.method,
             known.join(", ")
@@ -63,12 +63,10 @@ fn targets(config: &RunConfig) -> Result<Target> {
         Some(names) => Ok(names.target()),
         None => {
             let model = ModelConfig::read(config.model_dir())?;
-            let names = default_targets(model.model_type()).with_context(|| {
-                format!(
-                    "no default targets for `{}`; give --targets, for example all-linear or query,value",
-                    model.model_type()
-                )
-            })?;
+            let unknown = || Error::NoDefaultTargets {
+                model_type: model.model_type().to_owned(),
+            };
+            let names = default_targets(model.model_type()).ok_or_else(unknown)?;
             Ok(Target::List(
                 names.iter().map(|name| (*name).to_owned()).collect(),
             ))

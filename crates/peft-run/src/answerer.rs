@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
 use peft_models::Storage;
 
+use crate::Result;
 use crate::adapter_arg::AdapterArg;
 use crate::companions::Companions;
 use crate::open::Base;

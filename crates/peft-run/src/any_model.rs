@@ -1,6 +1,5 @@
 //! A model of any kind, for verbs that look at layers and do not ask what the model answers.
 
-use anyhow::Result;
 use burn::module::Module;
 use burn::tensor::Device;
 use peft_core::{Adaptable, AdaptedLinear, Site, TiedOutput};
@@ -9,6 +8,7 @@ use peft_models::{
     SequenceClassifier,
 };
 
+use crate::Result;
 use crate::open::{self, Base, OpenClassifier};
 
 /// A classifier of texts or images, or a language model.

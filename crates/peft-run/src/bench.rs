@@ -5,12 +5,12 @@ mod profile;
 
 use std::path::PathBuf;
 
-use anyhow::Result;
 use peft_core::ParameterCount;
 use serde::Serialize;
 
 pub use profile::{Line, Peaks, Profile};
 
+use crate::Result;
 use crate::settings::RunConfig;
 use crate::{device, memory};
 

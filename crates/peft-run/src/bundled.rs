@@ -2,11 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
-use peft_core::file::{FolderClaim, disk, write_atomic};
+use peft_core::file::{FileError, FolderClaim, disk, write_atomic};
 use peft_train::synthetic::{SentimentData, to_jsonl};
 
-use crate::out_folder;
+use crate::{Result, out_folder};
 
 /// The files of the model folder, made by `cargo xtask pretrain`.
 const MODEL: [(&str, &[u8]); 4] = [
@@ -77,11 +76,13 @@ impl Places {
     /// refuses.
     pub fn unpack(&self, overwrite: bool) -> Result<FolderClaim> {
         let claim = out_folder::claim(&self.out, overwrite, out_folder::OVERWRITE)?;
-        disk::create_dir_all(&self.model)?;
+        let create =
+            |folder: &Path| disk::create_dir_all(folder).map_err(FileError::io("create", folder));
+        create(&self.model)?;
         for (name, bytes) in MODEL {
             write_atomic(&self.model.join(name), bytes)?;
         }
-        disk::create_dir_all(&self.out.join("data"))?;
+        create(&self.out.join("data"))?;
         let [train, valid, test] = PARTS;
         let data = SentimentData::generate(SEED, train, valid, test);
         for (path, rows) in [

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use anyhow::Result;
 use peft_models::ModelConfig;
 use peft_train::data::{
     CAUSAL_COLUMNS, ChatTemplate, DataAccount, RowLength, RowOptions, TextTokenizer, TokenRows,
@@ -10,6 +9,7 @@ use peft_train::data::{
 };
 use peft_train::task::Prompts;
 
+use crate::Result;
 use crate::companions::Companions;
 use crate::data;
 use crate::end_tokens::EndTokens;

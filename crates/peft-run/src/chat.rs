@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use anyhow::{Result, bail};
 use peft_core::select_adapters;
 use peft_models::generate::{Progress, Reading};
 use peft_models::{CausalLm, ModelConfig};
@@ -16,6 +15,7 @@ use crate::device;
 use crate::end_tokens::EndTokens;
 use crate::generate::{Choice, Settings, Texts};
 use crate::open::{self, OpenedCausal};
+use crate::{Error, Result};
 
 /// Model, adapters and how answers are chosen.
 #[derive(Debug)]
@@ -80,7 +80,7 @@ impl Conversation {
         let limit = model.decoder.config().max_positions;
         let tokenizer = companions.tokenizer(&config, limit)?.unlimited()?;
         let Some(template) = companions.template()? else {
-            bail!(crate::Usage(format!(
+            return Err(Error::Usage(format!(
                 "{} has no chat template (chat_template.jinja, or chat_template in tokenizer_config.json), nor has the adapter: it was \
                  trained on texts, for which there is peft generate; or give a folder that has one with --tokenizer",
                 args.model.model.display()
@@ -128,7 +128,7 @@ impl Conversation {
     /// When there is none of the name.
     pub fn choose(&mut self, name: &str) -> Result<()> {
         if !self.names().any(|known| known == name) {
-            bail!(unknown_adapter(name, self.names()));
+            return Err(unknown_adapter(name, self.names()));
         }
         self.active = (name != BASE).then(|| name.to_owned());
         let weights: Vec<(&str, f64)> = self
@@ -190,7 +190,7 @@ impl Conversation {
         let prompt = self.tokenizer.ids(&prompt, false)?;
         let limit = self.model.decoder.config().max_positions;
         if prompt.len() >= limit {
-            bail!(crate::Usage(format!(
+            return Err(Error::Usage(format!(
                 "the conversation has {} tokens and the model takes {limit} in all: begin a new one (/new)",
                 prompt.len()
             )));

@@ -4,11 +4,11 @@ mod beside;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
 use indexmap::IndexMap;
 use peft_recycle::{Bases, Combined, Heads, Mode, Pool, combine};
 use serde::Serialize;
 
+use crate::Result;
 use crate::adapter_arg::WeightedFolder;
 use crate::out_folder::Aside;
 use crate::recycle::warn_of_bases;

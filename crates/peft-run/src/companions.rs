@@ -11,7 +11,6 @@ mod vocabulary;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
 use peft_models::ModelConfig;
 use peft_train::data::{ChatTemplate, TextTokenizer, TokenizeOptions};
 use serde_json::{Map, Value};
@@ -20,6 +19,7 @@ pub use carry::{beside, carry_all, carry_common};
 use part::{GENERATION, Part, TOKENIZER_CONFIG, fields};
 
 use crate::settings::RunConfig;
+use crate::{Error, Result};
 
 /// The folders that the files beside a model are taken from.
 #[derive(Debug, Clone)]
@@ -47,7 +47,7 @@ impl Companions {
         if let Some(folder) = named {
             let parts = Part::ALL.iter().map(|part| part.is_in(folder));
             if !parts.collect::<Result<Vec<_>>>()?.contains(&true) {
-                bail!(crate::Usage(format!(
+                return Err(Error::Usage(format!(
                     "--tokenizer {}: there is no tokenizer.json, no chat template and none of the other files beside a model",
                     folder.display()
                 )));
@@ -99,14 +99,12 @@ impl Companions {
         };
         let tokenizer = TextTokenizer::load(folder, &options)?;
         if folder != self.model && tokenizer.tokens() > rows {
-            bail!(
-                "the tokenizer of {} has {} tokens, the table of {} {rows} rows: it belongs to a model with a larger vocabulary; \
-                 take the model's own with --tokenizer {}, or a base whose table was resized as in the training of the adapter",
-                folder.display(),
-                tokenizer.tokens(),
-                self.model.display(),
-                self.model.display()
-            );
+            return Err(Error::LargerVocabulary {
+                folder: folder.to_owned(),
+                tokens: tokenizer.tokens(),
+                model: self.model.clone(),
+                rows,
+            });
         }
         Ok(tokenizer)
     }
@@ -166,7 +164,7 @@ impl Companions {
                     .iter()
                     .map(|folder| folder.display().to_string())
                     .collect();
-                bail!(crate::Usage(format!(
+                Err(Error::Usage(format!(
                     "the {} differs between the adapters ({}); give the folder whose files to use with --tokenizer, or one adapter at a time",
                     part.noun(),
                     folders.join(", ")

@@ -5,13 +5,13 @@ pub mod mlx;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
 use peft_core::export::{Exported, ExportedSite, to_lora};
 use peft_core::file::input::{CONFIG_LIMIT, read_plain};
-use peft_core::file::write_atomic;
+use peft_core::file::{FileError, write_atomic};
 use peft_core::folder;
 use serde::Serialize;
 
+use crate::Result;
 use crate::adapter_arg::AdapterArg;
 use crate::companions::carry_all;
 use crate::open::Added;
@@ -97,8 +97,7 @@ pub fn to_peft(asked: &Converting<'_>) -> Result<ConvertResult> {
     carry_all(&adapter.dir, out)?;
     let labels = adapter.dir.join(LABELS_FILE);
     if labels.exists() {
-        let text = read_plain(&labels, CONFIG_LIMIT)
-            .with_context(|| format!("cannot read {}", labels.display()))?;
+        let text = read_plain(&labels, CONFIG_LIMIT).map_err(FileError::io("read", &labels))?;
         write_atomic(&out.join(LABELS_FILE), &text)?;
     }
     let errors = exported.sites.iter().map(|site| site.error);

@@ -9,7 +9,6 @@ mod tables;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
 use peft_models::hf::{HeadLabels, ModelConfig};
 use peft_train::data::{
     DataAccount, Example, FileAccount, LabelSet, Roles, Table, Target, Targets, TextTokenizer,
@@ -20,6 +19,7 @@ use peft_train::task::{Classifier, ClassifierTask, Objective, TextSet};
 use crate::companions::Companions;
 use crate::open::{self, Numbering};
 use crate::settings::{DataConfig, RunConfig, TaskKind};
+use crate::{Error, Result};
 
 use account::text_account;
 
@@ -194,7 +194,7 @@ impl<M: Classifier<Set = TextSet>> Input for TextInput<M> {
     fn column(&self, name: &str) -> Result<Vec<(String, String)>> {
         let table = &self.table;
         let Some(at) = table.column(name)? else {
-            bail!(crate::Usage(format!(
+            return Err(Error::Usage(format!(
                 "{} has no column `{name}`; it has: {}",
                 table.path.display(),
                 table.columns.join(", ")

@@ -1,6 +1,5 @@
 //! Devices by name: `auto`, `flex`, `ndarray`, `wgpu`, `vulkan`, `metal`, `cuda`, the last four with `:N` for one of several.
 
-use anyhow::{Result, bail};
 use burn::tensor::Device;
 
 /// Backends with the feature that compiles each in.
@@ -16,17 +15,63 @@ pub const BACKENDS: &[(&str, bool)] = &[
 /// Environment variable by which Burn chooses what `auto` takes.
 pub const BURN_DEVICE: &str = "BURN_DEVICE";
 
+/// Why a device cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeviceError {
+    /// Something else than a number behind the colon.
+    #[error("device `{choice}`: expected a number after the colon, for example cuda:0")]
+    Number {
+        /// What was asked for.
+        choice: String,
+    },
+    /// No device is called so.
+    #[error("device `{choice}`: unknown; expected auto or one of {}", known())]
+    Unknown {
+        /// What was asked for.
+        choice: String,
+    },
+    /// The backend is not compiled in.
+    #[error(
+        "device `{choice}`: this binary was built without it; build with `--features {feature}`"
+    )]
+    NotCompiled {
+        /// What was asked for.
+        choice: String,
+        /// The feature that compiles it in.
+        feature: String,
+    },
+    /// The environment asks for a backend that is not compiled in.
+    #[error(
+        "{BURN_DEVICE}={wanted}: this binary has {}; unset the variable or build with that backend",
+        compiled.join(", ")
+    )]
+    Environment {
+        /// What the variable says.
+        wanted: String,
+        /// The backends that are compiled in.
+        compiled: Vec<&'static str>,
+    },
+}
+
+fn known() -> String {
+    let names: Vec<&str> = BACKENDS.iter().map(|(name, _)| *name).collect();
+    names.join(", ")
+}
+
 /// Opens the device that `choice` names; `auto` takes the fastest that is compiled in.
 ///
 /// # Errors
 /// An unknown name, one that this program was built without, or a device that is not there.
-pub fn open(choice: &str) -> Result<Device> {
+pub fn open(choice: &str) -> Result<Device, DeviceError> {
     let (name, index) = match choice.split_once(':') {
         None => (choice, None),
         Some((name, index)) => match index.parse::<usize>() {
             Ok(index) => (name, Some(index)),
             Err(_) => {
-                bail!("device `{choice}`: expected a number after the colon, for example cuda:0")
+                return Err(DeviceError::Number {
+                    choice: choice.to_owned(),
+                });
             }
         },
     };
@@ -34,60 +79,53 @@ pub fn open(choice: &str) -> Result<Device> {
         check_environment()?;
         return Ok(Device::default());
     }
-    let Some((_, compiled)) = BACKENDS.iter().find(|(known, _)| *known == name) else {
-        let known: Vec<&str> = BACKENDS.iter().map(|(name, _)| *name).collect();
-        bail!(
-            "device `{choice}`: unknown; expected auto or one of {}",
-            known.join(", ")
-        );
-    };
-    if !compiled {
-        bail!(
-            "device `{choice}`: this binary was built without it; build with `--features {name}`"
-        );
+    if !BACKENDS.iter().any(|(known, _)| *known == name) {
+        return Err(DeviceError::Unknown {
+            choice: choice.to_owned(),
+        });
     }
-    open_compiled(name, index)
+    open_compiled(name, index).ok_or_else(|| DeviceError::NotCompiled {
+        choice: choice.to_owned(),
+        feature: name.to_owned(),
+    })
 }
 
 /// Burn panics when its variable names a backend that is not compiled in; this says so instead.
-fn check_environment() -> Result<()> {
+fn check_environment() -> Result<(), DeviceError> {
     let Ok(wanted) = std::env::var(BURN_DEVICE) else {
         return Ok(());
     };
-    let compiled: Vec<&str> = BACKENDS
+    let compiled: Vec<&'static str> = BACKENDS
         .iter()
         .filter_map(|(name, compiled)| compiled.then_some(*name))
         .collect();
     if compiled.contains(&wanted.to_lowercase().as_str()) {
         return Ok(());
     }
-    bail!(
-        "{BURN_DEVICE}={wanted}: this binary has {}; unset the variable or build with that backend",
-        compiled.join(", ")
-    )
+    Err(DeviceError::Environment { wanted, compiled })
 }
 
 #[allow(
     deprecated,
-    clippy::unnecessary_wraps,
     unused_variables,
     reason = "backends that are compiled out use neither; Burn deprecates ndarray but still ships it"
 )]
-fn open_compiled(name: &str, index: Option<usize>) -> Result<Device> {
+/// `None` where the backend is compiled out.
+fn open_compiled(name: &str, index: Option<usize>) -> Option<Device> {
     match name {
         #[cfg(feature = "flex")]
-        "flex" => Ok(Device::flex()),
+        "flex" => Some(Device::flex()),
         #[cfg(feature = "ndarray")]
-        "ndarray" => Ok(Device::ndarray()),
+        "ndarray" => Some(Device::ndarray()),
         #[cfg(feature = "wgpu")]
-        "wgpu" => Ok(Device::wgpu(gpu(index))),
+        "wgpu" => Some(Device::wgpu(gpu(index))),
         #[cfg(feature = "vulkan")]
-        "vulkan" => Ok(Device::vulkan(gpu(index))),
+        "vulkan" => Some(Device::vulkan(gpu(index))),
         #[cfg(feature = "metal")]
-        "metal" => Ok(Device::metal(gpu(index))),
+        "metal" => Some(Device::metal(gpu(index))),
         #[cfg(feature = "cuda")]
-        "cuda" => Ok(Device::cuda(index.unwrap_or(0))),
-        other => bail!("device `{other}` is not compiled in"),
+        "cuda" => Some(Device::cuda(index.unwrap_or(0))),
+        _ => None,
     }
 }
 

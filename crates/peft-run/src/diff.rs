@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
 use peft_core::file::{AdapterFolder, HostTensor, PeftConfig, TensorKey, index_keys};
 use peft_core::low_rank::LowRank;
 use peft_recycle::ComparedSite;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::Result;
+use crate::error::Context;
 use crate::report::FolderMethod;
 
 /// Everything that differs between two folders.

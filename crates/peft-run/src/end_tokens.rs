@@ -1,10 +1,10 @@
 //! The tokens that end a text: those that a model stops at, and the one that texts to learn from end with.
 
-use anyhow::Result;
 use peft_models::ModelConfig;
 use peft_train::data::TextTokenizer;
 use serde_json::Value;
 
+use crate::Result;
 use crate::companions::Companions;
 
 const ID: &str = "eos_token_id";

@@ -5,7 +5,6 @@ mod similarity;
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
 use peft_models::{DecoderClassifier, ModelConfig, ModelKind, Pooling, SequenceClassifier};
 use peft_train::data::{FileAccount, LabelSet};
 use peft_train::metric::Metric;
@@ -18,6 +17,7 @@ use crate::data::{self, Input, TextInput};
 use crate::image_data::ImageInput;
 use crate::open::{OpenClassifier, OpenedAdapter, is_decoder};
 use crate::settings::DataConfig;
+use crate::{Error, Result};
 use crate::{device, open};
 
 /// What is scored.
@@ -115,7 +115,7 @@ fn fits(args: &Evaluating) -> Result<()> {
         true => ("images", "image-cls"),
         false => ("texts", "seq-cls or causal-lm"),
     };
-    bail!(crate::Usage(format!(
+    Err(Error::Usage(format!(
         "{} is a model of {what}; give --task {task}",
         args.model.model.display()
     )))

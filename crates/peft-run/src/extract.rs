@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
 use indexmap::IndexMap;
 use peft_core::target::TargetRules;
 use peft_models::{ModelConfig, stores_transposed};
@@ -10,6 +9,7 @@ use peft_recycle::{Components, ExtractOptions, Extracted, extract};
 use serde::Serialize;
 
 use crate::settings::Names;
+use crate::{Error, Result};
 
 /// Two models, and how much of their difference to keep.
 #[derive(Debug)]
@@ -84,7 +84,7 @@ fn transposed(args: &Extracting<'_>) -> Result<bool> {
     let config = ModelConfig::read(args.base)?;
     match stores_transposed(config.model_type()) {
         None => Ok(args.fan_in_fan_out),
-        Some(false) if args.fan_in_fan_out => bail!(crate::Usage(format!(
+        Some(false) if args.fan_in_fan_out => Err(Error::Usage(format!(
             "--fan-in-fan-out: the weights of a `{}` are [d_out, d_in]; leave the flag away",
             config.model_type()
         ))),

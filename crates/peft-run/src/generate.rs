@@ -6,7 +6,6 @@ mod texts;
 
 use std::time::Instant;
 
-use anyhow::Result;
 use peft_core::RowAdapters;
 use peft_models::generate::generate as continued;
 use peft_train::data::{ChatContext, TextTokenizer};
@@ -19,6 +18,7 @@ use crate::companions::Companions;
 use crate::device;
 use crate::end_tokens::EndTokens;
 use crate::open::{self, OpenedCausal};
+use crate::{Error, Result};
 pub use settings::Choice;
 pub(crate) use settings::Settings;
 pub(crate) use texts::Texts;
@@ -111,7 +111,7 @@ fn prompts(
         return Ok(ids.collect::<Result<_, _>>()?);
     }
     let Some(template) = companions.template()? else {
-        anyhow::bail!(crate::Usage(format!(
+        return Err(Error::Usage(format!(
             "--chat: {} has no chat template (chat_template.jinja, or chat_template in tokenizer_config.json), nor has the adapter; \
              give a folder that has one with --tokenizer",
             args.model.model.display()
@@ -137,7 +137,7 @@ fn prompts(
 fn room(max_new_tokens: usize, prompts: &[Vec<u32>], limit: usize) -> Result<usize> {
     let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
     if longest >= limit {
-        anyhow::bail!(crate::Usage(format!(
+        return Err(Error::Usage(format!(
             "--prompt: {longest} tokens leave no room for an answer: the model takes {limit} in all; shorten the prompt"
         )));
     }
@@ -160,7 +160,7 @@ fn rows(
         return Ok(None);
     }
     if args.use_adapters.len() != args.prompts.len() {
-        anyhow::bail!(crate::Usage(format!(
+        return Err(Error::Usage(format!(
             "--use-adapters: expected one name for each of {} prompts, found {}",
             args.prompts.len(),
             args.use_adapters.len()
@@ -177,7 +177,7 @@ fn rows(
         .find(|name| !opened.adapters.iter().any(|known| known == *name))
     {
         let known = opened.adapters.iter().map(String::as_str);
-        anyhow::bail!(unknown_adapter(unknown, known));
+        return Err(unknown_adapter(unknown, known));
     }
     Ok(Some(RowAdapters::new(&names, device)))
 }

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
 use peft_models::hf::{Hub, HubId, unfold};
+
+use crate::Result;
+use crate::error::Context;
 
 /// The folder that a path means: itself where it exists, the files of the repository of that name, fetched, or a GGUF file as a model
 /// folder, of which all but the weights lies in the cache.

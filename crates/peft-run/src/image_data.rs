@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use peft_core::file::FileError;
 use peft_core::file::input::{PICTURE_LIMIT, read_plain};
 use peft_models::{ImageClassifier, ModelConfig, VitConfig};
 use peft_train::data::{
@@ -16,6 +16,7 @@ use crate::companions::Companions;
 use crate::data::{self, Columns, Input, PreparedData};
 use crate::open::{self, Numbering};
 use crate::settings::{DataConfig, RunConfig};
+use crate::{Error, Result};
 
 /// Images and the processor of the model that is to answer them.
 #[derive(Debug)]
@@ -74,13 +75,15 @@ impl Input for ImageInput {
     fn set(&self, targets: Targets<'_>) -> Result<(ImageSet, FileAccount)> {
         let images = self.images.first(self.limit);
         let asked = targets;
-        let targets = match targets {
-            Targets::Classes(labels) => images.targets(labels)?,
-            Targets::Unknown => vec![Target::None; images.pictures.len()],
-            Targets::Values => bail!(crate::Usage(
-                "a model of images with one output answers no classes; expected two or more".into()
-            )),
-        };
+        let targets =
+            match targets {
+                Targets::Classes(labels) => images.targets(labels)?,
+                Targets::Unknown => vec![Target::None; images.pictures.len()],
+                Targets::Values => return Err(Error::Usage(
+                    "a model of images with one output answers no classes; expected two or more"
+                        .into(),
+                )),
+            };
         let account = FileAccount {
             path: images.path.clone(),
             rows: targets.len(),
@@ -98,7 +101,7 @@ impl Input for ImageInput {
     }
 
     fn column(&self, name: &str) -> Result<Vec<(String, String)>> {
-        bail!(crate::Usage(format!(
+        Err(Error::Usage(format!(
             "images have no column `{name}`; the adapter of each row can be chosen for tables of texts"
         )))
     }
@@ -190,8 +193,7 @@ fn say_skipped(images: &Pictures) {
 fn identity(picture: &Picture) -> Result<String> {
     match picture {
         Picture::File(path) => {
-            let bytes = read_plain(path, PICTURE_LIMIT)
-                .with_context(|| format!("cannot read {}", path.display()))?;
+            let bytes = read_plain(path, PICTURE_LIMIT).map_err(FileError::io("read", path))?;
             Ok(format!("{:?}", Sha256::digest(&bytes)))
         }
         Picture::Pixels(pixels) => Ok(format!("{:?}", Sha256::digest(&pixels.values))),

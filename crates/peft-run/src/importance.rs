@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Result, bail};
 use burn::optim::GradientsParams;
 use burn::tensor::Device;
 use indexmap::IndexMap;
@@ -26,6 +25,7 @@ use crate::image_data::ImageInput;
 use crate::open::{self, Base, OpenClassifier};
 use crate::run::ADAPTER;
 use crate::settings::DataConfig;
+use crate::{Error, LabelError, Result};
 
 /// What is measured, on what.
 #[derive(Debug)]
@@ -124,7 +124,7 @@ fn scaling(args: &Measuring, spec: &AdapterSpec) -> Result<Scaling> {
     match spec.method.entry().id {
         id if id == LORA.id => Ok(Scaling::Standard),
         id if id == RSLORA.id => Ok(Scaling::RankStabilized),
-        other => bail!(crate::Usage(format!(
+        other => Err(Error::Usage(format!(
             "{} is an adapter of `{other}`; layers can share a pair of lora or rslora only",
             args.adapter.display()
         ))),
@@ -142,9 +142,7 @@ fn device_for(args: &Measuring) -> Result<Device> {
 
 fn data_of(args: &Measuring) -> Result<&Path> {
     args.data.as_deref().ok_or_else(|| {
-        anyhow::Error::new(crate::Usage(
-            "this score is measured on data; give --data, or --score parameters".into(),
-        ))
+        Error::Usage("this score is measured on data; give --data, or --score parameters".into())
     })
 }
 
@@ -186,11 +184,10 @@ fn labels<I: Input>(args: &Measuring, input: &I, outputs: usize) -> Result<Label
         None => input.labels()?,
     };
     if labels.len() != outputs {
-        bail!(
-            "the adapter has {outputs} outputs, its labels or those of the data are {}; put the label names, in the order of the outputs, \
-             as a JSON list into labels.json beside the adapter",
-            labels.len()
-        );
+        return Err(Error::Labels(LabelError::Count {
+            outputs,
+            labels: labels.len(),
+        }));
     }
     Ok(labels)
 }

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
 use peft_core::file::read_folder;
 
+use crate::error::Context;
 use crate::report::{Fit, Report};
 use crate::run::expert_use;
 use crate::validate::Verdict;
+use crate::{Error, Result};
 
 /// Describes an adapter folder; with a model also what is missing, unexpected or misshaped there. The texts are what is wrong with it.
 ///
@@ -18,7 +19,10 @@ pub fn inspect(adapter: &Path, model: Option<&Path>) -> Result<(Report, Vec<Stri
     let Verdict {
         problems, facts, ..
     } = Verdict::of_read(adapter, &read, None);
-    let folder = read.map_err(|_| anyhow!(problems.join("\n")))?;
+    let folder = match read {
+        Ok(folder) => folder,
+        Err(_) => return Err(Error::Unreadable { problems }),
+    };
     let mut report = facts
         .map_or_else(|| Report::new(adapter, &folder), Ok)
         .with_context(|| format!("adapter {}", adapter.display()))?;

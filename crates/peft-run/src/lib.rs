@@ -16,9 +16,9 @@ pub mod data;
 pub mod device;
 pub mod diff;
 pub mod end_tokens;
+mod error;
 pub mod eval;
 pub mod extract;
-pub mod failure;
 mod folder_problems;
 pub mod generate;
 pub mod hub;
@@ -42,5 +42,5 @@ pub mod targets;
 pub mod validate;
 pub mod watch;
 
-pub use failure::Usage;
+pub use error::{Error, LabelError, MergeError, Result, is_interruption, is_usage};
 pub use watch::Watch;

@@ -8,9 +8,8 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::Device;
-use peft_core::file::{disk, remove_file, together};
+use peft_core::file::{FileError, disk, remove_file, together};
 use peft_core::merge::{MergedSite, merge};
 use peft_core::values::named_tensors;
 use peft_core::{Adaptable, TiedOutput, param_id, select_adapters};
@@ -22,9 +21,11 @@ use serde::Serialize;
 use crate::adapter_arg::AdapterArg;
 use crate::any_model;
 use crate::companions::Companions;
+use crate::error::Context;
 use crate::open;
 use crate::out_folder;
 use crate::probe::Answers;
+use crate::{Error, MergeError, Result};
 
 /// Weight files that a reader would take before the one that is written.
 const STALE: [&str; 2] = [
@@ -157,23 +158,23 @@ pub fn merge_folder(merging: &Merging<'_>) -> Result<MergeResult> {
 }
 
 fn check_finite(adapted: &Answers, adapter: &AdapterArg) -> Result<()> {
-    ensure!(
-        adapted.are_finite(),
-        "{}: base and adapter together give outputs that are not finite; nothing was merged",
-        adapter.dir.display()
-    );
-    Ok(())
+    match adapted.are_finite() {
+        true => Ok(()),
+        false => Err(Error::Merge(MergeError::NotFinite {
+            adapter: adapter.dir.clone(),
+        })),
+    }
 }
 
 /// Refuses a merged model that answers otherwise; a difference that is no number is one.
 fn check(difference: f32, allowed: f32) -> Result<()> {
-    if difference <= allowed {
-        return Ok(());
+    match difference <= allowed {
+        true => Ok(()),
+        false => Err(Error::Merge(MergeError::Differs {
+            difference,
+            allowed,
+        })),
     }
-    bail!(
-        "the merged model's outputs differ from those of base and adapter by {difference:.3e} of the largest output, more than \
-         {allowed:.0e}; nothing was written (--tolerance allows more, another --dtype rounds less)"
-    );
 }
 
 /// Whether the table and the output layer differ; where they do not, the output layer's copy is dropped.
@@ -238,16 +239,15 @@ impl Written {
             Format::Gguf(GgmlType::F32 | GgmlType::F16 | GgmlType::Q8_0) => Some(FloatDtype::F32),
             Format::Gguf(_) => None,
         };
-        disk::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
+        disk::create_dir_all(out).map_err(FileError::io("create", out))?;
         let same = |dir: &Path| fs::canonicalize(dir).ok();
         if same(model) == same(out) {
-            bail!(crate::Usage(format!(
+            return Err(Error::Usage(format!(
                 "{}: the base cannot be overwritten by the merged model; give another folder",
                 out.display()
             )));
         }
-        let folder = disk::folder_aside(out)
-            .with_context(|| format!("cannot create a folder in {}", out.display()))?;
+        let folder = disk::folder_aside(out).map_err(FileError::io("create a folder in", out))?;
         save_model(model, folder.path(), config, tensors, dtype)?;
         let beside = Companions::new(model, &[merging.adapter], merging.tokenizer)?;
         beside.announced().carry(folder.path())?;

@@ -6,7 +6,6 @@ mod labels;
 mod language;
 mod numbering;
 
-use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
 use peft_core::{Adaptable, AdapterSpec, AttachReport, PeftError, folder, select_adapters};
 use peft_models::Loaded;
@@ -15,8 +14,9 @@ use peft_train::data::LabelSet;
 use peft_train::task::Classifier;
 
 use crate::adapter_arg::{AdapterArg, BASE, WeightArg, unknown_adapter};
+use crate::error::Context;
 use crate::registry::METHODS;
-use crate::run::LABELS_FILE;
+use crate::{Error, LabelError, Result};
 
 pub use base::Base;
 pub use classifiers::OpenClassifier;
@@ -81,11 +81,10 @@ pub fn answering<'a, M: OpenClassifier>(
     let outputs = outputs.transpose()?.flatten();
     let loaded = classifier::<M>(base, outputs, 0, device)?;
     if adapters.is_empty() && !loaded.fresh.is_empty() {
-        bail!(
-            "{} has no trained head ({} missing) and no --adapter brings one",
-            base.dir.display(),
-            loaded.fresh.join(", ")
-        );
+        return Err(Error::Labels(LabelError::NoHead {
+            model: base.dir.to_owned(),
+            missing: loaded.fresh,
+        }));
     }
     let labels = named_labels(&loaded.config)?;
     let labels = labels.filter(|labels| labels.len() == loaded.model.outputs());
@@ -117,10 +116,11 @@ fn add_all<M: Adaptable>(mut loaded: Loaded<M>, adapters: &[AdapterArg]) -> Resu
         let earlier = adapters.iter().zip(&reports);
         for (other, report) in earlier {
             if let Some(parameter) = report.changed.first() {
-                bail!(PeftError::ChangesBase {
+                return Err(PeftError::ChangesBase {
                     name: other.name.clone(),
                     parameter: parameter.clone(),
-                });
+                }
+                .into());
             }
         }
         let (with, added) = add(loaded, adapter)?;
@@ -219,12 +219,10 @@ impl<M: Classifier> Answering<M> {
             return Ok(Some(labels));
         }
         if labels.len() != self.loaded.model.outputs() {
-            bail!(
-                "the model has {} outputs without names, the data {} labels; put the label names, in the order of \
-                 the outputs, as a JSON list into {LABELS_FILE} beside the adapter",
-                self.loaded.model.outputs(),
-                labels.len()
-            );
+            return Err(Error::Labels(LabelError::Unnamed {
+                outputs: self.loaded.model.outputs(),
+                labels: labels.len(),
+            }));
         }
         log::info!(
             "the model names no labels; taking those of the data in sorted order: {}",
@@ -251,7 +249,7 @@ impl<M: Classifier> Answering<M> {
         let found = self.adapters.iter().find(|adapter| adapter.name == name);
         let Some(found) = found else {
             let known = self.adapters.iter().map(|known| known.name.as_str());
-            bail!(unknown_adapter(name, known));
+            return Err(unknown_adapter(name, known));
         };
         Ok(Some(found))
     }

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
 use peft_models::{DecoderClassifier, ModelConfig, ModelKind, SequenceClassifier};
 use peft_train::data::Targets;
 use peft_train::task::{Classifier, Inference, argmax, classify};
@@ -11,9 +10,11 @@ use serde::Serialize;
 use crate::adapter_arg::{BASE, WeightArg};
 use crate::answerer::Answerer;
 use crate::data::{Input, TextInput};
+use crate::error::Context;
 use crate::image_data::ImageInput;
 use crate::open::{Answering, OpenClassifier, OpenedAdapter};
 use crate::settings::DataConfig;
+use crate::{Error, Result};
 use crate::{device, open};
 
 /// What to answer, with what.
@@ -122,7 +123,7 @@ fn chosen<'a, M: Classifier>(
         [] => Ok((answering.with_active(&[])?, None)),
         [only] => Ok((answering.with_active(&[(&only.name, 1.0)])?, Some(only))),
         _ if args.adapter_column.is_some() => Ok((answering.with_active(&[])?, None)),
-        _ => bail!(crate::Usage(format!(
+        _ => Err(Error::Usage(format!(
             "several adapters ({}): choose with --sum NAME[=WEIGHT],... or --adapter-column COLUMN",
             answering.names()
         ))),

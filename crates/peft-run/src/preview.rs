@@ -2,7 +2,6 @@
 
 mod shown;
 
-use anyhow::{Result, bail};
 use peft_models::{DecoderClassifier, ModelKind, SequenceClassifier};
 use peft_train::data::{DataAccount, LabelSet, Picture, Target, TextTokenizer};
 use peft_train::task::TextSet;
@@ -13,6 +12,7 @@ use crate::companions::Companions;
 use crate::data::PreparedData;
 use crate::open::OpenClassifier;
 use crate::settings::{RunConfig, TaskKind};
+use crate::{Error, Result};
 use crate::{data, image_data, run};
 pub use shown::{ShownRow, ShownToken};
 
@@ -43,8 +43,8 @@ impl DataResult {
     /// Data or a tokenizer that cannot be read; a row that is not there.
     pub fn of(config: &RunConfig, rows: Rows) -> Result<Self> {
         if config.data.train.as_os_str().is_empty() {
-            bail!(crate::Usage(
-                "missing setting: data.train; give --train or a run file".into()
+            return Err(Error::Usage(
+                "missing setting: data.train; give --train or a run file".into(),
             ));
         }
         read(config, rows)
@@ -119,7 +119,7 @@ impl Rows {
         match self {
             Self::First(shown) => Ok(0..shown.min(rows)),
             Self::One(row) if (1..=rows).contains(&row) => Ok(row - 1..row),
-            Self::One(row) => bail!(crate::Usage(format!(
+            Self::One(row) => Err(Error::Usage(format!(
                 "--row {row}: the training data has rows 1 to {rows}"
             ))),
         }

@@ -1,10 +1,10 @@
 //! What a whole model answers to inputs that need no data: how a merged model is compared with its base and adapter.
 
-use anyhow::Result;
 use burn::tensor::{Device, Tensor, TensorData};
 use peft_core::Pass;
 use peft_models::{CausalBatch, TokenBatch};
 
+use crate::Result;
 use crate::any_model::AnyModel;
 
 /// Rows of made-up tokens, or images.

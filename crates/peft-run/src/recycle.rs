@@ -1,9 +1,10 @@
 //! What is said of bases and pools of adapters (EigenLoRAx).
 
-use anyhow::Result;
 use indexmap::IndexMap;
 use peft_recycle::{Basis, Errors, LeaveOneOut, Pool, Projection, SideInfo, Similarity};
 use serde::Serialize;
+
+use crate::Result;
 
 /// Says that members name different bases, unless somebody said that they belong together.
 pub fn warn_of_bases(pool: &Pool, any_base: bool) {

@@ -9,11 +9,11 @@ mod pair;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
 use peft_core::file::{AdapterFolder, HostTensor, PeftConfig, TensorKey, index_keys};
 use peft_core::target::Target;
 use serde::Serialize;
 
+use crate::Result;
 use crate::run::expert_use::UseOfExperts;
 
 pub(crate) use factors::FolderMethod;

@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
 use peft_core::values::named_tensors;
 use peft_core::{Adaptable, param_id};
 use peft_models::ModelConfig;
 use peft_models::hf::save_model;
 use serde::Serialize;
 
+use crate::{Error, Result};
 use crate::{any_model, device, open, out_folder};
 
 /// What was done.
@@ -38,7 +38,7 @@ pub fn resize(model: &Path, tokens: usize, out: &Path, overwrite: bool) -> Resul
         None => loaded.model.vocabulary_layers(),
     };
     if layers.is_empty() {
-        bail!(crate::Usage(format!(
+        return Err(Error::Usage(format!(
             "{} has no vocabulary",
             model.display()
         )));

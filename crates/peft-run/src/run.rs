@@ -18,10 +18,9 @@ pub mod timing;
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
 use burn::module::Module;
 use peft_core::file::input::{CONFIG_LIMIT, read_plain_text};
-use peft_core::file::{remove_file, write_atomic};
+use peft_core::file::{FileError, remove_file, write_atomic};
 use peft_core::{
     Adaptable, ParamNames, ParameterCount, attach, count, folder, mark_trainable,
     require_saved_modules, saved_modules, values,
@@ -36,8 +35,10 @@ use serde::Serialize;
 
 use crate::adapter_spec;
 use crate::companions::Companions;
+use crate::error::Context;
 use crate::settings::{RunConfig, TaskKind};
 use crate::watch::Watch;
+use crate::{Error, Result};
 
 pub use classification::train_texts;
 pub use kind::kind;
@@ -108,8 +109,7 @@ pub fn train(config: &RunConfig, options: RunOptions, watch: &mut dyn Watch) -> 
     let folder = RunFolder::open(config, options)?;
     if folder.is_finished() {
         let path = config.out.join(RESULTS_FILE);
-        let text = read_plain_text(&path, CONFIG_LIMIT)
-            .with_context(|| format!("cannot read {}", path.display()))?;
+        let text = read_plain_text(&path, CONFIG_LIMIT).map_err(FileError::io("read", &path))?;
         return Ok(Outcome::Finished(serde_json::from_str(&text)?));
     }
     let result = match lora_drop::finds_out(config) {
@@ -249,7 +249,7 @@ fn make_trainable<M: Adaptable>(
 ) -> Result<(M, Part)> {
     let given = &config.adapter;
     if matches!(given.method.as_str(), "full" | "head") && given.start.is_some() {
-        bail!(crate::Usage(format!(
+        return Err(Error::Usage(format!(
             "adapter.start: method `{}` has no adapter to start from a folder",
             given.method
         )));
@@ -266,7 +266,7 @@ fn make_trainable<M: Adaptable>(
             let from = from.map(|from| start::make_room(&mut model, names, &mut spec, from));
             let from = from.transpose()?;
             if !given.experts_from.is_empty() && !spec.method.routes() {
-                bail!(crate::Usage(format!(
+                return Err(Error::Usage(format!(
                     "adapter.experts_from: method `{}` has no experts",
                     given.method
                 )));
@@ -274,7 +274,7 @@ fn make_trainable<M: Adaptable>(
             let (model, report) = attach(model, names, ADAPTER, &spec, config.train.seed)?;
             let unmatched: Vec<String> = report.unmatched.iter().map(ToString::to_string).collect();
             if given.strict && !unmatched.is_empty() {
-                bail!(crate::Usage(unmatched.join("\n")));
+                return Err(Error::Usage(unmatched.join("\n")));
             }
             unmatched.iter().for_each(|entry| log::warn!("{entry}"));
             let model = match from {
@@ -314,7 +314,7 @@ fn check_paths(config: &RunConfig) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    bail!(crate::Usage(format!(
+    Err(Error::Usage(format!(
         "missing settings: {}; give them as flags or in a run file (see `peft init`)",
         missing.join(", ")
     )))

@@ -16,7 +16,7 @@ mod template;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use peft_core::file::FileError;
 use peft_core::file::input::{CONFIG_LIMIT, read_plain_text};
 use peft_models::Storage;
 use peft_prune::lora_drop::LORA_DROP;
@@ -36,7 +36,9 @@ pub use ready::ready;
 pub use task::TaskKind;
 pub use template::template;
 
+use crate::error::Context;
 use crate::open::Base;
+use crate::{Error, Result};
 
 /// Tokens of a text where there is none to be measured.
 pub const USUAL_LENGTH: usize = 128;
@@ -115,7 +117,7 @@ impl RunConfig {
             None => toml::Table::new(),
             Some(path) => {
                 let text = read_plain_text(path, CONFIG_LIMIT)
-                    .with_context(|| format!("cannot read run file {}", path.display()))?;
+                    .map_err(FileError::io("read run file", path))?;
                 text.parse()
                     .with_context(|| format!("run file {}", path.display()))?
             }
@@ -131,17 +133,17 @@ impl RunConfig {
     /// # Errors
     /// Unknown settings, values that are none, settings that have no effect beside the others.
     pub fn of_table(table: toml::Table) -> Result<Self> {
-        let known = serde_json::to_value(Self::default()).context("listing the known settings")?;
+        let known = serde_json::to_value(Self::default())?;
         let unknown = unknown_keys(&toml::Value::Table(table.clone()), &known, "");
         if !unknown.is_empty() {
-            bail!(crate::Usage(format!(
+            return Err(Error::Usage(format!(
                 "unknown settings:\n{}",
                 unknown.join("\n")
             )));
         }
         let table = toml::Value::Table(table);
         if let Some(key) = not_finite(&table, "") {
-            bail!(crate::Usage(format!(
+            return Err(Error::Usage(format!(
                 "setting `{key}`: expected a finite number, found NaN or infinity"
             )));
         }
@@ -156,7 +158,7 @@ impl RunConfig {
     pub fn checked(self) -> Result<Self> {
         self.train.check()?;
         if self.adapter.method == LORA_DROP.id {
-            (self.prune.check()).map_err(|error| crate::Usage(error.to_string()))?;
+            self.prune.check()?;
         }
         self.data.check()?;
         effect::check(&self, &self.steering()?)?;

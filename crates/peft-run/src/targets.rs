@@ -7,13 +7,13 @@ mod size;
 
 use std::path::PathBuf;
 
-use anyhow::Result;
 use peft_core::{AttachedSite, ParameterCount, Site};
 use serde::Serialize;
 
 pub use alternatives::Alternative;
 pub use memory::MemoryEstimate;
 
+use crate::Result;
 use crate::settings::RunConfig;
 
 /// Sites that differ in nothing but their layer.

@@ -6,13 +6,15 @@ mod verdict;
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use peft_core::file::FileError;
 use peft_core::file::input::{CONFIG_LIMIT, read_plain_text};
 use peft_models::ModelConfig;
 
 use model::ModelSites;
 use reading::Base;
 pub use verdict::Verdict;
+
+use crate::Result;
 
 /// What adapters are checked against.
 #[derive(Debug)]
@@ -46,7 +48,7 @@ impl Against {
     /// A file that cannot be read, or is no configuration of a model that is known here.
     pub fn config(path: &Path) -> Result<Self> {
         let text = read_plain_text(path, CONFIG_LIMIT)
-            .with_context(|| format!("cannot read the model configuration {}", path.display()))?;
+            .map_err(FileError::io("read the model configuration", path))?;
         let config = ModelConfig::parse(path, &text)?;
         Ok(Self(Model::Config(ModelSites::of(config)?)))
     }

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use anyhow::Result;
 use peft_prune::Plan;
 use peft_train::{Callback, Stop};
 
+use crate::Result;
 use crate::settings::RunConfig;
 
 /// Looks at a run, and may ask it to end. Every method that is provided does nothing; `()` watches nothing.

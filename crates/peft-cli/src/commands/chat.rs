@@ -91,7 +91,7 @@ fn command_of(command: &str, conversation: &mut Conversation) -> Result<Next> {
             conversation.choose(name)?;
             eprintln!("{} answers from now on", conversation.adapter());
         }
-        _ => anyhow::bail!(peft_run::Usage(format!(
+        _ => anyhow::bail!(peft_run::Error::Usage(format!(
             "/{command}: no such command\n{HELP}"
         ))),
     }

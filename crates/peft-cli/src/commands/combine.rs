@@ -78,7 +78,7 @@ impl CombineArgs {
         match (self.rank, self.energy) {
             (Some(rank), _) => Ok(Components::Fixed(rank)),
             (None, Some(share)) => Ok(Components::Variance(share)),
-            (None, None) => bail!(peft_run::Usage(
+            (None, None) => bail!(peft_run::Error::Usage(
                 "this mode needs the size of its result; give --rank or --energy".into()
             )),
         }

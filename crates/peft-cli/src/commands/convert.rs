@@ -54,7 +54,7 @@ pub fn run(args: &ConvertArgs, json: bool) -> Result<()> {
     }
     if mlx::is_mlx(&args.adapter) {
         if let FormatArg::Gguf = args.to {
-            bail!(peft_run::Usage(format!(
+            bail!(peft_run::Error::Usage(format!(
                 "{} is a folder of mlx-lm: convert it with --to peft first, and the folder that this writes with --to gguf",
                 args.adapter.display()
             )));
@@ -62,7 +62,7 @@ pub fn run(args: &ConvertArgs, json: bool) -> Result<()> {
         return show(&mlx::to_peft(&args.adapter, &args.out)?, json);
     }
     let Some(model) = &args.model else {
-        bail!(peft_run::Usage(
+        bail!(peft_run::Error::Usage(
             "give the adapter's base with --model: what its layers are decides the conversion"
                 .into()
         ));

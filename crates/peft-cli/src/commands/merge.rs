@@ -38,7 +38,7 @@ fn in_folder(dtype: GgmlType) -> Result<FloatDtype> {
         GgmlType::F32 => Ok(FloatDtype::F32),
         GgmlType::BF16 => Ok(FloatDtype::Bf16),
         GgmlType::F16 => Ok(FloatDtype::F16),
-        packed => bail!(peft_run::Usage(format!(
+        packed => bail!(peft_run::Error::Usage(format!(
             "--dtype {}: a folder of safetensors holds f32, bf16 or f16; give --format gguf for blocks",
             packed.name().to_lowercase()
         ))),

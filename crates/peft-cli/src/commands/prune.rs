@@ -170,13 +170,13 @@ fn budgets(args: &PruneArgs) -> Result<Vec<Budget>> {
         budgets.push(Budget::Threshold(0.9));
     }
     if args.out.is_some() && budgets.len() > 1 {
-        bail!(peft_run::Usage(
+        bail!(peft_run::Error::Usage(
             "--out writes one plan; choose one --threshold or --keep".into()
         ));
     }
     for Budget::Threshold(share) | Budget::Parameters(share) in &budgets {
         if !(0.0..=1.0).contains(share) {
-            bail!(peft_run::Usage(format!(
+            bail!(peft_run::Error::Usage(format!(
                 "--threshold, --keep: expected a share from 0 to 1, found {share}"
             )));
         }
@@ -186,7 +186,7 @@ fn budgets(args: &PruneArgs) -> Result<Vec<Budget>> {
         .as_ref()
         .is_none_or(|out| out.extension().is_some_and(|end| end == "json"));
     if !json {
-        bail!(peft_run::Usage(
+        bail!(peft_run::Error::Usage(
             "--out: expected a name that ends in .json; the pictures lie beside it".into()
         ));
     }

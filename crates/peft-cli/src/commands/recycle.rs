@@ -197,7 +197,7 @@ impl RecycleArgs {
     ///
     /// # Errors
     /// When a repository cannot be had.
-    pub fn fetch(&mut self) -> Result<()> {
+    pub fn fetch(&mut self) -> peft_run::Result<()> {
         hub::resolve(self.folders())
     }
 }

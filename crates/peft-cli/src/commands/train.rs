@@ -58,7 +58,7 @@ impl RunArgs {
         for text in &self.set {
             settings.push(parse_setting(text)?);
         }
-        ready(RunConfig::table(self.run.as_deref(), &settings)?)
+        Ok(ready(RunConfig::table(self.run.as_deref(), &settings)?)?)
     }
 
     /// The settings of something that needs no more of a run than its model.
@@ -68,7 +68,7 @@ impl RunArgs {
     pub fn config_with_model(&self) -> Result<RunConfig> {
         let config = self.config()?;
         if config.model.as_os_str().is_empty() {
-            bail!(peft_run::Usage(
+            bail!(peft_run::Error::Usage(
                 "missing setting: model; give --model or a run file".into()
             ));
         }

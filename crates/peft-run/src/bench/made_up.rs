@@ -1,6 +1,5 @@
 //! What is trained on to be timed: rows of equal length, or images of the model's size, of no meaning.
 
-use anyhow::Result;
 use peft_models::{
     DecoderClassifier, ImageClassifier, ModelConfig, ModelKind, SequenceClassifier, VitConfig,
 };
@@ -11,6 +10,7 @@ use serde_json::Value;
 use crate::open::OpenClassifier;
 use crate::run::timing::{self, Times};
 use crate::settings::{RunConfig, TaskKind, USUAL_LENGTH};
+use crate::{Error, Result};
 use crate::{data, device, open};
 
 /// Most words that made-up rows have.
@@ -36,11 +36,10 @@ pub(super) fn measure(config: &RunConfig, steps: usize) -> Result<(Times, usize)
             classifier::<DecoderClassifier>(config, texts(rows))
         }
         (ModelKind::Causal, TaskKind::CausalLm) => language_model(config, rows),
-        _ => Err(crate::Usage(format!(
+        _ => Err(Error::Usage(format!(
             "{} with this task cannot be timed; expected --task seq-cls, causal-lm or image-cls and a model for it",
             config.model.display()
-        ))
-        .into()),
+        ))),
     };
     Ok((times?, tokens))
 }

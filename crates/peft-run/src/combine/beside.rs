@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
 use peft_core::file::input::{CONFIG_LIMIT, read_plain};
-use peft_core::file::write_atomic;
+use peft_core::file::{FileError, write_atomic};
 use peft_recycle::{Heads, Member, Pool};
 
 use crate::companions;
 use crate::run::LABELS_FILE;
+use crate::{Error, Result};
 
 /// The adapters whose files count: the one whose head is taken, or all.
 fn counted<'a>(pool: &'a Pool, heads: &Heads) -> Vec<&'a Member> {
@@ -30,11 +30,10 @@ pub(super) fn labels(pool: &Pool, heads: &Heads) -> Result<Option<Vec<u8>>> {
         if !path.is_file() {
             continue;
         }
-        let text = read_plain(&path, CONFIG_LIMIT)
-            .with_context(|| format!("cannot read {}", path.display()))?;
+        let text = read_plain(&path, CONFIG_LIMIT).map_err(FileError::io("read", &path))?;
         match &found {
             Some((first, labels)) if *labels != text && member.carried_keys().next().is_some() => {
-                bail!(crate::Usage(format!(
+                return Err(Error::Usage(format!(
                     "the labels of {} and {} differ ({LABELS_FILE}), so that their heads have no average; say whose are to be taken with \
                      --head {}",
                     first.name(),

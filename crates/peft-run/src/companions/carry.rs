@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
 use peft_core::file::input::{TOKENIZER_LIMIT, read_plain};
-use peft_core::file::{disk, remove_file, write_atomic};
+use peft_core::file::{FileError, disk, remove_file, write_atomic};
 use peft_models::hf::COMPANIONS;
 use peft_train::data::{ChatTemplate, TOOLS_FILE, TemplateSource};
 
 use super::part::{GENERATION, IMAGES, Part, TOKENIZER_CONFIG};
 use super::{Companions, Found};
+use crate::{Error, Result};
 
 /// File of the chat template, which comes before one in `tokenizer_config.json`.
 const TEMPLATE: &str = "chat_template.jinja";
@@ -50,7 +50,7 @@ impl Companions {
         let changed = self.foreign().next().is_some();
         let texts = |folder| {
             let found = ChatTemplate::source_in(folder)?;
-            Ok::<_, anyhow::Error>(found.map(TemplateSource::texts))
+            Ok::<_, Error>(found.map(TemplateSource::texts))
         };
         let Some(wanted) = texts(folder)?.filter(|_| changed) else {
             return Ok(());
@@ -127,14 +127,13 @@ fn make_room(path: &Path) -> Result<()> {
     let Some(folder) = path.parent() else {
         return Ok(());
     };
-    disk::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))
+    Ok(disk::create_dir_all(folder).map_err(FileError::io("create", folder))?)
 }
 
 /// Makes a file the copy of another one, or removes it where that is not there.
 fn replace(from: &Path, to: &Path) -> Result<()> {
     if from.is_file() {
-        let bytes = read_plain(from, TOKENIZER_LIMIT)
-            .with_context(|| format!("cannot read {}", from.display()))?;
+        let bytes = read_plain(from, TOKENIZER_LIMIT).map_err(FileError::io("read", from))?;
         make_room(to)?;
         return Ok(write_atomic(to, &bytes)?);
     }

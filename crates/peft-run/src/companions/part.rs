@@ -2,10 +2,14 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use peft_core::file::FileError;
 use peft_core::file::input::{TOKENIZER_LIMIT, read_plain};
+use peft_train::TrainError;
 use peft_train::data::{ChatTemplate, TemplateSource, TextTokenizer, TokenizeOptions};
 use serde_json::{Map, Value};
+
+use crate::error::Context;
+use crate::{Error, Result};
 
 /// What the tokenizer's special tokens are called, and the chat template of older folders.
 pub(super) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
@@ -96,7 +100,7 @@ impl Part {
         }
         match self {
             Self::Template => {
-                let text = |folder| Ok::<_, anyhow::Error>(ChatTemplate::source_in(folder)?);
+                let text = |folder| Ok::<_, Error>(ChatTemplate::source_in(folder)?);
                 let (one, other) = (text(one)?, text(other)?);
                 Ok(one.map(TemplateSource::texts) == other.map(TemplateSource::texts))
             }
@@ -130,7 +134,10 @@ fn meaning(folder: &Path) -> Result<String> {
     };
     let tokenizer = TextTokenizer::load(folder, &options)?.unlimited()?;
     let text = tokenizer.inner().to_string(false);
-    text.map_err(|error| anyhow::anyhow!("{}: {error}", folder.join(TOKENIZER).display()))
+    Ok(text.map_err(|error| TrainError::Tokenizer {
+        path: folder.join(TOKENIZER),
+        message: error.to_string(),
+    })?)
 }
 
 /// Says that a folder has a tokenizer in a form that is not read.
@@ -163,5 +170,5 @@ pub(super) fn fields(path: &Path) -> Result<Option<Map<String, Value>>> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    read_plain(path, TOKENIZER_LIMIT).with_context(|| format!("cannot read {}", path.display()))
+    Ok(read_plain(path, TOKENIZER_LIMIT).map_err(FileError::io("read", path))?)
 }

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
 use peft_core::file::{TENSOR_FILE, TensorFile, parse_key, read_folder_tensors};
 use peft_models::{ModelConfig, word_table};
 
+use crate::Result;
 use crate::open::{VOCABULARY, ends_in};
 
 /// Rows of the model's word table, or of the one that an adapter brings in its place: a vocabulary was resized in its training.

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
 use peft_core::file::read_config;
 use peft_gguf::adapter::{AdapterBase, write_adapter};
 use peft_models::ModelConfig;
 use serde::Serialize;
 
 use super::{Converting, LORA, Names, to_peft};
+use crate::error::Context;
+use crate::{Error, Result, out_folder};
 
 /// What was written.
 #[derive(Debug, Serialize)]
@@ -31,7 +32,7 @@ pub struct GgufResult {
 /// As [`to_peft`]; what llama.cpp has no place for; a file that is there already.
 pub fn to_gguf(asked: &Converting<'_>) -> Result<GgufResult> {
     if asked.out.exists() && !asked.overwrite {
-        bail!(crate::Usage(format!(
+        return Err(Error::Usage(format!(
             "{} exists already; give --overwrite or another --out",
             asked.out.display()
         )));
@@ -43,7 +44,7 @@ pub fn to_gguf(asked: &Converting<'_>) -> Result<GgufResult> {
     let is_plain = stored.peft_type == LORA && !stored.use_dora && asked.rank.is_none();
     let (mut largest_error, mut made) = (0.0, None);
     if !is_plain {
-        let folder = tempfile::tempdir().context("making a folder for the LoRA of the adapter")?;
+        let folder = out_folder::temporary()?;
         let out = folder.path().join("lora");
         let result = to_peft(&Converting {
             out: &out,

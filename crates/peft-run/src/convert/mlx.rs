@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
 use peft_core::file::foreign;
 use peft_recycle::mlx::{self, MlxNote, MlxReport};
 use serde::Serialize;
 
+use crate::Result;
 use crate::companions::carry_all;
 
 /// What a conversion did.

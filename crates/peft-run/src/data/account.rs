@@ -1,8 +1,9 @@
 //! The account of files with labels or values.
 
-use anyhow::Result;
 use indexmap::IndexMap;
 use peft_train::data::{FileAccount, Roles, Table, Target, Targets, TokenAccount};
+
+use crate::Result;
 
 /// The account of a table of texts.
 pub(super) fn text_account(

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
 use peft_core::file::input::{CONFIG_LIMIT, read_plain_text};
 use peft_train::data::{CAUSAL_COLUMNS, Roles};
 
 use crate::run::RUN_FILE;
 use crate::settings::DataConfig;
+use crate::{Error, Result};
 
 /// Columns as they were given.
 #[derive(Debug, Default)]
@@ -35,7 +35,7 @@ impl Columns {
             });
         }
         let Some(renamed) = pairs.into_iter().collect::<Option<Vec<_>>>() else {
-            bail!(crate::Usage(format!(
+            return Err(Error::Usage(format!(
                 "--columns {}: expected all columns as NAME=COLUMN of a header, or all as names in their order",
                 given.join(",")
             )));
@@ -67,7 +67,7 @@ fn known((name, column): &(String, String)) -> Result<()> {
         false => String::new(),
     };
     let names: Vec<String> = names().collect();
-    bail!(crate::Usage(format!(
+    Err(Error::Usage(format!(
         "--columns {name}={column}: expected NAME=COLUMN with one of the names {}, as in text=review{hint}",
         names.join(", ")
     )))

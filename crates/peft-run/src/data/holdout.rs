@@ -1,11 +1,11 @@
 //! A share of the training data set aside to judge by.
 
-use anyhow::{Result, bail};
 use peft_train::data::{FileAccount, Target, Targets};
 use peft_train::task::ExampleSet;
 
 use super::{label_counts, sample};
 use crate::settings::RunConfig;
+use crate::{Error, Result};
 
 /// Examples to train on, and those to judge by: about the share that was asked for, the same of each label. A label that stands only once
 /// stays with the former. A function of the seed.
@@ -17,8 +17,8 @@ pub fn held_out(config: &RunConfig, classes: &[usize]) -> Result<Option<(Vec<usi
         return Ok(None);
     };
     if config.data.valid.is_some() {
-        bail!(crate::Usage(
-            "--valid-share and --valid: a run is judged by one of them; leave the other out".into()
+        return Err(Error::Usage(
+            "--valid-share and --valid: a run is judged by one of them; leave the other out".into(),
         ));
     }
     let mut counts = std::collections::HashMap::new();
@@ -34,7 +34,7 @@ pub fn held_out(config: &RunConfig, classes: &[usize]) -> Result<Option<(Vec<usi
     let mut train: Vec<usize> = (0..classes.len()).collect();
     train.retain(|at| valid.binary_search(at).is_err());
     if valid.is_empty() || train.is_empty() {
-        bail!(crate::Usage(format!(
+        return Err(Error::Usage(format!(
             "--valid-share {share}: {} training examples are too few to set some aside; give --valid",
             classes.len()
         )));

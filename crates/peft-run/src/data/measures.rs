@@ -1,8 +1,9 @@
 //! Which metrics are reported, and of which label.
 
-use anyhow::{Result, bail};
 use peft_train::data::LabelSet;
 use peft_train::metric::{Measure, Metric};
+
+use crate::{Error, Result};
 
 /// Refuses metrics of a language model but perplexity; `called` is what the settings are called.
 ///
@@ -13,7 +14,7 @@ pub fn perplexity_alone(asked: &[Metric], positive: Option<&str>, called: &str) 
     if positive.is_none() && asked.iter().all(is_usual) {
         return Ok(());
     }
-    bail!(crate::Usage(format!(
+    Err(Error::Usage(format!(
         "{called}: a language model is judged by its perplexity; leave them out"
     )))
 }
@@ -29,7 +30,7 @@ pub fn measures(
 ) -> Result<Vec<Measure>> {
     let Some(labels) = labels else {
         if let Some(positive) = positive {
-            bail!(crate::Usage(format!(
+            return Err(Error::Usage(format!(
                 "--positive {positive}: numbers have no labels; leave it out"
             )));
         }
@@ -48,7 +49,7 @@ pub fn measures(
     if let Some(positive) = positive
         && !asked.iter().any(|metric| metric.is_of_one_class())
     {
-        bail!(crate::Usage(format!(
+        return Err(Error::Usage(format!(
             "--positive {positive}: none of the metrics is of one label; ask for f1, precision or recall"
         )));
     }

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use anyhow::Result;
 use peft_train::TrainError;
 use peft_train::data::{ReadOptions, Table, read_table};
 
 use super::Columns;
+use crate::Result;
 use crate::settings::DataConfig;
 
 /// Reads one data file.

@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use anyhow::Result;
 use peft_core::select_adapters;
 use peft_train::task::perplexity;
 
 use super::{EvalResult, Evaluating};
+use crate::Result;
 use crate::causal_data::Files;
 use crate::data::perplexity_alone;
 use crate::{device, open};

@@ -1,6 +1,5 @@
 //! Cosine similarity of sentence embeddings against a score, without a head.
 
-use anyhow::{Result, bail};
 use peft_models::{Pooling, l2_normalized, load_encoder};
 use peft_train::data::{BatchPlan, FileAccount, Target, Targets, TokenAccount};
 use peft_train::metric::{Measure, Metric};
@@ -9,6 +8,7 @@ use peft_train::task::{ExampleSet, Scores, TextSet};
 use super::{EvalResult, Evaluating};
 use crate::data::{self, TextInput};
 use crate::device;
+use crate::{Error, Result};
 
 /// Scores cosines of pairs of sentences.
 ///
@@ -16,8 +16,8 @@ use crate::device;
 /// When the data are no pairs with a score, or the model does not load.
 pub(super) fn score(args: &Evaluating, pooling: Pooling) -> Result<EvalResult> {
     if !args.model.adapters.is_empty() {
-        bail!(crate::Usage(
-            "--task similarity scores a bare encoder; it takes no --adapter".into()
+        return Err(Error::Usage(
+            "--task similarity scores a bare encoder; it takes no --adapter".into(),
         ));
     }
     let started = std::time::Instant::now();
@@ -28,10 +28,12 @@ pub(super) fn score(args: &Evaluating, pooling: Pooling) -> Result<EvalResult> {
     for example in &mut sides[1] {
         match example.pair.take() {
             Some(second) => example.text = second,
-            None => bail!(crate::Usage(
-                "--task similarity needs two texts per row: columns sentence1,sentence2,score"
-                    .into()
-            )),
+            None => {
+                return Err(Error::Usage(
+                    "--task similarity needs two texts per row: columns sentence1,sentence2,score"
+                        .into(),
+                ));
+            }
         }
     }
     sides[0].iter_mut().for_each(|example| example.pair = None);

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
 use peft_models::generate::Constraints;
 use serde_json::{Map, Value};
+
+use crate::{Error, Result};
 
 /// Fields that are applied whenever the file has them, with the number that changes nothing.
 const APPLIED: [(&str, f64); 10] = [
@@ -128,10 +129,12 @@ impl GenerationFile {
         };
         match read(value) {
             Some(read) => Ok(Some(read)),
-            None => bail!(
-                "{}: `{name}`: expected {expected}, found {value}",
-                self.path.display()
-            ),
+            None => Err(Error::Field {
+                path: self.path.clone(),
+                field: name.to_owned(),
+                expected: expected.to_owned(),
+                found: value.to_string(),
+            }),
         }
     }
 

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
 use peft_models::generate::{Constraints, Generation, Sampling};
 use serde_json::{Map, Value};
 
 use super::file::GenerationFile;
+use crate::Result;
 
 /// New tokens where nobody says how many.
 const NEW_TOKENS: usize = 128;

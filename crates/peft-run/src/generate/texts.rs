@@ -1,10 +1,10 @@
 //! Answers while they grow: shown as they come, and ended at stop texts.
 
-use anyhow::Result;
 use peft_models::generate::Progress;
 use peft_train::data::TextTokenizer;
 
 use super::Answer;
+use crate::Result;
 
 /// The answers while they grow.
 pub(crate) struct Texts<'a, 's> {

@@ -175,12 +175,13 @@ impl Base {
         let merged = Answers::of(&self.open(&out, &self.device).model, &self.device).unwrap();
         let difference = trained.difference(&merged);
         assert!(difference < 1e-4, "{case}, merged: {difference}");
-        converted.unwrap_or_else(|error| panic!("{case}, converted: {error:#}"));
+        converted
+            .unwrap_or_else(|error| panic!("{case}, converted: {}", peft_core::causes(&error)));
         let difference = trained.difference(&self.read("converted"));
         assert!(difference < 1e-4, "{case}, converted: {difference}");
     }
 
-    fn convert(&self) -> anyhow::Result<ConvertResult> {
+    fn convert(&self) -> crate::Result<ConvertResult> {
         to_peft(&Converting {
             model: &self.path("model"),
             adapter: &self.path("adapter"),

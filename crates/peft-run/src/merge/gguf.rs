@@ -2,16 +2,17 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
 use burn::tensor::Device;
-use peft_core::file::{disk, together, write_atomic};
+use peft_core::file::{FileError, disk, together, write_atomic};
 use peft_gguf::GgmlType;
 use peft_models::ModelConfig;
 use peft_models::hf::{FloatDtype, unfold_into, write_gguf};
 
 use super::{Merging, answers_of, check, tolerance as of_floats};
+use crate::Result;
 use crate::companions::Companions;
 use crate::end_tokens::EndTokens;
+use crate::error::Context;
 use crate::out_folder;
 use crate::probe::Answers;
 use crate::settings::USUAL_LENGTH;
@@ -56,8 +57,7 @@ impl Written {
     /// Writes the model of the folder `merged` as a file.
     fn new(merging: &Merging<'_>, merged: &Path, kind: GgmlType) -> Result<Self> {
         let out = merging.out;
-        let folder = disk::folder_aside(out)
-            .with_context(|| format!("cannot create a folder in {}", out.display()))?;
+        let folder = disk::folder_aside(out).map_err(FileError::io("create a folder in", out))?;
         write_gguf(merged, merging.model, &folder.path().join(FILE), kind)?;
         let text = modelfile(merged)?;
         write_atomic(&folder.path().join(MODELFILE), text.as_bytes())?;
@@ -66,7 +66,7 @@ impl Written {
 
     /// What the model answers when it is read from the file.
     fn answers(&self, outputs: Option<usize>, device: &Device) -> Result<Answers> {
-        let folder = tempfile::tempdir().context("cannot create a folder for temporary files")?;
+        let folder = out_folder::temporary()?;
         unfold_into(&self.0.path().join(FILE), folder.path())
             .context("the merged model cannot be read again; nothing was written")?;
         answers_of(folder.path(), outputs, device)

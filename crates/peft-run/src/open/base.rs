@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use anyhow::Result;
 use peft_models::{Contents, Kept, ModelConfig, Storage};
+
+use crate::Result;
 
 /// Fields of config.json that hold dropout probabilities of the base model.
 const DROPOUTS: &[&str] = &[

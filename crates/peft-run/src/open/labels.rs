@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
 use peft_core::file::input::{CONFIG_LIMIT, read_plain_text};
-use peft_core::file::{AdapterFolder, parse_key, read_folder};
+use peft_core::file::{AdapterFolder, FileError, parse_key, read_folder};
 use peft_models::hf::TensorArchive;
 use peft_models::{DecoderClassifier, Family, ImageClassifier, ModelConfig, ModelKind};
 use peft_train::data::LabelSet;
 
+use crate::Result;
+use crate::error::Context;
 use crate::run::LABELS_FILE;
 
 /// How many outputs the head saved in an adapter folder has.
@@ -82,8 +83,7 @@ pub fn read_labels(dir: &Path) -> Result<Option<LabelSet>> {
     if !path.exists() {
         return Ok(None);
     }
-    let text = read_plain_text(&path, CONFIG_LIMIT)
-        .with_context(|| format!("cannot read {}", path.display()))?;
+    let text = read_plain_text(&path, CONFIG_LIMIT).map_err(FileError::io("read", &path))?;
     let names: Vec<String> = serde_json::from_str(&text)
         .with_context(|| format!("{}: expected a JSON list of label names", path.display()))?;
     Ok(Some(LabelSet::from_names(names)?))

@@ -1,10 +1,10 @@
 //! Opening a language model.
 
-use anyhow::Result;
 use burn::tensor::Device;
 use peft_models::{CausalLm, Loaded, ModelConfig, load_causal_lm_with};
 
 use super::{Base, add_all};
+use crate::Result;
 use crate::adapter_arg::AdapterArg;
 
 /// Loads a language model.

@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use anyhow::{Result, bail};
 use peft_models::ModelConfig;
 use peft_models::hf::HeadLabels;
 use peft_train::data::LabelSet;
 
 use super::labels::{labels_in_adapter, read_labels, trained_outputs};
 use crate::settings::{RunConfig, TaskKind};
+use crate::{Error, LabelError, Result};
 
 /// Labels in the order of the outputs, and the head that has those outputs.
 #[derive(Debug)]
@@ -31,11 +31,11 @@ pub fn number(config: &RunConfig, found: LabelSet) -> Result<Numbering> {
             TaskKind::ImageCls => "is there a folder per class?",
             _ => "for numbers to be predicted give --task regression",
         };
-        bail!(
-            "{}: expected two labels or more, found {} alone: a model would learn to answer nothing else; {way_out}",
-            config.data.train.display(),
-            found.examples()
-        );
+        return Err(Error::Labels(LabelError::OneAlone {
+            path: config.data.train.clone(),
+            found: found.examples(),
+            way_out,
+        }));
     }
     for (one, other) in found.alike() {
         log::warn!(
@@ -66,7 +66,7 @@ fn as_adapter(start: &Path, outputs: usize, found: LabelSet) -> Result<Numbering
     };
     let Some(labels) = labels.filter(|labels| labels.len() == outputs) else {
         let known = known.map_or_else(|| format!("{outputs} labels"), |known| known.examples());
-        bail!(crate::Usage(format!(
+        return Err(Error::Usage(format!(
             "adapter.start: the head in {} answers {known}, the data have {}; start from an adapter of the same labels, or train without \
              --start",
             start.display(),

@@ -1,8 +1,9 @@
 //! A row as the model sees it.
 
-use anyhow::{Result, anyhow};
 use peft_train::data::{TextTokenizer, TokenRow};
 use serde::Serialize;
+
+use crate::{Error, Result};
 
 /// A row with its tokens.
 #[derive(Debug, Serialize)]
@@ -94,9 +95,10 @@ fn texts(ids: &[u32], tokenizer: &TextTokenizer) -> Result<Vec<String>> {
     let mut stream = tokenizer.inner().decode_stream(false);
     ids.iter()
         .map(|id| {
-            let text = stream
-                .step(*id)
-                .map_err(|error| anyhow!("decoding token {id}: {error}"))?;
+            let text = stream.step(*id).map_err(|error| Error::Token {
+                id: *id,
+                message: error.to_string(),
+            })?;
             Ok(text.unwrap_or_default())
         })
         .collect()

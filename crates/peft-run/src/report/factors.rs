@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use anyhow::Result;
 use peft_core::file::PeftConfig;
 use peft_core::{
     AttachedSite, Layout, Method, MethodEntry, PairFields, PeftError, Ranks, Site, SiteKind,
@@ -10,6 +9,7 @@ use peft_core::{
 };
 use serde_json::{Map, Value};
 
+use crate::Result;
 use crate::registry::METHODS;
 
 /// A tensor of a low-rank pair: its name in files and how the file lays it out.

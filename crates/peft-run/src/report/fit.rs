@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use anyhow::Result;
 use burn::tensor::{FloatDType, Tensor};
 use peft_core::file::AdapterFolder;
 use peft_core::{Adaptable, AdaptedLinear, Fact, PeftError, folder};
 use serde::Serialize;
 
 use super::Report;
+use crate::Result;
 use crate::registry::METHODS;
 use crate::run::ADAPTER;
 use crate::{any_model, device, open};

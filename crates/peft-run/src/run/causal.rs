@@ -1,6 +1,5 @@
 //! A run that trains a language model.
 
-use anyhow::{Result, bail};
 use peft_models::CausalLm;
 use peft_train::task::{CausalTask, Prompts};
 
@@ -8,6 +7,7 @@ use super::{Prepared, RunFolder, RunResult, execute};
 use crate::data::perplexity_alone;
 use crate::settings::RunConfig;
 use crate::watch::Watch;
+use crate::{Error, Result};
 use crate::{causal_data, device, open};
 
 /// Trains, and returns the model that the run ends with, on its autodiff device.
@@ -20,7 +20,7 @@ pub(super) fn train_model(
     watch: &mut dyn Watch,
 ) -> Result<(RunResult, CausalLm)> {
     if config.adapter.method == "head" {
-        bail!(crate::Usage(
+        return Err(Error::Usage(
             "method `head` trains a classification head, which a language model does not have; take an adapter or full".into()
         ));
     }
@@ -69,14 +69,14 @@ fn prompts(
         config.data.sample_tokens,
     )?;
     if prompts.longest() > positions {
-        bail!(crate::Usage(format!(
+        return Err(Error::Usage(format!(
             "data.sample_prompts: the longest takes {} tokens with its answer, the model has {positions} positions; shorten it or \
              data.sample_tokens",
             prompts.longest()
         )));
     }
     if !config.data.has_validation() {
-        bail!(crate::Usage(
+        return Err(Error::Usage(
             "data.sample_prompts are continued after every evaluation, for which --valid is missing".into()
         ));
     }

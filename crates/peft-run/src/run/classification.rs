@@ -1,9 +1,9 @@
 //! A run that trains a classifier of texts or images, or a regression.
 
-use anyhow::Result;
 use peft_train::task::TextSet;
 
 use super::{Prepared, RunFolder, RunResult, execute};
+use crate::Result;
 use crate::data::PreparedData;
 use crate::open::OpenClassifier;
 use crate::settings::RunConfig;

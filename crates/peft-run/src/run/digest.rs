@@ -4,9 +4,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use peft_core::file::FileError;
 use peft_core::file::input::open_plain;
 use sha2::{Digest, Sha256};
+
+use crate::Result;
 
 /// Bytes of a digest that are kept.
 const KEPT: usize = 16;
@@ -22,8 +24,7 @@ pub(super) fn files_in(folder: &Path, is_meant: impl Fn(&str) -> bool) -> Result
     if !folder.is_dir() {
         return Ok(vec![]);
     }
-    let entries =
-        fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
+    let entries = fs::read_dir(folder).map_err(FileError::io("list", folder))?;
     let paths = entries.map_while(io::Result::ok).map(|entry| entry.path());
     let mut files: Vec<PathBuf> = paths
         .filter(|path| path.is_file())
@@ -38,13 +39,13 @@ pub(super) fn files_in(folder: &Path, is_meant: impl Fn(&str) -> bool) -> Result
 
 /// The digest of a file's bytes; of a folder, of the names and lengths of all files below it. `None` where nothing is.
 pub(super) fn digest(path: &Path) -> Result<Option<String>> {
-    let cannot = || format!("cannot read {}", path.display());
+    let cannot = |error| FileError::io("read", path)(error);
     let mut all = Sha256::new();
     if path.is_dir() {
-        names_below(path, path, &mut all).with_context(cannot)?;
+        names_below(path, path, &mut all).map_err(cannot)?;
     } else if path.is_file() {
-        let mut file = open_plain(path).with_context(cannot)?;
-        io::copy(&mut file, &mut Writes(&mut all)).with_context(cannot)?;
+        let mut file = open_plain(path).map_err(cannot)?;
+        io::copy(&mut file, &mut Writes(&mut all)).map_err(cannot)?;
     } else {
         return Ok(None);
     }

@@ -2,20 +2,22 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
 use burn::module::Module;
 use peft_core::file::input::{CONFIG_LIMIT, read_plain_text};
-use peft_core::file::write_atomic;
+use peft_core::file::{FileError, write_atomic};
 use peft_moe::{ExpertUse, SiteUse};
 use peft_train::task::{Task, observe};
 use serde::{Deserialize, Serialize};
 
+use crate::error::Context;
 use crate::settings::RunConfig;
+use crate::{Error, Result};
 
 /// What routers do on the training data, beside an adapter with experts.
 pub const FILE: &str = "experts.json";
 /// Examples to look at, at most, spread over the training data.
 const EXAMPLES: usize = 512;
+const FORMAT_VERSION: u32 = 1;
 
 /// The content of the file.
 #[derive(Debug, Serialize, Deserialize)]
@@ -42,7 +44,7 @@ pub fn write<T: Task>(config: &RunConfig, task: &T, model: &T::Model) -> Result<
     let batch_size = config.train.eval_batch_size;
     observe(task, &model, &examples, batch_size, &device, &mut seen)?;
     let content = UseOfExperts {
-        format_version: 1,
+        format_version: FORMAT_VERSION,
         examples: count,
         sites: seen.sites(),
     };
@@ -59,24 +61,25 @@ pub fn read(dir: &Path) -> Result<Option<UseOfExperts>> {
     if !path.exists() {
         return Ok(None);
     }
-    let text = read_plain_text(&path, CONFIG_LIMIT)
-        .with_context(|| format!("cannot read {}", path.display()))?;
+    let text = read_plain_text(&path, CONFIG_LIMIT).map_err(FileError::io("read", &path))?;
     let content: UseOfExperts =
         serde_json::from_str(&text).with_context(|| format!("{}", path.display()))?;
-    anyhow::ensure!(
-        content.format_version == 1,
-        "{}: format version {}, this program reads 1; update it",
-        path.display(),
-        content.format_version
-    );
-    let experts = content.sites.first().map_or(0, |site| site.chosen.len());
-    for site in &content.sites {
-        anyhow::ensure!(
-            site.chosen.len() == experts && site.probability.len() == experts,
-            "{}: `{}` has other experts than the first layer; train again",
-            path.display(),
-            site.path
-        );
+    if content.format_version != FORMAT_VERSION {
+        return Err(Error::FormatVersion {
+            path,
+            expected: FORMAT_VERSION,
+            found: content.format_version,
+            way_out: "update it",
+        });
     }
-    Ok(Some(content))
+    let experts = content.sites.first().map_or(0, |site| site.chosen.len());
+    let mut sites = content.sites.iter();
+    let fits = |site: &&SiteUse| site.chosen.len() == experts && site.probability.len() == experts;
+    match sites.find(|site| !fits(site)) {
+        None => Ok(Some(content)),
+        Some(other) => Err(Error::OtherExperts {
+            path,
+            site: other.path.clone(),
+        }),
+    }
 }

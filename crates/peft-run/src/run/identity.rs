@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::digest::{digest, files_in, hex};
 use crate::settings::RunConfig;
+use crate::{Error, Result};
 
 /// Settings that change nothing of what is learnt, and those that name files, which are compared by content.
 const LEFT_OUT: &[&str] = &[
@@ -64,7 +64,7 @@ impl Identity {
                 let name = file.file_name().unwrap_or_default().to_string_lossy();
                 note(&format!("{role}: {name}"), &file)?;
             }
-            anyhow::Ok(())
+            Ok::<_, Error>(())
         };
         note_all("model", config.model_dir(), &is_of_model)?;
         if let Some(folder) = &config.data.tokenizer {

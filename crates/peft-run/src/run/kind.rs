@@ -1,14 +1,14 @@
 //! Whether a model can do the task of a run.
 
-use anyhow::{Result, bail};
 use peft_models::{ModelConfig, ModelKind};
 
 use crate::settings::{RunConfig, TaskKind};
+use crate::{Error, Result};
 
 /// The kind of the model that a run starts from, if it can do the task.
 ///
 /// # Errors
-/// [`crate::Usage`] when it cannot.
+/// [`Error::Usage`] when it cannot.
 pub fn kind(config: &RunConfig) -> Result<ModelKind> {
     let kind = ModelKind::of(&ModelConfig::read(config.model_dir())?);
     if (kind == ModelKind::Images) != (config.task == TaskKind::ImageCls) {
@@ -16,7 +16,7 @@ pub fn kind(config: &RunConfig) -> Result<ModelKind> {
             ModelKind::Images => ("images", "image-cls"),
             _ => ("texts", "seq-cls, regression or causal-lm"),
         };
-        bail!(crate::Usage(format!(
+        return Err(Error::Usage(format!(
             "{} is a model of {what}; give --task {task}",
             config.model.display()
         )));

@@ -1,6 +1,5 @@
 //! LoRA-drop as a whole: a LoRA trained on a sample, measured there, and a run whose unimportant layers share.
 
-use anyhow::Result;
 use peft_core::lora::Scaling;
 use peft_core::{Observer, Ranks};
 use peft_prune::lora_drop::LORA_DROP;
@@ -13,6 +12,7 @@ use super::{PLAN_FILE, RunFolder, RunResult, WARM_FOLDER, by_task};
 use crate::importance::{Measuring, measure};
 use crate::settings::RunConfig;
 use crate::watch::Watch;
+use crate::{Error, Result};
 
 /// Whether a run is to find out by itself which layers share.
 pub fn finds_out(config: &RunConfig) -> bool {
@@ -116,7 +116,7 @@ struct Trial<'a> {
 }
 
 impl Host for Trial<'_> {
-    type Error = anyhow::Error;
+    type Error = Error;
 
     fn train(&mut self, seen: Option<&mut dyn Observer>) -> Result<()> {
         // What was seen in the steps before a stop is not kept.

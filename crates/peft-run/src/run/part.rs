@@ -1,11 +1,11 @@
 //! What trains in a prepared model: how it is saved and restored, and which of its parameters are one.
 
-use anyhow::Result;
 use peft_core::Adaptable;
 use peft_core::tie::TieGroups;
 use peft_train::{Trained, TrainedAdapter, TrainedWeights};
 
 use super::ADAPTER;
+use crate::Result;
 
 /// What trains in a prepared model.
 pub(super) enum Part {

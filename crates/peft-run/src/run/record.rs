@@ -2,14 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
 use peft_core::file::input::{CONFIG_LIMIT, read_plain_text};
-use peft_core::file::{CONFIG_FILE, holds_anything, write_atomic};
+use peft_core::file::{CONFIG_FILE, FileError, holds_anything, write_atomic};
 use peft_train::Checkpoints;
 use serde::{Deserialize, Serialize};
 
 use super::RUN_FILE;
 use super::identity::Identity;
+use crate::error::Context;
+use crate::{Error, Result};
 
 /// File of the record in a run directory.
 pub(super) const STATE_FILE: &str = "run_state.json";
@@ -66,17 +67,30 @@ impl RunRecord {
         if !path.exists() {
             return Ok(None);
         }
-        let text = read_plain_text(&path, CONFIG_LIMIT)
-            .with_context(|| format!("cannot read {}", path.display()))?;
+        let text = read_plain_text(&path, CONFIG_LIMIT).map_err(FileError::io("read", &path))?;
         let record: Self = serde_json::from_str(&text)
             .with_context(|| format!("{}: start anew with --overwrite", path.display()))?;
-        anyhow::ensure!(
-            record.format_version == FORMAT_VERSION,
-            "{}: format version {}, this program reads {FORMAT_VERSION}; start anew with --overwrite",
-            path.display(),
-            record.format_version
-        );
-        Ok(Some(record))
+        match record.format_version {
+            FORMAT_VERSION => Ok(Some(record)),
+            found => Err(Error::FormatVersion {
+                path,
+                expected: FORMAT_VERSION,
+                found,
+                way_out: "start anew with --overwrite",
+            }),
+        }
+    }
+
+    /// The record of the run that goes on in a folder.
+    ///
+    /// # Errors
+    /// As [`Self::read`], and when somebody removed it meanwhile.
+    pub(super) fn of(out: &Path) -> Result<Self> {
+        let missing = || FileError::Missing {
+            path: file(out),
+            hint: "the run wrote it and still needs it; start anew with --overwrite",
+        };
+        Ok(Self::read(out)?.ok_or_else(missing)?)
     }
 
     /// Writes the record.
@@ -99,7 +113,7 @@ fn file(out: &Path) -> PathBuf {
 /// No run, or one of other settings or files, each of which is named.
 pub(super) fn to_resume(out: &Path, identity: &Identity) -> Result<RunRecord> {
     let Some(found) = RunRecord::read(out)? else {
-        bail!(crate::Usage(format!(
+        return Err(Error::Usage(format!(
             "--resume: {} holds no run that could go on ({STATE_FILE} is missing); leave --resume out to start one{}",
             out.display(),
             if holds_anything(out)? {
@@ -120,7 +134,7 @@ pub(super) fn to_resume(out: &Path, identity: &Identity) -> Result<RunRecord> {
         ),
         _ => String::new(),
     };
-    bail!(crate::Usage(format!(
+    Err(Error::Usage(format!(
         "{}: the run there was begun with other settings or data, and nothing of it was changed:\n{}\nresume with those of its {RUN_FILE}; \
          {way_on}--overwrite starts anew",
         out.display(),

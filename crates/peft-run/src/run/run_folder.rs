@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
 use peft_core::file::{
     CONFIG_FILE, FileError, FolderClaim, TENSOR_FILE, claim_folder, disk, holds_anything,
     remove_file, remove_folder, write_atomic,
@@ -16,7 +15,9 @@ use super::digest::files_in;
 use super::identity::Identity;
 use super::record::{Phase, RunRecord, STATE_FILE, to_resume};
 use super::{LABELS_FILE, PLAN_FILE, RESULTS_FILE, RUN_FILE, RunOptions, WARM_FOLDER, expert_use};
+use crate::error::Context;
 use crate::settings::RunConfig;
+use crate::{Error, Result};
 
 /// What makes a folder a model.
 const MODEL_CONFIG: &str = "config.json";
@@ -47,19 +48,17 @@ impl RunFolder<'_> {
         keeps_its_inputs(config)?;
         let out = config.out.as_path();
         if options.resume && !out.is_dir() {
-            bail!(crate::Usage(format!(
+            return Err(Error::Usage(format!(
                 "--resume: there is no folder {}; leave --resume out to start a run there",
                 out.display()
             )));
         }
         let claim = claim_folder(out, true)?;
         if !options.resume && !options.overwrite && holds_anything(out)? && !nothing_to_lose(out) {
-            let error = anyhow::Error::new(FileError::Exists {
-                path: out.to_owned(),
-            });
-            return Err(error.context(
+            let path = out.to_owned();
+            return Err(FileError::Exists { path }).context(
                 "use --overwrite to write there all the same, or --resume to continue the run",
-            ));
+            );
         }
         let identity = Identity::of(config)?;
         let found = match options.resume {
@@ -141,7 +140,7 @@ impl RunFolder<'_> {
             .as_ref()
             .and_then(|found| found.examples.as_ref());
         if self.resumes() && before.is_some_and(|before| before != examples) {
-            bail!(crate::Usage(format!(
+            return Err(Error::Usage(format!(
                 "{}: the files are the same, but other training examples come of them than when the run was begun; where a chat \
                  template writes the date, set data.today to the day of the beginning, otherwise start anew with --overwrite",
                 self.out.display()
@@ -160,8 +159,7 @@ impl RunFolder<'_> {
             above.begin(None)?;
         }
         if !self.begun.replace(true) {
-            disk::create_dir_all(&self.out)
-                .with_context(|| format!("cannot create {}", self.out.display()))?;
+            disk::create_dir_all(&self.out).map_err(FileError::io("create", &self.out))?;
             match self.found.as_ref().filter(|_| self.resumes()) {
                 Some(found) => self.go_on(found)?,
                 None => self.take_over()?,
@@ -170,7 +168,7 @@ impl RunFolder<'_> {
         let Some(examples) = examples else {
             return Ok(());
         };
-        let record = RunRecord::read(&self.out)?.context(STATE_FILE)?;
+        let record = RunRecord::of(&self.out)?;
         let examples = Some(examples.to_owned());
         RunRecord { examples, ..record }.write(&self.out)
     }
@@ -243,7 +241,7 @@ impl RunFolder<'_> {
     /// # Errors
     /// When the disk refuses.
     pub fn finish(&self) -> Result<()> {
-        let record = RunRecord::read(&self.out)?.context(STATE_FILE)?;
+        let record = RunRecord::of(&self.out)?;
         let mut products = names_in(&self.out)?;
         products.retain(|name| !record.foreign.contains(name));
         let phase = Phase::Finished;
@@ -289,7 +287,7 @@ fn keeps_its_inputs(config: &RunConfig) -> Result<()> {
             .canonicalize()
             .is_ok_and(|path| is_written(&out, &path))
         {
-            bail!(crate::Usage(format!(
+            return Err(Error::Usage(format!(
                 "{setting}: the run would write over {}; choose another --out than {}",
                 path.display(),
                 config.out.display()

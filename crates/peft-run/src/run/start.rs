@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
 use peft_core::file::{PeftConfig, read_folder};
 use peft_core::folder::{self, Reading};
 use peft_core::target::{ALL_LINEAR, Selector, Target, is_saved_module};
 use peft_core::{Adaptable, AdapterSpec, MethodEntry, ParamNames};
 
+use crate::Result;
+use crate::error::Context;
 use crate::hub;
 use crate::registry::METHODS;
 use crate::run::ADAPTER;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use anyhow::Result;
 use burn::module::Module;
 use burn::tensor::Device;
 use peft_core::{ParameterCount, Pass, count};
@@ -14,6 +13,7 @@ use peft_train::{Callback, Session, Setup, Step, Stop, TrainError};
 
 use super::make_trainable;
 use crate::settings::RunConfig;
+use crate::{Result, out_folder};
 
 /// Steps before the first that is timed: they fill caches and the allocator.
 const WARM_UP: usize = 2;
@@ -80,7 +80,7 @@ pub fn steps<T: Task>(
     let (model, part) = make_trainable(config, loaded.model, &loaded.names, head_modules)?;
     let ties = part.ties(&model)?;
     let parameters = count(&model, &ties.followers());
-    let dir = tempfile::tempdir()?;
+    let dir = out_folder::temporary()?;
     let mut options = config.train.clone();
     // The examples decide how many steps there are.
     options.epochs = 1;

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
 use peft_train::data::{Encoding, Format, Quoting, Roles};
 use serde::{Deserialize, Serialize};
 
 use super::check_sample;
+use crate::{Error, Result};
 
 /// Where examples come from and how they are read.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -97,7 +97,7 @@ impl DataConfig {
             check_sample("data.sample", share)?;
         }
         match self.valid_share {
-            Some(share) if !(share > 0.0 && share <= 0.5) => bail!(crate::Usage(format!(
+            Some(share) if !(share > 0.0 && share <= 0.5) => Err(Error::Usage(format!(
                 "data.valid_share: expected a share above 0 and up to 0.5, found {share}"
             ))),
             _ => Ok(()),

@@ -2,12 +2,12 @@
 
 mod method;
 
-use anyhow::{Result, bail};
 use peft_core::Procedures;
 use peft_prune::lora_drop::LORA_DROP;
 use peft_train::Select;
 
 use super::{DataConfig, PruneConfig, RunConfig, TaskKind};
+use crate::{Error, Result};
 
 /// Refuses settings without effect, all of them at once.
 ///
@@ -52,7 +52,7 @@ pub(super) fn check(config: &RunConfig, steering: &Procedures) -> Result<()> {
     if idle.is_empty() {
         return Ok(());
     }
-    bail!(crate::Usage(format!(
+    Err(Error::Usage(format!(
         "settings without effect:\n{}",
         idle.join("\n")
     )))
@@ -70,7 +70,7 @@ mod tests {
             .collect();
         match RunConfig::load(None, &settings) {
             Ok(_) => String::new(),
-            Err(error) => format!("{error:#}"),
+            Err(error) => peft_core::causes(&error),
         }
     }
 

@@ -1,8 +1,9 @@
 //! Settings by their dotted keys: given as text, laid over one another, checked against those that are known.
 
-use anyhow::{Result, bail};
 use peft_core::near;
 use serde_json::{Map, Value};
+
+use crate::{Error, Result};
 
 /// Keys below which anything may stand: patterns are the user's own, options are checked by the method.
 const FREE: &[&str] = &[
@@ -18,7 +19,7 @@ const FREE: &[&str] = &[
 /// A text without `=`, or with a value that is none.
 pub fn parse_setting(text: &str) -> Result<(String, toml::Value)> {
     let Some((key, value)) = text.split_once('=') else {
-        bail!(crate::Usage(format!(
+        return Err(Error::Usage(format!(
             "--set {text}: expected key=value, for example train.lr=1e-3"
         )));
     };
@@ -53,7 +54,7 @@ pub fn set(table: &mut toml::Table, key: &str, value: toml::Value) -> Result<()>
                 .entry(head)
                 .or_insert_with(|| toml::Value::Table(toml::Table::new()));
             let Some(inner) = inner.as_table_mut() else {
-                bail!(crate::Usage(format!(
+                return Err(Error::Usage(format!(
                     "setting `{key}`: `{head}` is a value, not a table"
                 )));
             };

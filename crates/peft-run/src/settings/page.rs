@@ -2,16 +2,16 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
 use peft_core::file::input::LIMITS;
 use serde_json::Value;
 
 use super::RunConfig;
 use super::described::{self, Absent};
+use crate::Result;
 
 /// `docs/settings.md`: every setting of a run file with its default and what is said of it.
 fn page() -> Result<String> {
-    let defaults = serde_json::to_value(RunConfig::default()).context("listing the settings")?;
+    let defaults = serde_json::to_value(RunConfig::default())?;
     let mut page = String::from(
         "# Settings of a run\n\nEvery setting of a run file (`peft init` prints one), with its default. Each can be given as \
          `--set NAME=VALUE`, and the most used ones as flags of their own (`peft train --help`).\n\n\

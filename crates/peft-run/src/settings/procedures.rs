@@ -1,6 +1,5 @@
 //! The settings of procedures: a table for each that is to steer the run.
 
-use anyhow::{Result, bail};
 use indexmap::IndexMap;
 use peft_core::Procedures;
 use serde::{Deserialize, Serialize};
@@ -8,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::RunConfig;
 use crate::registry::PROCEDURES;
+use crate::{Error, Result};
 
 /// Options of each procedure, by its identifier, in their order.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -24,13 +24,13 @@ impl ProcedureConfig {
         for (id, options) in &self.0 {
             let Some(entry) = PROCEDURES.iter().find(|entry| entry.id == id) else {
                 let known: Vec<&str> = PROCEDURES.iter().map(|entry| entry.id).collect();
-                bail!(crate::Usage(format!(
+                return Err(Error::Usage(format!(
                     "procedures.{id}: no such procedure; known are {}",
                     known.join(", ")
                 )));
             };
             let procedure = (entry.from_options)(options)
-                .map_err(|error| crate::Usage(format!("procedures.{id}: {error}")))?;
+                .map_err(|error| Error::Usage(format!("procedures.{id}: {error}")))?;
             built.0.push(procedure);
         }
         Ok(built)

@@ -1,8 +1,9 @@
 //! The settings of LoRA-drop's procedure, and shares of the examples.
 
-use anyhow::{Result, bail};
 pub use peft_prune::procedure::ProcedureOptions as PruneConfig;
 use peft_prune::procedure::check_share;
+
+use crate::{Error, Result};
 
 /// Refuses a share of the examples that is none, or none of them.
 ///
@@ -11,6 +12,6 @@ use peft_prune::procedure::check_share;
 pub fn check_sample(name: &str, share: f64) -> Result<()> {
     match check_share(share) {
         Ok(()) => Ok(()),
-        Err(problem) => bail!(crate::Usage(format!("{name}: {problem}"))),
+        Err(problem) => Err(Error::Usage(format!("{name}: {problem}"))),
     }
 }

@@ -1,8 +1,7 @@
 //! Settings as somebody gave them, made ready for a run.
 
-use anyhow::Result;
-
 use super::RunConfig;
+use crate::Result;
 use crate::hub;
 use crate::run::start;
 

@@ -1,18 +1,19 @@
 //! A commented run file with every setting and its default.
 
-use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::RunConfig;
 use super::described::{self, Absent};
+use crate::error::Context;
 use crate::registry;
+use crate::{Error, Result};
 
 /// The run file of `config`: one commented line per setting, absent ones commented out with an example.
 ///
 /// # Errors
 /// A setting without a description, or that TOML cannot hold.
 pub fn template(config: &RunConfig) -> Result<String> {
-    let known = serde_json::to_value(config).context("listing the settings")?;
+    let known = serde_json::to_value(config)?;
     let mut text = String::from(
         "# A training run: `peft train THIS_FILE`; `peft targets THIS_FILE` shows beforehand what it would adapt.\n\
          # Settings that are commented out show an example; their default is to be absent.\n\
@@ -24,17 +25,17 @@ pub fn template(config: &RunConfig) -> Result<String> {
 
 /// The values of one table, then the tables below it.
 fn table(text: &mut String, path: &str, known: &Value) -> Result<()> {
-    let fields = known.as_object().context("a table of settings")?;
     let mut below = Vec::new();
-    for (key, value) in fields {
+    for (key, value) in known.as_object().into_iter().flatten() {
         let full = if path.is_empty() {
             key.clone()
         } else {
             format!("{path}.{key}")
         };
-        let setting = described::all()
-            .find(|setting| setting.key == full)
-            .with_context(|| format!("setting `{full}` has no description"))?;
+        let setting = described::all().find(|setting| setting.key == full);
+        let Some(setting) = setting else {
+            return Err(Error::Undescribed { setting: full });
+        };
         match setting.absent {
             Absent::Table | Absent::Options => below.push((full, setting, value)),
             Absent::Never => line(text, "", key, &inline(value)?, setting.comment),
@@ -58,8 +59,8 @@ fn table(text: &mut String, path: &str, known: &Value) -> Result<()> {
 /// The options of the default method, commented out.
 fn options(text: &mut String) -> Result<()> {
     let method = RunConfig::default().adapter.method;
-    let entry = registry::find(&method).context("the default method is registered")?;
-    for (key, value) in (entry.default_options)() {
+    let entry = registry::find(&method).into_iter();
+    for (key, value) in entry.flat_map(|entry| (entry.default_options)()) {
         line(
             text,
             "# ",

@@ -1,5 +1,6 @@
 //! Run files: settings that win, keys that are named, and any text at all.
 
+use peft_core::causes;
 use proptest::prelude::*;
 
 use super::*;
@@ -55,7 +56,7 @@ fn a_written_run_file_reads_back_as_the_same_run() {
 
 #[test]
 fn senseless_values_are_refused_with_their_name() {
-    let error = format!("{:#}", load(&["train.batch_size=0"]).unwrap_err());
+    let error = causes(&load(&["train.batch_size=0"]).unwrap_err());
     assert!(error.contains("batch_size"), "{error}");
 }
 
@@ -181,7 +182,7 @@ fn settings_that_can_have_no_effect_are_refused_with_what_they_go_with() {
         (&["train.head_lr=fast"], &["auto, same or a number", "fast"]),
         (&["train.head_lr=-1.0"], &["head_lr", "positive"]),
     ] {
-        let error = format!("{:#}", load(settings).unwrap_err());
+        let error = causes(&load(settings).unwrap_err());
         for word in words {
             assert!(error.contains(word), "{error}");
         }

@@ -1,8 +1,8 @@
 //! Settings that make a run smaller.
 
-use anyhow::Result;
 use serde::Serialize;
 
+use crate::Result;
 use crate::settings::{RunConfig, parse_setting};
 
 /// Less than this share of the memory is not worth a setting.

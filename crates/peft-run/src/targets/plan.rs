@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use anyhow::Result;
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
 use peft_core::target::is_saved_module;
@@ -13,6 +12,7 @@ use peft_train::data::{LabelSet, Targets};
 use super::Unmatched;
 use super::alternatives::alternatives;
 use super::memory::{Activations, MemoryEstimate, Parameters, Weights};
+use crate::Result;
 use crate::any_model::{self, AnyModel, Opened};
 use crate::causal_data::Files;
 use crate::companions::Companions;

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::Result;
 use peft_core::{AdapterSpec, Site};
 use peft_models::{
     CausalLm, DecoderClassifier, Family, ImageClassifier, ModelConfig, ModelError, ModelKind,
@@ -11,6 +10,7 @@ use peft_models::{
 };
 
 use super::reading::Findings;
+use crate::Result;
 use crate::report::Report;
 
 /// The layers of a model in each of its forms; or why they are not known.

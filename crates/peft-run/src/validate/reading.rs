@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
 use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::tensor::{Device, FloatDType, Tensor};
 use peft_core::file::AdapterFolder;
@@ -13,6 +12,7 @@ use peft_core::{PeftError, causes, folder, param_id};
 use peft_models::Loaded;
 use peft_models::hf::{FloatDtype, TensorArchive};
 
+use crate::Result;
 use crate::any_model::{self, AnyModel};
 use crate::merge::tolerance;
 use crate::probe::Answers;
@@ -68,10 +68,9 @@ impl Base {
         let loaded = match self.open(contents) {
             Ok(loaded) => loaded,
             Err(error) => {
-                findings.problems.push(format!(
-                    "the model cannot be used: {}",
-                    causes(error.as_ref())
-                ));
+                findings
+                    .problems
+                    .push(format!("the model cannot be used: {}", causes(&error)));
                 return findings;
             }
         };
@@ -93,8 +92,8 @@ impl Base {
                 "it brings a vocabulary of {tokens} tokens, which takes the place of the model's"
             ));
         }
-        if let Err(problem) = self.use_and_merge(adapted.model, &mut findings.notes) {
-            findings.problems.push(format!("{problem:#}"));
+        if let Err(problem) = self.use_and_merge(adapted.model, &mut findings) {
+            findings.problems.push(causes(&problem));
         }
         findings
     }
@@ -112,36 +111,43 @@ impl Base {
         Ok(loaded)
     }
 
-    fn use_and_merge(&self, model: AnyModel, notes: &mut Vec<String>) -> Result<()> {
+    fn use_and_merge(&self, model: AnyModel, findings: &mut Findings) -> Result<()> {
         let adapted = Answers::of(&model, &self.device)?;
         if !adapted.are_finite() {
-            anyhow::bail!("with the adapter the model's outputs are not finite");
+            let problem = "with the adapter the model's outputs are not finite";
+            findings.problems.push(problem.into());
+            return Ok(());
         }
         let merged = match merge(model) {
             Ok(merged) => merged,
             Err(error @ PeftError::NoEffectiveWeight { .. }) => {
-                notes.push(error.to_string());
+                findings.notes.push(error.to_string());
                 return Ok(());
             }
             Err(error) => return Err(error.into()),
         };
-        let check = |model: &AnyModel, dtype: FloatDtype, what: &str| {
+        let mut agrees = |model: &AnyModel, dtype: FloatDtype, what: &str| -> Result<bool> {
             let merged = Answers::of(model, &self.device)?;
             let (difference, allowed) = (adapted.difference(&merged), tolerance(dtype));
-            anyhow::ensure!(
-                difference <= allowed,
+            if difference <= allowed {
+                return Ok(true);
+            }
+            findings.problems.push(format!(
                 "merged{what}, the model's outputs differ by {difference:.3e} of the largest, more than {allowed:.0e}"
-            );
-            Ok(())
+            ));
+            Ok(false)
         };
-        check(merged.model(), FloatDtype::F32, "")?;
+        if !agrees(merged.model(), FloatDtype::F32, "")? {
+            return Ok(());
+        }
         let (dtype, what) = match TensorArchive::open(&self.dir)?.main_dtype() {
             FloatDtype::F16 => (FloatDtype::F16, " and rounded to the model's f16"),
             FloatDtype::Bf16 => (FloatDtype::Bf16, " and rounded to the model's bf16"),
             FloatDtype::F32 | FloatDtype::F64 => return Ok(()),
         };
         let mut rounding = Rounding::of(&merged.sites, dtype);
-        check(&merged.into_model().map(&mut rounding), dtype, what)
+        agrees(&merged.into_model().map(&mut rounding), dtype, what)?;
+        Ok(())
     }
 }
 

@@ -58,7 +58,7 @@ impl Verdict {
                 verdict.judge_config(dir);
             }
             Ok(folder) => match Report::new(dir, folder) {
-                Err(error) => verdict.problems.push(causes(error.as_ref())),
+                Err(error) => verdict.problems.push(causes(&error)),
                 Ok(report) => verdict.judge(folder, report, model),
             },
         }

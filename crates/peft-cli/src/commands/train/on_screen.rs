@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use anyhow::Result;
 use peft_prune::Plan;
-use peft_run::Watch;
 use peft_run::settings::RunConfig;
+use peft_run::{Error, Result, Watch};
 use peft_train::{Callback, Stop};
 
 use crate::interrupt;
@@ -25,6 +24,7 @@ impl Watch for OnScreen {
     }
 
     fn planned(&mut self, plan: &Plan, file: &Path) -> Result<()> {
-        plan_map::map(plan).draw(file).map(drop)
+        let drawn = plan_map::map(plan).draw(file).map(drop);
+        drawn.map_err(|error| Error::Watch(error.into()))
     }
 }

@@ -1,12 +1,12 @@
 //! Settings that can have no effect in a run are refused: whoever gives one expects something of it.
 
-use anyhow::{Result, bail};
 use peft_core::Procedures;
 use peft_models::Storage;
 use peft_train::HeadRate;
 
 use super::super::RunConfig;
 use crate::registry;
+use crate::{Error, Result};
 
 /// Refuses what the method leaves nothing to act on.
 ///
@@ -22,7 +22,7 @@ pub(super) fn check(config: &RunConfig, steering: &Procedures) -> Result<()> {
     ];
     for setting in needs_pairs.into_iter().flatten() {
         if !(is_adapter && has_pairs) {
-            bail!(crate::Usage(format!(
+            return Err(Error::Usage(format!(
                 "{setting}: method `{method}` trains no low-rank pairs, so that it would change nothing; methods that do: {}",
                 registry::with_pairs()
             )));
@@ -31,19 +31,19 @@ pub(super) fn check(config: &RunConfig, steering: &Procedures) -> Result<()> {
     if method == "full"
         && let Some(storage @ (Storage::Packed(_) | Storage::Stored)) = config.quantize
     {
-        bail!(crate::Usage(format!(
+        return Err(Error::Usage(format!(
             "quantize ({storage}): method `full` trains the weights themselves, which then are f32; leave it out, or train an adapter"
         )));
     }
     let given = &config.adapter;
     let is_scaled = registry::find(method).is_none_or(|entry| entry.alpha);
     if !is_scaled && (given.alpha.is_some() || !given.alpha_pattern.is_empty()) {
-        bail!(crate::Usage(format!(
+        return Err(Error::Usage(format!(
             "adapter.alpha (--alpha): method `{method}` has no scale, so that it would change nothing; leave it out"
         )));
     }
     if method == "head" && matches!(config.train.head_lr, HeadRate::Rate(_)) {
-        bail!(crate::Usage(
+        return Err(Error::Usage(
             "train.head_lr (--head-lr): method `head` trains nothing but the head; give its rate as --lr".into()
         ));
     }

@@ -11,9 +11,9 @@ fn defaults(task: TaskKind) -> RunConfig {
 }
 
 fn load(text: &str) -> Result<RunConfig> {
-    let dir = tempfile::tempdir()?;
+    let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("run.toml");
-    std::fs::write(&path, text)?;
+    std::fs::write(&path, text).unwrap();
     RunConfig::load(Some(&path), &[])
 }
 
@@ -98,7 +98,8 @@ fn every_example_that_is_commented_out_is_accepted() {
     let is_idle = |line: &&str| idle.iter().any(|setting| line.starts_with(setting));
     let lines: Vec<&str> = text.lines().filter(|line| !is_idle(line)).collect();
     let text = lines.join("\n");
-    let config = load(&text).unwrap_or_else(|error| panic!("{error:#}\n{text}"));
+    let config =
+        load(&text).unwrap_or_else(|error| panic!("{}\n{text}", peft_core::causes(&error)));
     assert_eq!(config.train.patience, Some(3));
     assert_eq!(config.data.limit, Some(1000));
     let entry = registry::find(&config.adapter.method).unwrap();

@@ -1,19 +1,19 @@
-//! Kinds of failure, for whoever answers them differently.
+//! Who is to blame for an error as a program holds it, with whatever it was wrapped in.
+
+use std::error::Error as StdError;
+use std::iter::successors;
 
 use peft_core::PeftError;
 use peft_train::{RunError, TrainError};
 
-/// A mistake in settings or in how something was asked for, as opposed to work that failed.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Usage(pub String);
+use super::Error;
 
 /// Whether the settings are to blame, rather than what happened with them.
 #[must_use]
-pub fn is_usage(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause.is::<Usage>()
-            || cause.is::<toml::de::Error>()
+pub fn is_usage(error: &(dyn StdError + 'static)) -> bool {
+    causes(error).any(|cause| {
+        cause.is::<toml::de::Error>()
+            || cause.downcast_ref().is_some_and(Error::is_usage)
             || cause.downcast_ref().is_some_and(is_usage_of_training)
             || cause.downcast_ref().is_some_and(is_usage_of_adapters)
     })
@@ -43,8 +43,18 @@ fn is_usage_of_adapters(error: &PeftError) -> bool {
 
 /// Whether a run ended early because it was asked to, with all that it needs to go on.
 #[must_use]
-pub fn is_interruption(error: &anyhow::Error) -> bool {
+pub fn is_interruption(error: &(dyn StdError + 'static)) -> bool {
     let interrupted =
         |error: &TrainError| matches!(error, TrainError::Run(RunError::Interrupted { .. }));
-    error.downcast_ref().is_some_and(interrupted)
+    causes(error).any(|cause| {
+        cause.downcast_ref().is_some_and(Error::is_interruption)
+            || cause.downcast_ref().is_some_and(interrupted)
+    })
+}
+
+/// An error and what caused it.
+fn causes<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    successors(Some(error), |&error| error.source())
 }
