@@ -1,4 +1,5 @@
-//! Devices by name: `auto`, `flex`, `ndarray`, `wgpu`, `vulkan`, `metal`, `cuda`, the last four with `:N` for one of several.
+//! Devices by name: `auto`, `flex`, `ndarray`, `wgpu`, `vulkan`, `metal`, `cuda`, the last four with `:N` for one of several. Training takes a
+//! list, `cuda:0,cuda:1`: the model lives on the first, and every step is dealt out between all.
 
 use burn::tensor::Device;
 
@@ -22,6 +23,12 @@ pub enum DeviceError {
     /// Something else than a number behind the colon.
     #[error("device `{choice}`: expected a number after the colon, for example cuda:0")]
     Number {
+        /// What was asked for.
+        choice: String,
+    },
+    /// A list of devices for work that one device does.
+    #[error("device `{choice}`: only training is dealt out between devices; name one")]
+    Several {
         /// What was asked for.
         choice: String,
     },
@@ -64,6 +71,11 @@ fn known() -> String {
 /// # Errors
 /// An unknown name, one that this program was built without, or a device that is not there.
 pub fn open(choice: &str) -> Result<Device, DeviceError> {
+    if choice.contains(',') {
+        return Err(DeviceError::Several {
+            choice: choice.to_owned(),
+        });
+    }
     let (name, index) = match choice.split_once(':') {
         None => (choice, None),
         Some((name, index)) => match index.parse::<usize>() {
@@ -88,6 +100,20 @@ pub fn open(choice: &str) -> Result<Device, DeviceError> {
         choice: choice.to_owned(),
         feature: name.to_owned(),
     })
+}
+
+/// The first device of a list, by its name.
+#[must_use]
+pub fn first(choice: &str) -> &str {
+    choice.split_once(',').map_or(choice, |(first, _)| first)
+}
+
+/// Opens the devices of a list that come after the first.
+///
+/// # Errors
+/// As [`open`].
+pub fn further(choice: &str) -> Result<Vec<Device>, DeviceError> {
+    choice.split(',').skip(1).map(open).collect()
 }
 
 /// Burn panics when its variable names a backend that is not compiled in; this says so instead.
@@ -135,4 +161,28 @@ fn gpu(index: Option<usize>) -> burn::tensor::DeviceKind {
         burn::tensor::DeviceKind::DefaultDevice,
         burn::tensor::DeviceKind::DiscreteGpu,
     )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a panic is the failure report")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_for_training_alone() {
+        assert_eq!(first("flex,flex"), "flex");
+        assert_eq!(first("flex"), "flex");
+        assert_eq!(further("flex").unwrap(), []);
+        assert_eq!(further("flex,flex,flex").unwrap().len(), 2);
+        for (choice, expected) in [
+            ("flex,cuda9", "cuda9"),
+            ("flex,", "unknown"),
+            ("flex,flex:x", "number"),
+        ] {
+            let error = further(choice).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        let error = open("flex,flex").unwrap_err();
+        assert!(matches!(error, DeviceError::Several { .. }), "{error}");
+    }
 }

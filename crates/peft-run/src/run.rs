@@ -19,6 +19,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use burn::module::Module;
+use burn::tensor::Device;
 use peft_core::file::input::{CONFIG_LIMIT, read_plain_text};
 use peft_core::file::{FileError, remove_file, write_atomic};
 use peft_core::{
@@ -33,12 +34,11 @@ use peft_train::task::Task;
 use peft_train::{Session, Setup, TrainReport, TrainedAdapter, TrainedWeights};
 use serde::Serialize;
 
-use crate::adapter_spec;
 use crate::companions::Companions;
 use crate::error::Context;
 use crate::settings::{RunConfig, TaskKind};
 use crate::watch::Watch;
-use crate::{Error, Result};
+use crate::{Error, Result, adapter_spec, device};
 
 pub use classification::train_texts;
 pub use kind::kind;
@@ -162,6 +162,7 @@ fn execute<T: Task>(
     let ties = part.ties(&model)?;
     let parameters = count(&model, &ties.followers());
     log::info!("{parameters}");
+    let devices = device::further(&config.device)?.into_iter();
     let examples = identity::digest_of(&prepared.data);
     run_folder.check_examples(&examples)?;
     let setup = Setup {
@@ -174,7 +175,7 @@ fn execute<T: Task>(
         fresh: afresh(config, loaded.fresh),
         stop: watch.stop(),
         callbacks: watch.callbacks(config),
-        devices: Vec::new(),
+        devices: devices.map(Device::autodiff).collect(),
         dir: config.out.clone(),
         fingerprint: run_folder.fingerprint(),
     };

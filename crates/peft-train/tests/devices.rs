@@ -15,7 +15,7 @@ use peft_train::task::{ClassifierTask, Scores, Task};
 use peft_train::{
     Checkpoints, LOG_FILE, RunError, Spread, Stop, TrainError, TrainOptions, TrainReport,
 };
-use tiny_run::{How, Runs, adapter, options, run_task, task};
+use tiny_run::{How, Runs, adapter, alone, options, run_task, task};
 
 /// Losses against those of one device, relative: sums run in another order.
 const LOSS: f64 = 1e-5;
@@ -70,6 +70,31 @@ fn several_devices_give_the_losses_of_one() {
         on(&again, further, false).unwrap();
         assert_eq!(adapter(&again), adapter(&dir));
     }
+}
+
+#[test]
+fn with_dropout_and_blocks_computed_again_a_run_repeats() {
+    let _alone = alone();
+    let runs = Runs::new();
+    let options = TrainOptions {
+        gradient_checkpointing: true,
+        max_steps: Some(10),
+        ..fifty()
+    };
+    let run = |name: &str, dropout: f64, further: usize| {
+        let how = How {
+            further,
+            dropout,
+            ..How::default()
+        };
+        run_task(&runs.dir(name), &options, &task(), how).unwrap();
+    };
+    run("first", 0.1, 2);
+    run("again", 0.1, 2);
+    assert_eq!(adapter(&runs.dir("first")), adapter(&runs.dir("again")));
+    run("alone", 0.0, 0);
+    run("dealt out", 0.0, 2);
+    assert_same(&losses(&runs.dir("dealt out")), &losses(&runs.dir("alone")));
 }
 
 /// A task that panics with one of its losses, as Burn does where a device is lost.

@@ -29,7 +29,7 @@ pub(super) fn train_model(
         config.positive.as_deref(),
         "metrics, positive",
     )?;
-    let device = device::open(&config.device)?.autodiff();
+    let device = device::open(device::first(&config.device))?.autodiff();
     let rows = causal_data::RunRows::read(config)?;
     let account = rows.account();
     let loaded = open::causal(config.base(), &device)?;

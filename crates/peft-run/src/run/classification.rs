@@ -40,7 +40,7 @@ fn train<M: OpenClassifier>(
     watch: &mut dyn Watch,
     data: PreparedData<M>,
 ) -> Result<(RunResult, M)> {
-    let device = device::open(&config.device)?.autodiff();
+    let device = device::open(device::first(&config.device))?.autodiff();
     let labels = data.labels.as_ref();
     let seed = config.train.seed;
     let mut loaded = open::classifier::<M>(config.base(), data.head, seed, &device)?;

@@ -12,7 +12,7 @@ use super::{PLAN_FILE, RunFolder, RunResult, WARM_FOLDER, by_task};
 use crate::importance::{Measuring, measure};
 use crate::settings::RunConfig;
 use crate::watch::Watch;
-use crate::{Error, Result};
+use crate::{Error, Result, device};
 
 /// Whether a run is to find out by itself which layers share.
 pub fn finds_out(config: &RunConfig) -> bool {
@@ -150,7 +150,7 @@ impl Host for Trial<'_> {
             batch_size: config.train.eval_batch_size,
             sample: self.sample,
             seed: config.train.seed,
-            device: config.device.clone(),
+            device: device::first(&config.device).to_owned(),
         })
     }
 }

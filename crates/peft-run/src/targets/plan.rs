@@ -40,7 +40,7 @@ pub(super) struct Plan {
 /// # Errors
 /// When the model cannot be read, the method is unknown, or the targets select nothing.
 pub(super) fn make(config: &RunConfig) -> Result<Plan> {
-    let device = device::open(&config.device)?;
+    let device = device::open(device::first(&config.device))?;
     let outputs = outputs(config)?;
     let config = with_length(config)?;
     let planned = |config: &RunConfig| {

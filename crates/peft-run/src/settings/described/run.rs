@@ -21,7 +21,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting(
         "device",
-        "auto, flex, ndarray, wgpu, vulkan, metal or cuda (cuda:1 for the second).",
+        "auto, flex, ndarray, wgpu, vulkan, metal or cuda (cuda:1 for the second); several between commas share every step, the model lives on the first.",
         Never,
     ),
     setting(
