@@ -108,12 +108,13 @@ pub fn first(choice: &str) -> &str {
     choice.split_once(',').map_or(choice, |(first, _)| first)
 }
 
-/// Opens the devices of a list that come after the first.
+/// Opens the devices of a list that come after the first, for training.
 ///
 /// # Errors
 /// As [`open`].
 pub fn further(choice: &str) -> Result<Vec<Device>, DeviceError> {
-    choice.split(',').skip(1).map(open).collect()
+    let others = choice.split(',').skip(1);
+    others.map(|one| open(one).map(Device::autodiff)).collect()
 }
 
 /// Burn panics when its variable names a backend that is not compiled in; this says so instead.

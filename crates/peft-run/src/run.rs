@@ -19,7 +19,6 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use burn::module::Module;
-use burn::tensor::Device;
 use peft_core::file::input::{CONFIG_LIMIT, read_plain_text};
 use peft_core::file::{FileError, remove_file, write_atomic};
 use peft_core::{
@@ -162,7 +161,6 @@ fn execute<T: Task>(
     let ties = part.ties(&model)?;
     let parameters = count(&model, &ties.followers());
     log::info!("{parameters}");
-    let devices = device::further(&config.device)?.into_iter();
     let examples = identity::digest_of(&prepared.data);
     run_folder.check_examples(&examples)?;
     let setup = Setup {
@@ -175,7 +173,7 @@ fn execute<T: Task>(
         fresh: afresh(config, loaded.fresh),
         stop: watch.stop(),
         callbacks: watch.callbacks(config),
-        devices: devices.map(Device::autodiff).collect(),
+        devices: device::further(&config.device)?,
         dir: config.out.clone(),
         fingerprint: run_folder.fingerprint(),
     };
