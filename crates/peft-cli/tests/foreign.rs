@@ -76,6 +76,7 @@ fn folders_of_mlx_lm_are_read_or_named_with_the_way_out() {
     );
     let archive = mlx(root.path(), "archive", None, None);
     std::fs::write(root.path().join("archive/adapters.npz"), "PK").unwrap();
+    let nowhere = out("nowhere");
     for (folder, expected) in [
         (&numbered, "0000600_adapters.safetensors"),
         (&archive, "adapters.npz"),
@@ -84,7 +85,7 @@ fn folders_of_mlx_lm_are_read_or_named_with_the_way_out() {
         let calls = [
             vec!["inspect", folder],
             vec!["diff", folder, folder],
-            vec!["convert", folder, "--to", "peft", "--out", "nowhere"],
+            vec!["convert", folder, "--to", "peft", "--out", &nowhere],
         ];
         let calls = calls
             .iter()
@@ -125,13 +126,15 @@ fn an_adapter_that_is_given_as_the_model_is_recognised_by_every_verb() {
         place.path("model"),
         place.path("valid.jsonl"),
     );
+    // Of this test alone: what a command makes there for a moment is not to be seen by others.
+    let (nowhere, plan) = (place.path("nowhere"), place.path("nowhere.json"));
     let expected =
         format!("is an adapter of {model}, not a model: give --model {model} --adapter {adapter}");
     let calls = [
         vec!["generate", "--prompt", "a"],
         vec!["eval", "--task", "causal-lm", "--data", &valid],
         vec!["predict", "--data", &valid],
-        vec!["merge", "--adapter", &adapter, "--out", "nowhere"],
+        vec!["merge", "--adapter", &adapter, "--out", &nowhere],
         vec!["targets"],
         vec![
             "train",
@@ -140,11 +143,11 @@ fn an_adapter_that_is_given_as_the_model_is_recognised_by_every_verb() {
             "--train",
             &valid,
             "--out",
-            "nowhere",
+            &nowhere,
         ],
         vec!["validate", &adapter],
         vec!["inspect", &adapter],
-        vec!["convert", &adapter, "--to", "peft", "--out", "nowhere"],
+        vec!["convert", &adapter, "--to", "peft", "--out", &nowhere],
         vec![
             "prune",
             "--adapter",
@@ -152,7 +155,7 @@ fn an_adapter_that_is_given_as_the_model_is_recognised_by_every_verb() {
             "--data",
             &valid,
             "--out",
-            "nowhere.json",
+            &plan,
         ],
     ];
     for call in &calls {
@@ -160,7 +163,7 @@ fn an_adapter_that_is_given_as_the_model_is_recognised_by_every_verb() {
         assert!(error.contains(&expected), "{call:?}: {error}");
     }
     let (_, error) = failure(&[
-        "extract", "--base", &model, "--tuned", &adapter, "--out", "nowhere",
+        "extract", "--base", &model, "--tuned", &adapter, "--out", &nowhere,
     ]);
     assert!(error.contains("this is an adapter"), "{error}");
 }
