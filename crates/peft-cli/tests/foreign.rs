@@ -45,6 +45,7 @@ const DORA: &str =
 fn folders_of_mlx_lm_are_read_or_named_with_the_way_out() {
     let root = tempfile::tempdir().unwrap();
     let out = |name: &str| root.path().join(name).to_str().unwrap().to_owned();
+    let nowhere = out("nowhere");
     let good = mlx(root.path(), "good", Some(OLD), Some("adapters.safetensors"));
     let converted = json(&["convert", &good, "--to", "peft", "--out", &out("lora")]);
     assert_eq!(
@@ -76,7 +77,6 @@ fn folders_of_mlx_lm_are_read_or_named_with_the_way_out() {
     );
     let archive = mlx(root.path(), "archive", None, None);
     std::fs::write(root.path().join("archive/adapters.npz"), "PK").unwrap();
-    let nowhere = out("nowhere");
     for (folder, expected) in [
         (&numbered, "0000600_adapters.safetensors"),
         (&archive, "adapters.npz"),
@@ -87,9 +87,8 @@ fn folders_of_mlx_lm_are_read_or_named_with_the_way_out() {
             vec!["diff", folder, folder],
             vec!["convert", folder, "--to", "peft", "--out", &nowhere],
         ];
-        let calls = calls
-            .iter()
-            .filter(|call| call[0] != "convert" || *folder != good);
+        let calls = calls.iter();
+        let calls = calls.filter(|call| call[0] != "convert" || *folder != good);
         for call in calls {
             let (_, error) = failure(call);
             assert!(
