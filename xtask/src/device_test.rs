@@ -1,4 +1,4 @@
-//! `cargo xtask test --device wgpu`: the tests that every method passes, on another device.
+//! `cargo xtask test --device wgpu`: the tests that every method passes, on another device, and those of the kernels for it.
 //!
 //! Burn compiles the device in by a feature and `Device::default()` follows the variable `BURN_DEVICE`.
 
@@ -7,6 +7,7 @@ use std::path::Path;
 use clap::{Args, ValueEnum};
 
 use crate::shell::Step;
+use crate::skipped::Skipped;
 use crate::tidy::METHOD_CRATES;
 
 /// A device that Burn can be built for.
@@ -54,26 +55,35 @@ fn with_ndarray() -> String {
     )
 }
 
-/// The command that tests on the device.
-fn step(arguments: &Arguments) -> Step {
+/// The commands that test on the device.
+fn steps(arguments: &Arguments) -> Vec<Step> {
     let device = arguments.device.name();
     let tests: Vec<String> = TESTS.iter().map(|test| format!("--test {test}")).collect();
-    let command = match arguments.device {
+    let tests = tests.join(" ");
+    let commands = match arguments.device {
         // The default build, which the other tests share.
-        Device::Flex => "cargo test --workspace".to_owned(),
-        Device::Ndarray => with_ndarray(),
+        Device::Flex => vec![format!("cargo test --workspace {tests}")],
+        Device::Ndarray => vec![format!("{} {tests}", with_ndarray())],
         Device::Wgpu | Device::Cuda => {
-            format!("cargo test --workspace --features peft-cli/{device}")
+            let features = format!("--features peft-cli/{device}");
+            vec![
+                // The program has no library to test; with it, Burn has the same features as in the other command.
+                format!("cargo test -p peft-kernels -p peft-cli {features} --lib"),
+                format!("cargo test --workspace {features} {tests}"),
+            ]
         }
     };
-    Step::new(&format!("{command} {}", tests.join(" ")))
-        .with_variable("BURN_DEVICE", device)
-        .with_arguments(&arguments.rest)
+    let commands = commands.iter().map(|command| {
+        Step::new(command)
+            .with_variable("BURN_DEVICE", device)
+            .with_arguments(&arguments.rest)
+    });
+    commands.collect()
 }
 
 /// The tests on the second processor backend.
-pub(crate) fn on_ndarray() -> Step {
-    step(&Arguments {
+pub(crate) fn on_ndarray() -> Vec<Step> {
+    steps(&Arguments {
         device: Device::Ndarray,
         rest: Vec::new(),
     })
@@ -84,7 +94,12 @@ pub(crate) fn on_ndarray() -> Step {
 /// # Errors
 /// Something does not compile for the device, or a test fails there.
 pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
-    step(arguments).run(root)
+    let skipped = Skipped::none_yet(root)?;
+    for step in steps(arguments) {
+        step.run(root)?;
+    }
+    println!("{}", skipped.told()?);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -93,22 +108,29 @@ mod tests {
 
     #[test]
     fn the_device_is_compiled_in_and_chosen() {
-        let line = |device, rest: &[&str]| {
+        let lines = |device, rest: &[&str]| -> Vec<String> {
             let rest = rest.iter().map(|argument| (*argument).to_owned()).collect();
-            step(&Arguments { device, rest }).line()
+            let steps = steps(&Arguments { device, rest });
+            steps.iter().map(Step::line).collect()
         };
         let tests = "--test contract --test seams --test several_adapters --test embedding";
+        let features = "--features peft-cli/wgpu";
         assert_eq!(
-            line(Device::Wgpu, &["lora"]),
-            format!(
-                "BURN_DEVICE=\"wgpu\" cargo test --workspace --features peft-cli/wgpu {tests} lora"
-            )
+            lines(Device::Wgpu, &["lora"]),
+            [
+                format!(
+                    "BURN_DEVICE=\"wgpu\" cargo test -p peft-kernels -p peft-cli {features} --lib lora"
+                ),
+                format!("BURN_DEVICE=\"wgpu\" cargo test --workspace {features} {tests} lora"),
+            ]
         );
-        let ndarray = line(Device::Ndarray, &[]);
+        let ndarray = lines(Device::Ndarray, &[]);
         assert!(
-            ndarray.starts_with("BURN_DEVICE=\"ndarray\" cargo test -p peft-core -p peft-kernels")
-                && ndarray.ends_with(&format!("--features peft-kernels/ndarray {tests}")),
-            "{ndarray}"
+            ndarray.len() == 1
+                && ndarray[0]
+                    .starts_with("BURN_DEVICE=\"ndarray\" cargo test -p peft-core -p peft-kernels")
+                && ndarray[0].ends_with(&format!("--features peft-kernels/ndarray {tests}")),
+            "{ndarray:?}"
         );
     }
 }

@@ -16,6 +16,7 @@ mod new_method;
 mod pretrain;
 mod ratio;
 mod shell;
+mod skipped;
 mod study;
 mod tidy;
 mod torture;

@@ -4,11 +4,11 @@
 //! profile: benches are built by `cargo test --benches`, because `cargo bench` keeps a second set of
 //! dependencies in `target/release`.
 
-use std::{collections::BTreeSet, fs, io::ErrorKind, path::Path, time::Instant};
+use std::{path::Path, time::Instant};
 
 use anyhow::Context;
 
-use crate::{device_test, shell::Step, tidy};
+use crate::{device_test, shell::Step, skipped::Skipped, tidy};
 
 /// The commands after formatting and tidy, in order.
 fn steps(libraries: &[String]) -> Vec<Step> {
@@ -21,8 +21,8 @@ fn steps(libraries: &[String]) -> Vec<Step> {
         Step::new("cargo test --workspace"),
         Step::new("cargo test --workspace --features peft-cli/parquet --test parquet"),
         Step::new("cargo test --workspace --benches --no-run"),
-        device_test::on_ndarray(),
     ]);
+    steps.extend(device_test::on_ndarray());
     steps
 }
 
@@ -55,12 +55,7 @@ fn libraries(root: &Path) -> anyhow::Result<Vec<String>> {
 /// A check fails: the message names its command, so that it can be run alone.
 pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     let started = Instant::now();
-    let skipped = tidy::packages(root)?.target_directory.join(SKIPPED);
-    if let Err(error) = fs::remove_file(&skipped)
-        && error.kind() != ErrorKind::NotFound
-    {
-        return Err(error).with_context(|| skipped.to_string());
-    }
+    let skipped = Skipped::none_yet(root)?;
     Step::new("cargo fmt --all --check")
         .run(root)
         .context("run `cargo fmt --all` to repair")?;
@@ -70,35 +65,12 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
         step.run(root)
             .context("validation stopped at the first failure")?;
     }
-    println!("{}", without_data(skipped.as_std_path())?);
+    println!("{}", skipped.told()?);
     println!(
         "valid: all checks passed in {:.1} s",
         started.elapsed().as_secs_f64()
     );
     Ok(())
-}
-
-/// The file of the target folder in which tests note that they lack what is outside the project (`peft_core::testing::outside`).
-const SKIPPED: &str = "skipped-tests.txt";
-
-/// What was skipped, for people.
-fn without_data(noted: &Path) -> anyhow::Result<String> {
-    let text = match fs::read_to_string(noted) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(error).with_context(|| noted.display().to_string()),
-    };
-    let lines: BTreeSet<&str> = text.lines().collect();
-    Ok(match lines.len() {
-        0 => "no test was skipped".to_owned(),
-        count => {
-            let lines: Vec<&str> = lines.into_iter().collect();
-            format!(
-                "{count} tests were SKIPPED for want of data outside the project:\n  {}",
-                lines.join("\n  ")
-            )
-        }
-    })
 }
 
 #[cfg(test)]
@@ -125,7 +97,8 @@ mod tests {
         let checks = libraries
             .iter()
             .map(|library| format!("cargo check -p {library} --no-default-features"));
-        let on_ndarray = [device_test::on_ndarray().line()];
+        let on_ndarray = device_test::on_ndarray();
+        let on_ndarray = on_ndarray.iter().map(Step::line);
         assert_eq!(lines, checks.chain(on_ndarray).collect::<Vec<_>>());
     }
 
@@ -150,18 +123,5 @@ mod tests {
         let lines: Vec<_> = steps(&[]).iter().map(Step::line).collect();
         assert!(lines[0].ends_with("-- -D warnings"));
         assert!(lines[1].starts_with("RUSTDOCFLAGS=\"-D warnings\""));
-    }
-
-    #[test]
-    fn what_was_skipped_is_counted_once_and_named() {
-        let dir = std::env::temp_dir().join(format!("skipped-{}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        let noted = dir.join(SKIPPED);
-        assert_eq!(without_data(&noted).unwrap(), "no test was skipped");
-        fs::write(&noted, "a: x is absent\nb: x is absent\na: x is absent\n").unwrap();
-        let found = without_data(&noted).unwrap();
-        fs::remove_dir_all(&dir).unwrap();
-        assert!(found.starts_with("2 tests were SKIPPED"), "{found}");
-        assert!(found.contains("b: x is absent"), "{found}");
     }
 }

@@ -4,6 +4,8 @@ use burn::tensor::Tensor;
 
 use crate::soft_cap::soft_capped;
 
+#[cfg(feature = "cube")]
+mod cube;
 #[cfg(feature = "flex")]
 mod flex;
 #[cfg(test)]
@@ -40,6 +42,11 @@ pub fn attention(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, how: Attent
     check(&query, &key, &value, how.bias.as_ref());
     #[cfg(feature = "flex")]
     let (query, key, value, how) = match flex::attention(query, key, value, how) {
+        Ok(y) => return y,
+        Err(inputs) => inputs,
+    };
+    #[cfg(feature = "cube")]
+    let (query, key, value, how) = match cube::attention(query, key, value, how) {
         Ok(y) => return y,
         Err(inputs) => inputs,
     };

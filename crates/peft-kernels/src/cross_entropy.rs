@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use burn::tensor::{Int, Tensor, TensorData, activation};
 
+#[cfg(feature = "cube")]
+pub(crate) mod cube;
 #[cfg(feature = "flex")]
 pub(crate) mod flex;
 #[cfg(test)]
@@ -11,7 +13,8 @@ mod tests;
 
 /// The loss of every row, shape `[rows]`.
 ///
-/// The fused path (f32 on flex) keeps the probabilities for the backward, in the place of the scores when nobody else holds them.
+/// On flex the fused path keeps the probabilities for the backward, in the place of the scores when nobody else holds them; on the devices of
+/// CubeCL it keeps the scores, and writes their gradient in their place.
 ///
 /// # Shapes
 /// `scores [rows, classes]`, `targets [rows]`.
@@ -29,6 +32,11 @@ pub fn cross_entropy(scores: Tensor<2>, targets: &[u32]) -> Tensor<1> {
     let targets: Arc<[u32]> = targets.into();
     #[cfg(feature = "flex")]
     let scores = match flex::cross_entropy(scores, &targets) {
+        Ok(losses) => return losses,
+        Err(scores) => scores,
+    };
+    #[cfg(feature = "cube")]
+    let scores = match cube::cross_entropy(scores, &targets) {
         Ok(losses) => return losses,
         Err(scores) => scores,
     };

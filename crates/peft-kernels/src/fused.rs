@@ -1,26 +1,61 @@
 //! Where the fused kernels apply, and the way there and back for the tensors of an operation.
 
 use burn::backend::{DType, DispatchTensor, DispatchTensorKind, TensorMetadata};
-use burn::tensor::{Device, Tensor};
+#[cfg(feature = "flex")]
+use burn::tensor::Device;
+use burn::tensor::Tensor;
+
+/// Whose kernels an operation is tried with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kernels {
+    /// Those of the processor, in f32.
+    #[cfg(feature = "flex")]
+    Flex,
+    /// Those of the devices of CubeCL, in one type of floats.
+    #[cfg(feature = "cube")]
+    Cube(DType),
+}
+
+impl Kernels {
+    /// Whether they take this tensor, tracked or not.
+    fn take(self, tensor: &DispatchTensor) -> bool {
+        let kind = match &tensor.kind {
+            DispatchTensorKind::Autodiff(inner) => inner.as_ref(),
+            kind => kind,
+        };
+        match self {
+            #[cfg(feature = "flex")]
+            Self::Flex => {
+                matches!(kind, DispatchTensorKind::Flex(_)) && tensor.dtype() == DType::F32
+            }
+            #[cfg(feature = "cube")]
+            Self::Cube(dtype) => {
+                matches!(kind, DispatchTensorKind::Cube(_)) && tensor.dtype() == dtype
+            }
+        }
+    }
+}
 
 /// A tensor, or several that one operation takes.
 pub(crate) trait Fuse: Sized {
     /// The same in dispatch form.
     type Dispatch;
 
-    /// See [`fused`].
-    fn try_fuse(self) -> Result<Self::Dispatch, Self>;
+    /// The dispatch form when the kernels take all of them; else the tensors.
+    fn try_fuse(self, kernels: Kernels) -> Result<Self::Dispatch, Self>;
 
     /// The tensors again.
     fn unfuse(dispatch: Self::Dispatch) -> Self;
 }
 
-/// The dispatch form of tensors when the fused path applies to all of them (f32, on flex, tracked or not); else the tensors.
+/// The dispatch form of tensors when the kernels of flex take all of them (f32, on flex, tracked or not); else the tensors.
+#[cfg(feature = "flex")]
 pub(crate) fn fused<T: Fuse>(tensors: T) -> Result<T::Dispatch, T> {
-    tensors.try_fuse()
+    tensors.try_fuse(Kernels::Flex)
 }
 
 /// A tensor of rank `D` that an operation may lack, an absent one as an empty tensor.
+#[cfg(feature = "flex")]
 pub(crate) fn or_empty<const D: usize>(
     tensor: Option<DispatchTensor>,
     device: &Device,
@@ -31,13 +66,9 @@ pub(crate) fn or_empty<const D: usize>(
 impl<const D: usize> Fuse for Tensor<D> {
     type Dispatch = DispatchTensor;
 
-    fn try_fuse(self) -> Result<DispatchTensor, Self> {
+    fn try_fuse(self, kernels: Kernels) -> Result<DispatchTensor, Self> {
         let dispatch = self.into_dispatch();
-        let kind = match &dispatch.kind {
-            DispatchTensorKind::Autodiff(inner) => inner.as_ref(),
-            kind => kind,
-        };
-        if matches!(kind, DispatchTensorKind::Flex(_)) && dispatch.dtype() == DType::F32 {
+        if kernels.take(&dispatch) {
             Ok(dispatch)
         } else {
             Err(Self::from_dispatch(dispatch))
@@ -53,8 +84,8 @@ impl<const D: usize> Fuse for Tensor<D> {
 impl<T: Fuse> Fuse for Option<T> {
     type Dispatch = Option<T::Dispatch>;
 
-    fn try_fuse(self) -> Result<Self::Dispatch, Self> {
-        match self.map(T::try_fuse) {
+    fn try_fuse(self, kernels: Kernels) -> Result<Self::Dispatch, Self> {
+        match self.map(|tensors| tensors.try_fuse(kernels)) {
             None => Ok(None),
             Some(Ok(tensors)) => Ok(Some(tensors)),
             Some(Err(tensors)) => Err(Some(tensors)),
@@ -69,13 +100,13 @@ impl<T: Fuse> Fuse for Option<T> {
 impl<A: Fuse, B: Fuse> Fuse for (A, B) {
     type Dispatch = (A::Dispatch, B::Dispatch);
 
-    fn try_fuse(self) -> Result<Self::Dispatch, Self> {
+    fn try_fuse(self, kernels: Kernels) -> Result<Self::Dispatch, Self> {
         let (a, b) = self;
-        let a = match a.try_fuse() {
+        let a = match a.try_fuse(kernels) {
             Ok(a) => a,
             Err(a) => return Err((a, b)),
         };
-        match b.try_fuse() {
+        match b.try_fuse(kernels) {
             Ok(b) => Ok((a, b)),
             Err(b) => Err((A::unfuse(a), b)),
         }
@@ -89,9 +120,9 @@ impl<A: Fuse, B: Fuse> Fuse for (A, B) {
 impl<A: Fuse, B: Fuse, C: Fuse> Fuse for (A, B, C) {
     type Dispatch = (A::Dispatch, B::Dispatch, C::Dispatch);
 
-    fn try_fuse(self) -> Result<Self::Dispatch, Self> {
+    fn try_fuse(self, kernels: Kernels) -> Result<Self::Dispatch, Self> {
         let (a, b, c) = self;
-        match (a, (b, c)).try_fuse() {
+        match (a, (b, c)).try_fuse(kernels) {
             Ok((a, (b, c))) => Ok((a, b, c)),
             Err((a, (b, c))) => Err((a, b, c)),
         }
@@ -102,7 +133,7 @@ impl<A: Fuse, B: Fuse, C: Fuse> Fuse for (A, B, C) {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "flex"))]
 mod tests {
     use burn::tensor::{FloatDType, TensorData};
 

@@ -23,13 +23,17 @@
 //! | [`scaled_product`] | `(x c) W`, a factor per input of a frozen weight | the inputs |
 //! | [`expert_mixture`] | `sum_j w_j (drop(x) A_e) B_e` over the experts `e` that a row chose | the inputs, `drop(x) A_e` |
 //!
+//! On the devices of CubeCL [`silu_mul`], [`rms_norm`], [`rotary`], [`attention`] without dropout and cap, [`cross_entropy`],
+//! [`linear_cross_entropy`] and the gradients of a low-rank pair have kernels; the other functions are compositions there. What they keep:
+//! the root of a row in `rms_norm`, the output in `attention`, the scores in `cross_entropy`; else as in the table.
+//!
 //! The vector instructions of the fused path are AVX2, AVX-512 or NEON; its backward is a Burn backend extension. Both paths work with and
 //! without autodiff, and for any memory layout.
 //!
 //! Results do not depend on the number of threads. They may differ in the last bit between instruction sets.
 
 #![cfg_attr(
-    feature = "flex",
+    any(feature = "flex", feature = "cube"),
     allow(
         clippy::result_large_err,
         clippy::excessive_precision,
@@ -55,9 +59,11 @@ mod silu_mul;
 mod soft_cap;
 mod softmax;
 
+#[cfg(feature = "cube")]
+mod cube;
 #[cfg(feature = "flex")]
 mod flex;
-#[cfg(feature = "flex")]
+#[cfg(any(feature = "flex", feature = "cube"))]
 mod fused;
 #[cfg(feature = "flex")]
 mod math;

@@ -8,6 +8,8 @@ use burn::tensor::Tensor;
 
 use crate::packed::Factor;
 
+#[cfg(feature = "cube")]
+mod cube;
 #[cfg(feature = "flex")]
 mod flex;
 #[cfg(test)]
@@ -61,6 +63,11 @@ pub fn linear(x: Tensor<2>, weight: impl Into<Factor>, bias: Option<Tensor<1>>) 
     check(&x, &weight, bias.as_ref());
     #[cfg(feature = "flex")]
     let (x, weight, bias) = match flex::linear(x, weight, bias) {
+        Ok(y) => return y,
+        Err(inputs) => inputs,
+    };
+    #[cfg(feature = "cube")]
+    let (x, weight, bias) = match cube::linear(x, weight, bias) {
         Ok(y) => return y,
         Err(inputs) => inputs,
     };

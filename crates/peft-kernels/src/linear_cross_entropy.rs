@@ -8,6 +8,8 @@ use crate::linear::product;
 use crate::packed::Factor;
 use crate::soft_cap::soft_capped;
 
+#[cfg(feature = "cube")]
+mod cube;
 #[cfg(feature = "flex")]
 mod flex;
 #[cfg(test)]
@@ -59,6 +61,11 @@ pub fn linear_cross_entropy(
     );
     #[cfg(feature = "flex")]
     let (x, weight) = match flex::linear_cross_entropy(x, weight, &targets.into(), cap) {
+        Ok(losses) => return losses,
+        Err(inputs) => inputs,
+    };
+    #[cfg(feature = "cube")]
+    let (x, weight) = match cube::linear_cross_entropy(x, weight, targets, cap) {
         Ok(losses) => return losses,
         Err(inputs) => inputs,
     };

@@ -1,11 +1,12 @@
 //! What time goes into: while a profile is kept, every fused operation notes how long it took, how much it computed and moved.
 //!
-//! One profile per process. Operations that are not fused, and those of other devices, are not seen.
+//! One profile per process. Operations that are not fused are not seen. On devices that work by themselves an operation only begins its
+//! work: the seconds of a call are those until it has been given to the device.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-#[cfg(feature = "flex")]
+#[cfg(any(feature = "flex", feature = "cube"))]
 use std::time::Instant;
 
 /// All calls of one operation.
@@ -43,7 +44,7 @@ fn entries() -> std::sync::MutexGuard<'static, BTreeMap<&'static str, Entry>> {
 }
 
 /// A call that is going on; what it took is noted when this is dropped.
-#[cfg(feature = "flex")]
+#[cfg(any(feature = "flex", feature = "cube"))]
 pub(crate) struct Call {
     operation: &'static str,
     since: Instant,
@@ -54,7 +55,7 @@ pub(crate) struct Call {
 /// Notes a call from here to the end of the scope, where a profile is kept.
 ///
 /// `products` are the sizes of the matrix products, `[rows, inner, columns]`; `values` the number of values that are read and written.
-#[cfg(feature = "flex")]
+#[cfg(any(feature = "flex", feature = "cube"))]
 pub(crate) fn call(
     operation: &'static str,
     products: &[[usize; 3]],
@@ -69,7 +70,7 @@ pub(crate) fn call(
     })
 }
 
-#[cfg(feature = "flex")]
+#[cfg(any(feature = "flex", feature = "cube"))]
 impl Drop for Call {
     fn drop(&mut self) {
         let mut entries = entries();
@@ -81,19 +82,31 @@ impl Drop for Call {
     }
 }
 
+/// The profile of what runs meanwhile, for tests. There is one a process, so that those who want one wait for one another.
+#[cfg(all(test, any(feature = "flex", feature = "cube")))]
+pub(crate) fn of(f: impl FnOnce()) -> BTreeMap<&'static str, Entry> {
+    static ONE: Mutex<()> = Mutex::new(());
+    let guard = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    start();
+    f();
+    let profile = take();
+    drop(guard);
+    profile
+}
+
 #[cfg(all(test, feature = "flex"))]
 mod tests {
     use burn::tensor::{Device, Tensor};
 
-    use super::*;
+    use super::of;
 
     #[test]
     fn a_profile_has_the_calls_between_its_ends() {
         let x = Tensor::<2>::ones([3, 4], &Device::flex());
         let _ = crate::product(x.clone(), Tensor::ones([4, 5], &x.device()));
-        start();
-        let _ = crate::product(x.clone(), Tensor::ones([4, 5], &x.device()));
-        let found = take();
+        let found = of(|| {
+            let _ = crate::product(x.clone(), Tensor::ones([4, 5], &x.device()));
+        });
         let entry = found["linear"];
         assert!(entry.calls >= 1 && entry.seconds > 0.0, "{entry:?}");
         assert!(entry.flops >= 2.0 * 60.0 && entry.bytes >= 4.0 * (12.0 + 20.0 + 15.0));

@@ -4,6 +4,8 @@
 
 use burn::tensor::Tensor;
 
+#[cfg(feature = "cube")]
+mod cube;
 #[cfg(feature = "flex")]
 mod flex;
 #[cfg(test)]
@@ -27,6 +29,11 @@ pub fn rms_norm<const D: usize>(x: Tensor<D>, gamma: Tensor<1>, eps: f64) -> Ten
     );
     #[cfg(feature = "flex")]
     let (x, gamma) = match flex::rms_norm(x, gamma, eps) {
+        Ok(y) => return y,
+        Err(inputs) => inputs,
+    };
+    #[cfg(feature = "cube")]
+    let (x, gamma) = match cube::rms_norm(x, gamma, eps) {
         Ok(y) => return y,
         Err(inputs) => inputs,
     };

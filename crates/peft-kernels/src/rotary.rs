@@ -7,6 +7,8 @@
 
 use burn::tensor::Tensor;
 
+#[cfg(feature = "cube")]
+mod cube;
 #[cfg(feature = "flex")]
 mod flex;
 #[cfg(test)]
@@ -34,6 +36,11 @@ pub fn rotary(x: Tensor<4>, cos: Tensor<4>, sin: Tensor<4>) -> Tensor<4> {
     );
     #[cfg(feature = "flex")]
     let (x, cos, sin) = match flex::rotary(x, cos, sin) {
+        Ok(y) => return y,
+        Err(inputs) => inputs,
+    };
+    #[cfg(feature = "cube")]
+    let (x, cos, sin) = match cube::rotary(x, cos, sin) {
         Ok(y) => return y,
         Err(inputs) => inputs,
     };

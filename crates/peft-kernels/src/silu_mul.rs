@@ -4,6 +4,8 @@
 
 use burn::tensor::{Tensor, activation};
 
+#[cfg(feature = "cube")]
+mod cube;
 #[cfg(feature = "flex")]
 mod flex;
 #[cfg(test)]
@@ -24,6 +26,11 @@ pub fn silu_mul<const D: usize>(gate: Tensor<D>, up: Tensor<D>) -> Tensor<D> {
     );
     #[cfg(feature = "flex")]
     let (gate, up) = match flex::silu_mul(gate, up) {
+        Ok(y) => return y,
+        Err(inputs) => inputs,
+    };
+    #[cfg(feature = "cube")]
+    let (gate, up) = match cube::silu_mul(gate, up) {
         Ok(y) => return y,
         Err(inputs) => inputs,
     };

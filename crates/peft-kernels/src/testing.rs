@@ -1,7 +1,11 @@
 //! What the tests of the kernels share: tolerances, inputs, gradients.
 
+mod devices;
+
 use burn::tensor::{Device, Tensor, TensorData};
 use proptest::prelude::*;
+
+pub(crate) use devices::{cube_device, device, every_device, fused_devices, other_devices, slack};
 
 /// GELU against f64: absolute, up to values of 4; see also [`ULP`].
 pub(crate) const GELU: f64 = 5e-7;
@@ -19,22 +23,26 @@ pub(crate) const ROTARY: f64 = 1e-6;
 pub(crate) const SOFTMAX: f64 = 2e-6;
 /// Layer norm against f64: relative to the scale that rounding has at each value, see its tests.
 pub(crate) const LAYER_NORM: f64 = 2e-6;
+/// Cross entropy against f64: relative to losses of up to a few hundred, and to probabilities.
+pub(crate) const CROSS_ENTROPY: f64 = 2e-6;
 /// Mixtures of experts against f64: relative to the sum of the sizes of all terms of a value, see the tests.
 pub(crate) const EXPERT_MIXTURE: f64 = 2e-6;
 
-/// The flex device, with autodiff.
-pub(crate) fn device() -> Device {
-    Device::flex().autodiff()
-}
+/// What a graphics processor may be off by, in multiples of the processor's tolerances: WGSL promises exponentials, divisions and roots to a
+/// few units in the last place, and a unit sums one value after the other.
+pub(crate) const GRAPHICS: f64 = 8.0;
 
-/// Devices on which the fused path does not apply, of the backends that are compiled in.
-pub(crate) fn other_devices() -> Vec<Device> {
-    #[cfg(feature = "ndarray")]
-    #[expect(deprecated, reason = "Burn's only other backend without drivers")]
-    let devices = vec![Device::ndarray()];
-    #[cfg(not(feature = "ndarray"))]
-    let devices = Vec::new();
-    devices
+/// Asserts that kernels of these names ran while `f` did: an operation that falls back to its composition is as right as one that does not.
+#[cfg(feature = "cube")]
+#[track_caller]
+pub(crate) fn assert_runs(kernels: &[&str], f: impl FnOnce()) {
+    let profile = crate::profile::of(f);
+    for kernel in kernels {
+        assert!(
+            profile.contains_key(kernel),
+            "`{kernel}` did not run: {profile:?}"
+        );
+    }
 }
 
 /// A tensor of the given values.

@@ -1,12 +1,14 @@
 //! Against the scores and their loss one after the other.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use proptest::prelude::*;
 
 use super::linear_cross_entropy;
 use crate::cross_entropy::cross_entropy;
 use crate::soft_cap::soft_capped;
-use crate::testing::{assert_close, device, noise, other_devices, tensor, values, wide};
+use crate::testing::{
+    assert_close, device, fused_devices, noise, other_devices, slack, tensor, values, wide,
+};
 
 /// Losses of at most 20, and gradients of at most 1, in another order of sums.
 const ABSOLUTE: f64 = 1e-5;
@@ -16,14 +18,14 @@ const RELATIVE: f64 = 1e-5;
 fn run(
     [rows, d, classes]: [usize; 3],
     targets: &[u32],
+    device: &Device,
     losses: impl Fn(Tensor<2>, Tensor<2>) -> Tensor<1>,
 ) -> [Vec<f32>; 2] {
     assert_eq!(targets.len(), rows);
-    let device = device();
-    let x = tensor(&noise(1, rows * d, 2.0), [rows, d], &device).require_grad();
-    let weight = tensor(&noise(2, d * classes, 1.0), [d, classes], &device);
+    let x = tensor(&noise(1, rows * d, 2.0), [rows, d], device).require_grad();
+    let weight = tensor(&noise(2, d * classes, 1.0), [d, classes], device);
     let losses = losses(x.clone(), weight);
-    let cotangent = Tensor::<1>::from_data(&*noise(3, rows, 1.0), &device);
+    let cotangent = Tensor::<1>::from_data(&*noise(3, rows, 1.0), device);
     let grads = (losses.clone() * cotangent).sum().backward();
     [values(losses), values(x.grad(&grads).unwrap())]
 }
@@ -35,14 +37,17 @@ fn check(sizes: [usize; 3]) {
             Some(cap) => soft_capped(scores, cap),
             None => scores,
         };
-        let expected = run(sizes, &targets, |x, w| {
+        let expected = run(sizes, &targets, &device(), |x, w| {
             cross_entropy(capped(x.matmul(w)), &targets)
         });
-        let found = run(sizes, &targets, |x, w| {
-            linear_cross_entropy(x, w, &targets, cap)
-        });
-        for (found, expected) in found.iter().zip(&expected) {
-            assert_close(found, &wide(expected), ABSOLUTE, RELATIVE);
+        for device in fused_devices() {
+            let found = run(sizes, &targets, &device, |x, w| {
+                linear_cross_entropy(x, w, &targets, cap)
+            });
+            let slack = slack(&device);
+            for (found, expected) in found.iter().zip(&expected) {
+                assert_close(found, &wide(expected), slack * ABSOLUTE, slack * RELATIVE);
+            }
         }
     }
 }
@@ -79,7 +84,7 @@ fn a_weight_that_trains_gets_its_gradient() {
 
 #[test]
 fn other_backends_give_the_same() {
-    let of = |device: &burn::tensor::Device| {
+    let of = |device: &Device| {
         let x = tensor(&noise(1, 8, 1.0), [4, 2], device);
         let weight = tensor(&noise(2, 10, 1.0), [2, 5], device);
         values(linear_cross_entropy(x, weight, &[0, 4, 2, 2], Some(3.0)))

@@ -11,7 +11,7 @@ use faer::{Accum, MatMut, MatRef, Par};
 use super::few;
 use super::tile::{Tile, pieces};
 use super::{Factor, PackedRows, PackedWeight};
-use crate::fused::Fuse;
+use crate::fused::{Fuse, Kernels};
 use crate::matrix::{ALIGNMENT, Block, FEW, dense, made, matrix, may_be_cut};
 
 /// Values of a tile: half a megabyte, which stays in a core's cache.
@@ -197,10 +197,10 @@ fn how(start: usize) -> Accum {
 impl Fuse for Factor {
     type Dispatch = (Option<DispatchTensor>, Option<PackedWeight>);
 
-    fn try_fuse(self) -> Result<Self::Dispatch, Self> {
+    fn try_fuse(self, kernels: Kernels) -> Result<Self::Dispatch, Self> {
         match self {
             Self::Packed(packed) => Ok((None, Some(packed))),
-            Self::Dense(weight) => match weight.try_fuse() {
+            Self::Dense(weight) => match weight.try_fuse(kernels) {
                 Ok(weight) => Ok((Some(weight), None)),
                 Err(weight) => Err(Self::Dense(weight)),
             },

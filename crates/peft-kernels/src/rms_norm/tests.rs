@@ -5,9 +5,11 @@ use proptest::prelude::*;
 
 use super::rms_norm;
 use crate::testing::{
-    RMS_NORM, assert_close, device, noise, other_devices, range, rows_and_width, tensor, values,
-    wide,
+    RMS_NORM, assert_close, device, every_device, fused_devices, noise, range, rows_and_width,
+    slack, tensor, values, wide,
 };
+#[cfg(feature = "cube")]
+use crate::testing::{assert_runs, cube_device};
 
 const EPS: f64 = 1e-5;
 
@@ -54,11 +56,11 @@ impl Case {
         [y, dx, d_gamma]
     }
 
-    fn run(&self, f: impl Fn(Tensor<2>, Tensor<1>) -> Tensor<2>) -> [Vec<f32>; 3] {
-        let x = tensor(&self.x, self.shape, &device()).require_grad();
-        let gamma = tensor(&self.gamma, [self.shape[1]], &device()).require_grad();
+    fn run(&self, device: &Device, f: impl Fn(Tensor<2>, Tensor<1>) -> Tensor<2>) -> [Vec<f32>; 3] {
+        let x = tensor(&self.x, self.shape, device).require_grad();
+        let gamma = tensor(&self.gamma, [self.shape[1]], device).require_grad();
         let y = f(x.clone(), gamma.clone());
-        let loss = (y.clone() * tensor(&self.weight, self.shape, &device())).sum();
+        let loss = (y.clone() * tensor(&self.weight, self.shape, device)).sum();
         let grads = loss.backward();
         [
             values(y),
@@ -74,7 +76,7 @@ fn composed(x: Tensor<2>, gamma: Tensor<1>) -> Tensor<2> {
 }
 
 #[track_caller]
-fn assert_all_close(actual: &[Vec<f32>; 3], expected: &[Vec<(f64, f64)>; 3]) {
+fn assert_all_close(actual: &[Vec<f32>; 3], expected: &[Vec<(f64, f64)>; 3], slack: f64) {
     for (name, (actual, expected)) in ["y", "dx", "dgamma"]
         .iter()
         .zip(actual.iter().zip(expected))
@@ -83,7 +85,7 @@ fn assert_all_close(actual: &[Vec<f32>; 3], expected: &[Vec<(f64, f64)>; 3]) {
         for (i, (a, (value, scale))) in actual.iter().zip(expected).enumerate() {
             let error = (f64::from(*a) - value).abs();
             assert!(
-                error <= RMS_NORM * (scale + 1e-6),
+                error <= slack * RMS_NORM * (scale + 1e-6),
                 "{name} at {i}: {a} is not {value} (scale {scale})"
             );
         }
@@ -95,24 +97,30 @@ proptest! {
     fn output_and_both_gradients_equal_f64_and_the_composition((rows, d) in rows_and_width(), range in range(), seed: u64) {
         let case = Case::new(rows, d, range, seed);
         let expected = case.reference();
-        assert_all_close(&case.run(|x, gamma| rms_norm(x, gamma, EPS)), &expected);
-        assert_all_close(&case.run(composed), &expected);
+        for device in fused_devices() {
+            let slack = slack(&device);
+            let found = case.run(&device, |x, gamma| rms_norm(x, gamma, EPS));
+            assert_all_close(&found, &expected, slack);
+        }
+        assert_all_close(&case.run(&device(), composed), &expected, 1.0);
     }
 }
 
 #[test]
 fn a_frozen_scale_gets_no_gradient_nor_does_a_frozen_input() {
     let case = Case::new(5, 40, 1.0, 3);
-    let x = tensor(&case.x, [5, 40], &device());
-    let gamma = tensor(&case.gamma, [40], &device());
-    let tracked = x.clone().require_grad();
-    let grads = rms_norm(tracked.clone(), gamma.clone(), EPS)
-        .sum()
-        .backward();
-    assert!(tracked.grad(&grads).is_some() && gamma.grad(&grads).is_none());
-    let gamma = gamma.require_grad();
-    let grads = rms_norm(x.clone(), gamma.clone(), EPS).sum().backward();
-    assert!(gamma.grad(&grads).is_some() && x.grad(&grads).is_none());
+    for device in fused_devices() {
+        let x = tensor(&case.x, [5, 40], &device);
+        let gamma = tensor(&case.gamma, [40], &device);
+        let tracked = x.clone().require_grad();
+        let grads = rms_norm(tracked.clone(), gamma.clone(), EPS)
+            .sum()
+            .backward();
+        assert!(tracked.grad(&grads).is_some() && gamma.grad(&grads).is_none());
+        let gamma = gamma.require_grad();
+        let grads = rms_norm(x.clone(), gamma.clone(), EPS).sum().backward();
+        assert!(gamma.grad(&grads).is_some() && x.grad(&grads).is_none());
+    }
 }
 
 #[cfg(feature = "flex")]
@@ -126,7 +134,7 @@ fn nothing_is_recorded_when_nothing_requires_gradients() {
 #[test]
 fn gradients_do_not_depend_on_the_number_of_threads() {
     let case = Case::new(700, 33, 1.0, 8);
-    let run = || case.run(|x, gamma| rms_norm(x, gamma, EPS));
+    let run = || case.run(&device(), |x, gamma| rms_norm(x, gamma, EPS));
     let single = rayon::ThreadPoolBuilder::new()
         .num_threads(1)
         .build()
@@ -139,15 +147,16 @@ fn rows_of_zeros_stay_zero_and_nan_fills_its_row_and_no_other() {
     let mut x = vec![0.0_f32; 30];
     x[10..20].copy_from_slice(&noise(1, 10, 1.0));
     x[25] = f32::NAN;
-    let device = Device::flex();
-    let y = values(rms_norm(
-        tensor(&x, [3, 10], &device),
-        Tensor::ones([10], &device),
-        EPS,
-    ));
-    assert!(y[..10].iter().all(|v| *v == 0.0));
-    assert!(y[10..20].iter().all(|v| v.is_finite()));
-    assert!(y[20..].iter().all(|v| v.is_nan()));
+    for device in every_device() {
+        let y = values(rms_norm(
+            tensor(&x, [3, 10], &device),
+            Tensor::ones([10], &device),
+            EPS,
+        ));
+        assert!(y[..10].iter().all(|v| *v == 0.0));
+        assert!(y[10..20].iter().all(|v| v.is_finite()));
+        assert!(y[20..].iter().all(|v| v.is_nan()));
+    }
 }
 
 #[test]
@@ -161,14 +170,26 @@ fn permuted_inputs_other_types_and_other_devices_work_too() {
     let double = on(&Device::flex(), DType::F64);
     assert_eq!(double.dtype(), DType::F64);
     let expected = wide(&values(double.cast(DType::F32)));
-    for device in other_devices().into_iter().chain([Device::flex()]) {
-        assert_close(
-            &values(on(&device, DType::F32)),
-            &expected,
-            RMS_NORM,
-            RMS_NORM,
-        );
+    for device in every_device() {
+        let slack = slack(&device);
+        let y = values(on(&device, DType::F32));
+        assert_close(&y, &expected, slack * RMS_NORM, slack * RMS_NORM);
     }
+}
+
+#[cfg(feature = "cube")]
+#[test]
+fn the_kernels_of_cubecl_run() {
+    let Some(device) = cube_device() else { return };
+    let case = Case::new(40, 300, 1.0, 7);
+    let kernels = [
+        "rms norm on cube",
+        "rms norm backward on cube",
+        "rms norm scale on cube",
+    ];
+    assert_runs(&kernels, || {
+        case.run(&device.autodiff(), |x, gamma| rms_norm(x, gamma, EPS));
+    });
 }
 
 #[test]

@@ -5,8 +5,11 @@ use proptest::prelude::*;
 
 use super::rotary;
 use crate::testing::{
-    ROTARY, assert_close, device, noise, other_devices, tensor, values, with_gradient,
+    ROTARY, assert_close, device, every_device, fused_devices, noise, other_devices, tensor,
+    values, with_gradient,
 };
+#[cfg(feature = "cube")]
+use crate::testing::{assert_runs, cube_device};
 
 struct Case {
     /// batch, heads, seq, d
@@ -61,36 +64,43 @@ impl Case {
     }
 
     /// Output and gradient of `sum(y weight)`.
-    fn run(&self) -> (Vec<f32>, Vec<f32>) {
-        let [cos, sin] = self.cos_sin(&device());
-        let x = tensor(&self.x, self.shape, &device());
-        let weight = tensor(&self.weight, self.shape, &device());
+    fn run(&self, device: &Device) -> (Vec<f32>, Vec<f32>) {
+        let [cos, sin] = self.cos_sin(device);
+        let x = tensor(&self.x, self.shape, device);
+        let weight = tensor(&self.weight, self.shape, device);
         with_gradient(x, weight, |x| rotary(x, cos.clone(), sin.clone()))
+    }
+
+    /// Compares both on every device with kernels.
+    fn check(&self) {
+        for device in fused_devices() {
+            let (y, gradient) = self.run(&device);
+            assert_close(&y, &self.turned(&self.x, 1.0), ROTARY, ROTARY);
+            assert_close(&gradient, &self.turned(&self.weight, -1.0), ROTARY, ROTARY);
+        }
     }
 }
 
 proptest! {
     #[test]
     fn output_and_gradient_equal_f64(batch in 1_usize..4, heads in 1_usize..4, seq in 1_usize..9, half in 1_usize..20, shared: bool, seed: u64) {
-        let case = Case::new([batch, heads, seq, 2 * half], shared, seed);
-        let (y, gradient) = case.run();
-        assert_close(&y, &case.turned(&case.x, 1.0), ROTARY, ROTARY);
-        assert_close(&gradient, &case.turned(&case.weight, -1.0), ROTARY, ROTARY);
+        Case::new([batch, heads, seq, 2 * half], shared, seed).check();
     }
 }
 
 #[test]
 fn more_than_one_task_permuted_inputs_other_types_and_other_devices() {
     let case = Case::new([5, 3, 70, 32], false, 3);
-    let (y, gradient) = case.run();
-    assert_close(&y, &case.turned(&case.x, 1.0), ROTARY, ROTARY);
-    assert_close(&gradient, &case.turned(&case.weight, -1.0), ROTARY, ROTARY);
-    for device in other_devices().into_iter().chain([Device::flex()]) {
+    case.check();
+    for device in every_device() {
         let [cos, sin] = case.cos_sin(&device);
         let x = tensor(&case.x, case.shape, &device).swap_dims(1, 2);
         let x = x.reshape([5, 70, 3, 32]).swap_dims(1, 2);
         let y = rotary(x, cos.clone(), sin.clone());
         assert_close(&values(y), &case.turned(&case.x, 1.0), ROTARY, ROTARY);
+    }
+    for device in other_devices().into_iter().chain([Device::flex()]) {
+        let [cos, sin] = case.cos_sin(&device);
         let [x, cos, sin] =
             [tensor(&case.x, case.shape, &device), cos, sin].map(|t| t.cast(DType::F64));
         assert_eq!(rotary(x, cos, sin).dtype(), DType::F64);
@@ -109,12 +119,24 @@ fn nothing_is_recorded_when_nothing_requires_gradients() {
 #[test]
 fn nan_stays_in_its_pair() {
     let case = Case::new([1, 1, 2, 4], true, 1);
-    let [cos, sin] = case.cos_sin(&Device::flex());
     let mut x = case.x.clone();
     x[1] = f32::NAN;
-    let y = values(rotary(tensor(&x, case.shape, &Device::flex()), cos, sin));
-    let broken: Vec<usize> = (0..8).filter(|i| y[*i].is_nan()).collect();
-    assert_eq!(broken, [1, 3]);
+    for device in every_device() {
+        let [cos, sin] = case.cos_sin(&device);
+        let y = values(rotary(tensor(&x, case.shape, &device), cos, sin));
+        let broken: Vec<usize> = (0..8).filter(|i| y[*i].is_nan()).collect();
+        assert_eq!(broken, [1, 3]);
+    }
+}
+
+#[cfg(feature = "cube")]
+#[test]
+fn the_kernel_of_cubecl_runs() {
+    let Some(device) = cube_device() else { return };
+    let case = Case::new([1, 2, 3, 4], true, 1);
+    assert_runs(&["rotary on cube"], || {
+        case.run(&device.autodiff());
+    });
 }
 
 #[test]

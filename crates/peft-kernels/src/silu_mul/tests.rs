@@ -5,9 +5,11 @@ use proptest::prelude::*;
 
 use super::silu_mul;
 use crate::testing::{
-    SILU, ULP, assert_close, device, noise, other_devices, range, rows_and_width, tensor, values,
-    wide,
+    SILU, ULP, assert_close, device, every_device, fused_devices, noise, range, rows_and_width,
+    slack, tensor, values, wide,
 };
+#[cfg(feature = "cube")]
+use crate::testing::{assert_runs, cube_device};
 
 struct Case {
     shape: [usize; 2],
@@ -40,11 +42,11 @@ impl Case {
         all
     }
 
-    fn run(&self, f: impl Fn(Tensor<2>, Tensor<2>) -> Tensor<2>) -> [Vec<f32>; 3] {
+    fn run(&self, device: &Device, f: impl Fn(Tensor<2>, Tensor<2>) -> Tensor<2>) -> [Vec<f32>; 3] {
         let [gate, up] =
-            [&self.gate, &self.up].map(|v| tensor(v, self.shape, &device()).require_grad());
+            [&self.gate, &self.up].map(|v| tensor(v, self.shape, device).require_grad());
         let y = f(gate.clone(), up.clone());
-        let grads = (y.clone() * tensor(&self.weight, self.shape, &device()))
+        let grads = (y.clone() * tensor(&self.weight, self.shape, device))
             .sum()
             .backward();
         [
@@ -55,9 +57,9 @@ impl Case {
     }
 }
 
-fn assert_all_close(actual: &[Vec<f32>; 3], expected: &[Vec<f64>; 3]) {
+fn assert_all_close(actual: &[Vec<f32>; 3], expected: &[Vec<f64>; 3], slack: f64) {
     for (actual, expected) in actual.iter().zip(expected) {
-        assert_close(actual, expected, SILU, 4.0 * ULP);
+        assert_close(actual, expected, slack * SILU, slack * 4.0 * ULP);
     }
 }
 
@@ -66,8 +68,10 @@ proptest! {
     fn output_and_both_gradients_equal_f64_and_burn((rows, d) in rows_and_width(), range in range(), seed: u64) {
         let case = Case::new([rows, d], range, seed);
         let expected = case.reference();
-        assert_all_close(&case.run(silu_mul), &expected);
-        assert_all_close(&case.run(|gate, up| activation::silu(gate) * up), &expected);
+        for device in fused_devices() {
+            assert_all_close(&case.run(&device, silu_mul), &expected, slack(&device));
+        }
+        assert_all_close(&case.run(&device(), |gate, up| activation::silu(gate) * up), &expected, 1.0);
     }
 }
 
@@ -75,33 +79,37 @@ proptest! {
 fn a_frozen_input_gets_no_gradient_and_a_shared_one_the_sum() {
     let case = Case::new([3, 50], 2.0, 1);
     let [_, d_gate, d_up] = case.reference();
-    let (gate, up) = (
-        tensor(&case.gate, case.shape, &device()),
-        tensor(&case.up, case.shape, &device()),
-    );
-    let weight = tensor(&case.weight, case.shape, &device());
-    for gate_trains in [true, false] {
-        let gate = gate.clone().set_require_grad(gate_trains);
-        let up = up.clone().set_require_grad(!gate_trains);
-        let grads = (silu_mul(gate.clone(), up.clone()) * weight.clone())
-            .sum()
-            .backward();
-        let (trained, frozen, expected) = match gate_trains {
-            true => (gate, up, &d_gate),
-            false => (up, gate, &d_up),
-        };
-        let found = values(trained.grad(&grads).unwrap());
-        assert_close(&found, expected, SILU, 4.0 * ULP);
-        assert!(frozen.grad(&grads).is_none());
+    for device in fused_devices() {
+        let slack = slack(&device);
+        let (gate, up) = (
+            tensor(&case.gate, case.shape, &device),
+            tensor(&case.up, case.shape, &device),
+        );
+        let weight = tensor(&case.weight, case.shape, &device);
+        for gate_trains in [true, false] {
+            let gate = gate.clone().set_require_grad(gate_trains);
+            let up = up.clone().set_require_grad(!gate_trains);
+            let grads = (silu_mul(gate.clone(), up.clone()) * weight.clone())
+                .sum()
+                .backward();
+            let (trained, frozen, expected) = match gate_trains {
+                true => (gate, up, &d_gate),
+                false => (up, gate, &d_up),
+            };
+            let found = values(trained.grad(&grads).unwrap());
+            assert_close(&found, expected, slack * SILU, slack * 4.0 * ULP);
+            assert!(frozen.grad(&grads).is_none());
+        }
+        let both = gate.require_grad();
+        let grads = silu_mul(both.clone(), both.clone()).sum().backward();
+        let expected = wide(&case.gate).into_iter().map(|x| {
+            let s = 1.0 / (1.0 + (-x).exp());
+            x * s * (2.0 + x * (1.0 - s))
+        });
+        let found = values(both.grad(&grads).unwrap());
+        let expected: Vec<f64> = expected.collect();
+        assert_close(&found, &expected, slack * 4.0 * SILU, slack * 4.0 * ULP);
     }
-    let both = gate.require_grad();
-    let grads = silu_mul(both.clone(), both.clone()).sum().backward();
-    let expected = wide(&case.gate).into_iter().map(|x| {
-        let s = 1.0 / (1.0 + (-x).exp());
-        x * s * (2.0 + x * (1.0 - s))
-    });
-    let found = values(both.grad(&grads).unwrap());
-    assert_close(&found, &expected.collect::<Vec<_>>(), 4.0 * SILU, 4.0 * ULP);
 }
 
 #[cfg(feature = "flex")]
@@ -114,11 +122,12 @@ fn nothing_is_recorded_when_nothing_requires_gradients() {
 #[test]
 fn large_gates_saturate_and_nan_passes() {
     let gate = [-1e30, -90.0, 0.0, 90.0, f32::NAN, f32::INFINITY];
-    let device = Device::flex();
-    let y = silu_mul(tensor(&gate, [6], &device), Tensor::<1>::ones([6], &device));
-    let y = values(y);
-    assert_eq!(&y[..4], [0.0, 0.0, 0.0, 90.0].map(|v: f32| v));
-    assert!(y[4].is_nan() && y[5] == f32::INFINITY);
+    for device in every_device() {
+        let y = silu_mul(tensor(&gate, [6], &device), Tensor::<1>::ones([6], &device));
+        let y = values(y);
+        assert_eq!(&y[..4], [0.0, 0.0, 0.0, 90.0].map(|v: f32| v));
+        assert!(y[4].is_nan() && y[5] == f32::INFINITY);
+    }
 }
 
 #[test]
@@ -135,11 +144,23 @@ fn permuted_inputs_other_types_and_other_devices_work_too() {
         let [gate, up] = [&case.gate, &case.up].map(|v| tensor(v, case.shape, device));
         silu_mul(gate.transpose(), up.transpose()).transpose()
     };
-    for device in other_devices().into_iter().chain([Device::flex()]) {
-        assert_close(&values(plain(&device)), expected, SILU, 4.0 * ULP);
+    for device in every_device() {
+        let slack = slack(&device);
+        let y = values(plain(&device));
+        assert_close(&y, expected, slack * SILU, slack * 4.0 * ULP);
     }
     let [gate, up] = on(&Device::flex(), DType::F64);
     assert_eq!(silu_mul(gate, up).dtype(), DType::F64);
+}
+
+#[cfg(feature = "cube")]
+#[test]
+fn the_kernels_of_cubecl_run() {
+    let Some(device) = cube_device() else { return };
+    let case = Case::new([3, 5], 1.0, 7);
+    assert_runs(&["silu mul on cube", "silu mul backward on cube"], || {
+        case.run(&device.autodiff(), silu_mul);
+    });
 }
 
 #[test]

@@ -1,0 +1,273 @@
+//! The kernel of the output, and the one that finds the keys that some query of a tile sees.
+
+use burn_cubecl::cubecl;
+use cubecl::prelude::*;
+
+use super::tiles::{
+    Place, Tiling, accumulate, load, own, place, products, score, store, unit_x, unit_y, zeros,
+};
+use crate::cube::launch::{UNITS, cube_max};
+
+/// A bias above it does not hide its key: -3e4 is -29952 in bf16.
+const HIDDEN: f32 = -2.9e4;
+
+/// Of a tile of queries, the first key that one of them sees and one behind the last. All keys where there is a query that sees none, for
+/// it has equal weights.
+#[cube(launch, address_type = "dynamic")]
+pub(super) fn attention_visible<F: Float>(
+    bias: &Tensor<F>,
+    ranges: &mut Tensor<u32>,
+    #[comptime] how: Tiling,
+    #[define(F)] _dtype: ElemType,
+) {
+    let (tile, head, batch) = (
+        CUBE_POS_X as usize,
+        CUBE_POS_Y as usize,
+        CUBE_POS_Z as usize,
+    );
+    let (queries, keys) = (bias.shape(2), bias.shape(3));
+    let base = batch * bias.stride(0) + head * bias.stride(1);
+    let mut scratch = Shared::<[f32]>::new_slice(UNITS as usize);
+    // Whole numbers up to 2^24 are exact in f32.
+    let mut begin = keys;
+    let mut end = 0usize;
+    let mut blind = 0u32;
+    for row in 0..comptime!(how.tile) {
+        let query = tile * comptime!(how.tile) + row;
+        if query < queries {
+            let mut before = 0.0f32;
+            let mut behind = 0.0f32;
+            for key in range_stepped(UNIT_POS as usize, keys, CUBE_DIM as usize) {
+                let value = bias[base + query * bias.stride(2) + key * bias.stride(3)];
+                if f32::cast_from(value) > HIDDEN {
+                    before = max(before, f32::cast_from(keys - key));
+                    behind = f32::cast_from(key + 1);
+                }
+            }
+            let before = usize::cast_from(cube_max(before, &mut scratch));
+            let behind = usize::cast_from(cube_max(behind, &mut scratch));
+            begin = min(begin, keys - before);
+            end = max(end, behind);
+            if behind == 0 {
+                blind += 1;
+            }
+        }
+    }
+    if UNIT_POS == 0 {
+        let at = batch * ranges.stride(0) + head * ranges.stride(1) + tile * ranges.stride(2);
+        if blind > 0 {
+            begin = 0usize;
+            end = keys;
+        }
+        ranges[at] = u32::cast_from(begin);
+        ranges[at + 1] = u32::cast_from(end);
+    }
+}
+
+/// The keys that a tile of queries goes over.
+#[cube]
+pub(super) fn visible(
+    ranges: &Tensor<u32>,
+    batch: usize,
+    head: usize,
+    tile: usize,
+    keys: usize,
+    #[comptime] how: Tiling,
+) -> (usize, usize) {
+    let mut begin = 0usize;
+    let mut end = keys;
+    if comptime!(how.has_bias) {
+        let at = batch * ranges.stride(0) + head * ranges.stride(1) + tile * ranges.stride(2);
+        begin = usize::cast_from(ranges[at]);
+        end = usize::cast_from(ranges[at + 1]);
+    }
+    (begin, end)
+}
+
+/// A cube for a tile of queries of a head.
+#[cube(launch, address_type = "dynamic")]
+pub(super) fn attention_forward<F: Float>(
+    query: &Tensor<F>,
+    key: &Tensor<F>,
+    value: &Tensor<F>,
+    bias: &Tensor<F>,
+    ranges: &Tensor<u32>,
+    y: &mut Tensor<F>,
+    rows: &mut Tensor<f32>,
+    scale: f32,
+    #[comptime] how: Tiling,
+    #[define(F)] _dtype: ElemType,
+) {
+    let (tile, head, batch) = (
+        CUBE_POS_X as usize,
+        CUBE_POS_Y as usize,
+        CUBE_POS_Z as usize,
+    );
+    let kv_head = head / (query.shape(1) / key.shape(1));
+    let first = tile * comptime!(how.tile);
+    let sizes = (query.shape(2), key.shape(2));
+    let mut queries = Shared::<[f32]>::new_slice(comptime!(how.room()));
+    let mut others = Shared::<[f32]>::new_slice(comptime!(how.room()));
+    let mut weights = Shared::<[f32]>::new_slice(comptime!(how.room_of_scores()));
+    // Of every query the largest score so far, and the factor by which a larger one shrinks what was summed.
+    let mut largest = Shared::<[f32]>::new_slice(comptime!(how.tile));
+    let mut shrink = Shared::<[f32]>::new_slice(comptime!(how.tile));
+    load(query, batch, head, first, &mut queries, how);
+    if UNIT_POS < comptime!(how.tile as u32) {
+        largest[UNIT_POS as usize] = f32::MIN;
+    }
+    let mut sums = zeros(comptime!(how.share()));
+    let mut totals = zeros(comptime!(how.own));
+    let (begin, end) = visible(ranges, batch, head, tile, sizes.1, how);
+    for at in range_stepped(begin, end, comptime!(how.tile)) {
+        let place = place(batch, head, first, at, sizes);
+        sync_cube();
+        load(key, batch, kv_head, at, &mut others, how);
+        sync_cube();
+        scores(&queries, &others, bias, scale, &place, &mut weights, how);
+        sync_cube();
+        raise(&weights, &mut largest, &mut shrink, how);
+        load(value, batch, kv_head, at, &mut others, how);
+        sync_cube();
+        exponentials(&mut weights, &largest, sizes.1 - at, how);
+        sync_cube();
+        add(&weights, &shrink, &mut totals, &mut sums, how);
+        accumulate(&weights, &others, &mut sums, false, how);
+    }
+    keep(
+        &mut sums,
+        &totals,
+        &largest,
+        rows,
+        batch * query.shape(1) + head,
+        first,
+        sizes.0,
+        how,
+    );
+    store(&sums, y, batch, head, first, how);
+}
+
+/// The scores of a tile.
+#[cube]
+fn scores<F: Float>(
+    queries: &Shared<[f32]>,
+    keys: &Shared<[f32]>,
+    bias: &Tensor<F>,
+    scale: f32,
+    place: &Place,
+    weights: &mut Shared<[f32]>,
+    #[comptime] how: Tiling,
+) {
+    let found = products(queries, keys, how);
+    #[unroll]
+    for r in 0..comptime!(how.own) {
+        let row = own(unit_y(how), r, how);
+        #[unroll]
+        for c in 0..comptime!(how.own) {
+            let column = own(unit_x(how), c, how);
+            let product = found[comptime!(r * how.own + c)];
+            weights[row * comptime!(how.pitch_of_scores()) + column] =
+                score(product, bias, scale, place, row, column, how);
+        }
+    }
+}
+
+/// The largest score of every query so far, one unit for each.
+#[cube]
+fn raise(
+    weights: &Shared<[f32]>,
+    largest: &mut Shared<[f32]>,
+    shrink: &mut Shared<[f32]>,
+    #[comptime] how: Tiling,
+) {
+    if UNIT_POS < comptime!(how.tile as u32) {
+        let row = UNIT_POS as usize;
+        let before = largest[row];
+        let mut now = before;
+        for column in 0..comptime!(how.tile) {
+            let score = weights[row * comptime!(how.pitch_of_scores()) + column];
+            if score > now {
+                now = score;
+            }
+        }
+        largest[row] = now;
+        shrink[row] = (before - now).exp();
+    }
+}
+
+/// Turns scores into weights that are not divided yet; there are `keys` keys from the tile's first on.
+#[cube]
+fn exponentials(
+    weights: &mut Shared<[f32]>,
+    largest: &Shared<[f32]>,
+    keys: usize,
+    #[comptime] how: Tiling,
+) {
+    #[unroll]
+    for r in 0..comptime!(how.own) {
+        let row = own(unit_y(how), r, how);
+        #[unroll]
+        for c in 0..comptime!(how.own) {
+            let column = own(unit_x(how), c, how);
+            let at = row * comptime!(how.pitch_of_scores()) + column;
+            let mut weight = 0.0f32;
+            if column < keys {
+                weight = (weights[at] - largest[row]).exp();
+            }
+            weights[at] = weight;
+        }
+    }
+}
+
+/// Shrinks what was summed, and adds a tile's weights to those of every query.
+#[cube]
+fn add(
+    weights: &Shared<[f32]>,
+    shrink: &Shared<[f32]>,
+    totals: &mut Array<f32>,
+    sums: &mut Array<f32>,
+    #[comptime] how: Tiling,
+) {
+    #[unroll]
+    for r in 0..comptime!(how.own) {
+        let row = own(unit_y(how), r, how);
+        let factor = shrink[row];
+        let mut total = totals[r] * factor;
+        for column in 0..comptime!(how.tile) {
+            total += weights[row * comptime!(how.pitch_of_scores()) + column];
+        }
+        totals[r] = total;
+        #[unroll]
+        for c in 0..comptime!(how.columns) {
+            sums[comptime!(r * how.columns + c)] *= factor;
+        }
+    }
+}
+
+/// Divides sums by their totals, and writes what the backward needs of every query.
+#[cube]
+fn keep(
+    sums: &mut Array<f32>,
+    totals: &Array<f32>,
+    largest: &Shared<[f32]>,
+    rows: &mut Tensor<f32>,
+    head: usize,
+    first: usize,
+    queries: usize,
+    #[comptime] how: Tiling,
+) {
+    #[unroll]
+    for r in 0..comptime!(how.own) {
+        let row = own(unit_y(how), r, how);
+        let inverse = 1.0f32 / totals[r];
+        #[unroll]
+        for c in 0..comptime!(how.columns) {
+            sums[comptime!(r * how.columns + c)] *= inverse;
+        }
+        if unit_x(how) == 0 && first + row < queries {
+            let at = 2 * (head * queries + first + row);
+            rows[at] = largest[row];
+            rows[at + 1] = inverse;
+        }
+    }
+}
