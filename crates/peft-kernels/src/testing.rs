@@ -5,7 +5,9 @@ mod devices;
 use burn::tensor::{Device, Tensor, TensorData};
 use proptest::prelude::*;
 
-pub(crate) use devices::{cube_device, device, every_device, fused_devices, other_devices, slack};
+#[cfg(feature = "cube")]
+pub(crate) use devices::cube_device;
+pub(crate) use devices::{device, every_device, fused_devices, other_devices, slack};
 
 /// GELU against f64: absolute, up to values of 4; see also [`ULP`].
 pub(crate) const GELU: f64 = 5e-7;
