@@ -4,8 +4,8 @@
 //! here: its kernels, for tensors without a graph, and the operation itself, with the backward. Both are Burn backend extensions. Where
 //! Burn's `fusion` wraps the backend, a kernel is queued as one opaque operation: what stands before and behind it is fused, it is not.
 //!
-//! Values are stored as f32, f16 or bf16; all arithmetic is in f32. Launches are the checked ones, which are safe: reads outside of a buffer
-//! give a value of the buffer, and writes outside are dropped.
+//! Values are stored as f32, f16 or bf16; all arithmetic is in f32. Launches are the checked ones, in which an index outside of a buffer
+//! touches nothing: the unchecked ones are unsafe code.
 
 pub(crate) mod launch;
 

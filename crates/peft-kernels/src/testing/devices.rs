@@ -65,7 +65,9 @@ fn open() -> Result<Device, String> {
 /// names.
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 fn note_skipped(lacking: &str) {
+    use std::collections::BTreeSet;
     use std::io::Write;
+    use std::sync::{Mutex, PoisonError};
 
     let thread = std::thread::current();
     let line = format!(
@@ -73,14 +75,19 @@ fn note_skipped(lacking: &str) {
         thread.name().unwrap_or("?"),
         lacking.replace('\n', " ")
     );
+    static NOTED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let mut noted = NOTED.lock().unwrap_or_else(PoisonError::into_inner);
+    if !noted.insert(line.clone()) {
+        return; // a test of many cases says it once
+    }
     eprintln!("SKIPPED {line}");
     // target/debug/deps/TEST
     let test = std::env::current_exe().expect("a test is a program");
     let target = test.ancestors().nth(3).expect("programs lie in target");
     let mut options = std::fs::OpenOptions::new();
     let file = options.create(true).append(true);
-    let noted = file.open(target.join("skipped-tests.txt"));
-    let written = noted.and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()));
+    let opened = file.open(target.join("skipped-tests.txt"));
+    let written = opened.and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()));
     // A disk that refuses it is no reason to fail: the line is on the screen.
     drop(written);
 }
