@@ -4,7 +4,7 @@ use std::any::Any;
 use std::collections::HashMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 
 use crate::trainable::trains;
 
@@ -65,9 +65,10 @@ impl ValuesById {
                     return param;
                 };
                 param.map(|old| {
+                    let value = value.to_device(&old.device());
                     let value = match old.is_autodiff() {
-                        true => Tensor::from_inner(on(value, &old.device().inner())),
-                        false => on(value, &old.device()),
+                        true => Tensor::from_inner(value),
+                        false => value,
                     };
                     value.set_require_grad(old.is_require_grad())
                 })
@@ -77,13 +78,5 @@ impl ValuesById {
             values: &self.0,
             source,
         })
-    }
-}
-
-/// The tensor on a device; itself where it is there already.
-fn on<const D: usize>(value: Tensor<D>, device: &Device) -> Tensor<D> {
-    match value.device() == *device {
-        true => value,
-        false => value.to_device(device),
     }
 }

@@ -43,6 +43,6 @@ pub use own_rate::OwnRate;
 pub use run_error::RunError;
 pub use session::{LOG_FILE, Session, TrainReport};
 pub use setup::Setup;
-pub use spread::Spread;
+pub use spread::{Spread, device_of};
 pub use stop::{Stage, Stop};
 pub use trained::{Trained, TrainedAdapter, TrainedWeights, WEIGHTS_FILE};

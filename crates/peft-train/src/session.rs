@@ -206,32 +206,21 @@ impl<T: Task> Session<'_, T> {
     }
 
     /// The error of a step; where a device was lost that does not hold the model, after a checkpoint from which the others go on.
-    fn without_device(&mut self, error: TrainError) -> TrainError {
-        let TrainError::Run(RunError::Device {
-            device,
-            place: place @ 1..,
-            problem,
-            ..
-        }) = error
-        else {
-            return error;
-        };
-        self.copies.clear();
-        if let Err(error) = self.checkpoint() {
-            return error;
+    fn without_device(&mut self, mut error: TrainError) -> TrainError {
+        if let TrainError::Run(RunError::Device {
+            place: 1.., kept, ..
+        }) = &mut error
+        {
+            self.copies.clear();
+            if let Err(error) = self.checkpoint() {
+                return error;
+            }
+            *kept = format!(
+                "{} holds everything to go on from with the other devices (--resume)",
+                self.setup.checkpoints().path(self.state.step).display()
+            );
         }
-        let checkpoint = self.setup.checkpoints().path(self.state.step);
-        let kept = format!(
-            "{} holds everything to go on from with the other devices (--resume)",
-            checkpoint.display()
-        );
-        RunError::Device {
-            device,
-            place,
-            problem,
-            kept,
-        }
-        .into()
+        error
     }
 
     /// Writes a checkpoint of where the run stands.

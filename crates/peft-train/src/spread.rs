@@ -110,8 +110,9 @@ fn lost(place: usize, device: String, panic: Box<dyn Any + Send>) -> RunError {
     }
 }
 
-/// The device that a model's first parameter lives on.
-pub(crate) fn device_of<M: Module>(model: &M) -> Device {
+/// The device that a model's first parameter lives on; the default one where it has none.
+#[must_use]
+pub fn device_of<M: Module>(model: &M) -> Device {
     model.devices().into_iter().next().unwrap_or_default()
 }
 

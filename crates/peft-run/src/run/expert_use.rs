@@ -6,6 +6,7 @@ use burn::module::Module;
 use peft_core::file::input::{CONFIG_LIMIT, read_plain_text};
 use peft_core::file::{FileError, write_atomic};
 use peft_moe::{ExpertUse, SiteUse};
+use peft_train::device_of;
 use peft_train::task::{Task, observe};
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +40,7 @@ pub fn write<T: Task>(config: &RunConfig, task: &T, model: &T::Model) -> Result<
     let count = all.min(EXAMPLES);
     let examples: Vec<usize> = (0..count).map(|at| at * all / count).collect();
     let model = model.valid();
-    let device = model.devices().into_iter().next().unwrap_or_default();
+    let device = device_of(&model);
     let mut seen = ExpertUse::default();
     let batch_size = config.train.eval_batch_size;
     observe(task, &model, &examples, batch_size, &device, &mut seen)?;

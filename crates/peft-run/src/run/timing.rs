@@ -9,7 +9,7 @@ use peft_core::{ParameterCount, Pass, count};
 use peft_kernels::profile::{self, Entry};
 use peft_models::Loaded;
 use peft_train::task::Task;
-use peft_train::{Callback, Session, Setup, Step, Stop, TrainError};
+use peft_train::{Callback, Session, Setup, Step, Stop, TrainError, device_of};
 
 use super::make_trainable;
 use crate::settings::RunConfig;
@@ -135,8 +135,4 @@ fn forwards<T: Task>(
         })
         .skip(WARM_UP)
         .collect()
-}
-
-fn device_of<M: Module>(model: &M) -> Device {
-    model.devices().into_iter().next().unwrap_or_default()
 }

@@ -14,7 +14,6 @@ use crate::spread::{Spread, device_of};
 use crate::task::Task;
 
 /// Examples of one batch, and what their mean loss counts in that of the step.
-#[derive(Clone)]
 struct Part {
     examples: Vec<usize>,
     share: f64,
@@ -60,14 +59,14 @@ impl<T: Task> Session<'_, T> {
         if observers.0.is_empty() && !self.setup.devices.is_empty() {
             return self.backward_on_all(group, seed);
         }
-        let parts = self.deal(group, 1).concat();
+        let dealt = self.deal(group, 1);
         let mut pass = pass(self.setup.options, seed);
         if !observers.0.is_empty() {
             pass = pass.with_observer(&mut observers);
         }
         let device = device_of(&self.model);
-        let what = (parts.as_slice(), &self.trainable);
-        backward(self.setup.task, &self.model, &device, what, pass)
+        let task = self.setup.task;
+        backward(task, &self.model, &device, &dealt[0], &self.trainable, pass)
     }
 
     /// The same, each batch cut between the devices by tokens.
@@ -75,13 +74,13 @@ impl<T: Task> Session<'_, T> {
     /// Sums run in the order of the devices, so that a step is the same however fast each is. Every device draws masks of its own.
     fn backward_on_all(&mut self, group: &[Vec<usize>], seed: u64) -> Result<Found, TrainError> {
         let spread = self.spread();
-        let parts = self.deal(group, 1 + self.copies.len());
+        let dealt = self.deal(group, 1 + self.copies.len());
         let (task, options, trainable) = (self.setup.task, self.setup.options, &self.trainable);
         let found = spread.each(|at, model, device| {
             let seed = step_seed(seed, at);
             device.seed(seed);
-            let what = (parts[at].as_slice(), trainable);
-            backward(task, model, device, what, pass(options, seed))
+            let pass = pass(options, seed);
+            backward(task, model, device, &dealt[at], trainable, pass)
         })?;
         let home = device_of(&self.model).inner();
         let mut sum = Found::default();
@@ -127,7 +126,8 @@ fn backward<T: Task>(
     task: &T,
     model: &T::Model,
     device: &Device,
-    (parts, trainable): (&[Part], &Trainable),
+    parts: &[Part],
+    trainable: &Trainable,
     mut pass: Pass<'_>,
 ) -> Result<Found, TrainError> {
     let mut found = Found::default();

@@ -72,11 +72,9 @@ impl<T: Task> Session<'_, T> {
         self.state.step += 1;
         at.step += 1;
         let reset = procedures.after_step(at, self.subject.as_ref(), &mut self.model)?;
-        if !procedures.0.is_empty() {
-            // They may have changed more than what trains.
-            self.copies.clear();
-        }
         if let Some(reset) = reset {
+            // More may have changed than what trains.
+            self.copies.clear();
             self.model = self.setup.ties.broadcast(self.model.clone());
             let options = self.setup.options;
             self.groups.forget(options, optimizer, &reset);

@@ -142,8 +142,8 @@ fn classify_until<M: Classifier>(
         let logits = model.answer(set, examples, device, &mut pass)?;
         let labels = logits.dims()[1];
         let values: Vec<f32> = logits.into_data().iter::<f32>().collect();
-        Ok(values.chunks(labels).map(<[f32]>::to_vec).collect())
+        let rows = values.chunks(labels).map(<[f32]>::to_vec);
+        Ok(rows.collect::<Vec<_>>())
     })?;
-    let rows: Vec<Vec<Vec<f32>>> = batches;
-    Ok(plan.restore(rows.concat()))
+    Ok(plan.restore(batches.concat()))
 }
