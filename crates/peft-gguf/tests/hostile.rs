@@ -5,7 +5,7 @@ mod common;
 use std::error::Error;
 use std::fs;
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use common::whole;
 use peak_alloc::PeakAlloc;
@@ -17,6 +17,13 @@ static PEAK: PeakAlloc = PeakAlloc;
 
 /// What a reader may take beside the file's own size: buffers, and what the test harness does at the same time.
 const ROOM: usize = 256 << 10;
+
+/// Every test of this file holds it: the memory that is counted is the whole process's.
+static MEMORY: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    MEMORY.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A small valid file, made once: the writer's buffer would count as the reader's.
 static VALID: LazyLock<Vec<u8>> = LazyLock::new(|| made().expect("a small file can be written"));
@@ -181,6 +188,7 @@ fn damaged_tensors() -> Vec<Case> {
 
 #[test]
 fn the_valid_file_is_read_and_overlapping_tensors_are_refused() {
+    let _alone = alone();
     let header = read(&valid()).unwrap();
     assert_eq!((header.tensors().len(), header.metadata().len()), (2, 6));
     // At the beginning of the other, and in its middle.
@@ -194,6 +202,7 @@ fn the_valid_file_is_read_and_overlapping_tensors_are_refused() {
 
 #[test]
 fn every_damage_is_an_error_that_says_what_is_wrong_and_costs_no_memory() {
+    let _alone = alone();
     let cases = [damaged_starts(), damaged_metadata(), damaged_tensors()].concat();
     assert_eq!(cases.len(), 55);
     for (bytes, expected) in cases {
@@ -209,6 +218,7 @@ fn every_damage_is_an_error_that_says_what_is_wrong_and_costs_no_memory() {
 
 #[test]
 fn every_truncation_is_an_error() {
+    let _alone = alone();
     let bytes = valid();
     let data = read(&bytes).unwrap().data_start() as usize;
     for length in 0..bytes.len() {
@@ -234,6 +244,7 @@ fn every_truncation_is_an_error() {
 
 #[test]
 fn a_file_that_shrinks_while_it_is_read_is_an_error() {
+    let _alone = alone();
     let bytes = valid();
     for length in 4..bytes.len().min(300) {
         let outcome = Header::read(&bytes[..length], bytes.len() as u64);
@@ -246,6 +257,7 @@ fn a_file_that_shrinks_while_it_is_read_is_an_error() {
 
 #[test]
 fn what_a_reader_does_not_have_costs_nothing() {
+    let _alone = alone();
     // The length of a text and of two arrays, in a file that says that it is as large.
     let most = long(1 << 27);
     for (bytes, part) in [
@@ -263,6 +275,7 @@ fn what_a_reader_does_not_have_costs_nothing() {
 
 #[test]
 fn errors_name_the_file_and_what_is_no_file_is_told() {
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.gguf");
     let open = |path: &Path| whole(&GgufFile::open(path).unwrap_err());
@@ -282,6 +295,7 @@ fn errors_name_the_file_and_what_is_no_file_is_told() {
 
 #[test]
 fn a_file_that_became_shorter_or_was_replaced_is_noticed_or_still_read() {
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.gguf");
     fs::write(&path, valid()).unwrap();
@@ -305,6 +319,7 @@ proptest! {
 
     #[test]
     fn any_bytes_in_a_valid_file_are_read_or_refused(changes in prop::collection::vec((0_usize..600, any::<u8>()), 1..8)) {
+        let _alone = alone();
         let mut bytes = valid();
         for (at, byte) in changes {
             let length = bytes.len();
