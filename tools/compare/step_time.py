@@ -34,6 +34,7 @@ def arguments():
     parser.add_argument("--tokens", type=int, required=True)
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--compute", choices=["f32", "bf16"], default="f32", help="bf16: under torch.autocast")
     return parser.parse_args()
 
 
@@ -88,14 +89,18 @@ def main():
     optimizer = torch.optim.AdamW(weights, lr=1e-3)
     batch = made_up(args, model.config)
 
+    autocast = torch.autocast("cpu", dtype=torch.bfloat16, enabled=args.compute == "bf16")
+
     def step():
-        model(**batch).loss.backward()
+        with autocast:
+            loss = model(**batch).loss
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
         optimizer.zero_grad()
 
     def forward():
-        with torch.no_grad():
+        with torch.no_grad(), autocast:
             model(**batch)
 
     model.train()

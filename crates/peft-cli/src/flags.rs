@@ -23,6 +23,10 @@ pub struct ModelArgs {
     /// them, for more memory and often more speed. Absent: as the file has them.
     #[arg(long, value_name = "FORMAT")]
     pub quantize: Option<peft_models::Storage>,
+    /// What the products of layers and of attention multiply: f32; bf16, rounded, faster on processors with AVX512-BF16; or auto, bf16 where
+    /// the processor has it.
+    #[arg(long, default_value_t)]
+    pub compute: peft_run::precision::Precision,
     /// auto, flex, ndarray, wgpu, vulkan, metal or cuda (cuda:1 for the second).
     #[arg(long, default_value = "auto")]
     pub device: String,
@@ -34,6 +38,7 @@ impl ModelArgs {
         Answerer {
             model: self.model.clone(),
             quantize: self.quantize,
+            compute: self.compute,
             adapters: self.adapter.clone(),
             tokenizer: self.tokenizer.clone(),
             device: self.device.clone(),

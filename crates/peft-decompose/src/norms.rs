@@ -12,7 +12,7 @@
 
 use burn::tensor::{DType, FloatDType, Tensor};
 use peft_core::{Factor, PeftError, Slot};
-use peft_kernels::product;
+use peft_kernels::{Compute, product};
 use serde::{Deserialize, Serialize};
 
 /// A side of a weight.
@@ -94,7 +94,7 @@ impl Sum {
     fn outputs(&self, left: Tensor<2>, of_weight: Tensor<2>) -> Tensor<2> {
         let cross = match self.weight.clone() {
             Factor::Dense(weight) => left.clone().matmul(weight),
-            packed @ Factor::Packed(_) => product(left.clone(), packed),
+            packed @ Factor::Packed(_) => exact(left.clone(), packed),
         };
         let own = left.matmul(self.a.clone()).matmul(self.b.clone());
         norm(of_weight + (self.b.clone() * self.change(cross, own)).sum_dim(0))
@@ -105,7 +105,7 @@ impl Sum {
         let cross = match &self.weight {
             Factor::Dense(weight) => weight.clone().matmul(right.clone()),
             packed @ Factor::Packed(_) => {
-                product(right.clone().transpose(), packed.transpose()).transpose()
+                exact(right.clone().transpose(), packed.transpose()).transpose()
             }
         };
         let own = self.a.clone().matmul(self.b.clone().matmul(right));
@@ -164,6 +164,11 @@ pub(crate) fn relative_change(by: Tensor<1>, from: Tensor<1>) -> f64 {
         0.0 => 0.0,
         changed => changed / length(from),
     }
+}
+
+/// A product in f32, whatever the layers are multiplied in: norms are small differences of large sums.
+fn exact(x: Tensor<2>, weight: Factor) -> Tensor<2> {
+    Compute::F32.run(|| product(x, weight))
 }
 
 fn square(x: Tensor<2>) -> Tensor<2> {

@@ -30,6 +30,8 @@
 //! The vector instructions of the fused path are AVX2, AVX-512 or NEON; its backward is a Burn backend extension. Both paths work with and
 //! without autodiff, and for any memory layout.
 //!
+//! Products are in f32, or with factors rounded to bfloat16 within [`Compute::run`].
+//!
 //! Results do not depend on the number of threads. They may differ in the last bit between instruction sets.
 
 #![cfg_attr(
@@ -42,6 +44,7 @@
 )]
 
 mod attention;
+mod compute;
 mod cross_entropy;
 mod dropout;
 mod expert_mixture;
@@ -59,6 +62,8 @@ mod silu_mul;
 mod soft_cap;
 mod softmax;
 
+#[cfg(feature = "flex")]
+mod bf16;
 #[cfg(feature = "cube")]
 mod cube;
 #[cfg(feature = "flex")]
@@ -78,6 +83,7 @@ mod finite_differences;
 mod testing;
 
 pub use attention::{Attention, attention};
+pub use compute::Compute;
 pub use cross_entropy::cross_entropy;
 pub use dropout::{derive_seed, dropout};
 pub use expert_mixture::{Experts, Routing, expert_mixture, expert_mixture_dense};

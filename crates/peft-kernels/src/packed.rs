@@ -18,7 +18,7 @@ mod nf4;
 #[cfg(test)]
 mod tests;
 #[cfg(feature = "flex")]
-mod tile;
+pub(crate) mod tile;
 
 pub use nf4::{Nf4, Nf4Error};
 

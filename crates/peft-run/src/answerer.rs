@@ -8,6 +8,7 @@ use crate::Result;
 use crate::adapter_arg::AdapterArg;
 use crate::companions::Companions;
 use crate::open::Base;
+use crate::precision::Precision;
 
 /// A model, its adapters, and where to compute.
 #[derive(Debug, Clone)]
@@ -16,6 +17,8 @@ pub struct Answerer {
     pub model: PathBuf,
     /// What its frozen weights are kept in; absent: as the folder has them.
     pub quantize: Option<Storage>,
+    /// What products of layers and of attention multiply.
+    pub compute: Precision,
     /// Adapter folders with their names.
     pub adapters: Vec<AdapterArg>,
     /// Folder whose tokenizer, chat template, generation settings and image processor are used; otherwise those beside the adapter, where
@@ -30,6 +33,11 @@ impl Answerer {
     #[must_use]
     pub fn base(&self) -> Base<'_> {
         Base::from(self.model.as_path()).keeping(self.quantize)
+    }
+
+    /// Runs work of the model as it is to be computed.
+    pub(crate) fn run<R>(&self, work: impl FnOnce() -> Result<R>) -> Result<R> {
+        self.compute.run(&self.device, work)
     }
 
     /// The folders of the adapters.

@@ -59,6 +59,11 @@ impl BenchResult {
     /// # Errors
     /// A model that cannot be read, or a task that cannot be timed.
     pub fn of(config: &RunConfig, steps: usize, profiled: bool) -> Result<Self> {
+        let measure = || Self::measure(config, steps, profiled);
+        config.compute.run(&config.device, measure)
+    }
+
+    fn measure(config: &RunConfig, steps: usize, profiled: bool) -> Result<Self> {
         let (times, tokens) = made_up::measure(config, steps)?;
         let peak_memory_mib = memory::peak_mib();
         let device = device::open(&config.device)?;

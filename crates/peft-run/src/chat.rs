@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use peft_core::select_adapters;
+use peft_core::{Compute, select_adapters};
 use peft_models::generate::{Progress, Reading};
 use peft_models::{CausalLm, ModelConfig};
 use peft_train::data::{ChatContext, ChatTemplate, TextTokenizer};
@@ -62,6 +62,7 @@ pub struct Conversation {
     system: Option<String>,
     messages: Vec<Value>,
     reading: Reading,
+    compute: Compute,
 }
 
 impl Conversation {
@@ -100,6 +101,7 @@ impl Conversation {
             system: args.system.clone(),
             messages: Vec::new(),
             reading: Reading::default(),
+            compute: args.model.compute.on(&args.model.device)?,
         })
     }
 
@@ -161,7 +163,8 @@ impl Conversation {
         goes_on: &dyn Fn() -> bool,
     ) -> Result<Turn> {
         self.messages.push(json!({"role": "user", "content": text}));
-        match self.answer(text, show, goes_on) {
+        let compute = self.compute;
+        match compute.run(|| self.answer(text, show, goes_on)) {
             Ok(turn) => {
                 let answer = json!({"role": "assistant", "content": turn.answer});
                 self.messages.push(answer);

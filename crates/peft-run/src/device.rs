@@ -48,6 +48,14 @@ pub enum DeviceError {
         /// The feature that compiles it in.
         feature: String,
     },
+    /// Products in bf16 where nothing multiplies it.
+    #[error(
+        "compute `bf16` on device `{choice}`: it is for processors with AVX512-BF16 (flex); --compute auto takes it where it is had, and f32 elsewhere"
+    )]
+    Bf16 {
+        /// What was asked for.
+        choice: String,
+    },
     /// The environment asks for a backend that is not compiled in.
     #[error(
         "{BURN_DEVICE}={wanted}: this binary has {}; unset the variable or build with that backend",
@@ -115,6 +123,21 @@ pub fn first(choice: &str) -> &str {
 pub fn further(choice: &str) -> Result<Vec<Device>, DeviceError> {
     let others = choice.split(',').skip(1);
     others.map(|one| open(one).map(Device::autodiff)).collect()
+}
+
+/// Whether all devices of a list are the processor itself, by flex.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn are_processors(choice: &str) -> Result<bool, DeviceError> {
+    let Some(processor) = open_compiled("flex", None) else {
+        return Ok(false);
+    };
+    let mut all = true;
+    for one in choice.split(',') {
+        all &= open(one)? == processor;
+    }
+    Ok(all)
 }
 
 /// Burn panics when its variable names a backend that is not compiled in; this says so instead.

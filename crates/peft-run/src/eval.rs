@@ -88,6 +88,10 @@ pub struct EvalResult {
 /// A model, an adapter or data that cannot be read; a task that the model cannot do.
 pub fn evaluate(args: &Evaluating) -> Result<Vec<EvalResult>> {
     fits(args)?;
+    args.model.run(|| by_task(args))
+}
+
+fn by_task(args: &Evaluating) -> Result<Vec<EvalResult>> {
     match args.task {
         EvalTask::SeqCls if is_decoder(&args.model.model)? => {
             classification(args, &texts::<DecoderClassifier>(args)?)

@@ -67,6 +67,10 @@ pub struct GenerateResult {
 /// # Errors
 /// A model or an adapter that cannot be read, a prompt that leaves no room, names of adapters that do not fit.
 pub fn generate(args: &Generating, show: Option<&mut dyn FnMut(&str)>) -> Result<GenerateResult> {
+    args.model.run(|| all(args, show))
+}
+
+fn all(args: &Generating, show: Option<&mut dyn FnMut(&str)>) -> Result<GenerateResult> {
     let device = device::open(&args.model.device)?;
     let opened = open::answering_causal(args.model.base(), &args.model.adapters, &device)?;
     let limit = opened.model.decoder.config().max_positions;

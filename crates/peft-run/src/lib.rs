@@ -29,6 +29,7 @@ pub mod memory;
 pub mod merge;
 pub mod open;
 pub mod out_folder;
+pub mod precision;
 pub mod predict;
 pub mod preview;
 pub mod probe;

@@ -57,6 +57,10 @@ pub struct Prediction {
 /// # Errors
 /// A model, an adapter or data that cannot be read; several adapters without a choice among them.
 pub fn predict(args: &Predicting) -> Result<Vec<Prediction>> {
+    args.model.run(|| by_kind(args))
+}
+
+fn by_kind(args: &Predicting) -> Result<Vec<Prediction>> {
     let (model, file) = (&args.model.model, &args.data);
     let data = args.read.clone();
     let data = data.with_columns_of_run(args.model.adapter_folders());

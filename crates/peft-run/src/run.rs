@@ -111,10 +111,10 @@ pub fn train(config: &RunConfig, options: RunOptions, watch: &mut dyn Watch) -> 
         let text = read_plain_text(&path, CONFIG_LIMIT).map_err(FileError::io("read", &path))?;
         return Ok(Outcome::Finished(serde_json::from_str(&text)?));
     }
-    let result = match lora_drop::finds_out(config) {
-        true => lora_drop::whole(config, &folder, watch)?,
-        false => by_task(config, &folder, watch)?,
-    };
+    let result = (config.compute).run(&config.device, || match lora_drop::finds_out(config) {
+        true => lora_drop::whole(config, &folder, watch),
+        false => by_task(config, &folder, watch),
+    })?;
     Ok(Outcome::Trained(Box::new(result)))
 }
 

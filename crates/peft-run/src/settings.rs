@@ -38,6 +38,7 @@ pub use template::template;
 
 use crate::error::Context;
 use crate::open::Base;
+use crate::precision::Precision;
 use crate::{Error, Result};
 
 /// Tokens of a text where there is none to be measured.
@@ -66,6 +67,8 @@ pub struct RunConfig {
     pub base_dropout: Option<f64>,
     /// What the frozen weights of the base model are kept in; absent: as its files have them.
     pub quantize: Option<Storage>,
+    /// What the products of layers and of attention multiply.
+    pub compute: Precision,
     /// Training and validation data.
     pub data: DataConfig,
     /// What trains.
@@ -90,6 +93,7 @@ impl Default for RunConfig {
             positive: None,
             base_dropout: None,
             quantize: None,
+            compute: Precision::default(),
             data: DataConfig::default(),
             adapter: AdapterConfig::default(),
             prune: PruneConfig::default(),

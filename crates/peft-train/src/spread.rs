@@ -4,6 +4,7 @@ use std::any::Any;
 
 use burn::module::Module;
 use burn::tensor::Device;
+use peft_core::Compute;
 
 use crate::TrainError;
 use crate::run_error::RunError;
@@ -58,13 +59,14 @@ impl<M: Module> Spread<M> {
         if let [(model, device)] = self.places.as_slice() {
             return Ok(vec![work(0, model, device)?]);
         }
-        let work = &work;
+        let (work, compute) = (&work, Compute::current());
         let results: Vec<Result<R, TrainError>> = std::thread::scope(|scope| {
             let places = self.places.iter().cloned().enumerate();
             let threads = places.map(|(at, (model, device))| {
                 let name = format!("{device:?}");
                 let thread = std::thread::Builder::new().name(format!("device {at}"));
-                let thread = thread.spawn_scoped(scope, move || work(at, &model, &device));
+                let thread =
+                    thread.spawn_scoped(scope, move || compute.run(|| work(at, &model, &device)));
                 (at, name, thread)
             });
             // All begin before one is waited for.

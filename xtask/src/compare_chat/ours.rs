@@ -14,18 +14,40 @@ pub(super) struct Ours {
     pub(super) name: &'static str,
     /// `--quantize`; absent: as the file has them.
     quantize: Option<&'static str>,
+    /// `--compute`.
+    compute: &'static str,
     /// How far its loss may be from theirs of f32.
     pub(super) within: Option<f64>,
     /// What its memory may be of theirs.
     pub(super) memory: f64,
 }
 
-pub(super) const BASES: [Ours; 4] = [
-    base("f32", Some("f32"), Some(0.02), 0.3),
-    base("bf16", Some("bf16"), Some(0.02), 0.3),
-    base(PACKED, None, Some(0.05), 0.15),
+pub(super) const BASES: [Ours; 6] = [
+    base("f32", Some("f32"), "f32", Some(0.02), 0.3),
+    base(
+        "f32, products in bf16",
+        Some("f32"),
+        "bf16",
+        Some(0.02),
+        0.3,
+    ),
+    base(
+        "bf16, products in bf16",
+        Some("bf16"),
+        "bf16",
+        Some(0.02),
+        0.3,
+    ),
+    base(PACKED, None, "f32", Some(0.05), 0.15),
+    base(
+        "as in the file, products in bf16",
+        None,
+        "bf16",
+        Some(0.05),
+        0.15,
+    ),
     // Rounded twice, which costs what four bits cost.
-    base("nf4", Some("nf4"), None, 0.15),
+    base("nf4, products in bf16", Some("nf4"), "bf16", None, 0.15),
 ];
 
 const PACKED: &str = "as in the file";
@@ -33,12 +55,14 @@ const PACKED: &str = "as in the file";
 const fn base(
     name: &'static str,
     quantize: Option<&'static str>,
+    compute: &'static str,
     within: Option<f64>,
     memory: f64,
 ) -> Ours {
     Ours {
         name,
         quantize,
+        compute,
         within,
         memory,
     }
@@ -46,7 +70,7 @@ const fn base(
 
 impl Ours {
     fn out(&self, arguments: &Arguments) -> String {
-        arguments.work(&format!("run-{}", self.name.replace(' ', "-")))
+        arguments.work(&format!("run-{}", self.name.replace([' ', ','], "-")))
     }
 
     /// One command from the file to the adapter.
@@ -76,6 +100,7 @@ impl Ours {
             ("--max-steps", arguments.steps.to_string()),
             ("--batch-size", ROWS.to_string()),
             ("--lr", arguments.lr.to_string()),
+            ("--compute", self.compute.to_owned()),
             ("--out", out),
         ] {
             words.extend([flag.to_owned(), value]);

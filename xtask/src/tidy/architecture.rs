@@ -25,15 +25,16 @@ pub(crate) const METHOD_CRATES: [&str; 6] = [
     "peft-recycle",
 ];
 /// Libraries for programs that have no Burn.
-const WITHOUT_BURN: [&str; 3] = ["peft-format", "peft-gguf", "peft-parquet"];
+const WITHOUT_BURN: [&str; 4] = ["peft-bf16", "peft-format", "peft-gguf", "peft-parquet"];
 /// What each library may depend on; the command line and the tools may depend on everything.
 const ALLOWED: &[(&str, &[&str])] = &[
+    ("peft-bf16", &[]),
     ("peft-format", &[]),
     ("peft-core", &["peft-derive", "peft-format", "peft-kernels"]),
     ("peft-derive", &[]),
     ("peft-chain", &["peft-core"]),
     ("peft-gguf", &["peft-format"]),
-    ("peft-kernels", &[]),
+    ("peft-kernels", &["peft-bf16"]),
     ("peft-decompose", &["peft-core", "peft-kernels"]),
     ("peft-lowrank", &["peft-core", "peft-kernels"]),
     ("peft-moe", &["peft-core", "peft-format", "peft-kernels"]),

@@ -1,11 +1,14 @@
-//! Attributes that switch a check off must say why.
+//! Attributes that switch a check off must say why, and one file alone may have unsafe code.
 
 use super::{
     Finding,
     rust::{RustFile, Token},
 };
 
-/// Finds bare `should_panic` and `ignore`, and `allow` or `expect` without a reason.
+/// The file whose instructions no safe function has.
+const UNSAFE: &str = "crates/peft-bf16/src/avx512.rs";
+
+/// Finds bare `should_panic` and `ignore`, and `allow` or `expect` without a reason, and unsafe code elsewhere.
 pub(crate) fn check(file: &RustFile) -> Vec<Finding> {
     let tokens = &file.tokens;
     let mut findings = Vec::new();
@@ -14,8 +17,12 @@ pub(crate) fn check(file: &RustFile) -> Vec<Finding> {
             continue;
         };
         for (index, token) in attribute.iter().enumerate() {
+            let mut find = |message| findings.push(Finding::new(&file.path, token.line, message));
             if let Some(message) = complaint(attribute, index) {
-                findings.push(Finding::new(&file.path, token.line, message));
+                find(message);
+            }
+            if token.text == "unsafe_code" && file.path != UNSAFE {
+                find("unsafe code belongs into crates/peft-bf16/src/avx512.rs, or nowhere");
             }
         }
     }
@@ -99,6 +106,13 @@ mod tests {
         assert_eq!(count("#[ignore = \"needs a GPU\"]"), 0);
         assert_eq!(count("#[allow(dead_code, reason = \"read by tests\")]"), 0);
         assert_eq!(count("#[derive(Debug)]"), 0);
+    }
+
+    #[test]
+    fn unsafe_code_is_allowed_in_one_file() {
+        let text = "//! A.\n#![allow(unsafe_code, reason = \"vectors\")]\n";
+        let count = |path| check(&RustFile::parse(path, text).unwrap()).len();
+        assert_eq!((count("a.rs"), count(UNSAFE)), (1, 0));
     }
 
     #[test]

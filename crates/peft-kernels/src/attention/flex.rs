@@ -13,6 +13,7 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_e
 use burn::tensor::Tensor;
 
 use super::Attention;
+use crate::compute::Compute;
 use crate::dropout::flex::Mask;
 use crate::flex::contiguous;
 use crate::fused::fused;
@@ -50,6 +51,7 @@ pub(super) fn attention(
             .dropout
             .filter(|(probability, _)| *probability > 0.0)
             .map(|(probability, seed)| Mask::new(probability, seed)),
+        compute: Compute::current(),
     };
     let bias = bias.unwrap_or_else(|| Tensor::<4>::empty([1, 1, 1, 0], &device).into_dispatch());
     let y = Dispatch::fused_attention(query, key, value, bias, how);
@@ -63,6 +65,7 @@ pub(super) struct How {
     /// Whether the bias is one, or an empty tensor in its place.
     has_bias: bool,
     mask: Option<Mask>,
+    compute: Compute,
 }
 
 #[backend_extension(Autodiff, Flex)]
@@ -163,6 +166,7 @@ impl Inner {
             self.how.scale,
             self.how.has_bias.then_some(&self.bias),
             self.how.mask,
+            self.how.compute,
         )
     }
 

@@ -17,10 +17,11 @@ use faer::MatRef;
 
 pub(super) use pair::linear_with_pair;
 
+use crate::compute::Compute;
 use crate::flex::{contiguous, values};
 use crate::fused::{fused, or_empty};
-use crate::matrix::{column_sums, dense, made, matrix, product};
-use crate::packed::flex::{BlockFactor, Operand};
+use crate::matrix::{column_sums, dense, made, matrix};
+use crate::packed::flex::{BlockFactor, Operand, Values};
 use crate::packed::{Factor, PackedWeight};
 use crate::profile;
 
@@ -64,9 +65,9 @@ impl LinearOps for Flex {
 /// `x W + bias`; an empty bias is none.
 fn forward(x: MatRef<'_, f32>, weight: &BlockFactor<'_>, bias: &[f32]) -> FlexTensor {
     let _call = note("linear", x, weight.ncols());
-    let depth = weight.depth(x.nrows());
+    let (depth, first) = (weight.depth(x.nrows()), weight.first(x));
     made(x.nrows(), weight.ncols(), depth, |mut block| {
-        block.multiply_by(x, weight);
+        block.multiply_by(&first, weight);
         if !bias.is_empty() {
             block.add_to_columns(bias);
         }
@@ -98,6 +99,7 @@ impl<C: CheckpointStrategy> LinearOps for Autodiff<Flex, C> {
                 let weight = Operand::new(weight, packed);
                 let y = forward(matrix(&x), &weight.factor(), values(&bias));
                 let saved = Saved {
+                    compute: Compute::current(),
                     x: weight_tracked.then_some(x),
                     weight: x_tracked.then_some(weight),
                 };
@@ -111,6 +113,7 @@ impl<C: CheckpointStrategy> LinearOps for Autodiff<Flex, C> {
 /// What the gradients that are wanted need.
 #[derive(Clone, Debug)]
 struct Saved {
+    compute: Compute,
     x: Option<FlexTensor>,
     weight: Option<Operand>,
 }
@@ -134,7 +137,11 @@ impl Backward<Flex, 3> for LinearStep {
         if let (Some(node), Some(x)) = (weight_node, ops.state.x) {
             let x = matrix(&x).transpose();
             let _call = note("linear backward, weights", x, grad.ncols());
-            let d_weight = product(x, grad);
+            let grad = BlockFactor {
+                values: Values::Dense(grad),
+                compute: ops.state.compute,
+            };
+            let d_weight = grad.times(x);
             grads.register::<Flex>(node.id, d_weight);
         }
         if let Some(node) = bias_node {

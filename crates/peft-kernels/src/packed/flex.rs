@@ -11,6 +11,8 @@ use faer::{Accum, MatMut, MatRef, Par};
 use super::few;
 use super::tile::{Tile, pieces};
 use super::{Factor, PackedRows, PackedWeight};
+use crate::bf16::First;
+use crate::compute::Compute;
 use crate::fused::{Fuse, Kernels};
 use crate::matrix::{ALIGNMENT, Block, FEW, dense, made, matrix, may_be_cut};
 
@@ -23,66 +25,90 @@ const DEPTH: usize = 2048;
 /// Rows of a tile that are summed over. Fixed for the same reason.
 const HEIGHT: usize = 128;
 
-/// The second factor of a product on flex.
+/// The second factor of a product on flex, and how it is multiplied by.
 #[derive(Debug, Clone)]
-pub(crate) enum Operand {
+pub(crate) struct Operand {
+    weight: Weight,
+    compute: Compute,
+}
+
+#[derive(Debug, Clone)]
+enum Weight {
     Dense(FlexTensor),
     Packed(PackedWeight),
 }
 
 impl Operand {
-    /// The packed weight where there is one, else the tensor.
+    /// The packed weight where there is one, else the tensor; multiplied by as this thread does now.
     pub(crate) fn new(weight: FlexTensor, packed: Option<PackedWeight>) -> Self {
-        match packed {
-            Some(packed) => Self::Packed(packed),
-            None => Self::Dense(dense(weight)),
-        }
+        let weight = match packed {
+            Some(packed) => Weight::Packed(packed),
+            None => Weight::Dense(dense(weight)),
+        };
+        let compute = Compute::current();
+        Self { weight, compute }
     }
 
     /// What a block multiplies by.
     pub(crate) fn factor(&self) -> BlockFactor<'_> {
-        match self {
-            Self::Dense(weight) => BlockFactor::Dense(matrix(weight)),
-            Self::Packed(weight) => BlockFactor::Packed(weight.clone()),
+        let values = match &self.weight {
+            Weight::Dense(weight) => Values::Dense(matrix(weight)),
+            Weight::Packed(weight) => Values::Packed(weight.clone()),
+        };
+        BlockFactor {
+            values,
+            compute: self.compute,
         }
     }
 }
 
 /// The second factor of a block's product, `[inner, columns]`.
 #[derive(Debug, Clone)]
-pub(crate) enum BlockFactor<'a> {
+pub(crate) struct BlockFactor<'a> {
+    pub(crate) values: Values<'a>,
+    pub(crate) compute: Compute,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Values<'a> {
     Dense(MatRef<'a, f32>),
     Packed(PackedWeight),
 }
 
 impl BlockFactor<'_> {
     pub(crate) fn ncols(&self) -> usize {
-        match self {
-            Self::Dense(weight) => weight.ncols(),
-            Self::Packed(weight) => weight.dims()[1],
+        match &self.values {
+            Values::Dense(weight) => weight.ncols(),
+            Values::Packed(weight) => weight.dims()[1],
         }
     }
 
     /// Multiplications that a value of a product of so many rows is worth, unpacking among them.
     pub(crate) fn depth(&self, rows: usize) -> usize {
-        match self {
-            Self::Dense(weight) => weight.nrows(),
-            Self::Packed(weight) => weight.dims()[0] * (rows + PER_VALUE) / rows.max(1),
+        match &self.values {
+            Values::Dense(weight) => weight.nrows(),
+            Values::Packed(weight) => weight.dims()[0] * (rows + PER_VALUE) / rows.max(1),
         }
     }
 
     pub(crate) fn transpose(self) -> Self {
-        match self {
-            Self::Dense(weight) => Self::Dense(weight.transpose()),
-            Self::Packed(weight) => Self::Packed(weight.transpose()),
-        }
+        let values = match self.values {
+            Values::Dense(weight) => Values::Dense(weight.transpose()),
+            Values::Packed(weight) => Values::Packed(weight.transpose()),
+        };
+        Self { values, ..self }
+    }
+
+    /// What is multiplied by the factor, prepared for all blocks.
+    pub(crate) fn first<'a>(&self, a: MatRef<'a, f32>) -> First<'a> {
+        First::new(a, self.compute, self.ncols())
     }
 
     /// `a` times the factor.
     pub(crate) fn times(&self, a: MatRef<'_, f32>) -> FlexTensor {
-        let depth = self.depth(a.nrows());
+        let (depth, first) = (self.depth(a.nrows()), self.first(a));
         made(a.nrows(), self.ncols(), depth, |mut block| {
-            block.multiply_by(a, self);
+            block.multiply_by(&first, self);
         })
     }
 }
@@ -113,10 +139,14 @@ impl Block<'_> {
     }
 
     /// Sets the block to its part of `a` times the factor.
-    pub(crate) fn multiply_by(&mut self, a: MatRef<'_, f32>, factor: &BlockFactor<'_>) {
-        match factor {
-            BlockFactor::Dense(b) => self.multiply(Accum::Replace, a, *b, 1.0),
-            BlockFactor::Packed(weight) => {
+    pub(crate) fn multiply_by(&mut self, a: &First<'_>, factor: &BlockFactor<'_>) {
+        if let Some(left) = &a.rounded {
+            return self.multiply_rounded(left, factor);
+        }
+        let a = a.values;
+        match &factor.values {
+            Values::Dense(b) => self.multiply(Accum::Replace, a, *b, 1.0),
+            Values::Packed(weight) => {
                 let columns = self.columns();
                 let few = a.nrows() <= FEW; // of the whole product: how it is cut is no part of a result
                 let a = a.subrows(self.rows().start, self.values.nrows());

@@ -9,7 +9,7 @@ use crate::matrix::ALIGNMENT;
 
 /// Room for unpacked values, used again and again.
 #[derive(Default)]
-pub(super) struct Tile(Vec<f32>);
+pub(crate) struct Tile(Vec<f32>);
 
 impl Tile {
     /// The values of some rows and of columns that are whole blocks, row after row.
@@ -29,7 +29,7 @@ impl Tile {
     }
 
     /// A piece of the matrix, whose columns may cut blocks.
-    pub(super) fn unpack(
+    pub(crate) fn unpack(
         &mut self,
         packed: &dyn PackedRows,
         rows: Range<usize>,
@@ -51,7 +51,7 @@ pub(super) fn whole_blocks(packed: &dyn PackedRows, columns: &Range<usize>) -> R
 
 /// A range in pieces that begin at multiples of `length`, so that nothing is unpacked twice; what is too thin for a piece of its own is a
 /// part of the one before it.
-pub(super) fn pieces(range: Range<usize>, length: usize) -> impl Iterator<Item = Range<usize>> {
+pub(crate) fn pieces(range: Range<usize>, length: usize) -> impl Iterator<Item = Range<usize>> {
     let mut from = range.start;
     std::iter::from_fn(move || {
         (from < range.end).then(|| {

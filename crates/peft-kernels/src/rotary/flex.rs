@@ -4,6 +4,7 @@ use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::Checkpoi
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
 use burn::backend::flex::FlexTensor;
+use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::tensor::Tensor;
@@ -80,24 +81,36 @@ impl Angles {
         }
     }
 
-    /// Turns every head by the angles times `sign`, in place when nobody else holds `x`.
+    /// Turns every head by the angles times `sign`, in place when nobody else holds `x`. The heads of a token stay side by side where they
+    /// are so.
     fn turn(&self, x: FlexTensor, sign: f32) -> FlexTensor {
         let (shape, angles) = (x.shape(), self.cos.shape());
         let (heads, seq, d) = (shape[1], shape[2], shape[3]);
+        let strides = x.layout().strides();
+        let by_token = strides[1] < strides[2];
         let turn = Turn {
             cos: values(&self.cos),
             sin: values(&self.sin),
             sign,
             d,
             seq,
+            rows_per_position: if by_token { heads } else { 1 },
             rows_per_batch: if angles[0] == 1 {
                 usize::MAX
             } else {
                 heads * seq
             },
         };
-        transform(x, d.max(1), &turn)
+        match by_token {
+            true => swapped(transform(swapped(x), d.max(1), &turn)),
+            false => transform(x, d.max(1), &turn),
+        }
     }
+}
+
+/// Tokens before heads, or heads before tokens again; no value moves.
+fn swapped(x: FlexTensor) -> FlexTensor {
+    Flex::float_swap_dims(x, 1, 2)
 }
 
 struct Turn<'a> {
@@ -106,6 +119,8 @@ struct Turn<'a> {
     sign: f32,
     d: usize,
     seq: usize,
+    /// Neighbouring rows of one position.
+    rows_per_position: usize,
     /// Rows of `x` that share their angles but for the position.
     rows_per_batch: usize,
 }
@@ -120,7 +135,8 @@ impl Kernel for Turn<'_> {
         for (i, row) in chunk.chunks_exact_mut(self.d).enumerate() {
             let row_index = first + i;
             let batch = row_index / self.rows_per_batch;
-            let at = (batch * self.seq + row_index % self.seq) * half;
+            let position = row_index / self.rows_per_position % self.seq;
+            let at = (batch * self.seq + position) * half;
             let (left, right) = row.split_at_mut(half);
             let angles = self.cos[at..at + half].iter().zip(&self.sin[at..at + half]);
             for ((left, right), (cos, sin)) in left.iter_mut().zip(right).zip(angles) {

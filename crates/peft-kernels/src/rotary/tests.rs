@@ -63,20 +63,31 @@ impl Case {
         turned
     }
 
+    /// Values of the shape of the heads, in memory with those of a token side by side where asked.
+    fn laid(&self, values: &[f32], by_token: bool, device: &Device) -> Tensor<4> {
+        let [batch, heads, seq, d] = self.shape;
+        let x = tensor(values, self.shape, device);
+        match by_token {
+            true => (x.swap_dims(1, 2).reshape([batch, seq, heads, d])).swap_dims(1, 2),
+            false => x,
+        }
+    }
+
     /// Output and gradient of `sum(y weight)`.
-    fn run(&self, device: &Device) -> (Vec<f32>, Vec<f32>) {
+    fn run(&self, by_token: bool, device: &Device) -> (Vec<f32>, Vec<f32>) {
         let [cos, sin] = self.cos_sin(device);
-        let x = tensor(&self.x, self.shape, device);
-        let weight = tensor(&self.weight, self.shape, device);
+        let [x, weight] = [&self.x, &self.weight].map(|x| self.laid(x, by_token, device));
         with_gradient(x, weight, |x| rotary(x, cos.clone(), sin.clone()))
     }
 
     /// Compares both on every device with kernels.
     fn check(&self) {
         for device in fused_devices() {
-            let (y, gradient) = self.run(&device);
-            assert_close(&y, &self.turned(&self.x, 1.0), ROTARY, ROTARY);
-            assert_close(&gradient, &self.turned(&self.weight, -1.0), ROTARY, ROTARY);
+            for by_token in [false, true] {
+                let (y, gradient) = self.run(by_token, &device);
+                assert_close(&y, &self.turned(&self.x, 1.0), ROTARY, ROTARY);
+                assert_close(&gradient, &self.turned(&self.weight, -1.0), ROTARY, ROTARY);
+            }
         }
     }
 }
@@ -94,9 +105,7 @@ fn more_than_one_task_permuted_inputs_other_types_and_other_devices() {
     case.check();
     for device in every_device() {
         let [cos, sin] = case.cos_sin(&device);
-        let x = tensor(&case.x, case.shape, &device).swap_dims(1, 2);
-        let x = x.reshape([5, 70, 3, 32]).swap_dims(1, 2);
-        let y = rotary(x, cos.clone(), sin.clone());
+        let y = rotary(case.laid(&case.x, true, &device), cos.clone(), sin.clone());
         assert_close(&values(y), &case.turned(&case.x, 1.0), ROTARY, ROTARY);
     }
     for device in other_devices().into_iter().chain([Device::flex()]) {
@@ -135,7 +144,7 @@ fn the_kernel_of_cubecl_runs() {
     let Some(device) = cube_device() else { return };
     let case = Case::new([1, 2, 3, 4], true, 1);
     assert_runs(&["rotary on cube"], || {
-        case.run(&device.autodiff());
+        case.run(false, &device.autodiff());
     });
 }
 

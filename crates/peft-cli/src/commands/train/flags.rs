@@ -47,6 +47,7 @@ const fn option(
 const FLAGS: &[Flag] = &[
     flag("model", "model", text),
     flag("quantize", "quantize", text),
+    flag("compute", "compute", text),
     flag("task", "task", text),
     flag("train", "data.train", text),
     flag("valid", "data.valid", text),

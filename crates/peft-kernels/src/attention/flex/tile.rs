@@ -8,11 +8,12 @@
 use std::ops::Range;
 
 use burn::backend::flex::FlexTensor;
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
+use faer::{Accum, MatMut, MatRef};
 use pulp::{Arch, Simd, WithSimd};
 
 use super::shape::Shape;
+use crate::bf16;
+use crate::compute::Compute;
 use crate::dropout::flex::Mask;
 use crate::math::{exp, max, mul_add, sum, sum_pairs};
 use crate::softmax::flex::BiasRows;
@@ -38,6 +39,7 @@ pub(super) struct Weights<'a> {
     scale: f32,
     bias: Option<BiasRows<'a>>,
     mask: Option<Mask>,
+    compute: Compute,
 }
 
 impl<'a> Weights<'a> {
@@ -46,12 +48,14 @@ impl<'a> Weights<'a> {
         scale: f32,
         bias: Option<&'a FlexTensor>,
         mask: Option<Mask>,
+        compute: Compute,
     ) -> Self {
         Self {
             shape,
             scale,
             bias: bias.map(|bias| BiasRows::new(bias, [shape.heads, shape.queries])),
             mask,
+            compute,
         }
     }
 
@@ -98,14 +102,7 @@ impl Head<'_> {
             self.drop_some(&mut scratch.weights, tile.start, &keys);
             let weights = matrix(&mut scratch.weights, tile.len(), keys.len());
             let output = output.as_mut().subrows_mut(tile.start, tile.len());
-            matmul(
-                output,
-                Accum::Replace,
-                weights.as_ref(),
-                value,
-                1.0,
-                Par::Seq,
-            );
+            self.multiply(output, Accum::Replace, weights.as_ref(), value, 1.0);
         }
     }
 
@@ -133,29 +130,33 @@ impl Head<'_> {
             let dropped = matrix(dropped, height, width);
             let dropped = dropped.as_ref().transpose();
             let d_value = d_value.as_mut().subrows_mut(keys.start, width);
-            matmul(d_value, Accum::Add, dropped, grad, 1.0, Par::Seq);
+            self.multiply(d_value, Accum::Add, dropped, grad, 1.0);
             self.slopes([grad, value], scratch, &tile, &keys);
             let slopes = matrix(&mut scratch.slopes, height, width);
             let slopes = slopes.as_ref();
             let d_query = d_query.as_mut().subrows_mut(tile.start, height);
-            matmul(d_query, Accum::Replace, slopes, key, 1.0, Par::Seq);
+            self.multiply(d_query, Accum::Replace, slopes, key, 1.0);
             let d_key = d_key.as_mut().subrows_mut(keys.start, width);
-            matmul(d_key, Accum::Add, slopes.transpose(), query, 1.0, Par::Seq);
+            self.multiply(d_key, Accum::Add, slopes.transpose(), query, 1.0);
         }
+    }
+
+    fn multiply(
+        &self,
+        y: MatMut<'_, f32>,
+        how: Accum,
+        a: MatRef<'_, f32>,
+        b: MatRef<'_, f32>,
+        factor: f32,
+    ) {
+        bf16::multiply(self.weights.compute, y, how, a, b, factor);
     }
 
     /// `scale Q K^T` of some queries and keys, into the scratch.
     fn scores(&self, [query, key]: [MatRef<'_, f32>; 2], scratch: &mut Scratch) {
         let scores = matrix(&mut scratch.weights, query.nrows(), key.nrows());
         let scale = self.weights.scale;
-        matmul(
-            scores,
-            Accum::Replace,
-            query,
-            key.transpose(),
-            scale,
-            Par::Seq,
-        );
+        self.multiply(scores, Accum::Replace, query, key.transpose(), scale);
     }
 
     /// The weights as the forward had them before dropout, into the scratch.
@@ -186,14 +187,7 @@ impl Head<'_> {
         keys: &Range<usize>,
     ) {
         let slopes = matrix(&mut scratch.slopes, tile.len(), keys.len());
-        matmul(
-            slopes,
-            Accum::Replace,
-            grad,
-            value.transpose(),
-            1.0,
-            Par::Seq,
-        );
+        self.multiply(slopes, Accum::Replace, grad, value.transpose(), 1.0);
         self.drop_some(&mut scratch.slopes, tile.start, keys);
         Arch::new().dispatch(Slopes {
             width: keys.len(),

@@ -106,9 +106,9 @@ fn forward(
     let [x, hidden, b] = [x, hidden, b].map(matrix);
     let weight = weight.factor();
     let _call = note("linear with pair", x, hidden, b);
-    let depth = weight.depth(x.nrows());
+    let (depth, first) = (weight.depth(x.nrows()), weight.first(x));
     made(x.nrows(), weight.ncols(), depth, |mut block| {
-        block.multiply_by(x, &weight);
+        block.multiply_by(&first, &weight);
         block.add_beside(&weight, hidden, b, pair.scale);
         if !values(&bias).is_empty() {
             block.add_to_columns(values(&bias));
@@ -212,9 +212,9 @@ impl Backward<Flex, 4> for PairStep {
                 Some([c, d]) => note("linear with pair backward, inputs", grad, c, d),
                 None => super::note("linear backward, inputs", grad, weight.ncols()),
             };
-            let depth = weight.depth(grad.nrows());
+            let (depth, first) = (weight.depth(grad.nrows()), weight.first(grad));
             let d_x = made(grad.nrows(), weight.ncols(), depth, |mut block| {
-                block.multiply_by(grad, &weight);
+                block.multiply_by(&first, &weight);
                 if let Some([through, a]) = pair {
                     block.add_beside(&weight, through, a, 1.0);
                 }

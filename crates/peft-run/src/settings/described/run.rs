@@ -44,6 +44,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Rounds the frozen weights as they are read, for less memory: nf4, q4_0, q4_1, q4_k, q5_0, q5_1, q5_k, q6_k, q8_0, bf16 or f16; f32 unpacks them, for more memory and often more speed; absent: as the file has them.",
         Example("\"nf4\""),
     ),
+    setting(
+        "compute",
+        "What the products of layers and of attention multiply: f32; bf16, rounded, about twice as fast on processors with AVX512-BF16; or auto, bf16 where the processor has it. Sums and everything else are f32.",
+        Never,
+    ),
     setting("data", "Training and validation data.", Table),
     setting(
         "data.train",

@@ -1,0 +1,208 @@
+//! The kernels on AVX512-BF16. This file alone in the project has unsafe code: what a processor has is known when a program runs, and a
+//! vector of bfloat16 is made from bytes by nothing that is safe.
+#![allow(
+    unsafe_code,
+    reason = "calls of functions for a processor that was found, and vectors as arrays"
+)]
+
+use std::arch::x86_64::{
+    __m512, __m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps, _mm512_permutexvar_epi16,
+    _mm512_set1_epi32, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4,
+    _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+};
+use std::mem::transmute;
+
+use crate::portable;
+use crate::{HEIGHT, LANES, Pair, Tile};
+
+/// Proof that this processor has the instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Token(());
+
+impl Token {
+    pub(crate) fn new() -> Option<Self> {
+        let found = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512bf16");
+        found.then_some(Self(()))
+    }
+
+    pub(crate) fn round(self, values: &[f32], pairs: &mut [Pair]) {
+        // SAFETY: a token says that the processor has the features of the function.
+        unsafe { round(values, pairs) }
+    }
+
+    pub(crate) fn interleave(self, upper: &[f32], lower: &[f32], pairs: &mut [Pair]) {
+        // SAFETY: as above.
+        unsafe { interleave(upper, lower, pairs) }
+    }
+
+    pub(crate) fn round_upright(self, columns: [&[f32]; LANES], pairs: &mut [Pair], width: usize) {
+        // SAFETY: as above.
+        unsafe { round_upright(columns, pairs, width) }
+    }
+
+    pub(crate) fn multiply(
+        self,
+        rows: [&[Pair]; HEIGHT],
+        columns: &[Pair],
+        vectors: usize,
+        tile: &mut Tile,
+    ) {
+        // SAFETY: as above.
+        unsafe {
+            match vectors {
+                1 => multiply::<1>(rows, columns, tile),
+                2 => multiply::<2>(rows, columns, tile),
+                _ => multiply::<3>(rows, columns, tile),
+            }
+        }
+    }
+}
+
+fn floats(values: &[f32; LANES]) -> __m512 {
+    // SAFETY: both are 64 bytes without meaningless values.
+    unsafe { transmute(*values) }
+}
+
+fn array(values: __m512) -> [f32; LANES] {
+    // SAFETY: as above.
+    unsafe { transmute(values) }
+}
+
+fn rounded(pairs: [Pair; LANES]) -> __m512bh {
+    // SAFETY: as above.
+    unsafe { transmute(pairs) }
+}
+
+fn pairs_of(values: __m512bh) -> [Pair; LANES] {
+    // SAFETY: as above.
+    unsafe { transmute(values) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+fn round(values: &[f32], pairs: &mut [Pair]) {
+    let (blocks, rest) = values.as_chunks::<{ 2 * LANES }>();
+    let (out, rest_out) = pairs.split_at_mut(blocks.len() * LANES);
+    for (block, out) in blocks.iter().zip(out.as_chunks_mut::<LANES>().0) {
+        let [first, second] = block.as_chunks::<LANES>().0 else {
+            unreachable!("a block is two vectors")
+        };
+        *out = pairs_of(_mm512_cvtne2ps_pbh(floats(second), floats(first)));
+    }
+    portable::round(rest, rest_out);
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+fn round_upright(columns: [&[f32]; LANES], pairs: &mut [Pair], width: usize) {
+    let length = columns[0].len();
+    let blocks = columns.map(|column| column[..length].as_chunks::<{ 2 * LANES }>().0);
+    let whole = length / (2 * LANES);
+    let mut square = [_mm512_setzero_si512(); LANES];
+    for block in 0..whole {
+        // No closures: what they are called from has not the features, and would not take them in.
+        for (row, blocks) in square.iter_mut().zip(&blocks) {
+            let [first, second] = blocks[block].as_chunks::<LANES>().0 else {
+                unreachable!("a block is two vectors")
+            };
+            let rounded = _mm512_cvtne2ps_pbh(floats(second), floats(first));
+            // SAFETY: both are 64 bytes without meaningless values.
+            *row = unsafe { transmute::<__m512bh, __m512i>(rounded) };
+        }
+        transpose(&mut square);
+        let pairs = pairs[LANES * block * width..].chunks_mut(width);
+        for (row, out) in square.iter().zip(pairs) {
+            // SAFETY: as above.
+            out[..LANES].copy_from_slice(&unsafe { transmute::<__m512i, [Pair; LANES]>(*row) });
+        }
+    }
+    portable::round_upright(columns, LANES * whole, pairs, width);
+}
+
+/// Rows of pairs to columns.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+fn transpose(square: &mut [__m512i; LANES]) {
+    // Within quarters of vectors: pairs of two rows in turn, then of four.
+    for rows in square.as_chunks_mut::<4>().0 {
+        let [a, b, c, d] = *rows;
+        let (ab, ab_high) = (_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+        let (cd, cd_high) = (_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+        *rows = [
+            _mm512_unpacklo_epi64(ab, cd),
+            _mm512_unpackhi_epi64(ab, cd),
+            _mm512_unpacklo_epi64(ab_high, cd_high),
+            _mm512_unpackhi_epi64(ab_high, cd_high),
+        ];
+    }
+    // Then quarters change places.
+    for at in 0..4 {
+        let [a, b, c, d] = [square[at], square[4 + at], square[8 + at], square[12 + at]];
+        let (ab, ab_high) = (
+            _mm512_shuffle_i32x4::<0x88>(a, b),
+            _mm512_shuffle_i32x4::<0xdd>(a, b),
+        );
+        let (cd, cd_high) = (
+            _mm512_shuffle_i32x4::<0x88>(c, d),
+            _mm512_shuffle_i32x4::<0xdd>(c, d),
+        );
+        square[at] = _mm512_shuffle_i32x4::<0x88>(ab, cd);
+        square[8 + at] = _mm512_shuffle_i32x4::<0xdd>(ab, cd);
+        square[4 + at] = _mm512_shuffle_i32x4::<0x88>(ab_high, cd_high);
+        square[12 + at] = _mm512_shuffle_i32x4::<0xdd>(ab_high, cd_high);
+    }
+}
+
+/// Words of the first half and of the second in turn.
+const IN_TURN: [u16; 2 * LANES] = {
+    let mut places = [0; 2 * LANES];
+    let mut at = 0;
+    while at < LANES {
+        places[2 * at] = at as u16;
+        places[2 * at + 1] = (LANES + at) as u16;
+        at += 1;
+    }
+    places
+};
+
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+fn interleave(upper: &[f32], lower: &[f32], pairs: &mut [Pair]) {
+    // SAFETY: both are 64 bytes without meaningless values.
+    let in_turn = unsafe { transmute::<[u16; 2 * LANES], _>(IN_TURN) };
+    let (uppers, upper_rest) = upper.as_chunks::<LANES>();
+    let (lowers, lower_rest) = lower.as_chunks::<LANES>();
+    let (out, out_rest) = pairs.as_chunks_mut::<LANES>();
+    for ((upper, lower), out) in uppers.iter().zip(lowers).zip(out.iter_mut()) {
+        let halves = pairs_of(_mm512_cvtne2ps_pbh(floats(lower), floats(upper)));
+        // SAFETY: as above.
+        *out = unsafe { transmute(_mm512_permutexvar_epi16(in_turn, transmute(halves))) };
+    }
+    if !upper_rest.is_empty() {
+        let out_rest = match out.get_mut(uppers.len()) {
+            Some(out) => &mut out[..],
+            None => out_rest,
+        };
+        portable::interleave(upper_rest, lower_rest, out_rest);
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+fn multiply<const V: usize>(rows: [&[Pair]; HEIGHT], columns: &[Pair], tile: &mut Tile) {
+    let columns = columns.as_chunks::<LANES>().0.as_chunks::<V>().0;
+    let rows = rows.map(|row| &row[..columns.len()]);
+    let mut sums = [[_mm512_setzero_ps(); V]; HEIGHT];
+    for (at, of_columns) in columns.iter().enumerate() {
+        for (row, sums) in rows.iter().zip(&mut sums) {
+            let of_row = _mm512_set1_epi32(row[at].cast_signed());
+            // SAFETY: both are 64 bytes without meaningless values.
+            let of_row = unsafe { transmute(of_row) };
+            for (sum, pairs) in sums.iter_mut().zip(of_columns) {
+                *sum = _mm512_dpbf16_ps(*sum, of_row, rounded(*pairs));
+            }
+        }
+    }
+    for (sums, out) in sums.iter().zip(tile) {
+        for (sum, out) in sums.iter().zip(out.as_chunks_mut::<LANES>().0) {
+            *out = array(*sum);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The kernels without special instructions: values are rounded likewise, and multiplied in f32.
+
+use half::bf16;
+
+use crate::{HEIGHT, LANES, Pair, Tile};
+
+fn pair(first: f32, second: f32) -> Pair {
+    let [first, second] = [first, second].map(|value| Pair::from(bf16::from_f32(value).to_bits()));
+    first | second << 16
+}
+
+/// A pair's values; every bfloat16 is an f32 whose lower half is zero.
+fn halves(pair: Pair) -> [f32; 2] {
+    [
+        f32::from_bits(pair << 16),
+        f32::from_bits(pair & 0xffff_0000),
+    ]
+}
+
+pub(crate) fn round(values: &[f32], pairs: &mut [Pair]) {
+    for (values, out) in values.chunks(2).zip(pairs) {
+        *out = pair(values[0], values.get(1).copied().unwrap_or_default());
+    }
+}
+
+/// Begins with a pair that is not the first.
+pub(crate) fn round_upright(
+    columns: [&[f32]; LANES],
+    first: usize,
+    pairs: &mut [Pair],
+    width: usize,
+) {
+    for (at, column) in columns.into_iter().enumerate() {
+        for (pair_at, values) in column.chunks(2).enumerate().skip(first) {
+            let second = values.get(1).copied().unwrap_or_default();
+            pairs[pair_at * width + at] = pair(values[0], second);
+        }
+    }
+}
+
+pub(crate) fn interleave(upper: &[f32], lower: &[f32], pairs: &mut [Pair]) {
+    for ((upper, lower), out) in upper.iter().zip(lower).zip(pairs) {
+        *out = pair(*upper, *lower);
+    }
+}
+
+pub(crate) fn multiply(rows: [&[Pair]; HEIGHT], columns: &[Pair], vectors: usize, tile: &mut Tile) {
+    let width = vectors * LANES;
+    for (row, sums) in rows.iter().zip(tile) {
+        let sums = &mut sums[..width];
+        sums.fill(0.0);
+        for (of_row, of_columns) in row.iter().zip(columns.chunks_exact(width)) {
+            let [first, second] = halves(*of_row);
+            for (sum, pair) in sums.iter_mut().zip(of_columns) {
+                let of_column = halves(*pair);
+                *sum += first * of_column[0] + second * of_column[1];
+            }
+        }
+    }
+}

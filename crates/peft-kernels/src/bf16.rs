@@ -1,0 +1,96 @@
+//! Products in bfloat16 on flex, where these are wanted and worth it.
+
+use std::ops::Range;
+
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par};
+use peft_bf16::{Left, Right};
+
+use crate::compute::Compute;
+use crate::matrix::Block;
+use crate::packed::flex::{BlockFactor, Values};
+use crate::packed::tile::{Tile, pieces};
+
+/// Columns of the second factor that are rounded at a time: with 512 rows a fifth of a megabyte.
+const COLUMNS: usize = 192;
+/// Rows and columns of an output, and inner values, that are worth rounding the factors.
+const FEWEST: usize = 16;
+
+/// The first factor of a product: its values, and these rounded where the product is computed so.
+pub(crate) struct First<'a> {
+    pub(crate) values: MatRef<'a, f32>,
+    pub(crate) rounded: Option<Left>,
+}
+
+impl<'a> First<'a> {
+    pub(crate) fn new(values: MatRef<'a, f32>, compute: Compute, columns: usize) -> Self {
+        let sizes = [values.nrows(), values.ncols(), columns];
+        let rounded = is_worth(compute, sizes).then(|| Left::new(values));
+        Self { values, rounded }
+    }
+}
+
+fn is_worth(compute: Compute, sizes: [usize; 3]) -> bool {
+    compute == Compute::Bf16 && sizes.into_iter().all(|size| size >= FEWEST)
+}
+
+impl Block<'_> {
+    /// Sets the block to its part of a rounded factor times another.
+    pub(crate) fn multiply_rounded(&mut self, left: &Left, factor: &BlockFactor<'_>) {
+        let (rows, columns) = (self.rows(), self.columns());
+        let block = match &factor.values {
+            Values::Dense(_) => 1,
+            Values::Packed(weight) => weight.stored().0.block(),
+        };
+        let (mut tile, mut right) = (Tile::default(), Right::default());
+        for strip in pieces(columns.clone(), COLUMNS.next_multiple_of(block)) {
+            let at = strip.start - columns.start;
+            let mut y = self.values.as_mut().subcols_mut(at, strip.len());
+            for inner in left.blocks() {
+                right.set(piece(
+                    &factor.values,
+                    &mut tile,
+                    inner.clone(),
+                    strip.clone(),
+                ));
+                let how = match inner.start {
+                    0 => Accum::Replace,
+                    _ => Accum::Add,
+                };
+                let left = left.piece(rows.clone(), inner);
+                peft_bf16::multiply(y.as_mut(), how, &left, &right, 1.0);
+            }
+        }
+    }
+}
+
+/// Some rows and columns of a second factor, unpacked where it is packed.
+fn piece<'a>(
+    values: &'a Values<'_>,
+    tile: &'a mut Tile,
+    inner: Range<usize>,
+    columns: Range<usize>,
+) -> MatRef<'a, f32> {
+    match values {
+        Values::Dense(b) => b.submatrix(inner.start, columns.start, inner.len(), columns.len()),
+        Values::Packed(weight) => match weight.stored() {
+            (rows, true) => tile.unpack(rows, columns, inner).transpose(),
+            (rows, false) => tile.unpack(rows, inner, columns),
+        },
+    }
+}
+
+/// Sets `y` to `factor a b`, or adds that to it, on this thread.
+pub(crate) fn multiply(
+    compute: Compute,
+    y: MatMut<'_, f32>,
+    how: Accum,
+    a: MatRef<'_, f32>,
+    b: MatRef<'_, f32>,
+    factor: f32,
+) {
+    match is_worth(compute, [a.nrows(), a.ncols(), b.ncols()]) {
+        true => peft_bf16::product(y, how, a, b, factor),
+        false => matmul(y, how, a, b, factor, Par::Seq),
+    }
+}

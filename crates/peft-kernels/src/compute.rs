@@ -1,0 +1,74 @@
+//! How exactly the large products are computed.
+
+use std::cell::Cell;
+
+/// The numbers that the large products of this crate multiply; sums are f32 always.
+///
+/// It holds for a thread, as long as [`Compute::run`] says, and for the gradients of what was computed meanwhile. Products with a
+/// low-rank pair, of few rows, or with less than a vector of columns are in f32 always, and so is everything that is no product. Devices
+/// other than flex do not look at it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Compute {
+    /// f32.
+    #[default]
+    F32,
+    /// Both factors are rounded to bfloat16, an error of at most 2^-9 of each value.
+    Bf16,
+}
+
+thread_local! {
+    static CURRENT: Cell<Compute> = const { Cell::new(Compute::F32) };
+}
+
+impl Compute {
+    /// What holds for this thread.
+    #[must_use]
+    pub fn current() -> Self {
+        CURRENT.get()
+    }
+
+    /// Whether this processor multiplies such numbers itself; else bfloat16 is as exact, but slower than f32.
+    #[must_use]
+    pub fn is_native(self) -> bool {
+        match self {
+            Self::F32 => true,
+            #[cfg(feature = "flex")]
+            Self::Bf16 => peft_bf16::is_native(),
+            #[cfg(not(feature = "flex"))]
+            Self::Bf16 => false,
+        }
+    }
+
+    /// Runs `work` so, on this thread.
+    pub fn run<R>(self, work: impl FnOnce() -> R) -> R {
+        let _before = Before(CURRENT.replace(self));
+        work()
+    }
+}
+
+/// What held before, and does again when this is dropped, by a panic too.
+struct Before(Compute);
+
+impl Drop for Before {
+    fn drop(&mut self) {
+        CURRENT.set(self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Compute;
+
+    #[test]
+    fn it_holds_for_a_thread_until_the_work_is_done_or_has_panicked() {
+        let inside = Compute::Bf16.run(|| {
+            let other = std::thread::spawn(Compute::current).join();
+            let nested = Compute::F32.run(Compute::current);
+            let panic = std::panic::catch_unwind(|| Compute::F32.run(|| panic!("on purpose")));
+            assert!(panic.is_err());
+            [other.unwrap(), nested, Compute::current()]
+        });
+        assert_eq!(inside, [Compute::F32, Compute::F32, Compute::Bf16]);
+        assert_eq!(Compute::current(), Compute::F32);
+    }
+}
