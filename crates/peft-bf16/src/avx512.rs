@@ -186,9 +186,11 @@ fn interleave(upper: &[f32], lower: &[f32], pairs: &mut [Pair]) {
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-fn multiply<const V: usize>(rows: [&[Pair]; HEIGHT], columns: &[Pair], tile: &mut Tile) {
+fn multiply<const V: usize>(mut rows: [&[Pair]; HEIGHT], columns: &[Pair], tile: &mut Tile) {
     let columns = columns.as_chunks::<LANES>().0.as_chunks::<V>().0;
-    let rows = rows.map(|row| &row[..columns.len()]);
+    for row in &mut rows {
+        *row = &row[..columns.len()];
+    }
     let mut sums = [[_mm512_setzero_ps(); V]; HEIGHT];
     for (at, of_columns) in columns.iter().enumerate() {
         for (row, sums) in rows.iter().zip(&mut sums) {

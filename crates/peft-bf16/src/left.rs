@@ -28,9 +28,12 @@ pub struct Left {
 /// Rows of a first factor, and the inner values that one pass sums.
 #[derive(Debug, Clone)]
 pub struct Piece<'a> {
-    left: &'a Left,
-    rows: Range<usize>,
-    block: Range<usize>,
+    /// The pairs of the rows.
+    pairs: &'a [Pair],
+    width: usize,
+    rows: usize,
+    inner: usize,
+    by: Instructions,
 }
 
 impl Left {
@@ -106,10 +109,13 @@ impl Left {
             self.rows,
             self.inner,
         );
+        let (range, width) = self.place(&block);
         Piece {
-            left: self,
-            rows,
-            block,
+            pairs: &self.pairs[range][rows.start * width..rows.end * width],
+            width,
+            rows: rows.len(),
+            inner: block.len(),
+            by: self.by,
         }
     }
 
@@ -125,24 +131,22 @@ impl Piece<'_> {
     /// How many rows it has.
     #[must_use]
     pub fn rows(&self) -> usize {
-        self.rows.len()
+        self.rows
     }
 
     /// How many inner values.
     #[must_use]
     pub fn inner(&self) -> usize {
-        self.block.len()
+        self.inner
     }
 
     pub(crate) fn by(&self) -> Instructions {
-        self.left.by
+        self.by
     }
 
     /// The pairs of one of the rows.
     pub(crate) fn row(&self, row: usize) -> &[Pair] {
-        let (range, width) = self.left.place(&self.block);
-        let start = range.start + (self.rows.start + row) * width;
-        &self.left.pairs[start..start + width]
+        &self.pairs[row * self.width..][..self.width]
     }
 }
 

@@ -11,10 +11,15 @@ use crate::matrix::Block;
 use crate::packed::flex::{BlockFactor, Values};
 use crate::packed::tile::{Tile, pieces};
 
+#[cfg(test)]
+mod tests;
+
 /// Columns of the second factor that are rounded at a time: with 512 rows a fifth of a megabyte.
 const COLUMNS: usize = 192;
-/// Rows and columns of an output, and inner values, that are worth rounding the factors.
+/// Rows and columns of an output, and inner values, that are worth rounding the factors, where threads share the output.
 const FEWEST: usize = 16;
+/// The same within one task, which rounds both factors for itself.
+const FEWEST_ALONE: usize = 64;
 
 /// The first factor of a product: its values, and these rounded where the product is computed so.
 pub(crate) struct First<'a> {
@@ -25,13 +30,13 @@ pub(crate) struct First<'a> {
 impl<'a> First<'a> {
     pub(crate) fn new(values: MatRef<'a, f32>, compute: Compute, columns: usize) -> Self {
         let sizes = [values.nrows(), values.ncols(), columns];
-        let rounded = is_worth(compute, sizes).then(|| Left::new(values));
+        let rounded = is_worth(compute, sizes, FEWEST).then(|| Left::new(values));
         Self { values, rounded }
     }
 }
 
-fn is_worth(compute: Compute, sizes: [usize; 3]) -> bool {
-    compute == Compute::Bf16 && sizes.into_iter().all(|size| size >= FEWEST)
+fn is_worth(compute: Compute, sizes: [usize; 3], fewest: usize) -> bool {
+    compute == Compute::Bf16 && sizes.into_iter().all(|size| size >= fewest)
 }
 
 impl Block<'_> {
@@ -89,7 +94,7 @@ pub(crate) fn multiply(
     b: MatRef<'_, f32>,
     factor: f32,
 ) {
-    match is_worth(compute, [a.nrows(), a.ncols(), b.ncols()]) {
+    match is_worth(compute, [a.nrows(), a.ncols(), b.ncols()], FEWEST_ALONE) {
         true => peft_bf16::product(y, how, a, b, factor),
         false => matmul(y, how, a, b, factor, Par::Seq),
     }

@@ -5,7 +5,8 @@
 use std::ops::Range;
 
 use burn::backend::flex::{FlexTensor, Layout};
-use burn::backend::{DType, TensorMetadata};
+use burn::backend::ops::FloatTensorOps;
+use burn::backend::{DType, Flex, TensorMetadata};
 use burn::tensor::{Bytes, Shape};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
@@ -117,8 +118,17 @@ pub(crate) fn product(a: MatRef<'_, f32>, b: MatRef<'_, f32>) -> FlexTensor {
     scaled_product(a, b, 1.0)
 }
 
-/// `factor a b` of shape `[rows of a, columns of b]`.
+/// `factor a b` of shape `[rows of a, columns of b]`; one that is narrow lies column after column, for vectors are as long as its columns
+/// then.
 pub(crate) fn scaled_product(a: MatRef<'_, f32>, b: MatRef<'_, f32>, factor: f32) -> FlexTensor {
+    if b.ncols() < ALIGNMENT && a.nrows() >= WIDE {
+        let (a, b) = (b.transpose(), a.transpose());
+        return Flex::float_transpose(straight_product(a, b, factor));
+    }
+    straight_product(a, b, factor)
+}
+
+fn straight_product(a: MatRef<'_, f32>, b: MatRef<'_, f32>, factor: f32) -> FlexTensor {
     made(a.nrows(), b.ncols(), a.ncols(), |mut block| {
         block.multiply(Accum::Replace, a, b, factor);
     })

@@ -30,6 +30,10 @@ pub(crate) const CROSS_ENTROPY: f64 = 2e-6;
 /// Mixtures of experts against f64: relative to the sum of the sizes of all terms of a value, see the tests.
 pub(crate) const EXPERT_MIXTURE: f64 = 2e-6;
 
+/// Products of rounded factors: relative to the sum of the sizes of all terms of a value; each factor is off by at most 2^-9 of itself.
+#[cfg(feature = "flex")]
+pub(crate) const BF16: f64 = 4.2e-3;
+
 /// What a graphics processor may be off by, in multiples of the processor's tolerances: WGSL promises exponentials, divisions and roots to a
 /// few units in the last place, and a unit sums one value after the other.
 pub(crate) const GRAPHICS: f64 = 8.0;

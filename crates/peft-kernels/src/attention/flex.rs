@@ -1,6 +1,7 @@
 //! Attention on flex: a task is a sequence's keys of one head, with all queries that they serve.
 
 mod heads;
+mod seen;
 mod shape;
 mod tile;
 

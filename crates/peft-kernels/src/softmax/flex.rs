@@ -161,13 +161,19 @@ impl<'a> BiasRows<'a> {
         self.steps[2] == 0
     }
 
-    /// The bias of row `index` of the scores.
+    /// Which row of the bias is that of row `index` of the scores.
     #[inline(always)]
-    pub(crate) fn get(&self, index: usize, row: usize) -> &[f32] {
+    pub(crate) fn place(&self, index: usize) -> usize {
         let query = index % self.queries;
         let head = index / self.queries % self.heads;
         let batch = index / (self.queries * self.heads);
-        let at = batch * self.steps[0] + head * self.steps[1] + query * self.steps[2];
+        batch * self.steps[0] + head * self.steps[1] + query * self.steps[2]
+    }
+
+    /// The bias of row `index` of the scores.
+    #[inline(always)]
+    pub(crate) fn get(&self, index: usize, row: usize) -> &[f32] {
+        let at = self.place(index);
         &self.values[at * row..(at + 1) * row]
     }
 }

@@ -11,6 +11,7 @@ use burn::backend::flex::FlexTensor;
 use faer::{Accum, MatMut, MatRef};
 use pulp::{Arch, Simd, WithSimd};
 
+use super::seen::Seen;
 use super::shape::Shape;
 use crate::bf16;
 use crate::compute::Compute;
@@ -22,8 +23,6 @@ use crate::softmax::flex::BiasRows;
 const SCORES: usize = 1 << 16;
 /// Fewest queries of a tile; with fewer the products are slow.
 const FEWEST: usize = 16;
-/// A bias below it hides a key.
-const HIDDEN: f32 = -2.0e4;
 
 /// Buffers of a thread.
 #[derive(Debug, Default)]
@@ -31,6 +30,7 @@ pub(super) struct Scratch {
     weights: Vec<f32>,
     slopes: Vec<f32>,
     dropped: Vec<f32>,
+    seen: Seen,
 }
 
 /// How scores become weights, for all heads.
@@ -89,7 +89,7 @@ impl Head<'_> {
         mut output: MatMut<'_, f32>,
     ) {
         for tile in self.tiles() {
-            let keys = self.seen(&tile);
+            let keys = self.seen(&tile, scratch);
             let (key, value) = (of_rows(key, &keys), of_rows(value, &keys));
             self.scores([of_rows(query, &tile), key], scratch);
             Arch::new().dispatch(Softmax {
@@ -115,7 +115,7 @@ impl Head<'_> {
         [mut d_query, mut d_key, mut d_value]: [MatMut<'_, f32>; 3],
     ) {
         for tile in self.tiles() {
-            let keys = self.seen(&tile);
+            let keys = self.seen(&tile, scratch);
             let (key, value) = (of_rows(key, &keys), of_rows(value, &keys));
             let (query, grad) = (of_rows(query, &tile), of_rows(grad, &tile));
             let (height, width) = (tile.len(), keys.len());
@@ -206,29 +206,14 @@ impl Head<'_> {
             .map(move |start| start..(start + height).min(queries))
     }
 
-    /// From the first key that any of these queries sees to the last. A query that sees none has equal weights for all, as softmax says.
-    fn seen(&self, queries: &Range<usize>) -> Range<usize> {
+    /// The keys that some queries see.
+    fn seen(&self, queries: &Range<usize>, scratch: &mut Scratch) -> Range<usize> {
         let keys = self.weights.shape.keys;
-        let Some(bias) = &self.weights.bias else {
-            return 0..keys;
-        };
-        let mut seen = keys..0;
-        let rows = if bias.is_one_for_all_queries() {
-            queries.start..queries.start + 1
-        } else {
-            queries.clone()
-        };
-        for query in rows {
-            let bias = bias.get(self.first_row + query, keys);
-            let is_seen = |bias: &f32| *bias >= HIDDEN || bias.is_nan();
-            let first = bias.iter().position(is_seen);
-            let last = bias.iter().rposition(is_seen);
-            let (Some(first), Some(last)) = (first, last) else {
-                return 0..keys;
-            };
-            seen = seen.start.min(first)..seen.end.max(last + 1);
+        let queries = self.first_row + queries.start..self.first_row + queries.end;
+        match &self.weights.bias {
+            Some(bias) => scratch.seen.keys(bias, queries, keys),
+            None => 0..keys,
         }
-        seen
     }
 
     /// Drops weights, or their gradients: each is decided by its place among all scores.

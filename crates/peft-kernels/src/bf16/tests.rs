@@ -1,0 +1,204 @@
+//! Products in bf16: the numbers of f32 where the factors need no rounding, near them where they do, and nothing else rounded.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use burn::tensor::Tensor;
+
+use crate::testing::{BF16, device, noise, tensor, values};
+use crate::{
+    Attention, Compute, Factor, LowRankPair, PackedRows, PackedWeight, attention, linear,
+    linear_cross_entropy, linear_with_pair, product,
+};
+
+/// More than a tile and a thread's share in every direction, and no multiple of anything.
+const SIZES: [usize; 3] = [83, 805, 301];
+
+/// Eighths of at most 2: bfloat16 has them all, and f32 every sum of so many products.
+fn eighths(seed: u64, count: usize) -> Vec<f32> {
+    let draws = noise(seed, count, 16.0);
+    draws.iter().map(|x| x.round() / 8.0).collect()
+}
+
+/// A matrix as rows of blocks that are no bytes at all.
+#[derive(Debug)]
+struct Kept {
+    values: Vec<f32>,
+    dims: [usize; 2],
+}
+
+impl PackedRows for Kept {
+    fn dims(&self) -> [usize; 2] {
+        self.dims
+    }
+    fn block(&self) -> usize {
+        7
+    }
+    fn bytes(&self) -> usize {
+        0
+    }
+    fn format(&self) -> &'static str {
+        "kept"
+    }
+    fn unpack(&self, rows: Range<usize>, columns: Range<usize>, values: &mut [f32]) {
+        assert!(columns.start.is_multiple_of(7) && columns.end.is_multiple_of(7));
+        let kept = self.values.chunks(self.dims[1]).skip(rows.start);
+        for (row, out) in kept.zip(values.chunks_mut(columns.len())) {
+            out.copy_from_slice(&row[columns.clone()]);
+        }
+    }
+}
+
+/// The weight `[d_in, d_out]` in every form that a product takes.
+fn forms(weight: &[f32], [d_in, d_out]: [usize; 2]) -> Vec<Factor> {
+    let dense = tensor(weight, [d_in, d_out], &device());
+    let upright = values(dense.clone().transpose());
+    let kept = |values: &[f32], dims| {
+        let values = values.to_vec();
+        Arc::new(Kept { values, dims })
+    };
+    vec![
+        dense.clone().into(),
+        ((dense.transpose() + 0.0).transpose()).into(),
+        PackedWeight::of_inputs(kept(weight, [d_in, d_out])).into(),
+        PackedWeight::of_outputs(kept(&upright, [d_out, d_in])).into(),
+    ]
+}
+
+/// The output of `layer` and the gradient of its input.
+fn run(
+    compute: Compute,
+    x: &[f32],
+    cotangent: &[f32],
+    sizes: [usize; 3],
+    layer: impl Fn(Tensor<2>) -> Tensor<2>,
+) -> [Vec<f32>; 2] {
+    let [rows, d_in, d_out] = sizes;
+    let x = tensor(x, [rows, d_in], &device()).require_grad();
+    let y = compute.run(|| layer(x.clone()));
+    let cotangent = tensor(cotangent, [rows, d_out], &device());
+    // Outside: gradients are computed as the layer was.
+    let grads = (y.clone() * cotangent).sum().backward();
+    [values(y), values(x.grad(&grads).unwrap())]
+}
+
+fn is_near(found: &[f32], exact: &[f32], sizes_of_terms: f64) -> bool {
+    let worst = found.iter().zip(exact).map(|(a, b)| (a - b).abs());
+    let worst = f64::from(worst.fold(0.0, f32::max));
+    worst > 0.0 && worst <= BF16 * sizes_of_terms
+}
+
+#[test]
+fn factors_that_need_no_rounding_give_the_numbers_of_f32_in_every_form() {
+    let [rows, d_in, d_out] = SIZES;
+    let d_in = d_in / 7 * 7;
+    let (x, weight) = (eighths(1, rows * d_in), eighths(2, d_in * d_out));
+    let cotangent = eighths(3, rows * d_out);
+    let bias = tensor(&eighths(4, d_out), [d_out], &device());
+    let sizes = [rows, d_in, d_out];
+    for weight in forms(&weight, [d_in, d_out]) {
+        let pair = || LowRankPair {
+            a: tensor(&noise(5, d_in * 4, 1.0), [d_in, 4], &device()),
+            b: tensor(&noise(6, 4 * d_out, 1.0), [4, d_out], &device()),
+            scale: 0.5,
+            input: None,
+        };
+        let layer = |x: Tensor<2>| linear(x, weight.clone(), Some(bias.clone()));
+        // The pair is not rounded: its numbers stay those of f32 too.
+        let adapted = |x: Tensor<2>| linear_with_pair(x, weight.clone(), None, pair());
+        let [f32, bf16] =
+            [Compute::F32, Compute::Bf16].map(|compute| run(compute, &x, &cotangent, sizes, layer));
+        assert_eq!(f32, bf16);
+        let [f32, bf16] = [Compute::F32, Compute::Bf16]
+            .map(|compute| run(compute, &x, &cotangent, sizes, adapted));
+        assert_eq!(f32, bf16);
+    }
+}
+
+#[test]
+fn other_factors_are_rounded_forward_and_backward_whatever_the_form() {
+    let [rows, d_in, d_out] = SIZES;
+    let (x, weight) = (noise(1, rows * d_in, 1.0), noise(2, d_in * d_out, 1.0));
+    let cotangent = noise(3, rows * d_out, 1.0);
+    for weight in &forms(&weight, [d_in, d_out])[..2] {
+        let layer = |x: Tensor<2>| linear(x, weight.clone(), None);
+        let [f32, bf16] =
+            [Compute::F32, Compute::Bf16].map(|compute| run(compute, &x, &cotangent, SIZES, layer));
+        // Products of two values of [-1, 1] are a quarter in size, on average.
+        assert!(is_near(&bf16[0], &f32[0], 0.3 * d_in as f64));
+        assert!(is_near(&bf16[1], &f32[1], 0.3 * d_out as f64));
+    }
+}
+
+#[test]
+fn weights_that_train_have_gradients_of_rounded_factors() {
+    let [rows, d_in, d_out] = SIZES;
+    let gradient = |compute: Compute| {
+        let x = tensor(&noise(1, rows * d_in, 1.0), [rows, d_in], &device());
+        let weight = tensor(&noise(2, d_in * d_out, 1.0), [d_in, d_out], &device()).require_grad();
+        let cotangent = tensor(&noise(3, rows * d_out, 1.0), [rows, d_out], &device());
+        let y = compute.run(|| product(x, weight.clone()));
+        let grads = (y * cotangent).sum().backward();
+        values(weight.grad(&grads).unwrap())
+    };
+    let [f32, bf16] = [Compute::F32, Compute::Bf16].map(gradient);
+    assert!(is_near(&bf16, &f32, 0.3 * rows as f64));
+}
+
+#[test]
+fn few_rows_and_narrow_products_are_not_rounded() {
+    for [rows, d_in, d_out] in [[15, 100, 100], [100, 15, 100], [100, 100, 15]] {
+        let x = tensor(&noise(1, rows * d_in, 1.0), [rows, d_in], &device());
+        let weight = tensor(&noise(2, d_in * d_out, 1.0), [d_in, d_out], &device());
+        let [f32, bf16] = [Compute::F32, Compute::Bf16]
+            .map(|compute| values(compute.run(|| product(x.clone(), weight.clone()))));
+        assert_eq!(f32, bf16);
+    }
+}
+
+#[test]
+fn the_loss_of_an_output_layer_is_near() {
+    let [rows, d_in, classes] = SIZES;
+    let targets: Vec<u32> = (0..rows as u32).map(|row| row % classes as u32).collect();
+    let loss = |compute: Compute| {
+        let x = tensor(&noise(1, rows * d_in, 0.1), [rows, d_in], &device()).require_grad();
+        let weight = tensor(&noise(2, d_in * classes, 1.0), [d_in, classes], &device());
+        let losses = compute.run(|| linear_cross_entropy(x.clone(), weight, &targets, None));
+        let grads = losses.clone().sum().backward();
+        [values(losses), values(x.grad(&grads).unwrap())]
+    };
+    let [f32, bf16] = [Compute::F32, Compute::Bf16].map(loss);
+    // A loss is the difference of two scores, or less; a gradient that of two weights.
+    assert!(is_near(&bf16[0], &f32[0], 2.0 * 0.03 * d_in as f64));
+    assert!(is_near(&bf16[1], &f32[1], 2.0));
+}
+
+#[test]
+fn attention_is_near_where_heads_are_wide_enough_to_be_rounded_and_else_the_same() {
+    let run = |compute: Compute, d: usize| {
+        let shape = [2, 2, 90, d];
+        let inputs = [1, 2, 3].map(|seed| {
+            let values = noise(seed, shape.iter().product(), 1.0);
+            tensor(&values, shape, &device()).require_grad()
+        });
+        let [q, k, v] = inputs.clone();
+        let how = Attention {
+            scale: (d as f64).powf(-0.5),
+            cap: None,
+            bias: None,
+            dropout: None,
+        };
+        let y = compute.run(|| attention(q, k, v, how));
+        let cotangent = tensor(&noise(4, shape.iter().product(), 1.0), shape, &device());
+        let grads = (y.clone() * cotangent).sum().backward();
+        let [dq, dk, dv] = inputs.map(|x| values(x.grad(&grads).unwrap()));
+        [values(y), dq, dk, dv]
+    };
+    let [f32, bf16] = [Compute::F32, Compute::Bf16].map(|compute| run(compute, 72));
+    // Outputs and gradients are means and differences of values of at most 1, of which the weights are off by as much as the scores are.
+    for (f32, bf16) in f32.iter().zip(&bf16) {
+        assert!(is_near(bf16, f32, 3.0));
+    }
+    let [f32, bf16] = [Compute::F32, Compute::Bf16].map(|compute| run(compute, 32));
+    assert_eq!(f32, bf16);
+}
