@@ -32,6 +32,9 @@ pub(crate) struct Arguments {
     /// Steps and forward passes of a turn; the median counts.
     #[arg(long, default_value_t = 7)]
     steps: usize,
+    /// What products multiply, in both: f32, or bf16 (ours with --compute bf16, theirs under autocast).
+    #[arg(long, default_value = "f32")]
+    compute: String,
     /// Processor cores that both are bound to.
     #[arg(long, default_value = "0,1")]
     cores: String,
@@ -56,7 +59,7 @@ const fn random(shape: &'static str, task: &'static str) -> Model {
     Model::Random { shape, task }
 }
 
-/// One comparison: 16 rows of 128 tokens, or 16 images, rank 8, f32.
+/// One comparison: 16 rows of 128 tokens, or 16 images, rank 8.
 #[derive(Debug)]
 struct Case {
     name: &'static str,
@@ -242,6 +245,8 @@ fn command(
         RANK,
         "--steps",
         &steps,
+        "--compute",
+        &arguments.compute,
     ];
     Step::on_cores(&arguments.cores, &[program, &both, own].concat())
 }

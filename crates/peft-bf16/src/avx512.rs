@@ -60,35 +60,45 @@ impl Token {
     }
 }
 
+// SAFETY of all below: both types are 64 bytes, and every value of these is one of either.
+
 fn floats(values: &[f32; LANES]) -> __m512 {
-    // SAFETY: both are 64 bytes without meaningless values.
-    unsafe { transmute(*values) }
+    unsafe { transmute::<[f32; LANES], __m512>(*values) }
 }
 
-fn array(values: __m512) -> [f32; LANES] {
-    // SAFETY: as above.
-    unsafe { transmute(values) }
+fn values(floats: __m512) -> [f32; LANES] {
+    unsafe { transmute::<__m512, [f32; LANES]>(floats) }
 }
 
-fn rounded(pairs: [Pair; LANES]) -> __m512bh {
-    // SAFETY: as above.
-    unsafe { transmute(pairs) }
+fn rounded(pairs: &[Pair; LANES]) -> __m512bh {
+    unsafe { transmute::<[Pair; LANES], __m512bh>(*pairs) }
 }
 
-fn pairs_of(values: __m512bh) -> [Pair; LANES] {
-    // SAFETY: as above.
-    unsafe { transmute(values) }
+fn same_pair(pair: __m512i) -> __m512bh {
+    unsafe { transmute::<__m512i, __m512bh>(pair) }
+}
+
+fn integers(rounded: __m512bh) -> __m512i {
+    unsafe { transmute::<__m512bh, __m512i>(rounded) }
+}
+
+fn to_pairs(integers: __m512i) -> [Pair; LANES] {
+    unsafe { transmute::<__m512i, [Pair; LANES]>(integers) }
+}
+
+fn words(places: [u16; 2 * LANES]) -> __m512i {
+    unsafe { transmute::<[u16; 2 * LANES], __m512i>(places) }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-fn round(values: &[f32], pairs: &mut [Pair]) {
+fn round(values: &[f32], out: &mut [Pair]) {
     let (blocks, rest) = values.as_chunks::<{ 2 * LANES }>();
-    let (out, rest_out) = pairs.split_at_mut(blocks.len() * LANES);
+    let (out, rest_out) = out.split_at_mut(blocks.len() * LANES);
     for (block, out) in blocks.iter().zip(out.as_chunks_mut::<LANES>().0) {
         let [first, second] = block.as_chunks::<LANES>().0 else {
             unreachable!("a block is two vectors")
         };
-        *out = pairs_of(_mm512_cvtne2ps_pbh(floats(second), floats(first)));
+        *out = to_pairs(integers(_mm512_cvtne2ps_pbh(floats(second), floats(first))));
     }
     portable::round(rest, rest_out);
 }
@@ -105,15 +115,12 @@ fn round_upright(columns: [&[f32]; LANES], pairs: &mut [Pair], width: usize) {
             let [first, second] = blocks[block].as_chunks::<LANES>().0 else {
                 unreachable!("a block is two vectors")
             };
-            let rounded = _mm512_cvtne2ps_pbh(floats(second), floats(first));
-            // SAFETY: both are 64 bytes without meaningless values.
-            *row = unsafe { transmute::<__m512bh, __m512i>(rounded) };
+            *row = integers(_mm512_cvtne2ps_pbh(floats(second), floats(first)));
         }
         transpose(&mut square);
         let pairs = pairs[LANES * block * width..].chunks_mut(width);
         for (row, out) in square.iter().zip(pairs) {
-            // SAFETY: as above.
-            out[..LANES].copy_from_slice(&unsafe { transmute::<__m512i, [Pair; LANES]>(*row) });
+            out[..LANES].copy_from_slice(&to_pairs(*row));
         }
     }
     portable::round_upright(columns, LANES * whole, pairs, width);
@@ -166,15 +173,13 @@ const IN_TURN: [u16; 2 * LANES] = {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 fn interleave(upper: &[f32], lower: &[f32], pairs: &mut [Pair]) {
-    // SAFETY: both are 64 bytes without meaningless values.
-    let in_turn = unsafe { transmute::<[u16; 2 * LANES], _>(IN_TURN) };
+    let in_turn = words(IN_TURN);
     let (uppers, upper_rest) = upper.as_chunks::<LANES>();
     let (lowers, lower_rest) = lower.as_chunks::<LANES>();
     let (out, out_rest) = pairs.as_chunks_mut::<LANES>();
     for ((upper, lower), out) in uppers.iter().zip(lowers).zip(out.iter_mut()) {
-        let halves = pairs_of(_mm512_cvtne2ps_pbh(floats(lower), floats(upper)));
-        // SAFETY: as above.
-        *out = unsafe { transmute(_mm512_permutexvar_epi16(in_turn, transmute(halves))) };
+        let halves = integers(_mm512_cvtne2ps_pbh(floats(lower), floats(upper)));
+        *out = to_pairs(_mm512_permutexvar_epi16(in_turn, halves));
     }
     if !upper_rest.is_empty() {
         let out_rest = match out.get_mut(uppers.len()) {
@@ -194,17 +199,15 @@ fn multiply<const V: usize>(mut rows: [&[Pair]; HEIGHT], columns: &[Pair], tile:
     let mut sums = [[_mm512_setzero_ps(); V]; HEIGHT];
     for (at, of_columns) in columns.iter().enumerate() {
         for (row, sums) in rows.iter().zip(&mut sums) {
-            let of_row = _mm512_set1_epi32(row[at].cast_signed());
-            // SAFETY: both are 64 bytes without meaningless values.
-            let of_row = unsafe { transmute(of_row) };
+            let of_row = same_pair(_mm512_set1_epi32(row[at].cast_signed()));
             for (sum, pairs) in sums.iter_mut().zip(of_columns) {
-                *sum = _mm512_dpbf16_ps(*sum, of_row, rounded(*pairs));
+                *sum = _mm512_dpbf16_ps(*sum, of_row, rounded(pairs));
             }
         }
     }
     for (sums, out) in sums.iter().zip(tile) {
         for (sum, out) in sums.iter().zip(out.as_chunks_mut::<LANES>().0) {
-            *out = array(*sum);
+            *out = values(*sum);
         }
     }
 }

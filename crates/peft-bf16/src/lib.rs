@@ -1,3 +1,4 @@
+//! Matrix products in bfloat16 with sums in f32.
 #![doc = include_str!("../README.md")]
 
 #[cfg(target_arch = "x86_64")]

@@ -8,8 +8,8 @@ use peft_bf16::{Left, Right};
 
 use crate::compute::Compute;
 use crate::matrix::Block;
-use crate::packed::flex::{BlockFactor, Values};
 use crate::packed::tile::{Tile, pieces};
+use crate::packed::values::Values;
 
 #[cfg(test)]
 mod tests;
@@ -41,9 +41,9 @@ fn is_worth(compute: Compute, sizes: [usize; 3], fewest: usize) -> bool {
 
 impl Block<'_> {
     /// Sets the block to its part of a rounded factor times another.
-    pub(crate) fn multiply_rounded(&mut self, left: &Left, factor: &BlockFactor<'_>) {
+    pub(crate) fn multiply_rounded(&mut self, left: &Left, factor: &Values<'_>) {
         let (rows, columns) = (self.rows(), self.columns());
-        let block = match &factor.values {
+        let block = match factor {
             Values::Dense(_) => 1,
             Values::Packed(weight) => weight.stored().0.block(),
         };
@@ -52,12 +52,7 @@ impl Block<'_> {
             let at = strip.start - columns.start;
             let mut y = self.values.as_mut().subcols_mut(at, strip.len());
             for inner in left.blocks() {
-                right.set(piece(
-                    &factor.values,
-                    &mut tile,
-                    inner.clone(),
-                    strip.clone(),
-                ));
+                right.set(piece(factor, &mut tile, inner.clone(), strip.clone()));
                 let how = match inner.start {
                     0 => Accum::Replace,
                     _ => Accum::Add,

@@ -19,6 +19,8 @@ mod nf4;
 mod tests;
 #[cfg(feature = "flex")]
 pub(crate) mod tile;
+#[cfg(feature = "flex")]
+pub(crate) mod values;
 
 pub use nf4::{Nf4, Nf4Error};
 

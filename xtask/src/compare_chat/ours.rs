@@ -22,15 +22,8 @@ pub(super) struct Ours {
     pub(super) memory: f64,
 }
 
-pub(super) const BASES: [Ours; 6] = [
+pub(super) const BASES: [Ours; 4] = [
     base("f32", Some("f32"), "f32", Some(0.02), 0.3),
-    base(
-        "f32, products in bf16",
-        Some("f32"),
-        "bf16",
-        Some(0.02),
-        0.3,
-    ),
     base(
         "bf16, products in bf16",
         Some("bf16"),
@@ -38,19 +31,12 @@ pub(super) const BASES: [Ours; 6] = [
         Some(0.02),
         0.3,
     ),
-    base(PACKED, None, "f32", Some(0.05), 0.15),
-    base(
-        "as in the file, products in bf16",
-        None,
-        "bf16",
-        Some(0.05),
-        0.15,
-    ),
+    base(PACKED, None, "bf16", Some(0.05), 0.15),
     // Rounded twice, which costs what four bits cost.
     base("nf4, products in bf16", Some("nf4"), "bf16", None, 0.15),
 ];
 
-const PACKED: &str = "as in the file";
+const PACKED: &str = "as in the file, products in bf16";
 
 const fn base(
     name: &'static str,

@@ -21,7 +21,8 @@ use crate::compute::Compute;
 use crate::flex::{contiguous, values};
 use crate::fused::{fused, or_empty};
 use crate::matrix::{column_sums, dense, made, matrix};
-use crate::packed::flex::{BlockFactor, Operand, Values};
+use crate::packed::flex::{BlockFactor, Operand};
+use crate::packed::values::Values;
 use crate::packed::{Factor, PackedWeight};
 use crate::profile;
 

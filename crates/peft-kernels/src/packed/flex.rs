@@ -10,6 +10,7 @@ use faer::{Accum, MatMut, MatRef, Par};
 
 use super::few;
 use super::tile::{Tile, pieces};
+use super::values::Values;
 use super::{Factor, PackedRows, PackedWeight};
 use crate::bf16::First;
 use crate::compute::Compute;
@@ -18,8 +19,6 @@ use crate::matrix::{ALIGNMENT, Block, FEW, dense, made, matrix, may_be_cut};
 
 /// Values of a tile: half a megabyte, which stays in a core's cache.
 const TILE: usize = 128 * 1024;
-/// Multiplications that take as long as it takes to unpack a value.
-const PER_VALUE: usize = 8;
 /// Inner values of one product of a tile. Fixed, so that sums have one order however the output is cut.
 const DEPTH: usize = 2048;
 /// Rows of a tile that are summed over. Fixed for the same reason.
@@ -69,33 +68,18 @@ pub(crate) struct BlockFactor<'a> {
     pub(crate) compute: Compute,
 }
 
-#[derive(Debug, Clone)]
-pub(crate) enum Values<'a> {
-    Dense(MatRef<'a, f32>),
-    Packed(PackedWeight),
-}
-
 impl BlockFactor<'_> {
     pub(crate) fn ncols(&self) -> usize {
-        match &self.values {
-            Values::Dense(weight) => weight.ncols(),
-            Values::Packed(weight) => weight.dims()[1],
-        }
+        self.values.ncols()
     }
 
-    /// Multiplications that a value of a product of so many rows is worth, unpacking among them.
+    /// As [`Values::depth`].
     pub(crate) fn depth(&self, rows: usize) -> usize {
-        match &self.values {
-            Values::Dense(weight) => weight.nrows(),
-            Values::Packed(weight) => weight.dims()[0] * (rows + PER_VALUE) / rows.max(1),
-        }
+        self.values.depth(rows)
     }
 
     pub(crate) fn transpose(self) -> Self {
-        let values = match self.values {
-            Values::Dense(weight) => Values::Dense(weight.transpose()),
-            Values::Packed(weight) => Values::Packed(weight.transpose()),
-        };
+        let values = self.values.transpose();
         Self { values, ..self }
     }
 
@@ -141,7 +125,7 @@ impl Block<'_> {
     /// Sets the block to its part of `a` times the factor.
     pub(crate) fn multiply_by(&mut self, a: &First<'_>, factor: &BlockFactor<'_>) {
         if let Some(left) = &a.rounded {
-            return self.multiply_rounded(left, factor);
+            return self.multiply_rounded(left, &factor.values);
         }
         let a = a.values;
         match &factor.values {
