@@ -7,7 +7,7 @@ use rayon::iter::{IndexedParallelIterator, ParallelIterator};
 use rayon::slice::ParallelSliceMut;
 
 use crate::instructions::Instructions;
-use crate::{DEPTH, Pair};
+use crate::{DEPTH, Pair, portable};
 
 /// Rows that a thread rounds at a time.
 const ROWS_PER_TASK: usize = 64;
@@ -71,10 +71,45 @@ impl Left {
         left
     }
 
+    /// The rounded values, row after row.
+    #[must_use]
+    pub fn values(&self) -> Vec<f32> {
+        if self.inner == 0 {
+            return Vec::new();
+        }
+        let mut values = vec![0.0; self.rows * self.inner];
+        let task = |(at, values): (usize, &mut [f32])| {
+            for (row, values) in values.chunks_exact_mut(self.inner).enumerate() {
+                self.unround(at * ROWS_PER_TASK + row, values);
+            }
+        };
+        let rows = ROWS_PER_TASK * self.inner;
+        match values.len() >= MANY {
+            true => values.par_chunks_mut(rows).enumerate().for_each(task),
+            false => values.chunks_mut(rows).enumerate().for_each(task),
+        }
+        values
+    }
+
+    /// The values of a row.
+    fn unround(&self, row: usize, values: &mut [f32]) {
+        for block in self.blocks() {
+            let (range, width) = self.place(&block);
+            let pairs = &self.pairs[range][row * width..][..width];
+            portable::unround(pairs, &mut values[block]);
+        }
+    }
+
     /// Rows of the product.
     #[must_use]
     pub fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// Inner values of the product.
+    #[must_use]
+    pub fn inner(&self) -> usize {
+        self.inner
     }
 
     /// The inner values, a pass after the other: by their number alone, so that a value is one sum in one order. Each begins at a multiple of

@@ -23,6 +23,17 @@ pub(crate) fn round(values: &[f32], pairs: &mut [Pair]) {
     }
 }
 
+/// The values of pairs; of the last one the first alone where there is room for no more.
+pub(crate) fn unround(pairs: &[Pair], values: &mut [f32]) {
+    let (twos, last) = values.as_chunks_mut::<2>();
+    for (two, pair) in twos.iter_mut().zip(pairs) {
+        *two = halves(*pair);
+    }
+    if let ([last], Some(pair)) = (last, pairs.last()) {
+        *last = halves(*pair)[0];
+    }
+}
+
 /// Begins with a pair that is not the first.
 pub(crate) fn round_upright(
     columns: [&[f32]; LANES],

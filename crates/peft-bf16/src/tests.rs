@@ -162,6 +162,20 @@ fn a_product_is_added_to_what_was_there() {
 }
 
 #[test]
+fn a_left_factor_gives_its_rounded_values_back() {
+    for [rows, inner] in [[1, 1], [70, 2 * DEPTH + 3], [3, 0]] {
+        let x = noise(3, rows, inner);
+        for by in all() {
+            let found = Left::rounded(x.as_ref(), by).values();
+            let expected: Vec<f32> = (0..rows * inner)
+                .map(|at| rounded(x[(at / inner, at % inner)]) as f32)
+                .collect();
+            assert_eq!(found, expected);
+        }
+    }
+}
+
+#[test]
 fn nothing_is_multiplied_to_zeros() {
     let (a, b) = (noise(1, 3, 0), noise(2, 0, 4));
     let mut y = Mat::from_fn(4, 3, |_, _| f32::NAN);

@@ -1,13 +1,16 @@
 //! Products in bfloat16 on flex, where these are wanted and worth it.
 
 use std::ops::Range;
+use std::sync::Arc;
 
+use burn::backend::flex::FlexTensor;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use peft_bf16::{Left, Right};
 
 use crate::compute::Compute;
-use crate::matrix::Block;
+use crate::kept::{is_filled, rounded};
+use crate::matrix::{Block, matrix};
 use crate::packed::tile::{Tile, pieces};
 use crate::packed::values::Values;
 
@@ -24,14 +27,28 @@ const FEWEST_ALONE: usize = 64;
 /// The first factor of a product: its values, and these rounded where the product is computed so.
 pub(crate) struct First<'a> {
     pub(crate) values: MatRef<'a, f32>,
-    pub(crate) rounded: Option<Left>,
+    pub(crate) rounded: Option<Arc<Left>>,
 }
 
 impl<'a> First<'a> {
+    /// Of values that are multiplied once.
     pub(crate) fn new(values: MatRef<'a, f32>, compute: Compute, columns: usize) -> Self {
         let sizes = [values.nrows(), values.ncols(), columns];
-        let rounded = is_worth(compute, sizes, FEWEST).then(|| Left::new(values));
+        let rounded = is_worth(compute, sizes, FEWEST).then(|| Arc::new(Left::new(values)));
         Self { values, rounded }
+    }
+
+    /// Of the input of a layer, which others may read and keep.
+    pub(crate) fn of_input(x: &'a FlexTensor, compute: Compute, columns: usize) -> Self {
+        let values = matrix(x);
+        let sizes = [values.nrows(), values.ncols(), columns];
+        match is_worth(compute, sizes, FEWEST) && x.is_contiguous() && is_filled(x) {
+            true => Self {
+                values,
+                rounded: Some(rounded(x)),
+            },
+            false => Self::new(values, compute, columns),
+        }
     }
 }
 

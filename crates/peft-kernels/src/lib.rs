@@ -71,6 +71,8 @@ mod flex;
 #[cfg(any(feature = "flex", feature = "cube"))]
 mod fused;
 #[cfg(feature = "flex")]
+mod kept;
+#[cfg(feature = "flex")]
 mod math;
 #[cfg(feature = "flex")]
 mod matrix;

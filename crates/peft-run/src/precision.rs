@@ -37,6 +37,12 @@ impl Precision {
         self.on(device)?.run(work)
     }
 
+    /// Whether products on a device, or on several of a list, are in bf16; not where there is no such device.
+    pub(crate) fn is_rounded_on(self, device: &str) -> bool {
+        self.on(device)
+            .is_ok_and(|compute| compute == Compute::Bf16)
+    }
+
     /// What it means on a device, or on several of a list.
     pub(crate) fn on(self, device: &str) -> Result<Compute, DeviceError> {
         let has = match self {

@@ -18,6 +18,7 @@ use crate::compute::Compute;
 use crate::dropout::flex::Mask;
 use crate::flex::contiguous;
 use crate::fused::fused;
+use crate::kept::Kept;
 use crate::profile;
 use heads::with_unit_rows;
 use shape::Shape;
@@ -107,7 +108,7 @@ impl<C: CheckpointStrategy> AttentionOps for Autodiff<Flex, C> {
         let (y, rows) = inner.forward();
         let step = AttentionStep.prepare::<C>([query_node, key_node, value_node]);
         match step.compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish(Saved { inner, rows }, y),
+            OpsKind::Tracked(prep) => prep.finish(Saved::new(inner, rows), y),
             OpsKind::UnTracked(prep) => prep.finish(y),
         }
     }
@@ -181,8 +182,28 @@ impl Inner {
 /// What the backward needs.
 #[derive(Clone, Debug)]
 struct Saved {
-    inner: Inner,
+    inputs: [Kept; 3],
+    bias: FlexTensor,
+    how: How,
     rows: Vec<[f32; 2]>,
+}
+
+impl Saved {
+    fn new(inner: Inner, rows: Vec<[f32; 2]>) -> Self {
+        let Inner {
+            query,
+            key,
+            value,
+            bias,
+            how,
+        } = inner;
+        Self {
+            inputs: [query, key, value].map(Kept::new),
+            bias,
+            how,
+            rows,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -192,7 +213,14 @@ impl Backward<Flex, 3> for AttentionStep {
     type State = Saved;
 
     fn backward(self, ops: Ops<Saved, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let Saved { inner, rows } = ops.state;
+        let Saved {
+            inputs,
+            bias,
+            how,
+            rows,
+        } = ops.state;
+        let [query, key, value] = inputs.map(|kept| kept.tensor());
+        let inner = Inner::new(query, key, value, bias, how);
         let grad = with_unit_rows(grads.consume::<Flex>(&ops.node));
         let Inner {
             query, key, value, ..

@@ -174,7 +174,7 @@ fn the_loss_of_an_output_layer_is_near() {
 }
 
 #[test]
-fn attention_is_near_where_heads_are_wide_enough_to_be_rounded_and_else_the_same() {
+fn attention_is_near_and_the_same_where_heads_are_too_narrow_to_be_rounded() {
     let run = |compute: Compute, d: usize| {
         let shape = [2, 2, 90, d];
         let inputs = [1, 2, 3].map(|seed| {
@@ -200,5 +200,9 @@ fn attention_is_near_where_heads_are_wide_enough_to_be_rounded_and_else_the_same
         assert!(is_near(bf16, f32, 3.0));
     }
     let [f32, bf16] = [Compute::F32, Compute::Bf16].map(|compute| run(compute, 32));
-    assert_eq!(f32, bf16);
+    // What is kept for the gradients is rounded all the same.
+    assert_eq!(f32[0], bf16[0]);
+    for (f32, bf16) in f32.iter().zip(&bf16).skip(1) {
+        assert!(is_near(bf16, f32, 3.0));
+    }
 }

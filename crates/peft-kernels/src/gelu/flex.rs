@@ -16,6 +16,7 @@ use pulp::Simd;
 
 use crate::flex::{Kernel, contiguous, transform, values};
 use crate::fused::fused;
+use crate::kept::Kept;
 use crate::math::{mul_add, normal, sigmoid};
 
 /// `1 / sqrt(2 pi)`.
@@ -63,8 +64,8 @@ impl<C: CheckpointStrategy> GeluOps for Autodiff<Flex, C> {
         {
             OpsKind::Tracked(prep) => {
                 let x = contiguous(x);
-                let y = Flex::fused_gelu(x.clone(), form);
-                prep.finish(x, y)
+                let kept = Kept::new(x.clone());
+                prep.finish(kept, Flex::fused_gelu(x, form))
             }
             OpsKind::UnTracked(prep) => prep.finish(Flex::fused_gelu(x, form)),
         }
@@ -75,10 +76,10 @@ impl<C: CheckpointStrategy> GeluOps for Autodiff<Flex, C> {
 struct GeluStep(Form);
 
 impl Backward<Flex, 1> for GeluStep {
-    type State = FlexTensor;
+    type State = Kept;
 
-    fn backward(self, ops: Ops<FlexTensor, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let x = ops.state;
+    fn backward(self, ops: Ops<Kept, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let x = ops.state.tensor();
         unary::<Flex, _>(ops.parents, ops.node, grads, |grad| match self.0 {
             Form::Erf => transform(grad, 1, &Derivative::<false>(values(&x))),
             Form::Tanh => transform(grad, 1, &Derivative::<true>(values(&x))),

@@ -22,6 +22,7 @@ use pulp::Simd;
 
 use crate::flex::{Kernel, contiguous, transform, values};
 use crate::fused::fused;
+use crate::kept::Kept;
 use crate::math::{mul_add, sum, sum_pairs};
 use crate::row_sums::{Row, row_sums};
 use output::{Output, recoverable};
@@ -84,13 +85,13 @@ impl<C: CheckpointStrategy> LayerNormOps for Autodiff<Flex, C> {
                 let (gamma, beta) = (contiguous(gamma), contiguous(beta));
                 if is_frozen && recoverable(values(&gamma), values(&beta)) {
                     let (y, output) = Output::new(x, &gamma, beta, eps);
-                    let kept = Kept::Output(output);
-                    return prep.finish(Saved { kept, gamma, eps }, y);
+                    let source = Source::Output(output);
+                    return prep.finish(Saved { source, gamma, eps }, y);
                 }
                 let x = contiguous(x);
-                let y = Flex::fused_layer_norm(x.clone(), gamma.clone(), beta, eps);
-                let kept = Kept::Input(x);
-                prep.finish(Saved { kept, gamma, eps }, y)
+                let source = Source::Input(Kept::new(x.clone()));
+                let y = Flex::fused_layer_norm(x, gamma.clone(), beta, eps);
+                prep.finish(Saved { source, gamma, eps }, y)
             }
             OpsKind::UnTracked(prep) => prep.finish(Flex::fused_layer_norm(x, gamma, beta, eps)),
         }
@@ -99,8 +100,8 @@ impl<C: CheckpointStrategy> LayerNormOps for Autodiff<Flex, C> {
 
 /// What the normalised values come from.
 #[derive(Clone, Debug)]
-enum Kept {
-    Input(FlexTensor),
+enum Source {
+    Input(Kept),
     /// Of a frozen norm.
     Output(Output),
 }
@@ -108,7 +109,7 @@ enum Kept {
 /// What the backward needs.
 #[derive(Clone, Debug)]
 struct Saved {
-    kept: Kept,
+    source: Source,
     gamma: FlexTensor,
     eps: f32,
 }
@@ -120,12 +121,12 @@ impl Backward<Flex, 3> for LayerNormStep {
     type State = Saved;
 
     fn backward(self, ops: Ops<Saved, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let Saved { kept, gamma, eps } = &ops.state;
+        let Saved { source, gamma, eps } = &ops.state;
         let grad = contiguous(grads.consume::<Flex>(&ops.node));
         let [x_node, gamma_node, beta_node] = ops.parents;
-        let x = match kept {
-            Kept::Input(x) => x,
-            Kept::Output(output) => {
+        let x = &match source {
+            Source::Input(x) => x.tensor(),
+            Source::Output(output) => {
                 if let Some(node) = x_node {
                     grads.register::<Flex>(node.id, output.backward(grad, gamma));
                 }

@@ -20,6 +20,7 @@ pub(super) use pair::linear_with_pair;
 use crate::compute::Compute;
 use crate::flex::{contiguous, values};
 use crate::fused::{fused, or_empty};
+use crate::kept::Kept;
 use crate::matrix::{column_sums, dense, made, matrix};
 use crate::packed::flex::{BlockFactor, Operand};
 use crate::packed::values::Values;
@@ -59,14 +60,16 @@ impl LinearOps for Flex {
         packed: Option<PackedWeight>,
     ) -> FlexTensor {
         let (x, weight, bias) = (dense(x), Operand::new(weight, packed), contiguous(bias));
-        forward(matrix(&x), &weight.factor(), values(&bias))
+        forward(&x, &weight.factor(), values(&bias))
     }
 }
 
 /// `x W + bias`; an empty bias is none.
-fn forward(x: MatRef<'_, f32>, weight: &BlockFactor<'_>, bias: &[f32]) -> FlexTensor {
+fn forward(x: &FlexTensor, weight: &BlockFactor<'_>, bias: &[f32]) -> FlexTensor {
+    let first = weight.first_of(x);
+    let x = first.values;
     let _call = note("linear", x, weight.ncols());
-    let (depth, first) = (weight.depth(x.nrows()), weight.first(x));
+    let depth = weight.depth(x.nrows());
     made(x.nrows(), weight.ncols(), depth, |mut block| {
         block.multiply_by(&first, weight);
         if !bias.is_empty() {
@@ -98,10 +101,10 @@ impl<C: CheckpointStrategy> LinearOps for Autodiff<Flex, C> {
             OpsKind::Tracked(prep) => {
                 let (x, bias) = (dense(x), contiguous(bias));
                 let weight = Operand::new(weight, packed);
-                let y = forward(matrix(&x), &weight.factor(), values(&bias));
+                let y = forward(&x, &weight.factor(), values(&bias));
                 let saved = Saved {
                     compute: Compute::current(),
-                    x: weight_tracked.then_some(x),
+                    x: weight_tracked.then(|| Kept::new(x)),
                     weight: x_tracked.then_some(weight),
                 };
                 prep.finish(saved, y)
@@ -115,7 +118,7 @@ impl<C: CheckpointStrategy> LinearOps for Autodiff<Flex, C> {
 #[derive(Clone, Debug)]
 struct Saved {
     compute: Compute,
-    x: Option<FlexTensor>,
+    x: Option<Kept>,
     weight: Option<Operand>,
 }
 
@@ -136,6 +139,7 @@ impl Backward<Flex, 3> for LinearStep {
             grads.register::<Flex>(node.id, d_x);
         }
         if let (Some(node), Some(x)) = (weight_node, ops.state.x) {
+            let x = x.tensor();
             let x = matrix(&x).transpose();
             let _call = note("linear backward, weights", x, grad.ncols());
             let grad = BlockFactor {

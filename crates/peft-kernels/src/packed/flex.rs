@@ -88,6 +88,11 @@ impl BlockFactor<'_> {
         First::new(a, self.compute, self.ncols())
     }
 
+    /// The same of the input of a layer.
+    pub(crate) fn first_of<'a>(&self, x: &'a FlexTensor) -> First<'a> {
+        First::of_input(x, self.compute, self.ncols())
+    }
+
     /// `a` times the factor.
     pub(crate) fn times(&self, a: MatRef<'_, f32>) -> FlexTensor {
         let (depth, first) = (self.depth(a.nrows()), self.first(a));

@@ -16,6 +16,7 @@ use pulp::Simd;
 
 use crate::flex::{Kernel, contiguous, transform, values};
 use crate::fused::fused;
+use crate::kept::Kept;
 use crate::math::{sum, sum_pairs};
 use crate::row_sums::{Row, row_sums};
 
@@ -60,12 +61,13 @@ impl<C: CheckpointStrategy> RmsNormOps for Autodiff<Flex, C> {
         let step = RmsNormStep.prepare::<C>([x_node, gamma_node]);
         match step.compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
+                let (x, gamma) = (contiguous(x), contiguous(gamma));
                 let state = Saved {
-                    x: contiguous(x),
-                    gamma: contiguous(gamma),
+                    x: Kept::new(x.clone()),
+                    gamma: gamma.clone(),
                     eps,
                 };
-                let y = Flex::fused_rms_norm(state.x.clone(), state.gamma.clone(), eps);
+                let y = Flex::fused_rms_norm(x, gamma, eps);
                 prep.finish(state, y)
             }
             OpsKind::UnTracked(prep) => prep.finish(Flex::fused_rms_norm(x, gamma, eps)),
@@ -76,7 +78,7 @@ impl<C: CheckpointStrategy> RmsNormOps for Autodiff<Flex, C> {
 /// What the backward needs.
 #[derive(Clone, Debug)]
 struct Saved {
-    x: FlexTensor,
+    x: Kept,
     gamma: FlexTensor,
     eps: f32,
 }
@@ -89,6 +91,7 @@ impl Backward<Flex, 2> for RmsNormStep {
 
     fn backward(self, ops: Ops<Saved, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
         let Saved { x, gamma, eps } = &ops.state;
+        let x = &x.tensor();
         let grad = contiguous(grads.consume::<Flex>(&ops.node));
         let [x_node, gamma_node] = ops.parents;
         if let Some(node) = gamma_node {

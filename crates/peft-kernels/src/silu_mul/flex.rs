@@ -16,6 +16,7 @@ use rayon::prelude::*;
 
 use crate::flex::{CHUNK, Kernel, contiguous, transform, values};
 use crate::fused::fused;
+use crate::kept::Kept;
 use crate::math::{mul_add, sigmoid};
 use crate::profile;
 
@@ -50,8 +51,8 @@ impl<C: CheckpointStrategy> SiluMulOps for Autodiff<Flex, C> {
         match step.compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
                 let (gate, up) = (contiguous(gate), contiguous(up));
-                let y = Flex::fused_silu_mul(gate.clone(), up.clone());
-                prep.finish([gate, up], y)
+                let kept = [Kept::new(gate.clone()), Kept::new(up.clone())];
+                prep.finish(kept, Flex::fused_silu_mul(gate, up))
             }
             OpsKind::UnTracked(prep) => prep.finish(Flex::fused_silu_mul(gate, up)),
         }
@@ -62,12 +63,12 @@ impl<C: CheckpointStrategy> SiluMulOps for Autodiff<Flex, C> {
 struct SiluMulStep;
 
 impl Backward<Flex, 2> for SiluMulStep {
-    type State = [FlexTensor; 2];
+    type State = [Kept; 2];
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let [gate, up] = &ops.state;
+        let [gate, up] = ops.state.map(|kept| kept.tensor());
         let grad = contiguous(grads.consume::<Flex>(&ops.node));
-        let gradients = derivatives(grad, values(gate), values(up));
+        let gradients = derivatives(grad, values(&gate), values(&up));
         for (node, gradient) in ops.parents.iter().zip(gradients) {
             if let Some(node) = node {
                 grads.register::<Flex>(node.id, gradient);

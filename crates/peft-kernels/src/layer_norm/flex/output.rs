@@ -7,6 +7,7 @@ use pulp::Simd;
 
 use super::{input_gradient, moments, normalise};
 use crate::flex::{Kernel, transform, values};
+use crate::kept::Kept;
 
 /// Largest `|beta / gamma|` of a column: `(y - beta) / gamma` has the rounding of `y`, which is up to so many times that of the normalised value.
 const LARGEST_SHIFT: f32 = 16.0;
@@ -22,7 +23,7 @@ pub(super) fn recoverable(gamma: &[f32], beta: &[f32]) -> bool {
 /// What the backward needs of a forward pass.
 #[derive(Clone, Debug)]
 pub(super) struct Output {
-    y: FlexTensor,
+    y: Kept,
     beta: FlexTensor,
     /// `1 / sqrt(var + eps)` of each row.
     inverses: Vec<f32>,
@@ -48,7 +49,7 @@ impl Output {
         let y = transform(x, d, &kernel);
         let inverses = inverses.into_iter().map(AtomicU32::into_inner);
         let output = Self {
-            y: y.clone(),
+            y: Kept::new(y.clone()),
             beta,
             inverses: inverses.map(f32::from_bits).collect(),
         };
@@ -57,8 +58,9 @@ impl Output {
 
     /// The gradient of the input from that of the output.
     pub(super) fn backward(&self, grad: FlexTensor, gamma: &FlexTensor) -> FlexTensor {
+        let y = self.y.tensor();
         let kernel = Derivative {
-            outputs: values(&self.y),
+            outputs: values(&y),
             inverses: &self.inverses,
             gamma: values(gamma),
             beta: values(&self.beta),

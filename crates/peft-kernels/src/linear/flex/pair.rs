@@ -16,6 +16,7 @@ use faer::MatRef;
 
 use crate::flex::{contiguous, values};
 use crate::fused::{fused, or_empty};
+use crate::kept::Kept;
 use crate::linear::LowRankPair;
 use crate::matrix::{dense, made, matrix, product, scaled_product};
 use crate::packed::flex::Operand;
@@ -103,10 +104,11 @@ fn forward(
     pair: Pair,
 ) -> FlexTensor {
     let bias = contiguous(bias);
-    let [x, hidden, b] = [x, hidden, b].map(matrix);
     let weight = weight.factor();
-    let _call = note("linear with pair", x, hidden, b);
-    let (depth, first) = (weight.depth(x.nrows()), weight.first(x));
+    let _call = note("linear with pair", matrix(x), matrix(hidden), matrix(b));
+    let first = weight.first_of(x);
+    let [x, hidden, b] = [x, hidden, b].map(matrix);
+    let depth = weight.depth(x.nrows());
     made(x.nrows(), weight.ncols(), depth, |mut block| {
         block.multiply_by(&first, &weight);
         block.add_beside(&weight, hidden, b, pair.scale);
@@ -156,7 +158,7 @@ impl<C: CheckpointStrategy> PairOps for Autodiff<Flex, C> {
                 let [x_tracked, input_tracked, a_tracked, b_tracked] = tracked;
                 let saved = Saved {
                     weight: x_tracked.then_some(weight),
-                    input: a_tracked.then_some(input),
+                    input: a_tracked.then(|| Kept::new(input)),
                     a: input_tracked.then_some(a),
                     hidden: b_tracked.then_some(hidden),
                     b: (input_tracked || a_tracked).then_some(b),
@@ -180,7 +182,7 @@ impl<C: CheckpointStrategy> PairOps for Autodiff<Flex, C> {
 #[derive(Clone, Debug)]
 struct Saved {
     weight: Option<Operand>,
-    input: Option<FlexTensor>,
+    input: Option<Kept>,
     a: Option<FlexTensor>,
     hidden: Option<FlexTensor>,
     b: Option<FlexTensor>,
@@ -226,7 +228,8 @@ impl Backward<Flex, 4> for PairStep {
             grads.register::<Flex>(node.id, d_input);
         }
         if let (Some(node), Some(through), Some(input)) = (a_node, &through, &saved.input) {
-            let d_a = product(matrix(input).transpose(), matrix(through));
+            let input = input.tensor();
+            let d_a = product(matrix(&input).transpose(), matrix(through));
             grads.register::<Flex>(node.id, d_a);
         }
         if let (Some(node), Some(hidden)) = (b_node, &saved.hidden) {

@@ -47,6 +47,8 @@ pub(in crate::targets) struct Activations {
     masked: bool,
     /// Whether blocks are computed again, so that only their inputs and the insides of one are kept.
     recomputed: bool,
+    /// Whether the insides of blocks are kept in 16 bits.
+    rounded: bool,
 }
 
 impl Activations {
@@ -97,6 +99,7 @@ impl Activations {
             scales: manner.scales,
             masked: !matches!(model, AnyModel::Classifier(_) | AnyModel::Images(_)),
             recomputed: config.train.gradient_checkpointing,
+            rounded: config.compute.is_rounded_on(&config.device),
         }
     }
 
@@ -113,6 +116,7 @@ impl Activations {
             scales: false,
             masked: false,
             recomputed: false,
+            rounded: false,
         }
     }
 
@@ -122,20 +126,21 @@ impl Activations {
 
     /// Bytes that are kept from the forward to the backward, in floating point, where no setting is too large.
     pub(super) fn kept(&self) -> u64 {
-        let blocks: usize = match self.recomputed {
+        let (inputs, insides) = match self.recomputed {
             true => {
                 let largest = self.blocks.iter().max().copied().unwrap_or(0);
-                self.blocks.len() * self.d_model + largest
+                (self.blocks.len() * self.d_model, largest)
             }
-            false => self.blocks.iter().sum(),
+            false => (0, self.blocks.iter().sum()),
         };
+        let insides = if self.rounded { insides / 2 } else { insides };
         let behind = match self.scores {
             Scores::None => 0,
             Scores::Pieces { .. } => BEHIND * self.d_model,
             Scores::All { vocabulary } => BEHIND * self.d_model + SCORES * vocabulary,
         };
         let mask = if self.masked { self.length } else { 0 };
-        (F32 * self.tokens() * (blocks + behind + mask) as f64) as u64
+        (F32 * self.tokens() * (inputs + insides + behind + mask) as f64) as u64
     }
 
     /// Bytes that come and go beside that, at most: scores of some tokens, or what the backward of a block makes.
@@ -254,6 +259,7 @@ mod tests {
         scales: false,
         masked: false,
         recomputed: false,
+        rounded: false,
     };
 
     #[test]
@@ -262,6 +268,11 @@ mod tests {
         let all = Activations { blocks, ..SMALL };
         assert_eq!(all.kept(), 4 * 15 * 220);
         assert_eq!(all.worked_on(), 4 * 15 * 70);
+        let rounded = Activations {
+            rounded: true,
+            ..all.clone()
+        };
+        assert_eq!(rounded.kept(), 2 * 15 * 220);
         let again = Activations {
             recomputed: true,
             ..all
