@@ -54,24 +54,27 @@ pub(crate) fn is_filled(x: &FlexTensor) -> bool {
 }
 
 thread_local! {
-    /// The tensor that was rounded last: often several layers read it, and a norm keeps it.
+    /// The tensor that was rounded last: often several layers read it, and a norm keeps it. It is held, so that nobody writes over it.
     static LAST: RefCell<Option<(FlexTensor, Arc<Left>)>> = const { RefCell::new(None) };
 }
 
 /// The values of a tensor in the order of memory, in rows of its last axis. The tensor has all values of its memory.
 pub(crate) fn rounded(x: &FlexTensor) -> Arc<Left> {
     let width = x.layout().shape().last().copied().unwrap_or(1).max(1);
-    LAST.with_borrow_mut(|last| {
-        if let Some((of, left)) = last
-            && Arc::ptr_eq(&of.data_arc(), &x.data_arc())
-            && left.inner() == width
-        {
-            return Arc::clone(left);
-        }
-        let values = x.storage::<f32>();
-        let rows = values.len() / width;
-        let left = Arc::new(Left::new(MatRef::from_row_major_slice(values, rows, width)));
-        *last = Some((x.clone(), Arc::clone(&left)));
-        left
-    })
+    let is_last = |(of, left): &(FlexTensor, Arc<Left>)| {
+        Arc::ptr_eq(&of.data_arc(), &x.data_arc()) && left.inner() == width
+    };
+    let last = LAST.with_borrow(|last| {
+        let last = last.as_ref().filter(|last| is_last(last));
+        last.map(|(_, left)| Arc::clone(left))
+    });
+    if let Some(left) = last {
+        return left;
+    }
+    // Not while it is borrowed: a thread of the pool that waits for others works on something else meanwhile, which may come here.
+    let values = x.storage::<f32>();
+    let rows = values.len() / width;
+    let left = Arc::new(Left::new(MatRef::from_row_major_slice(values, rows, width)));
+    LAST.set(Some((x.clone(), Arc::clone(&left))));
+    left
 }
