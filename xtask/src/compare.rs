@@ -32,9 +32,12 @@ pub(crate) struct Arguments {
     /// Steps and forward passes of a turn; the median counts.
     #[arg(long, default_value_t = 7)]
     steps: usize,
-    /// What products multiply, in both: f32, or bf16 (ours with --compute bf16, theirs under autocast).
+    /// What products multiply: f32, or bf16 (ours with --compute bf16, theirs under autocast).
     #[arg(long, default_value = "f32")]
     compute: String,
+    /// The same for theirs alone.
+    #[arg(long)]
+    theirs: Option<String>,
     /// Processor cores that both are bound to.
     #[arg(long, default_value = "0,1")]
     cores: String,
@@ -204,7 +207,12 @@ fn ours(arguments: &Arguments, case: &Case, model: &Path) -> Step {
         arguments,
         case,
         model,
-        &["target/debug/peft", "bench"],
+        &[
+            "target/debug/peft",
+            "bench",
+            "--compute",
+            &arguments.compute,
+        ],
         &own,
     )
     .with_variable("RAYON_NUM_THREADS", &threads(arguments).to_string())
@@ -213,7 +221,17 @@ fn ours(arguments: &Arguments, case: &Case, model: &Path) -> Step {
 fn theirs(arguments: &Arguments, case: &Case, model: &Path) -> Step {
     let python = arguments.python.display().to_string();
     let threads = threads(arguments).to_string();
-    let own = ["--rows", ROWS, "--tokens", TOKENS, "--threads", &threads];
+    let compute = arguments.theirs.as_ref().unwrap_or(&arguments.compute);
+    let own = [
+        "--rows",
+        ROWS,
+        "--tokens",
+        TOKENS,
+        "--threads",
+        &threads,
+        "--compute",
+        compute,
+    ];
     command(
         arguments,
         case,
@@ -245,8 +263,6 @@ fn command(
         RANK,
         "--steps",
         &steps,
-        "--compute",
-        &arguments.compute,
     ];
     Step::on_cores(&arguments.cores, &[program, &both, own].concat())
 }

@@ -5,8 +5,8 @@ use std::cell::Cell;
 /// The numbers that the large products of this crate multiply; sums are f32 always.
 ///
 /// It holds for a thread, as long as [`Compute::run`] says, and for the gradients of what was computed meanwhile. Products with a
-/// low-rank pair, of few rows, or with less than a vector of columns are in f32 always, and so is everything that is no product. Devices
-/// other than flex do not look at it.
+/// low-rank pair, of few rows, or with less than a vector of columns are in f32 always, and so is everything that is no product. What is
+/// kept of inputs for the gradients is rounded as they are. Devices other than flex do not look at it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Compute {
     /// f32.
