@@ -1,10 +1,10 @@
-//! The operations that a step is made of, beside Burn's own: a layer with its low-rank pair, and attention; forward and backward.
+//! The operations that a step is made of, beside Burn's own: a layer with its low-rank pair (in f32 and bf16), and attention; forward and backward.
 //!
 //! Shapes of MiniLM: 16 rows of 128 tokens, width 384, 12 heads.
 
 use burn::tensor::{Device, Distribution, Tensor, activation};
 use criterion::Criterion;
-use peft_kernels::{Attention, LowRankPair, attention, linear_with_pair};
+use peft_kernels::{Attention, Compute, LowRankPair, attention, linear_with_pair};
 
 const ROWS: usize = 16;
 const TOKENS: usize = 128;
@@ -44,9 +44,9 @@ fn layers(criterion: &mut Criterion, device: &Device) {
             random([d_in, RANK], device),
             random([RANK, d_out], device),
         ];
-        group.bench_function(format!("{name}/fused"), |bencher| {
-            bencher.iter(|| {
-                step(&inputs, |[x, a, b]| {
+        for (how, compute) in [("fused", Compute::F32), ("bf16", Compute::Bf16)] {
+            group.bench_function(format!("{name}/{how}"), |bencher| {
+                let layer = |[x, a, b]: &[Tensor<2>; 3]| {
                     let pair = LowRankPair {
                         a: a.clone(),
                         b: b.clone(),
@@ -54,9 +54,10 @@ fn layers(criterion: &mut Criterion, device: &Device) {
                         input: None,
                     };
                     linear_with_pair(x.clone(), weight.clone(), Some(bias.clone()), pair)
-                });
+                };
+                bencher.iter(|| compute.run(|| step(&inputs, layer)));
             });
-        });
+        }
         group.bench_function(format!("{name}/burn"), |bencher| {
             bencher.iter(|| {
                 step(&inputs, |[x, a, b]| {
