@@ -8,6 +8,7 @@
 //! - What is worked on: the gradients inside a block, or the scores of some tokens ([`activations`]).
 //! - A checkpoint: the optimizer's memory is there three times while it is written, as it is, as a record and as bytes.
 //! - The program itself, and what its allocator holds beside: [`PROGRAM`], [`SLACK`], [`TILES`], [`HOLES`], [`HOLES_SCALED`],
+//!   [`HOLES_ROUNDED`],
 //!   [`REUSED`], [`IN_THE_WAY`].
 //!
 //! These are what live tensors add up to: of a Llama of 61 M parameters (8 x 128 tokens, every layer adapted) 657 MiB where the allocator
@@ -46,6 +47,8 @@ const TILES: u64 = 25 << 20;
 const HOLES: f64 = 0.15;
 /// The share where adapters scale the outputs of packed layers, as measured.
 const HOLES_SCALED: f64 = 0.35;
+/// The share where blocks keep what they need in 16 bits, as measured: rounded tensors do not fit into the room of whole ones.
+const HOLES_ROUNDED: f64 = 0.40;
 /// What the optimizer remembers fits into the room of a step's tensors while it is written, where it is no more than this share of them:
 /// its bytes are in one piece.
 const REUSED: f64 = 0.25;
@@ -115,10 +118,10 @@ impl MemoryEstimate {
         let (kept, working) = (activations.kept(), activations.worked_on());
         let passing = sum(&[kept, working]);
         let tiles = if weights.packed { TILES } else { 0 };
-        let holes = if weights.packed && activations.scales {
-            HOLES_SCALED
-        } else {
-            HOLES
+        let holes = match (weights.packed && activations.scales, activations.rounded) {
+            (_, true) => HOLES_ROUNDED,
+            (true, false) => HOLES_SCALED,
+            (false, false) => HOLES,
         };
         let slack = sum(&[SLACK, tiles, (holes * passing as f64) as u64]);
         let around = sum(&[PROGRAM, slack]);

@@ -48,7 +48,7 @@ pub(in crate::targets) struct Activations {
     /// Whether blocks are computed again, so that only their inputs and the insides of one are kept.
     recomputed: bool,
     /// Whether the insides of blocks are kept in 16 bits.
-    rounded: bool,
+    pub(super) rounded: bool,
 }
 
 impl Activations {
