@@ -8,20 +8,11 @@ use binary::tiny_llama::{Place, TRAIN};
 /// Whether this machine multiplies bf16, as its processor says.
 fn is_native() -> bool {
     #[cfg(target_arch = "x86_64")]
-    return ["avx512f", "avx512bw", "avx512bf16"]
-        .iter()
-        .all(|feature| has(feature));
+    return is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512bf16");
     #[cfg(not(target_arch = "x86_64"))]
     false
-}
-
-#[cfg(target_arch = "x86_64")]
-fn has(feature: &str) -> bool {
-    match feature {
-        "avx512f" => is_x86_feature_detected!("avx512f"),
-        "avx512bw" => is_x86_feature_detected!("avx512bw"),
-        _ => is_x86_feature_detected!("avx512bf16"),
-    }
 }
 
 #[test]

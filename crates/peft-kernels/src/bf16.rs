@@ -11,13 +11,13 @@ use peft_bf16::{Left, Right};
 use crate::compute::Compute;
 use crate::kept::{is_filled, rounded};
 use crate::matrix::{Block, matrix};
-use crate::packed::tile::{Tile, pieces};
+use crate::packed::tile::{Tile, how, pieces};
 use crate::packed::values::Values;
 
 #[cfg(test)]
 mod tests;
 
-/// Columns of the second factor that are rounded at a time: with 512 rows a fifth of a megabyte.
+/// Columns of the second factor that are rounded at a time: with at most 768 rows a third of a megabyte.
 const COLUMNS: usize = 192;
 /// Rows and columns of an output, and inner values, that are worth rounding the factors, where threads share the output.
 const FEWEST: usize = 16;
@@ -70,10 +70,7 @@ impl Block<'_> {
             let mut y = self.values.as_mut().subcols_mut(at, strip.len());
             for inner in left.blocks() {
                 right.set(piece(factor, &mut tile, inner.clone(), strip.clone()));
-                let how = match inner.start {
-                    0 => Accum::Replace,
-                    _ => Accum::Add,
-                };
+                let how = how(inner.start);
                 let left = left.piece(rows.clone(), inner);
                 peft_bf16::multiply(y.as_mut(), how, &left, &right, 1.0);
             }

@@ -9,7 +9,7 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 
 use super::few;
-use super::tile::{Tile, pieces};
+use super::tile::{Tile, how, pieces};
 use super::values::Values;
 use super::{Factor, PackedRows, PackedWeight};
 use crate::bf16::First;
@@ -201,14 +201,6 @@ fn by_inputs(
             let tile = tile.unpack(packed, rows, strip.clone());
             matmul(y.as_mut(), how(start), a, tile, 1.0, Par::Seq);
         }
-    }
-}
-
-/// The first part of a sum replaces what was there.
-fn how(start: usize) -> Accum {
-    match start {
-        0 => Accum::Replace,
-        _ => Accum::Add,
     }
 }
 

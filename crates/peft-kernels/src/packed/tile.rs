@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use faer::MatRef;
+use faer::{Accum, MatRef};
 
 use super::PackedRows;
 use crate::matrix::ALIGNMENT;
@@ -47,6 +47,14 @@ impl Tile {
 pub(super) fn whole_blocks(packed: &dyn PackedRows, columns: &Range<usize>) -> Range<usize> {
     let block = packed.block();
     columns.start / block * block..columns.end.next_multiple_of(block)
+}
+
+/// The first part of a sum replaces what was there.
+pub(crate) fn how(start: usize) -> Accum {
+    match start {
+        0 => Accum::Replace,
+        _ => Accum::Add,
+    }
 }
 
 /// A range in pieces that begin at multiples of `length`, so that nothing is unpacked twice; what is too thin for a piece of its own is a
