@@ -4,9 +4,9 @@ use burn::tensor::{Device, Int, Tensor};
 
 use crate::testing::{device, noise, tensor, values, wide};
 use crate::{
-    Attention, Experts, Keep, LowRankPair, Routing, attention, cross_entropy, dropout,
-    expert_mixture, gelu, gelu_tanh, layer_norm, linear, linear_cross_entropy, linear_with_pair,
-    rms_norm, rotary, scale_columns, scaled_product, silu_mul, softmax_last,
+    Attention, Experts, Gate, Keep, LowRankPair, Routing, attention, cross_entropy, dropout,
+    expert_mixture, gated, gelu, gelu_tanh, layer_norm, linear, linear_cross_entropy,
+    linear_with_pair, rms_norm, rotary, scale_columns, scaled_product, softmax_last,
 };
 
 const STEP: f32 = 1.0 / 64.0;
@@ -61,8 +61,10 @@ fn of_one_value() {
     check([3, 5], gelu);
     check([3, 5], gelu_tanh);
     check([4, 40], |x| dropout(x, 0.3, 5));
-    check([3, 5], |x| silu_mul(x, random(3, [3, 5])));
-    check([3, 5], |x| silu_mul(random(3, [3, 5]), x));
+    for by in [Gate::Silu, Gate::GeluTanh] {
+        check([3, 5], |x| gated(x, random(3, [3, 5]), by));
+        check([3, 5], |x| gated(random(3, [3, 5]), x, by));
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::f64::consts::FRAC_1_SQRT_2;
 use burn::tensor::{Tensor, activation};
 
 #[cfg(feature = "flex")]
-mod flex;
+pub(crate) mod flex;
 #[cfg(test)]
 mod tests;
 

@@ -9,9 +9,9 @@
 //! | [`softmax_last`], [`attention_softmax`] | `softmax(scale x + bias)` over the last axis | the output |
 //! | [`attention`] | `dropout(softmax(scale Q K^T + bias)) V` | the inputs, two numbers per query |
 //! | [`dropout`] | `x mask / (1 - p)`, the mask a function of a seed | nothing |
-//! | [`layer_norm`] | `(x - mean) / sqrt(var + eps) gamma + beta` | `x` |
-//! | [`rms_norm`] | `x / sqrt(mean(x^2) + eps) gamma` | `x` |
-//! | [`silu_mul`] | `silu(gate) up` | both inputs |
+//! | [`layer_norm`] | `(x - mean) / sqrt(var + eps) gamma + beta` | `x`, or the output of a frozen norm and a number per row |
+//! | [`rms_norm`] | `x / sqrt(mean(x^2) + eps) gamma` | `x`, or the output of a frozen norm and a number per row |
+//! | [`gated`] | `a(gate) up`, `a` SiLU or the tanh form of GELU | both inputs |
 //! | [`rotary`] | pairs of a head turned by an angle each | the angles |
 //! | [`scale_columns`] | `x s + b`, a factor and an addend per column | input or output |
 //! | [`product`], [`linear`] | `x W + b` | what the wanted gradients need |
@@ -23,9 +23,11 @@
 //! | [`scaled_product`] | `(x c) W`, a factor per input of a frozen weight | the inputs |
 //! | [`expert_mixture`] | `sum_j w_j (drop(x) A_e) B_e` over the experts `e` that a row chose | the inputs, `drop(x) A_e` |
 //!
-//! On the devices of CubeCL [`silu_mul`], [`rms_norm`], [`rotary`], [`attention`] without dropout and cap, [`cross_entropy`],
+//! On the devices of CubeCL [`gated`] by SiLU, [`rms_norm`], [`rotary`], [`attention`] without dropout and cap, [`cross_entropy`],
 //! [`linear_cross_entropy`] and the gradients of a low-rank pair have kernels; the other functions are compositions there. What they keep:
 //! the root of a row in `rms_norm`, the output in `attention`, the scores in `cross_entropy`; else as in the table.
+//!
+//! On the processor a layer that would keep the output of [`gelu`], [`gated`] or [`dropout`] makes it again from what these keep.
 //!
 //! The vector instructions of the fused path are AVX2, AVX-512 or NEON; its backward is a Burn backend extension. Both paths work with and
 //! without autodiff, and for any memory layout.
@@ -48,6 +50,7 @@ mod compute;
 mod cross_entropy;
 mod dropout;
 mod expert_mixture;
+mod gated;
 mod gelu;
 mod layer_norm;
 mod linear;
@@ -58,7 +61,6 @@ mod rms_norm;
 mod rotary;
 mod scale_columns;
 mod scaled_product;
-mod silu_mul;
 mod soft_cap;
 mod softmax;
 
@@ -89,6 +91,7 @@ pub use compute::Compute;
 pub use cross_entropy::cross_entropy;
 pub use dropout::{derive_seed, dropout};
 pub use expert_mixture::{Experts, Routing, expert_mixture, expert_mixture_dense};
+pub use gated::{Gate, gated};
 pub use gelu::{gelu, gelu_tanh};
 pub use layer_norm::layer_norm;
 pub use linear::{LowRankPair, linear, linear_with_pair, product};
@@ -98,6 +101,5 @@ pub use rms_norm::rms_norm;
 pub use rotary::rotary;
 pub use scale_columns::{Keep, scale_columns};
 pub use scaled_product::scaled_product;
-pub use silu_mul::silu_mul;
 pub use soft_cap::soft_capped;
 pub use softmax::{attention_softmax, softmax_last};

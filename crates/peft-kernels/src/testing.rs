@@ -15,8 +15,8 @@ pub(crate) const GELU: f64 = 5e-7;
 pub(crate) const GELU_SLOPE: f64 = 1e-6;
 /// One unit in the last place of f32, relative.
 pub(crate) const ULP: f64 = 1.2e-7;
-/// SwiGLU's gate and its gradients against f64: absolute, for factors of at most 1.
-pub(crate) const SILU: f64 = 5e-7;
+/// Gates and their gradients against f64: absolute, for factors of at most 1.
+pub(crate) const GATED: f64 = 5e-7;
 /// Root mean square norm against f64: relative to the scale that rounding has at each value, see its tests.
 pub(crate) const RMS_NORM: f64 = 2e-6;
 /// Rotations against f64, absolute and relative, of values of at most 3.

@@ -16,6 +16,7 @@ use pulp::{Simd, WithSimd};
 use super::derive_seed;
 use crate::flex::{Kernel, transform};
 use crate::fused::fused;
+use crate::kept::{Kept, Recipe, was_made};
 
 /// Random words made together.
 const WORDS: usize = 16;
@@ -175,11 +176,28 @@ impl DropoutOps for Flex {
 impl<C: CheckpointStrategy> DropoutOps for Autodiff<Flex, C> {
     fn fused_dropout(x: FloatTensor<Self>, mask: Mask) -> FloatTensor<Self> {
         let (x, node) = x.into_parts();
-        let y = Flex::fused_dropout(x, mask);
         match DropoutStep.prepare::<C>([node]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish(mask, y),
-            OpsKind::UnTracked(prep) => prep.finish(y),
+            OpsKind::Tracked(prep) => {
+                // An input that somebody else holds is that of an adapter, and of the layer beside it, which may keep it.
+                let kept = (!x.is_unique()).then(|| Kept::new(x.clone()));
+                let y = Flex::fused_dropout(x, mask);
+                if let Some(kept) = kept {
+                    was_made(&y, Again(kept, mask));
+                }
+                prep.finish(mask, y)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(Flex::fused_dropout(x, mask)),
         }
+    }
+}
+
+/// The output of a kept input.
+#[derive(Debug)]
+struct Again(Kept, Mask);
+
+impl Recipe for Again {
+    fn make(&self) -> FlexTensor {
+        Flex::fused_dropout(self.0.tensor(), self.1)
     }
 }
 

@@ -16,7 +16,7 @@ use pulp::Simd;
 
 use crate::flex::{Kernel, contiguous, transform, values};
 use crate::fused::fused;
-use crate::kept::Kept;
+use crate::kept::{Kept, Recipe, was_made};
 use crate::math::{mul_add, normal, sigmoid};
 
 /// `1 / sqrt(2 pi)`.
@@ -30,7 +30,7 @@ const SATURATED: f32 = 12.0;
 
 /// Which `Phi`.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Form {
+pub(crate) enum Form {
     Erf,
     Tanh,
 }
@@ -65,10 +65,22 @@ impl<C: CheckpointStrategy> GeluOps for Autodiff<Flex, C> {
             OpsKind::Tracked(prep) => {
                 let x = contiguous(x);
                 let kept = Kept::new(x.clone());
-                prep.finish(kept, Flex::fused_gelu(x, form))
+                let y = Flex::fused_gelu(x, form);
+                was_made(&y, Again(kept.clone(), form));
+                prep.finish(kept, y)
             }
             OpsKind::UnTracked(prep) => prep.finish(Flex::fused_gelu(x, form)),
         }
+    }
+}
+
+/// The output of a kept input.
+#[derive(Debug)]
+struct Again(Kept, Form);
+
+impl Recipe for Again {
+    fn make(&self) -> FlexTensor {
+        Flex::fused_gelu(self.0.tensor(), self.1)
     }
 }
 
@@ -130,7 +142,7 @@ impl<const TANH: bool> Kernel for Derivative<'_, TANH> {
 
 /// `(s, 1 - s, 2 u')` of the tanh form; NaN stays NaN.
 #[inline(always)]
-fn tanh_phi<S: Simd>(x: f32) -> (f32, f32, f32) {
+pub(crate) fn tanh_phi<S: Simd>(x: f32) -> (f32, f32, f32) {
     let x = if x > SATURATED { SATURATED } else { x };
     let x = if x < -SATURATED { -SATURATED } else { x };
     let square = CUBIC * x * x;

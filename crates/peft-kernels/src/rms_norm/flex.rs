@@ -1,9 +1,14 @@
-//! Root mean square normalisation fused on flex; the backward computes the size of a row again.
+//! Root mean square normalisation fused on flex.
 //!
 //! ```text
-//! r = 1 / sqrt(mean(x^2) + eps)
-//! dx = r (g gamma - x r^2 mean(g gamma x)),  dgamma = sum_rows g x r
+//! r = 1 / sqrt(mean(x^2) + eps),  n = x r
+//! dx = r (g gamma - n mean(g gamma n)),  dgamma = sum_rows g n
 //! ```
+//!
+//! Of a norm that is trained, the input is kept and `r` is computed again. Of a frozen one, the output and `r` are kept, and `n = y / gamma`:
+//! layers that read the output and are adapted keep it anyway, so that the norm keeps nothing of its own.
+
+mod output;
 
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
@@ -19,6 +24,7 @@ use crate::fused::fused;
 use crate::kept::Kept;
 use crate::math::{sum, sum_pairs};
 use crate::row_sums::{Row, row_sums};
+use output::{Output, recoverable};
 
 type Inputs<const D: usize> = (Tensor<D>, Tensor<1>);
 
@@ -56,13 +62,19 @@ impl<C: CheckpointStrategy> RmsNormOps for Autodiff<Flex, C> {
         gamma: FloatTensor<Self>,
         eps: f32,
     ) -> FloatTensor<Self> {
+        let is_frozen = !gamma.is_tracked();
         let (x, x_node) = x.into_parts();
         let (gamma, gamma_node) = gamma.into_parts();
         let step = RmsNormStep.prepare::<C>([x_node, gamma_node]);
         match step.compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                let (x, gamma) = (contiguous(x), contiguous(gamma));
-                let state = Saved {
+                let gamma = contiguous(gamma);
+                if is_frozen && recoverable(values(&gamma)) {
+                    let (y, output) = Output::new(x, gamma, eps);
+                    return prep.finish(Saved::Output(output), y);
+                }
+                let x = contiguous(x);
+                let state = Saved::Input {
                     x: Kept::new(x.clone()),
                     gamma: gamma.clone(),
                     eps,
@@ -77,10 +89,14 @@ impl<C: CheckpointStrategy> RmsNormOps for Autodiff<Flex, C> {
 
 /// What the backward needs.
 #[derive(Clone, Debug)]
-struct Saved {
-    x: Kept,
-    gamma: FlexTensor,
-    eps: f32,
+enum Saved {
+    Input {
+        x: Kept,
+        gamma: FlexTensor,
+        eps: f32,
+    },
+    /// Of a frozen norm.
+    Output(Output),
 }
 
 #[derive(Debug)]
@@ -90,10 +106,17 @@ impl Backward<Flex, 2> for RmsNormStep {
     type State = Saved;
 
     fn backward(self, ops: Ops<Saved, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let Saved { x, gamma, eps } = &ops.state;
-        let x = &x.tensor();
         let grad = contiguous(grads.consume::<Flex>(&ops.node));
         let [x_node, gamma_node] = ops.parents;
+        let (x, gamma, eps) = match &ops.state {
+            Saved::Input { x, gamma, eps } => (&x.tensor(), gamma, eps),
+            Saved::Output(output) => {
+                if let Some(node) = x_node {
+                    grads.register::<Flex>(node.id, output.backward(grad));
+                }
+                return;
+            }
+        };
         if let Some(node) = gamma_node {
             let [d_gamma] = row_sums(
                 values(x),

@@ -123,6 +123,28 @@ fn a_frozen_scale_gets_no_gradient_nor_does_a_frozen_input() {
     }
 }
 
+proptest! {
+    #[test]
+    fn gradients_through_a_frozen_norm_equal_f64((rows, d) in rows_and_width(), range in range(), seed: u64) {
+        let mut case = Case::new(rows, d, range, seed);
+        // The output of a column that is not scaled says nothing of the input.
+        for scale in [case.gamma[0], 1e-20, 0.0] {
+            case.gamma[0] = scale;
+            let [_, expected, _] = case.reference();
+            for device in fused_devices() {
+                let x = tensor(&case.x, case.shape, &device).require_grad();
+                let y = rms_norm(x.clone(), tensor(&case.gamma, [d], &device), EPS);
+                let grads = (y * tensor(&case.weight, case.shape, &device)).sum().backward();
+                let found = values(x.grad(&grads).unwrap());
+                for (found, (value, scale)) in found.iter().zip(&expected) {
+                    let error = (f64::from(*found) - value).abs();
+                    prop_assert!(error <= slack(&device) * RMS_NORM * (scale + 1e-6), "{found} is not {value}");
+                }
+            }
+        }
+    }
+}
+
 #[cfg(feature = "flex")]
 #[test]
 fn nothing_is_recorded_when_nothing_requires_gradients() {

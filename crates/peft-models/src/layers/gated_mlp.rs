@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use peft_core::{AdaptedLinear, Pass};
-use peft_kernels::silu_mul;
+use peft_kernels::{Gate, gated};
 
 use super::activation::Activation;
 
@@ -48,7 +48,8 @@ impl GatedMlp {
             }
         };
         let hidden = match self.activation {
-            Activation::Silu => silu_mul(gate, up),
+            Activation::Silu => gated(gate, up, Gate::Silu),
+            Activation::GeluTanh => gated(gate, up, Gate::GeluTanh),
             other => other.forward(gate) * up,
         };
         self.down.forward(hidden, pass)

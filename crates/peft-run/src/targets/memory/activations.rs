@@ -148,7 +148,9 @@ impl Activations {
         let scores = match self.scores {
             Scores::Pieces { vocabulary } => {
                 let tokens = self.batch.saturating_mul(self.length);
-                held_scores(tokens, vocabulary) as f64
+                let scores = held_scores(tokens, vocabulary) as f64;
+                // Their gradient is rounded beside them.
+                if self.rounded { 1.5 * scores } else { scores }
             }
             Scores::None | Scores::All { .. } => 0.0,
         };
@@ -162,15 +164,10 @@ impl Activations {
 }
 
 fn manner(config: &RunConfig) -> Manner {
-    let adapter = &config.adapter;
-    let dropout = adapter
-        .options
-        .get("dropout")
-        .and_then(|value| value.as_f64());
+    let method = config.adapter.method.as_str();
     Manner {
-        whole: adapter.method == "full",
-        drops: dropout.is_some_and(|dropout| dropout > 0.0),
-        scales: matches!(adapter.method.as_str(), "dora" | "bora"),
+        whole: method == "full",
+        scales: matches!(method, "dora" | "bora"),
     }
 }
 
@@ -200,7 +197,6 @@ fn trained(
             Some(Trained {
                 role: shape.role(place, all),
                 place,
-                d_in: site.d_in,
                 d_out: site.d_out,
                 rank: rank(site)?,
             })

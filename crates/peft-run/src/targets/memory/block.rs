@@ -22,7 +22,6 @@ pub(super) struct Trained {
     pub(super) role: Role,
     /// Place among the layers of the block.
     pub(super) place: usize,
-    pub(super) d_in: usize,
     pub(super) d_out: usize,
     pub(super) rank: usize,
 }
@@ -32,8 +31,6 @@ pub(super) struct Trained {
 pub(super) struct Manner {
     /// Every weight trains.
     pub(super) whole: bool,
-    /// Adapters drop some of their inputs, and so have inputs of their own.
-    pub(super) drops: bool,
     /// Adapters scale the output of their layer, which they keep.
     pub(super) scales: bool,
 }
@@ -130,24 +127,18 @@ impl BlockShape {
     /// Numbers of a token that the block keeps.
     pub(super) fn kept(&self, trained: &[Trained], manner: Manner) -> usize {
         let (d, f) = (self.d_model, self.d_ff);
-        let reads = |role| {
-            let own = trained.iter().any(|layer| layer.role == role);
-            manner.whole || own && !manner.drops
-        };
+        let reads = |role| manner.whole || trained.iter().any(|layer| layer.role == role);
         let either = |kept: bool, width: usize| if kept { width } else { 0 };
-        // A layer norm that is frozen keeps its output, which is what the next layer reads; all others keep their input.
-        let shared = !self.rotary && !manner.whole;
-        let norms = self.norms * d
-            + either(reads(Role::Projection) && !shared, d)
-            + either(reads(Role::Up) && !shared, d);
+        // A norm that is frozen keeps its output, which is what the next layers read; one that trains keeps its input.
+        let norms = self.norms * d + either(manner.whole, 2 * d);
         let attention = self.queries + 2 * self.keys + 2 * self.heads;
         let head_norms = either(self.head_norms, self.queries + self.keys);
         let inner = either(self.gated, f) + f;
-        let inputs = either(reads(Role::Output), self.queries) + either(reads(Role::Down), f);
+        // What dropout and the nonlinearity give is made again of what they read.
+        let inputs = either(reads(Role::Output), self.queries);
         let own = |layer: &Trained| {
-            let input = either(manner.drops, layer.d_in);
             let output = either(manner.scales && !self.keeps_output(layer), layer.d_out);
-            layer.rank + input + output
+            layer.rank + output
         };
         norms + attention + head_norms + inner + inputs + trained.iter().map(own).sum::<usize>()
     }
@@ -188,7 +179,6 @@ mod tests {
         let at = |place: &usize| Trained {
             role: shape.role(*place, layers),
             place: *place,
-            d_in: 8,
             d_out: 8,
             rank: 3,
         };
@@ -212,36 +202,18 @@ mod tests {
         let usual = Manner::default();
         let bare = 2 * 8 + attention + 2 * 20;
         assert_eq!(kept(&[], usual), bare);
-        assert_eq!(kept(&[0, 2], usual), bare + 8 + 2 * 3);
-        let all = bare + 8 + 8 + 8 + 20;
-        assert_eq!(kept(&[0, 1, 2, 3, 4, 5, 6], usual), all + 7 * 3);
+        // Norms keep what projections and the way up read, the gate what the way down reads.
+        assert_eq!(kept(&[0, 2, 4, 6], usual), bare + 4 * 3);
+        assert_eq!(kept(&[0, 1, 2, 3, 4, 5, 6], usual), bare + 8 + 7 * 3);
         let whole = Manner {
             whole: true,
             ..usual
         };
-        assert_eq!(kept(&[], whole), all);
-        let drops = Manner {
-            drops: true,
-            ..usual
-        };
-        assert_eq!(kept(&[0, 2], drops), bare + 2 * (8 + 3));
+        assert_eq!(kept(&[], whole), bare + 2 * 8 + 8);
         let scales = Manner {
             scales: true,
             ..usual
         };
         assert_eq!(kept(&[0, 2], scales), kept(&[0, 2], usual) + 8);
-    }
-
-    #[test]
-    fn frozen_layer_norms_share_their_output_with_the_next_layer() {
-        let bert = BlockShape::plain(8, 32, 2);
-        let kept = |places: &[usize], manner| bert.kept(&trained(&bert, 6, places), manner);
-        let bare = 2 * 8 + 3 * 8 + 4 + 32;
-        assert_eq!(kept(&[0, 2, 4], Manner::default()), bare + 3 * 3);
-        let whole = Manner {
-            whole: true,
-            ..Manner::default()
-        };
-        assert_eq!(kept(&[], whole), bare + 2 * 8 + 8 + 32);
     }
 }

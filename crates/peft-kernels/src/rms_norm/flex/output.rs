@@ -1,0 +1,113 @@
+//! The normalised values from the output of a norm in place of its input.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use burn::backend::flex::FlexTensor;
+use pulp::Simd;
+
+use super::inverse;
+use crate::flex::{Kernel, transform, values};
+use crate::kept::Kept;
+use crate::math::sum_pairs;
+
+/// Whether the normalised values can be had back from the output.
+pub(super) fn recoverable(gamma: &[f32]) -> bool {
+    !gamma.is_empty() && gamma.iter().all(|gamma| gamma.is_normal())
+}
+
+/// What the backward needs of a forward pass.
+#[derive(Clone, Debug)]
+pub(super) struct Output {
+    y: Kept,
+    gamma: FlexTensor,
+    /// `r` of each row.
+    inverses: Vec<f32>,
+}
+
+impl Output {
+    /// The output, and what is kept of it.
+    pub(super) fn new(x: FlexTensor, gamma: FlexTensor, eps: f32) -> (FlexTensor, Self) {
+        let d = values(&gamma).len();
+        let rows = x.layout().num_elements() / d;
+        let inverses: Vec<AtomicU32> = (0..rows).map(|_| AtomicU32::new(0)).collect();
+        let kernel = Forward {
+            gamma: values(&gamma),
+            eps,
+            inverses: &inverses,
+        };
+        let y = transform(x, d, &kernel);
+        let inverses = inverses.into_iter().map(AtomicU32::into_inner);
+        let output = Self {
+            y: Kept::new(y.clone()),
+            gamma,
+            inverses: inverses.map(f32::from_bits).collect(),
+        };
+        (y, output)
+    }
+
+    /// The gradient of the input from that of the output.
+    pub(super) fn backward(&self, grad: FlexTensor) -> FlexTensor {
+        let y = self.y.tensor();
+        let gamma = values(&self.gamma);
+        let kernel = Derivative {
+            outputs: values(&y),
+            inverses: &self.inverses,
+            gamma,
+            back: gamma.iter().map(|gamma| gamma.recip()).collect(),
+        };
+        transform(grad, gamma.len(), &kernel)
+    }
+}
+
+struct Forward<'a> {
+    gamma: &'a [f32],
+    eps: f32,
+    /// Bits of a number for each row; every row is written once, by the task that has it.
+    inverses: &'a [AtomicU32],
+}
+
+impl Kernel for Forward<'_> {
+    const NAME: &'static str = "rms norm";
+
+    #[inline(always)]
+    fn run<S: Simd>(&self, start: usize, chunk: &mut [f32]) {
+        let d = self.gamma.len();
+        let inverses = &self.inverses[start / d..];
+        for (row, kept) in chunk.chunks_exact_mut(d).zip(inverses) {
+            let r = inverse(row, self.eps);
+            kept.store(r.to_bits(), Ordering::Relaxed);
+            for (x, gamma) in row.iter_mut().zip(self.gamma) {
+                *x *= r * gamma;
+            }
+        }
+    }
+}
+
+/// Turns the gradient of the output into that of the input.
+struct Derivative<'a> {
+    outputs: &'a [f32],
+    inverses: &'a [f32],
+    gamma: &'a [f32],
+    /// `1 / gamma`.
+    back: Vec<f32>,
+}
+
+impl Kernel for Derivative<'_> {
+    const NAME: &'static str = "rms norm backward";
+    const STREAMS: usize = 3;
+
+    #[inline(always)]
+    fn run<S: Simd>(&self, start: usize, chunk: &mut [f32]) {
+        let d = self.gamma.len();
+        let outputs = &self.outputs[start..start + chunk.len()];
+        let rows = chunk.chunks_exact_mut(d).zip(outputs.chunks_exact(d));
+        for ((grad, y), r) in rows.zip(&self.inverses[start / d..]) {
+            // g gamma n = g y
+            let along = sum_pairs(grad, y, |g, y| g * y) / d as f32;
+            let columns = y.iter().zip(self.gamma).zip(&self.back);
+            for (g, ((y, gamma), back)) in grad.iter_mut().zip(columns) {
+                *g = r * (*g * gamma - y * back * along);
+            }
+        }
+    }
+}
