@@ -1,6 +1,7 @@
 //! The first factor of a product.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use faer::MatRef;
 use rayon::iter::{IndexedParallelIterator, ParallelIterator};
@@ -19,7 +20,7 @@ const MANY: usize = 1 << 18;
 /// The first factor of a product, rounded: its columns in blocks, the rows of a block one after the other.
 #[derive(Debug)]
 pub struct Left {
-    pairs: Vec<Pair>,
+    pairs: Arc<Vec<Pair>>,
     rows: usize,
     inner: usize,
     by: Instructions,
@@ -45,8 +46,9 @@ impl Left {
 
     pub(crate) fn rounded(x: MatRef<'_, f32>, by: Instructions) -> Self {
         let (rows, inner) = (x.nrows(), x.ncols());
+        let mut pairs = vec![0; rows * inner.div_ceil(2)];
         let mut left = Self {
-            pairs: vec![0; rows * inner.div_ceil(2)],
+            pairs: Arc::default(),
             rows,
             inner,
             by,
@@ -59,7 +61,7 @@ impl Left {
                 let height = pairs.len() / width;
                 round_rows(x.subrows(first, height), pairs, by);
             };
-            let pairs = &mut left.pairs[range];
+            let pairs = &mut pairs[range];
             match rows * inner >= MANY {
                 true => pairs
                     .par_chunks_mut(ROWS_PER_TASK * width)
@@ -68,7 +70,24 @@ impl Left {
                 false => task((0, pairs)),
             }
         }
+        left.pairs = Arc::new(pairs);
         left
+    }
+
+    /// The same values in rows of another length, which share the memory; nothing where they would lie otherwise.
+    #[must_use]
+    pub fn in_rows_of(&self, inner: usize) -> Option<Self> {
+        let count = self.rows * self.inner;
+        let fits = inner > 0 && count.is_multiple_of(inner);
+        let in_order = [self.inner, inner]
+            .iter()
+            .all(|inner| *inner <= DEPTH && inner.is_multiple_of(2));
+        (fits && in_order).then(|| Self {
+            pairs: Arc::clone(&self.pairs),
+            rows: count / inner,
+            inner,
+            by: self.by,
+        })
     }
 
     /// The rounded values, row after row.

@@ -228,3 +228,20 @@ fn values_are_rounded_to_the_nearest_and_ties_to_even() {
         }
     }
 }
+
+#[test]
+fn rows_of_another_length_have_the_same_values() {
+    let x = Mat::from_fn(6, 8, |row, column| (8 * row + column) as f32);
+    let left = Left::new(x.as_ref());
+    for inner in [2, 4, 12, 48] {
+        let other = left.in_rows_of(inner).unwrap();
+        assert_eq!([other.rows(), other.inner()], [48 / inner, inner]);
+        assert_eq!(other.values(), left.values());
+    }
+    // Pairs would be others, or the rows not whole.
+    for inner in [0, 3, 5, 10] {
+        assert!(left.in_rows_of(inner).is_none(), "{inner}");
+    }
+    let deep = Left::new(Mat::from_fn(2, 4 * DEPTH, |_, _| 1.0_f32).as_ref());
+    assert!(deep.in_rows_of(4).is_none());
+}

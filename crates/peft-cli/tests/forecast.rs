@@ -83,7 +83,7 @@ fn compare(model: &str, settings: &[&str]) -> (f64, f64) {
 fn assert_near(model: &str, settings: &[&str]) {
     let (foreseen, measured) = compare(model, settings);
     assert!(
-        (foreseen / measured - 1.0).abs() < 0.25,
+        (foreseen / measured - 1.0).abs() < 0.12,
         "{settings:?}: {foreseen:.0} MiB foreseen, {measured} measured"
     );
 }

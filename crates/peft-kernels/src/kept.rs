@@ -127,7 +127,9 @@ pub(crate) fn rounded(x: &FlexTensor) -> Arc<Left> {
     let width = x.layout().shape().last().copied().unwrap_or(1).max(1);
     let last = known(x, |fact| match fact {
         Known::Rounded(left) if left.inner() == width => Some(Arc::clone(left)),
-        _ => None,
+        // Heads, of a layer's output.
+        Known::Rounded(left) => left.in_rows_of(width).map(Arc::new),
+        Known::Recipe(_) => None,
     });
     if let Some(left) = last {
         return left;

@@ -197,11 +197,11 @@ impl Checkpoints {
         remove_folder(&partial)?;
         disk::create_dir_all(&partial).map_err(write_error(&partial))?;
         trained(&partial)?;
-        let record = optimizer
-            .to_record()
-            .into_bytes()
-            .map_err(|error| broken(&whole, &error))?;
-        write_atomic(&partial.join(OPTIMIZER), &record)?;
+        // A tensor after the other, so that it is not there once more as bytes.
+        let file = partial.join(OPTIMIZER);
+        let record = optimizer.to_record();
+        disk::made_by(|| record.save(&file).map_err(std::io::Error::other))
+            .map_err(write_error(&file))?;
         if !procedures.is_empty() {
             write_tensors(&partial.join(PROCEDURES), procedures)?;
         }

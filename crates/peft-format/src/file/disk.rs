@@ -94,6 +94,15 @@ pub fn create_dir_all(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)
 }
 
+/// Has `write` make a file, where something else knows how.
+///
+/// # Errors
+/// What `write` says.
+pub fn made_by(write: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    operation(Need::Room)?;
+    write()
+}
+
 /// [`fs::rename`].
 ///
 /// # Errors

@@ -16,6 +16,7 @@ use rayon::prelude::*;
 
 use crate::flex::{Kernel, contiguous, transform, values};
 use crate::fused::fused;
+use crate::kept::Kept;
 use crate::math::mul_add;
 use crate::profile;
 use crate::scale_columns::Keep;
@@ -87,7 +88,7 @@ impl<C: CheckpointStrategy> ScaleColumnsOps for Autodiff<Flex, C> {
                 let input = (!is_output).then(|| contiguous(x.clone()));
                 let y = Flex::fused_scale_columns(x, scales.clone(), bias.clone(), keep);
                 let state = Saved {
-                    rows: input.unwrap_or_else(|| y.clone()),
+                    rows: Kept::new(input.unwrap_or_else(|| y.clone())),
                     is_output,
                     scales,
                     bias,
@@ -105,7 +106,7 @@ impl<C: CheckpointStrategy> ScaleColumnsOps for Autodiff<Flex, C> {
 #[derive(Clone, Debug)]
 struct Saved {
     /// The output, or the input.
-    rows: FlexTensor,
+    rows: Kept,
     is_output: bool,
     scales: FlexTensor,
     bias: FlexTensor,
@@ -133,7 +134,8 @@ impl Backward<Flex, 2> for ScaleColumnsStep {
             return;
         };
         let offset = saved.is_output.then_some(&saved.bias);
-        let (d_x, d_scales) = both_gradients(grad, &saved.rows, &saved.scales, offset);
+        let rows = saved.rows.tensor();
+        let (d_x, d_scales) = both_gradients(grad, &rows, &saved.scales, offset);
         let d_scales = FlexTensor::from_data(TensorData::new(d_scales, [d]));
         grads.register::<Flex>(scales_node.id, d_scales);
         if let Some(node) = x_node {

@@ -41,8 +41,6 @@ pub(in crate::targets) struct Activations {
     /// Numbers of a token that the backward of a block makes.
     worked_on: usize,
     scores: Scores,
-    /// Whether adapters scale the outputs of their layers.
-    pub(super) scales: bool,
     /// Whether a mask of `[length, length]` is held for each sequence.
     masked: bool,
     /// Whether blocks are computed again, so that only their inputs and the insides of one are kept.
@@ -87,6 +85,7 @@ impl Activations {
             let layers = trained.get(&block).map_or(&[][..], Vec::as_slice);
             shape.kept(layers, manner)
         };
+        let rounded = config.compute.is_rounded_on(&config.device);
         let limit = config.train.max_tokens;
         let limit = limit.map_or(usize::MAX, |tokens| (tokens / length.max(1)).max(1));
         Self {
@@ -94,12 +93,11 @@ impl Activations {
             length,
             d_model: shape.d_model,
             blocks: (first..layers).map(kept).collect(),
-            worked_on: shape.worked_on(),
+            worked_on: shape.worked_on(rounded),
             scores: scores(model, manner, sites, saved),
-            scales: manner.scales,
             masked: !matches!(model, AnyModel::Classifier(_) | AnyModel::Images(_)),
             recomputed: config.train.gradient_checkpointing,
-            rounded: config.compute.is_rounded_on(&config.device),
+            rounded,
         }
     }
 
@@ -113,7 +111,6 @@ impl Activations {
             blocks: vec![kept],
             worked_on: 100,
             scores: Scores::None,
-            scales: false,
             masked: false,
             recomputed: false,
             rounded: false,
@@ -252,7 +249,6 @@ mod tests {
         blocks: Vec::new(),
         worked_on: 70,
         scores: Scores::None,
-        scales: false,
         masked: false,
         recomputed: false,
         rounded: false,

@@ -152,9 +152,14 @@ impl BlockShape {
         }
     }
 
-    /// Numbers of a token that the backward pass of the block makes beside what was kept.
-    pub(super) fn worked_on(&self) -> usize {
-        2 * self.d_model + if self.gated { 3 } else { 2 } * self.d_ff
+    /// Numbers of a token that the backward pass of the block makes beside what was kept. Where that is rounded, the widest of it is there as it
+    /// was too, and its gradient rounded.
+    pub(super) fn worked_on(&self, rounded: bool) -> usize {
+        let usual = 2 * self.d_model + if self.gated { 3 } else { 2 } * self.d_ff;
+        match rounded {
+            true => usual + self.d_ff + self.d_ff / 2,
+            false => usual,
+        }
     }
 }
 

@@ -16,8 +16,6 @@ pub(in crate::targets) struct Weights {
     pub(super) held: u64,
     /// The most that there is of them while they are read.
     pub(super) reading: u64,
-    /// Whether some are unpacked for each product.
-    pub(super) packed: bool,
 }
 
 impl Weights {
@@ -32,7 +30,6 @@ impl Weights {
                 // A matrix of f32 is turned while it is read, and there twice for a moment.
                 let turns = linear.site().kind.layout() == Layout::Transposed;
                 let beside = if turns && bytes >= values { values } else { 0 };
-                matrices.packed |= bytes < values;
                 matrices.add(linear.weight.id(), bytes, beside);
             }
         });
@@ -44,7 +41,6 @@ impl Weights {
         Self {
             held: matrices.held.saturating_add(rest),
             reading: matrices.most.saturating_add(rest),
-            packed: matrices.packed,
         }
     }
 }
@@ -55,7 +51,6 @@ struct Matrices {
     seen: HashSet<ParamId>,
     held: u64,
     most: u64,
-    packed: bool,
 }
 
 impl Matrices {
