@@ -77,7 +77,7 @@ mod tests {
     fn what_somebody_set_stays_and_a_second_start_finds_everything() {
         for (before, after) in [("", "a=1:b=2"), ("c=7", "c=7:a=1:b=2"), ("b=0", "b=0:a=1")] {
             let value = with(Some(before.into()), TWO).unwrap();
-            assert_eq!(value, *after);
+            assert_eq!(value, after);
             assert_eq!(with(Some(value), TWO), None);
         }
         assert_eq!(with(None, &[("", "-1")]).unwrap(), "-1");

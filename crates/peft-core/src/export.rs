@@ -155,7 +155,7 @@ fn nearest(
     rank: usize,
 ) -> Result<(Tensor<2>, Tensor<2>, f64), PeftError> {
     let [d_in, d_out] = change.dims();
-    let values: Vec<f32> = change.to_data().iter::<f32>().collect();
+    let values: Vec<f32> = peft_kernels::read(change.clone()).iter::<f32>().collect();
     let broken = values.iter().filter(|value| !value.is_finite()).count();
     if broken > 0 {
         return Err(PeftError::NotFinite {

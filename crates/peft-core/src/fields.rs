@@ -51,10 +51,10 @@ pub(crate) fn read(adapter: &AnyAdapter) -> BTreeMap<String, Field> {
             self.path.exit();
         }
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.add(param.id, &param.val().into_data(), StoredDtype::F32);
+            self.add(param.id, &peft_kernels::read(param.val()), StoredDtype::F32);
         }
         fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
-            self.add(param.id, &param.val().into_data(), StoredDtype::I64);
+            self.add(param.id, &peft_kernels::read(param.val()), StoredDtype::I64);
         }
     }
     let mut reader = Reader {

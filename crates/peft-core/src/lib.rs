@@ -78,7 +78,9 @@ pub use own::named;
 pub use pass::Pass;
 pub use peft_derive::Adaptable;
 pub use peft_format::{Ranks, Site, SiteKind, causes, file, grouped, low_rank, near, target};
-pub use peft_kernels::{Compute, Factor, LowRankPair, PackedRows, PackedWeight};
+pub use peft_kernels::{
+    Compute, Factor, LowRankPair, PackedRows, PackedWeight, read, read_number, reads,
+};
 pub use procedure::{
     Change, Layers, Moment, Procedure, ProcedureEntry, ProcedureResult, Subject, rounds,
 };

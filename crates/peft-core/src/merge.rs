@@ -256,11 +256,11 @@ fn untracked<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
 }
 
 fn largest(tensor: Tensor<2>) -> f32 {
-    tensor.abs().max().into_scalar::<f32>()
+    peft_kernels::read_number(tensor.abs().max()) as f32
 }
 
 fn require_finite(tensor: &Tensor<2>, site: &str, what: &'static str) -> Result<(), PeftError> {
-    let values = tensor.clone().into_data().convert::<f32>();
+    let values = peft_kernels::read(tensor.clone()).convert::<f32>();
     let count = values
         .iter::<f32>()
         .filter(|value| !value.is_finite())

@@ -28,7 +28,7 @@ pub fn named_tensors<M: Module>(
             if let Some((name, layout)) = self.names.get(param.id) {
                 let tensor = param.base();
                 let shape = tensor.dims().to_vec();
-                let values = tensor.into_data().iter::<f32>().collect();
+                let values = peft_kernels::read(tensor).iter::<f32>().collect();
                 self.found
                     .insert(name.to_owned(), to_file(&shape, values, layout));
             }

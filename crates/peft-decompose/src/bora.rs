@@ -127,7 +127,8 @@ impl Method for Bora {
     fn create(&self, slot: &Slot<'_>) -> Result<AnyAdapter, PeftError> {
         let rows = checked_squares(slot, Side::Output)?;
         let columns = checked_squares(slot, Side::Input)?;
-        let start = |squares: &Tensor<2>| squares.clone().sqrt().reshape([-1]).into_data();
+        let start =
+            |squares: &Tensor<2>| peft_core::read(squares.clone().sqrt().reshape::<1, _>([-1]));
         let flat = |name, squares| slot.trainable::<1>(name, start(squares));
         Ok(AnyAdapter::new(BoraAdapter {
             factors: Factors::start(slot, self.init, self.scaling),

@@ -105,7 +105,7 @@ impl Method for Dora {
         let magnitude = squares.clone().sqrt().reshape([-1]);
         Ok(AnyAdapter::new(DoraAdapter {
             factors: Factors::start(slot, self.init, self.scaling),
-            magnitude: slot.trainable("magnitude", magnitude.into_data()),
+            magnitude: slot.trainable("magnitude", peft_core::read(magnitude)),
             squares,
             dropout: self.dropout,
             axis: self.axis,

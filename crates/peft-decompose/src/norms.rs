@@ -132,7 +132,7 @@ pub(crate) fn squares(weight: &Tensor<2>, side: Side) -> Tensor<2> {
 /// [`PeftError::Base`] when one of them is NaN or infinite.
 pub(crate) fn checked_squares(slot: &Slot<'_>, side: Side) -> Result<Tensor<2>, PeftError> {
     let squares = squares(&in_f32(slot.weight.val()), side);
-    let values: Vec<f32> = squares.clone().into_data().iter::<f32>().collect();
+    let values: Vec<f32> = peft_core::read(squares.clone()).iter::<f32>().collect();
     let broken = values.iter().filter(|value| !value.is_finite()).count();
     match broken {
         0 => Ok(squares),
@@ -156,7 +156,7 @@ pub(crate) fn change(magnitude: Tensor<1>, weight: &Tensor<2>, side: Side) -> f6
 /// `||by|| / ||from||`; 0 where nothing changed.
 pub(crate) fn relative_change(by: Tensor<1>, from: Tensor<1>) -> f64 {
     let length = |x: Tensor<1>| {
-        let values = x.into_data();
+        let values = peft_core::read(x);
         let squares = values.iter::<f32>().map(|value| f64::from(value).powi(2));
         squares.sum::<f64>().sqrt()
     };

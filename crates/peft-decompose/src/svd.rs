@@ -119,5 +119,5 @@ pub(crate) fn digest(weight: Tensor<2>, site: &Site) -> [u8; 32] {
 }
 
 fn host(weight: Tensor<2>) -> Vec<f32> {
-    weight.into_data().iter::<f32>().collect()
+    peft_core::read(weight).iter::<f32>().collect()
 }

@@ -254,10 +254,8 @@ impl Adapter for SvfitAdapter {
 
     fn facts(&self, _weight: Tensor<2>) -> Vec<Fact> {
         let (shift, sigma) = (self.shift.val(), self.sigma.val());
-        let largest = (shift.clone() / sigma.clone().clamp_min(f32::MIN_POSITIVE))
-            .abs()
-            .max()
-            .into_scalar::<f32>();
+        let relative = shift.clone() / sigma.clone().clamp_min(f32::MIN_POSITIVE);
+        let largest = peft_core::read_number(relative.abs().max());
         let fact = |name, value| Fact { name, value };
         vec![
             fact("singular values", sigma.dims()[0] as f64),
@@ -265,7 +263,7 @@ impl Adapter for SvfitAdapter {
                 "change of the singular values",
                 relative_change(shift, sigma),
             ),
-            fact("largest change of one", f64::from(largest)),
+            fact("largest change of one", largest),
         ]
     }
 
@@ -276,7 +274,7 @@ impl Adapter for SvfitAdapter {
     }
 
     fn check_base(&self, base: &BaseLinear<'_>) -> Result<(), String> {
-        let stored: Vec<f32> = self.base.val().into_data().iter::<f32>().collect();
+        let stored: Vec<f32> = peft_core::read(self.base.val()).iter::<f32>().collect();
         let actual = digest(base.weight.val(), base.site).map(f32::from);
         if stored == actual {
             return Ok(());

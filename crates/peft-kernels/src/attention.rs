@@ -16,7 +16,7 @@ mod tests;
 pub struct Attention {
     /// Factor of the scores.
     pub scale: f64,
-    /// Bound `c` of the scores before the bias, `c tanh(s / c)`, if any. Bounded scores have no fused path.
+    /// Bound `c` of the scores before the bias, `c tanh(s / c)`, if any. Bounded scores have no kernel in CubeCL.
     pub cap: Option<f64>,
     /// Added to the scores, a constant: `[batch, heads, queries, keys]`, any of its first three axes may be 1. A key that is not to be
     /// seen has -3e4 or less, so that its weight is exactly 0.

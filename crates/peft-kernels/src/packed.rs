@@ -126,7 +126,7 @@ impl PackedWeight {
             return self.dense(&device).select(0, ids.clone());
         }
         let [rows, columns] = self.rows.dims();
-        let ids = ids.clone().into_data();
+        let ids = crate::read(ids.clone());
         let mut values = vec![0.0; ids.num_elements() * columns];
         for (id, values) in ids.iter::<i64>().zip(values.chunks_exact_mut(columns)) {
             let row = usize::try_from(id).ok().filter(|row| *row < rows);

@@ -230,7 +230,7 @@ impl Adapter for SboraAdapter {
     }
 
     fn check_base(&self, _base: &BaseLinear<'_>) -> Result<(), String> {
-        let found: Vec<i64> = self.indices.val().into_data().iter::<i64>().collect();
+        let found: Vec<i64> = peft_core::read(self.indices.val()).iter::<i64>().collect();
         let (mut sorted, size) = (found.clone(), self.size as i64);
         sorted.sort_unstable();
         sorted.dedup();

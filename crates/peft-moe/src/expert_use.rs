@@ -72,10 +72,7 @@ impl Observer for ExpertUse {
     fn routing(&mut self, event: &RoutingEvent<'_>) {
         let [rows, experts] = event.probabilities.dims();
         let real: Vec<bool> = match event.padding {
-            Some(padding) => padding
-                .clone()
-                .without_autodiff()
-                .into_data()
+            Some(padding) => peft_core::read(padding.clone().without_autodiff())
                 .iter::<bool>()
                 .map(|padding| !padding)
                 .collect(),
@@ -93,7 +90,7 @@ impl Observer for ExpertUse {
 impl Sums {
     fn add_choices(&mut self, chosen: &Tensor<2, Int>, real: &[bool]) {
         let [_, top_k] = chosen.dims();
-        let data = chosen.clone().without_autodiff().into_data();
+        let data = peft_core::read(chosen.clone().without_autodiff());
         for (at, expert) in data.iter::<i64>().enumerate() {
             if real[at / top_k]
                 && let Ok(expert) = usize::try_from(expert)
@@ -105,7 +102,7 @@ impl Sums {
 
     fn add_probabilities(&mut self, probabilities: &Tensor<2>, real: &[bool]) {
         let experts = self.probability.len();
-        let data = probabilities.clone().without_autodiff().into_data();
+        let data = peft_core::read(probabilities.clone().without_autodiff());
         for (at, value) in data.iter::<f32>().enumerate() {
             let value = f64::from(value);
             if real[at / experts] {

@@ -201,7 +201,7 @@ impl Riemannian {
     fn inverses(&self, grams: Tensor<3>, device: &Device) -> Result<Tensor<3>, PeftError> {
         let (shape, dtype) = (grams.dims(), grams.dtype());
         let rank = shape[1];
-        let values: Vec<f64> = grams.into_data().iter::<f64>().collect();
+        let values: Vec<f64> = peft_core::read(grams).iter::<f64>().collect();
         let mut inverses = Vec::with_capacity(values.len());
         for gram in values.chunks_exact(rank * rank) {
             let inverse =

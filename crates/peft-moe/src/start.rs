@@ -113,7 +113,7 @@ fn put(
             ));
         }
     }
-    let present = |param: &Param<Tensor<2>>| param.val().into_data().iter::<f32>().collect();
+    let present = |param: &Param<Tensor<2>>| peft_core::read(param.val()).iter::<f32>().collect();
     let into = values.entry(adapter.a.id);
     let into: &mut Vec<f32> = into.or_insert_with(|| present(&adapter.a));
     for (at, value) in a.data.iter().enumerate() {

@@ -65,7 +65,7 @@ impl Observer for OutputImportance {
             Some(padding) => norms.mask_fill(padding.clone(), 0.0),
             None => norms,
         };
-        let sum = norms.sum().into_scalar::<f32>();
-        *self.sums.entry(event.site.path.clone()).or_insert(0.0) += f64::from(sum);
+        let sum = peft_core::read_number(norms.sum());
+        *self.sums.entry(event.site.path.clone()).or_insert(0.0) += sum;
     }
 }

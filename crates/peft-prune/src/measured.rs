@@ -87,5 +87,5 @@ pub fn on_sample<S: Sample>(
 }
 
 fn squared(tensor: Tensor<2>) -> f64 {
-    f64::from(tensor.powi_scalar(2).sum().into_scalar::<f32>())
+    peft_core::read_number(tensor.powi_scalar(2).sum())
 }

@@ -1,6 +1,6 @@
 //! What a layer's adapter is worth.
 
-use burn::tensor::{ElementConversion, Tensor};
+use burn::tensor::Tensor;
 use indexmap::IndexMap;
 use peft_core::{AttachedSite, Layers};
 use rand::{RngExt, SeedableRng};
@@ -58,7 +58,7 @@ pub fn parameter_norms(layers: &dyn Layers, name: &str) -> IndexMap<String, f64>
 /// `||A B||_F^2` without the product: `sum (A^T A) o (B B^T)`.
 fn squared_norm(a: Tensor<2>, b: Tensor<2>) -> f64 {
     let gram = a.clone().transpose().matmul(a) * b.clone().matmul(b.transpose());
-    gram.sum().into_scalar::<f32>().elem::<f64>()
+    peft_core::read_number(gram.sum())
 }
 
 /// A number from 0 to 1 for every site, a function of the seed and the order of the sites.

@@ -99,7 +99,7 @@ fn worse(left: f32, right: f32) -> f32 {
 }
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().iter::<f32>().collect()
+    peft_core::read(tensor).iter::<f32>().collect()
 }
 
 /// Rows of different lengths over the whole vocabulary.

@@ -13,6 +13,7 @@ mod manifests;
 mod marks;
 mod methods;
 mod readmes;
+mod reads;
 mod rust;
 mod seams;
 mod sizes;
@@ -68,6 +69,7 @@ fn findings(root: &Path) -> anyhow::Result<Vec<Finding>> {
         findings.extend(marks::check(source));
         findings.extend(attributes::check(source));
         findings.extend(disk::check(source));
+        findings.extend(reads::check(source));
     }
     findings.extend(sizes::check(&sources, sizes::EXCEPTIONS));
     findings.extend(cycles::check(&sources));

@@ -36,7 +36,7 @@ pub(super) fn attention(
     let drops_all = how
         .dropout
         .is_some_and(|(probability, _)| probability >= 1.0);
-    if drops_all || how.cap.is_some() {
+    if drops_all {
         return Err((query, key, value, how));
     }
     let device = query.device();
@@ -48,6 +48,7 @@ pub(super) fn attention(
     };
     let how = How {
         scale: how.scale as f32,
+        cap: how.cap.map(|cap| cap as f32),
         has_bias: bias.is_some(),
         mask: how
             .dropout
@@ -64,6 +65,8 @@ pub(super) fn attention(
 #[derive(Debug, Clone, Copy)]
 pub(super) struct How {
     scale: f32,
+    /// Bound of the scores.
+    cap: Option<f32>,
     /// Whether the bias is one, or an empty tensor in its place.
     has_bias: bool,
     mask: Option<Mask>,
@@ -163,13 +166,7 @@ impl Inner {
     }
 
     fn weights(&self) -> Weights<'_> {
-        Weights::new(
-            self.shape(),
-            self.how.scale,
-            self.how.has_bias.then_some(&self.bias),
-            self.how.mask,
-            self.how.compute,
-        )
+        Weights::new(self.shape(), self.how, &self.bias)
     }
 
     /// The output, and of every row of scores the largest and one over the sum of exponentials.

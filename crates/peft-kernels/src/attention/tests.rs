@@ -1,5 +1,6 @@
 //! Attention against f64 and against the composition: grouped heads, biases of every shape, dropout, views, several tiles.
 
+mod cap;
 #[cfg(feature = "cube")]
 mod cube;
 mod dropout;
@@ -23,6 +24,7 @@ type Sizes = [usize; 6];
 struct Case {
     sizes: Sizes,
     scale: f64,
+    cap: Option<f64>,
     query: Vec<f32>,
     key: Vec<f32>,
     value: Vec<f32>,
@@ -37,6 +39,7 @@ impl Case {
         Self {
             sizes,
             scale: 0.7,
+            cap: None,
             query: draw(1, batch * heads * queries * d, 2.0),
             key: draw(2, batch * kv_heads * keys * d, 2.0),
             value: draw(3, batch * kv_heads * keys * d, 1.0),
@@ -99,11 +102,11 @@ impl Case {
             let dot = |a: &[f64], at: usize, b: &[f64], bt: usize| -> f64 {
                 (0..d).map(|i| a[at + i] * b[bt + i]).sum()
             };
+            let bounded: Vec<f64> = (0..keys)
+                .map(|key| cap::bounded(self.cap, self.scale * dot(&q, of_query, &k, of_key(key))))
+                .collect();
             let scores: Vec<f64> = (0..keys)
-                .map(|key| {
-                    self.scale * dot(&q, of_query, &k, of_key(key))
-                        + self.bias_at([sequence, head, query, key])
-                })
+                .map(|key| bounded[key] + self.bias_at([sequence, head, query, key]))
                 .collect();
             let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let exps: Vec<f64> = scores.iter().map(|x| (x - largest).exp()).collect();
@@ -115,6 +118,7 @@ impl Case {
             let mean: f64 = weights.iter().zip(&slopes).map(|(w, s)| w * s).sum();
             for key in 0..keys {
                 let slope = self.scale * weights[key] * (slopes[key] - mean);
+                let slope = slope * cap::slope(self.cap, bounded[key]);
                 for i in 0..d {
                     found[0][of_query + i] += weights[key] * v[of_key(key) + i];
                     found[1][of_query + i] += slope * k[of_key(key) + i];
@@ -147,7 +151,7 @@ impl Case {
         };
         let how = Attention {
             scale: self.scale,
-            cap: None,
+            cap: self.cap,
             bias: self
                 .bias
                 .as_ref()

@@ -236,7 +236,7 @@ fn next_scores(
     let hidden = model.decoder.hidden(batch, Some(cache), pass);
     let last: Tensor<3> = hidden.narrow(1, batch.seq() - 1, 1);
     let logits = model.predict(last, pass);
-    logits.into_data().iter::<f32>().collect()
+    peft_core::read(logits).iter::<f32>().collect()
 }
 
 fn check_length(

@@ -60,7 +60,7 @@ impl Peaks {
         let matrix = || Tensor::<2>::random([SIDE, SIDE], Distribution::Default, device);
         let (a, b) = (matrix(), matrix());
         let product = fastest(|| {
-            peft_kernels::product(a.clone(), b.clone()).into_data();
+            let _ = peft_core::read(peft_kernels::product(a.clone(), b.clone()));
         });
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let mut buffers: Vec<[Vec<f32>; 2]> = (0..threads)

@@ -135,7 +135,7 @@ impl Embedder {
             let hidden = self.encoder.hidden(&batch, &mut peft_core::Pass::eval());
             let vectors = l2_normalized(self.pooling.forward(hidden, &batch));
             let width = vectors.dims()[1];
-            let values: Vec<f32> = vectors.into_data().iter::<f32>().collect();
+            let values: Vec<f32> = peft_core::read(vectors).iter::<f32>().collect();
             rows.extend(values.chunks(width).map(<[f32]>::to_vec));
         }
         Ok(plan.restore(rows))

@@ -101,7 +101,7 @@ impl SiteChange {
         let adapter = linear.adapter(ADAPTER)?;
         let weight = linear.weight.val().cast(FloatDType::F32);
         let norm = |matrix: Tensor<2>| {
-            let values: Vec<f32> = matrix.into_data().iter::<f32>().collect();
+            let values: Vec<f32> = peft_core::read(matrix).iter::<f32>().collect();
             super::norm(&values)
         };
         let effective = adapter.effective_weight(weight.clone()).ok();

@@ -206,7 +206,7 @@ mod tests {
         config.adapter.method = method.into();
         let weights = Weights {
             held: 4_000_000,
-            reading: 5_000_000,
+            reading: 4_005_000,
         };
         let parameters = Parameters {
             adapter: 100,
@@ -227,7 +227,7 @@ mod tests {
         assert_eq!(found.slack, SLACK + (HOLES * passing as f64) as u64);
         let around = PROGRAM + found.slack;
         assert_eq!(found.step, around + 4_000_000 + 400 + 880 + passing);
-        assert_eq!(found.reading, PROGRAM + SLACK + 5_000_000);
+        assert_eq!(found.reading, PROGRAM + SLACK + 4_005_000);
         assert_eq!(found.total, found.step);
     }
 

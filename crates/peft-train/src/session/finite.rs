@@ -31,7 +31,7 @@ impl ModuleVisitor for Search {
         if self.found.is_some() || !trains(param) {
             return;
         }
-        let data = param.val().into_data();
+        let data = peft_core::read(param.val());
         let bad = data.iter::<f32>().find(|value| !value.is_finite());
         self.found = bad.map(|value| (param.id, f64::from(value)));
     }
@@ -81,7 +81,7 @@ impl<T: Task> Session<'_, T> {
         let device = device_of(&model);
         let task = self.setup.task;
         let loss = task.loss(&model, batch, &device, &mut Pass::eval())?;
-        let loss = f64::from(loss.into_scalar::<f32>());
+        let loss = peft_core::read_number(loss);
         if loss.is_finite() {
             return Ok(());
         }

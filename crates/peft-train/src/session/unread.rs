@@ -62,7 +62,7 @@ impl Unread {
         let values = values.map(|value| value.to_device(&device));
         let values = std::iter::once(first).chain(values);
         let values = values.map(|value| value.cast(FloatDType::F32)).collect();
-        let values = Tensor::cat(values, 0).into_data();
+        let values = peft_core::read(Tensor::cat(values, 0));
         let mut values = values.iter::<f32>().map(f64::from);
         let mut read = Read::default();
         for (loss, value) in losses.iter().zip(&mut values) {

@@ -94,7 +94,7 @@ fn perplexity_until(
         let rows: Vec<&TokenRow> = examples.iter().map(|at| &rows[*at]).collect();
         let count: usize = rows.iter().map(|row| row.targets()).sum();
         let mean = loss(model, &rows, device, &mut Pass::eval())?;
-        Ok((f64::from(mean.into_scalar::<f32>()), count))
+        Ok((peft_core::read_number(mean), count))
     })?;
     let (mut nats, mut tokens) = (0.0, 0);
     for (mean, count) in batches {

@@ -141,7 +141,7 @@ fn classify_until<M: Classifier>(
         }
         let logits = model.answer(set, examples, device, &mut pass)?;
         let labels = logits.dims()[1];
-        let values: Vec<f32> = logits.into_data().iter::<f32>().collect();
+        let values: Vec<f32> = peft_core::read(logits).iter::<f32>().collect();
         let rows = values.chunks(labels).map(<[f32]>::to_vec);
         Ok(rows.collect::<Vec<_>>())
     })?;

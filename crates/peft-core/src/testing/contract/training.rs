@@ -8,6 +8,7 @@ use burn::tensor::Device;
 
 use super::{Contract, ROWS, host, train, values};
 use crate::pass::Pass;
+use crate::reads;
 use crate::testing::tiny::{self, Tiny};
 use crate::testing::tolerance::{DEVICE, assert_close};
 use crate::trainable::Trainable;
@@ -64,7 +65,9 @@ impl Contract {
         for id in frozen {
             assert_eq!(before[&id], after[&id], "a frozen parameter moved");
         }
+        let waits = reads();
         let model = train(model, &mut optimizer, 400);
+        assert_eq!(reads(), waits, "steps wait for the device");
         let last = loss_of(&model);
         assert!(
             last < first * self.loss_share,

@@ -4,6 +4,10 @@
 //! P = softmax(s Q K^T + bias),   P' = dropout(P),   O = P' V
 //! dV = P'^T dO,   dP = dropout(dO V^T),   dS = s P (dP - rowsum(P dP)),   dQ = dS K,   dK = dS^T Q
 //! ```
+//! Scores that are bounded go through the bound before the bias, and `dS` through its derivative:
+//! ```text
+//! b = c tanh(s Q K^T / c),   dS (1 - (b / c)^2)
+//! ```
 
 use std::ops::Range;
 
@@ -11,12 +15,13 @@ use burn::backend::flex::FlexTensor;
 use faer::{Accum, MatMut, MatRef};
 use pulp::{Arch, Simd, WithSimd};
 
+use super::How;
 use super::seen::Seen;
 use super::shape::Shape;
 use crate::bf16;
-use crate::compute::Compute;
-use crate::dropout::flex::Mask;
+use crate::flex::run;
 use crate::math::{exp, max, mul_add, sum, sum_pairs};
+use crate::soft_cap::flex::{Capped, CappedBackward};
 use crate::softmax::flex::BiasRows;
 
 /// Scores that are held at a time: 256 KiB, half of a usual second-level cache.
@@ -28,6 +33,8 @@ const FEWEST: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     weights: Vec<f32>,
+    /// Scores that were bounded.
+    bounded: Vec<f32>,
     slopes: Vec<f32>,
     dropped: Vec<f32>,
     seen: Seen,
@@ -36,26 +43,17 @@ pub(super) struct Scratch {
 /// How scores become weights, for all heads.
 pub(super) struct Weights<'a> {
     shape: Shape,
-    scale: f32,
+    how: How,
     bias: Option<BiasRows<'a>>,
-    mask: Option<Mask>,
-    compute: Compute,
 }
 
 impl<'a> Weights<'a> {
-    pub(super) fn new(
-        shape: Shape,
-        scale: f32,
-        bias: Option<&'a FlexTensor>,
-        mask: Option<Mask>,
-        compute: Compute,
-    ) -> Self {
+    pub(super) fn new(shape: Shape, how: How, bias: &'a FlexTensor) -> Self {
+        let bias = how.has_bias.then_some(bias);
         Self {
             shape,
-            scale,
+            how,
             bias: bias.map(|bias| BiasRows::new(bias, [shape.heads, shape.queries])),
-            mask,
-            compute,
         }
     }
 
@@ -120,7 +118,7 @@ impl Head<'_> {
             let (query, grad) = (of_rows(query, &tile), of_rows(grad, &tile));
             let (height, width) = (tile.len(), keys.len());
             self.weights_again([query, key], scratch, &tile, &keys, &rows[tile.clone()]);
-            let dropped = if self.weights.mask.is_some() {
+            let dropped = if self.weights.how.mask.is_some() {
                 scratch.dropped.clone_from(&scratch.weights);
                 self.drop_some(&mut scratch.dropped, tile.start, &keys);
                 &mut scratch.dropped
@@ -149,14 +147,17 @@ impl Head<'_> {
         b: MatRef<'_, f32>,
         factor: f32,
     ) {
-        bf16::multiply(self.weights.compute, y, how, a, b, factor);
+        bf16::multiply(self.weights.how.compute, y, how, a, b, factor);
     }
 
-    /// `scale Q K^T` of some queries and keys, into the scratch.
+    /// `scale Q K^T` of some queries and keys, bounded where they are, into the scratch.
     fn scores(&self, [query, key]: [MatRef<'_, f32>; 2], scratch: &mut Scratch) {
         let scores = matrix(&mut scratch.weights, query.nrows(), key.nrows());
-        let scale = self.weights.scale;
+        let scale = self.weights.how.scale;
         self.multiply(scores, Accum::Replace, query, key.transpose(), scale);
+        if let Some(cap) = self.weights.how.cap {
+            run(&Capped(cap), 0, &mut scratch.weights);
+        }
     }
 
     /// The weights as the forward had them before dropout, into the scratch.
@@ -169,6 +170,9 @@ impl Head<'_> {
         rows: &[[f32; 2]],
     ) {
         self.scores([query, key], scratch);
+        if self.weights.how.cap.is_some() {
+            scratch.bounded.clone_from(&scratch.weights);
+        }
         Arch::new().dispatch(Again {
             head: self,
             first: tile.start,
@@ -191,10 +195,14 @@ impl Head<'_> {
         self.drop_some(&mut scratch.slopes, tile.start, keys);
         Arch::new().dispatch(Slopes {
             width: keys.len(),
-            scale: self.weights.scale,
+            scale: self.weights.how.scale,
             weights: &scratch.weights,
             slopes: &mut scratch.slopes,
         });
+        if let Some(cap) = self.weights.how.cap {
+            let capped = &scratch.bounded;
+            run(&CappedBackward { cap, capped }, 0, &mut scratch.slopes);
+        }
     }
 
     /// The queries, a few at a time.
@@ -218,7 +226,7 @@ impl Head<'_> {
 
     /// Drops weights, or their gradients: each is decided by its place among all scores.
     fn drop_some(&self, values: &mut [f32], first: usize, keys: &Range<usize>) {
-        if let Some(mask) = self.weights.mask {
+        if let Some(mask) = self.weights.how.mask {
             for (at, row) in values.chunks_exact_mut(keys.len().max(1)).enumerate() {
                 let row_of_all = self.first_row + first + at;
                 let start = row_of_all * self.weights.shape.keys + keys.start;
