@@ -11,11 +11,12 @@ use crate::{bert, decoders, distilbert, roberta};
 pub static FAMILIES: [&Family; 3] = [&bert::FAMILY, &roberta::FAMILY, &distilbert::FAMILY];
 
 /// Every decoder family.
-pub static DECODERS: [&DecoderFamily; 9] = [
+pub static DECODERS: [&DecoderFamily; 10] = [
     &decoders::llama::FAMILY,
     &decoders::gemma::FAMILY,
     &decoders::gemma2::FAMILY,
     &decoders::gemma3::FAMILY,
+    &decoders::gemma3::MULTIMODAL,
     &decoders::phi3::FAMILY,
     &decoders::smollm3::FAMILY,
     &decoders::granite::FAMILY,

@@ -128,7 +128,7 @@ proptest! {
     fn gradients_through_a_frozen_norm_equal_f64((rows, d) in rows_and_width(), range in range(), seed: u64) {
         let mut case = Case::new(rows, d, range, seed);
         // The output of a column that is not scaled says nothing of the input.
-        for scale in [case.gamma[0], 1e-20, 0.0] {
+        for scale in [case.gamma[0], 1e-18, 1e-30, 0.0] {
             case.gamma[0] = scale;
             let [_, expected, _] = case.reference();
             for device in fused_devices() {

@@ -17,10 +17,19 @@ const THETA: f64 = 1_000_000.0;
 const LOCAL_THETA: f64 = 10_000.0;
 
 /// Gemma 3.
-pub(crate) static FAMILY: DecoderFamily = DecoderFamily {
+pub(crate) static FAMILY: DecoderFamily = GEMMA3;
+
+const GEMMA3: DecoderFamily = DecoderFamily {
     model_types: &["gemma3_text"],
     read,
     ..GEMMA2
+};
+
+/// The language model inside Gemma 3 of pictures and texts.
+pub(crate) static MULTIMODAL: DecoderFamily = DecoderFamily {
+    model_types: &["gemma3"],
+    prefix: "model.language_model",
+    ..GEMMA3
 };
 
 fn read(config: &ModelConfig) -> Result<DecoderConfig, ModelError> {

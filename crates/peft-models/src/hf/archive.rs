@@ -7,6 +7,7 @@ mod gguf;
 mod header;
 mod index;
 mod rows;
+mod within;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -77,6 +78,8 @@ pub struct TensorArchive {
     files: Vec<(PathBuf, File)>,
     gguf: Option<GgufWeights>,
     entries: BTreeMap<String, TensorEntry>,
+    /// Whether files say the names of a language model inside another.
+    within: bool,
 }
 
 impl TensorArchive {
@@ -92,6 +95,7 @@ impl TensorArchive {
             files: Vec::new(),
             gguf: None,
             entries: BTreeMap::new(),
+            within: false,
         };
         if dir.join(SINGLE).exists() {
             archive.add_file(&dir.join(SINGLE))?;
@@ -108,7 +112,16 @@ impl TensorArchive {
                 hint: hint_for(dir),
             });
         }
+        (archive.within, archive.entries) = within::named(archive.entries);
         Ok(archive)
+    }
+
+    /// What the files call a tensor.
+    pub(super) fn stored_name(&self, name: &str) -> String {
+        match self.within {
+            true => within::in_file(name),
+            false => name.to_owned(),
+        }
     }
 
     /// The model folder.

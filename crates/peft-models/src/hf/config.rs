@@ -6,15 +6,21 @@ use peft_core::file::input::{CONFIG_LIMIT, read_plain_text};
 use peft_core::file::require_finished;
 use serde_json::{Map, Value, json};
 
+mod labels;
+mod within;
+
 use super::adapter_folder::refuse_adapter;
 use crate::error::ModelError;
 use crate::packed::Kept;
+use labels::unnamed;
 
 /// A model configuration: every field as it stands in the file, plus typed access with errors that name file and field.
 #[derive(Debug, Clone)]
 pub struct ModelConfig {
     path: PathBuf,
     raw: Map<String, Value>,
+    /// The file, where these are the fields of a language model inside another.
+    whole: Option<Map<String, Value>>,
     model_type: String,
     architectures: Vec<String>,
     labels: Vec<String>,
@@ -48,9 +54,14 @@ impl ModelConfig {
                 path: path.to_path_buf(),
                 source,
             })?;
+        let (raw, whole) = match within::language_model(&raw) {
+            Some(fields) => (fields, Some(raw)),
+            None => (raw, None),
+        };
         let mut config = Self {
             path: path.to_path_buf(),
             raw,
+            whole,
             model_type: String::new(),
             architectures: Vec::new(),
             labels: Vec::new(),
@@ -95,10 +106,20 @@ impl ModelConfig {
         self.labels.len()
     }
 
-    /// Every field as it stands in the file.
+    /// Every field as it stands in the file; of a model of pictures and texts, those of its language model.
     #[must_use]
     pub fn raw(&self) -> &Map<String, Value> {
         &self.raw
+    }
+
+    /// What `config.json` says of it.
+    #[must_use]
+    pub fn to_file(&self) -> Value {
+        let whole = self.whole.as_ref();
+        Value::Object(whole.map_or_else(
+            || self.raw.clone(),
+            |whole| within::whole_with(whole, &self.raw),
+        ))
     }
 
     /// The same configuration with other label names (`id2label`, `label2id`, `problem_type`).
@@ -294,55 +315,10 @@ impl ModelConfig {
             })
             .ok_or_else(|| self.field_error("architectures", "a list of strings"))
     }
-
-    /// Names by id from `id2label`; else from `label2id`; else `num_labels` unnamed ones; else two.
-    fn read_labels(&self) -> Result<Vec<String>, ModelError> {
-        if let Some(value) = self.present("id2label") {
-            let pairs = value.as_object().map(|map| {
-                map.iter()
-                    .map(|(id, name)| Some((id.parse().ok()?, name.as_str()?.to_owned())))
-                    .collect()
-            });
-            return numbered(pairs.flatten())
-                .ok_or_else(|| self.field_error("id2label", "a map from 0, 1, 2, ... to names"));
-        }
-        if let Some(value) = self.present("label2id") {
-            let pairs = value.as_object().map(|map| {
-                map.iter()
-                    .map(|(name, id)| Some((usize::try_from(id.as_u64()?).ok()?, name.clone())))
-                    .collect()
-            });
-            return numbered(pairs.flatten())
-                .ok_or_else(|| self.field_error("label2id", "a map from names to 0, 1, 2, ..."));
-        }
-        let count = self.usize_or("num_labels", 2)?;
-        if !(1..=MAX_LABELS).contains(&count) {
-            return Err(self.field_error("num_labels", "a number of labels between 1 and 1000000"));
-        }
-        Ok(unnamed(count))
-    }
 }
 
 /// More than any size or length of a model; what ten thousand layers of such sizes count up to is still a number.
 pub(crate) const LARGEST: usize = 12_000_000;
-
-/// More labels than any classifier has; keeps a hostile `num_labels` from filling the memory.
-const MAX_LABELS: usize = 1_000_000;
-
-/// Names sorted by id, if the ids are exactly `0..n` with `n > 0`.
-fn numbered(pairs: Option<Vec<(usize, String)>>) -> Option<Vec<String>> {
-    let mut pairs = pairs?;
-    pairs.sort();
-    let complete = pairs
-        .iter()
-        .enumerate()
-        .all(|(index, (id, _))| *id == index);
-    (complete && !pairs.is_empty()).then(|| pairs.into_iter().map(|(_, name)| name).collect())
-}
-
-fn unnamed(count: usize) -> Vec<String> {
-    (0..count).map(|id| format!("LABEL_{id}")).collect()
-}
 
 /// A value for a message, cut short.
 fn shortened(value: &Value) -> String {

@@ -22,7 +22,7 @@ use crate::error::ModelError;
 use plan::{Source, plan};
 
 /// Files besides weights and configuration that make a folder usable.
-pub const COMPANIONS: [&str; 14] = [
+pub const COMPANIONS: [&str; 15] = [
     "chat_template.jinja",
     "additional_chat_templates/tool_use.jinja",
     "tokenizer.json",
@@ -37,6 +37,7 @@ pub const COMPANIONS: [&str; 14] = [
     "tokenizer.model",
     "generation_config.json",
     "preprocessor_config.json",
+    "processor_config.json",
 ];
 
 /// Tensors on the host by Hugging Face name, in Hugging Face orientation.
@@ -90,10 +91,7 @@ pub fn save_model(
         for name in COMPANIONS {
             copy_if_present(&dir_in.join(name), &dir_out.join(name))?;
         }
-        write_json(
-            &dir_out.join("config.json"),
-            &Value::Object(config.raw().clone()),
-        )
+        write_json(&dir_out.join("config.json"), &config.to_file())
     })
 }
 
@@ -119,10 +117,7 @@ pub fn write_model(
     )?;
     weights.commit()?;
     let config = with_dtype(config.clone(), FloatDtype::F32);
-    write_json(
-        &dir.join("config.json"),
-        &Value::Object(config.raw().clone()),
-    )
+    write_json(&dir.join("config.json"), &config.to_file())
 }
 
 /// The bytes of one tensor in the type that was planned for it.

@@ -20,6 +20,9 @@ const LEGACY: [(&str, &str); 2] = [
     ("LayerNorm.bias", "LayerNorm.beta"),
 ];
 
+/// What stands beside the language model in a model of pictures and texts.
+const BESIDE: [&str; 2] = ["model.vision_tower.", "model.multi_modal_projector."];
+
 /// A tensor's name without base prefix and in today's spelling.
 pub(crate) fn canonical(name: &str, prefix: &str) -> String {
     let name = without_prefix(name, prefix);
@@ -55,10 +58,16 @@ pub(crate) fn is_task_head(canonical: &str) -> bool {
     is_head(canonical) && !canonical.starts_with("pooler.")
 }
 
-/// Whether a tensor that the model does not have may be ignored: a buffer, or a head of another task.
+/// Whether the tensor belongs to a part beside the language model.
+pub(crate) fn is_beside(name: &str) -> bool {
+    BESIDE.iter().any(|part| name.starts_with(part))
+}
+
+/// Whether a tensor that the model does not have may be ignored: a buffer, a head of another task, or a part beside the language model.
 pub(crate) fn is_leftover(name: &str, prefix: &str) -> bool {
     let bare = without_prefix(name, prefix);
     is_head(bare)
+        || is_beside(name)
         || matches!(
             last(bare),
             "position_ids" | "token_type_ids" | "inv_freq" | "masked_bias"

@@ -14,6 +14,9 @@ use crate::{Error, Result};
 /// File of the chat template, which comes before one in `tokenizer_config.json`.
 const TEMPLATE: &str = "chat_template.jinja";
 
+/// What makes one input of pictures and texts, which is the model's own.
+const PROCESSOR: &str = "processor_config.json";
+
 impl Companions {
     /// Puts everything that is not the model's own into a folder, in place of what the model has there: a merged model, or an adapter that
     /// goes on from this one.
@@ -119,7 +122,15 @@ pub fn beside(adapter: &Path) -> Vec<&'static str> {
 
 /// Whether a file belongs to the tokenizer and to nothing else.
 fn is_tokenizer(name: &str) -> bool {
-    ![TEMPLATE, TOOLS_FILE, TOKENIZER_CONFIG, GENERATION, IMAGES].contains(&name)
+    let others = [
+        TEMPLATE,
+        TOOLS_FILE,
+        TOKENIZER_CONFIG,
+        GENERATION,
+        IMAGES,
+        PROCESSOR,
+    ];
+    !others.contains(&name)
 }
 
 /// Makes the folder of a file.

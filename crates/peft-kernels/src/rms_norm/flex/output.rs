@@ -10,9 +10,13 @@ use crate::flex::{Kernel, transform, values};
 use crate::kept::Kept;
 use crate::math::sum_pairs;
 
+/// Smallest scale of a column: with less, outputs would come near the smallest numbers, which have few digits.
+const SMALLEST: f32 = 1e-20;
+
 /// Whether the normalised values can be had back from the output.
 pub(super) fn recoverable(gamma: &[f32]) -> bool {
-    !gamma.is_empty() && gamma.iter().all(|gamma| gamma.is_normal())
+    let is_fine = |gamma: &f32| (SMALLEST..f32::INFINITY).contains(&gamma.abs());
+    !gamma.is_empty() && gamma.iter().all(is_fine)
 }
 
 /// What the backward needs of a forward pass.

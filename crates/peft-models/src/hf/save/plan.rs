@@ -7,7 +7,7 @@ use peft_core::file::HostTensor;
 use super::super::archive::{TensorArchive, TensorEntry};
 use super::super::dtype::FloatDtype;
 use super::super::file_names::FileNames;
-use super::super::spelling::{canonical, is_task_head};
+use super::super::spelling::{canonical, is_beside, is_task_head};
 use super::super::stream::Planned;
 use super::HostTensors;
 use crate::error::{Misshaped, ModelError, WeightProblems};
@@ -71,12 +71,25 @@ pub(super) fn plan<'a>(
         plan.add(&bare, tensor);
     }
     if plan.problems.is_empty() {
-        return Ok(plan.output);
+        return Ok(as_stored(archive, plan.output));
     }
     Err(ModelError::Weights {
         dir: archive.dir().to_path_buf(),
         problems: Box::new(plan.problems),
     })
+}
+
+/// The output by the names that the files of the input use.
+fn as_stored<'a>(archive: &TensorArchive, output: Output<'a>) -> Output<'a> {
+    let stored = |(name, (planned, source)): (String, (Planned, Source<'a>))| {
+        let name = archive.stored_name(&name);
+        let planned = Planned {
+            name: name.clone(),
+            ..planned
+        };
+        (name, (planned, source))
+    };
+    output.into_iter().map(stored).collect()
 }
 
 struct Plan<'a> {
@@ -164,7 +177,7 @@ impl<'a> Plan<'a> {
     }
 
     fn name(&self, bare: &str) -> String {
-        if self.prefixed && !is_task_head(bare) {
+        if self.prefixed && !is_task_head(bare) && !is_beside(bare) {
             format!("{}.{bare}", self.names.prefix)
         } else {
             bare.to_owned()
