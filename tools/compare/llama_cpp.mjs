@@ -4,7 +4,7 @@
 //     node tools/compare/llama_cpp.mjs MODEL.gguf TEXT_FILE [ADAPTER.gguf]
 //
 // Prints one JSON value: `tokens`, the ids of the text; `nats`, -ln p of each token after the first and of the end of the text; `mean`, which
-// `peft eval --task causal-lm` calls the loss of a file of that text; `greedy`, the ids that follow the text when the likeliest one is taken
+// `peft eval --task causal-lm` calls the loss of a JSONL row with that text as its `text`; `greedy`, the ids that follow the text when the likeliest one is taken
 // 16 times, and `text`, what they say.
 
 import { readFileSync } from "node:fs";

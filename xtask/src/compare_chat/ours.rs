@@ -165,7 +165,13 @@ fn asked(root: &Path, arguments: &Arguments) -> anyhow::Result<String> {
     let said = chat["messages"][1]["content"]
         .as_str()
         .context("an answer")?;
+    // A row of a table is a text with an end; a plain text is what it is.
+    let row = arguments.work("text.jsonl");
     std::fs::write(root.join(&text), format!("{said}\n"))?;
+    std::fs::write(
+        root.join(&row),
+        serde_json::json!({"text": said}).to_string(),
+    )?;
     let peft =
         |line: &[&str]| Step::on_cores(&arguments.cores, &[&["target/debug/peft"], line].concat());
     peft(&[
@@ -201,7 +207,7 @@ fn asked(root: &Path, arguments: &Arguments) -> anyhow::Result<String> {
         "--adapter",
         &run,
         "--data",
-        &text,
+        &row,
     ]);
     let ours: Value = serde_json::from_str(&ours.output(root)?)?;
     Ok(format!(
