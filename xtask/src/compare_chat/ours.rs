@@ -160,18 +160,8 @@ fn asked(root: &Path, arguments: &Arguments) -> anyhow::Result<String> {
         arguments.work("text.txt"),
     );
     let adapter = arguments.work("adapter.gguf");
-    let chat = std::fs::read_to_string(root.join(arguments.work("valid.jsonl")))?;
-    let chat: Value = serde_json::from_str(chat.lines().next().unwrap_or_default())?;
-    let said = chat["messages"][1]["content"]
-        .as_str()
-        .context("an answer")?;
-    // A row of a table is a text with an end; a plain text is what it is.
     let row = arguments.work("text.jsonl");
-    std::fs::write(root.join(&text), format!("{said}\n"))?;
-    std::fs::write(
-        root.join(&row),
-        serde_json::json!({"text": said}).to_string(),
-    )?;
+    write_text(root, arguments, [&text, &row])?;
     let peft =
         |line: &[&str]| Step::on_cores(&arguments.cores, &[&["target/debug/peft"], line].concat());
     peft(&[
@@ -214,6 +204,18 @@ fn asked(root: &Path, arguments: &Arguments) -> anyhow::Result<String> {
         "The adapter over the packed base, loss of one text: {} here, {} in llama.cpp",
         ours["loss"], theirs["mean"]
     ))
+}
+
+/// Writes an answer as a plain text, and as a row of a table: such a text has an end, a plain one is what it is.
+fn write_text(root: &Path, arguments: &Arguments, [text, row]: [&str; 2]) -> anyhow::Result<()> {
+    let chat = std::fs::read_to_string(root.join(arguments.work("valid.jsonl")))?;
+    let chat: Value = serde_json::from_str(chat.lines().next().unwrap_or_default())?;
+    let said = chat["messages"][1]["content"]
+        .as_str()
+        .context("an answer")?;
+    std::fs::write(root.join(text), format!("{said}\n"))?;
+    let row_of_table = serde_json::json!({"text": said}).to_string();
+    Ok(std::fs::write(root.join(row), row_of_table)?)
 }
 
 #[cfg(test)]
