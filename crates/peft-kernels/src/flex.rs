@@ -1,5 +1,7 @@
 //! What the fused kernels share: how a kernel runs over a flex tensor.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Bytes;
 use pulp::{Arch, Simd, WithSimd};
@@ -38,6 +40,26 @@ impl Kernel for Rows<'_> {
                 *value *= scale;
             }
         }
+    }
+}
+
+/// A number for each row, which the task that has the row writes.
+#[derive(Debug)]
+pub(crate) struct RowNumbers(Vec<AtomicU32>);
+
+impl RowNumbers {
+    pub(crate) fn new(rows: usize) -> Self {
+        Self((0..rows).map(|_| AtomicU32::new(0)).collect())
+    }
+
+    #[inline(always)]
+    pub(crate) fn set(&self, row: usize, number: f32) {
+        self.0[row].store(number.to_bits(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn into_values(self) -> Vec<f32> {
+        let bits = self.0.into_iter().map(AtomicU32::into_inner);
+        bits.map(f32::from_bits).collect()
     }
 }
 

@@ -41,8 +41,7 @@ const MAY_READ: [&str; 3] = [
 
 /// Finds changes of the disk and reading elsewhere.
 pub(crate) fn check(file: &RustFile) -> Vec<Finding> {
-    let is_source = file.path.starts_with("crates/") && file.path.contains("/src/");
-    if !is_source {
+    if !file.is_source_of_crate() {
         return Vec::new();
     }
     let is_testing = file.path.contains("/testing/");

@@ -21,9 +21,8 @@ const ALLOWED: &str = "crates/peft-kernels/src/reads.rs";
 /// Finds readings elsewhere. On the processor there is nothing to wait for.
 pub(crate) fn check(file: &RustFile) -> Vec<Finding> {
     let path = &file.path;
-    let is_source = path.starts_with("crates/") && path.contains("/src/");
     let of_processor = path.contains("/flex/") || path.ends_with("/flex.rs");
-    if !is_source || path == ALLOWED || path.contains("/testing") || of_processor {
+    if !file.is_source_of_crate() || path == ALLOWED || path.contains("/testing") || of_processor {
         return Vec::new();
     }
     let calls = file.tokens.windows(3).filter_map(|call: &[Token]| {

@@ -87,6 +87,11 @@ impl RustFile {
         })
     }
 
+    /// Whether it is a source of a crate, and no test or tool.
+    pub(crate) fn is_source_of_crate(&self) -> bool {
+        self.path.starts_with("crates/") && self.path.contains("/src/")
+    }
+
     /// Whether a line belongs to tests: a `#[cfg(test)]` item, a `tests` folder, a `tests.rs`, a benchmark.
     pub(crate) fn is_test(&self, line: usize) -> bool {
         let test_file = self

@@ -1,12 +1,10 @@
 //! The normalised values from the output of a layer norm in place of its input.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-
 use burn::backend::flex::FlexTensor;
 use pulp::Simd;
 
 use super::{input_gradient, moments, normalise};
-use crate::flex::{Kernel, transform, values};
+use crate::flex::{Kernel, RowNumbers, transform, values};
 use crate::kept::Kept;
 
 /// Largest `|beta / gamma|` of a column: `(y - beta) / gamma` has the rounding of `y`, which is up to so many times that of the normalised value.
@@ -39,7 +37,7 @@ impl Output {
     ) -> (FlexTensor, Self) {
         let d = values(gamma).len();
         let rows = x.layout().num_elements() / d;
-        let inverses: Vec<AtomicU32> = (0..rows).map(|_| AtomicU32::new(0)).collect();
+        let inverses = RowNumbers::new(rows);
         let kernel = Forward {
             gamma: values(gamma),
             beta: values(&beta),
@@ -47,11 +45,10 @@ impl Output {
             inverses: &inverses,
         };
         let y = transform(x, d, &kernel);
-        let inverses = inverses.into_iter().map(AtomicU32::into_inner);
         let output = Self {
             y: Kept::new(y.clone()),
             beta,
-            inverses: inverses.map(f32::from_bits).collect(),
+            inverses: inverses.into_values(),
         };
         (y, output)
     }
@@ -74,8 +71,7 @@ struct Forward<'a> {
     gamma: &'a [f32],
     beta: &'a [f32],
     eps: f32,
-    /// Bits of a number for each row; every row is written once, by the task that has it.
-    inverses: &'a [AtomicU32],
+    inverses: &'a RowNumbers,
 }
 
 impl Kernel for Forward<'_> {
@@ -84,10 +80,9 @@ impl Kernel for Forward<'_> {
     #[inline(always)]
     fn run<S: Simd>(&self, start: usize, chunk: &mut [f32]) {
         let d = self.gamma.len();
-        let inverses = &self.inverses[start / d..];
-        for (row, kept) in chunk.chunks_exact_mut(d).zip(inverses) {
+        for (at, row) in chunk.chunks_exact_mut(d).enumerate() {
             let (mean, inverse) = moments(row, self.eps);
-            kept.store(inverse.to_bits(), Ordering::Relaxed);
+            self.inverses.set(start / d + at, inverse);
             normalise::<S>(row, mean, inverse, self.gamma, self.beta);
         }
     }

@@ -1,12 +1,10 @@
 //! The normalised values from the output of a norm in place of its input.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-
 use burn::backend::flex::FlexTensor;
 use pulp::Simd;
 
 use super::inverse;
-use crate::flex::{Kernel, transform, values};
+use crate::flex::{Kernel, RowNumbers, transform, values};
 use crate::kept::Kept;
 use crate::math::sum_pairs;
 
@@ -33,18 +31,17 @@ impl Output {
     pub(super) fn new(x: FlexTensor, gamma: FlexTensor, eps: f32) -> (FlexTensor, Self) {
         let d = values(&gamma).len();
         let rows = x.layout().num_elements() / d;
-        let inverses: Vec<AtomicU32> = (0..rows).map(|_| AtomicU32::new(0)).collect();
+        let inverses = RowNumbers::new(rows);
         let kernel = Forward {
             gamma: values(&gamma),
             eps,
             inverses: &inverses,
         };
         let y = transform(x, d, &kernel);
-        let inverses = inverses.into_iter().map(AtomicU32::into_inner);
         let output = Self {
             y: Kept::new(y.clone()),
             gamma,
-            inverses: inverses.map(f32::from_bits).collect(),
+            inverses: inverses.into_values(),
         };
         (y, output)
     }
@@ -66,8 +63,7 @@ impl Output {
 struct Forward<'a> {
     gamma: &'a [f32],
     eps: f32,
-    /// Bits of a number for each row; every row is written once, by the task that has it.
-    inverses: &'a [AtomicU32],
+    inverses: &'a RowNumbers,
 }
 
 impl Kernel for Forward<'_> {
@@ -76,10 +72,9 @@ impl Kernel for Forward<'_> {
     #[inline(always)]
     fn run<S: Simd>(&self, start: usize, chunk: &mut [f32]) {
         let d = self.gamma.len();
-        let inverses = &self.inverses[start / d..];
-        for (row, kept) in chunk.chunks_exact_mut(d).zip(inverses) {
+        for (at, row) in chunk.chunks_exact_mut(d).enumerate() {
             let r = inverse(row, self.eps);
-            kept.store(r.to_bits(), Ordering::Relaxed);
+            self.inverses.set(start / d + at, r);
             for (x, gamma) in row.iter_mut().zip(self.gamma) {
                 *x *= r * gamma;
             }

@@ -127,7 +127,6 @@ impl BlockShape {
     /// Numbers of a token that the block keeps.
     pub(super) fn kept(&self, trained: &[Trained], manner: Manner) -> usize {
         let (d, f) = (self.d_model, self.d_ff);
-        let reads = |role| manner.whole || trained.iter().any(|layer| layer.role == role);
         let either = |kept: bool, width: usize| if kept { width } else { 0 };
         // A norm that is frozen keeps its output, which is what the next layers read; one that trains keeps its input.
         let norms = self.norms * d + either(manner.whole, 2 * d);
@@ -135,7 +134,9 @@ impl BlockShape {
         let head_norms = either(self.head_norms, self.queries + self.keys);
         let inner = either(self.gated, f) + f;
         // What dropout and the nonlinearity give is made again of what they read.
-        let inputs = either(reads(Role::Output), self.queries);
+        let reads_attention =
+            manner.whole || trained.iter().any(|layer| layer.role == Role::Output);
+        let inputs = either(reads_attention, self.queries);
         let own = |layer: &Trained| {
             let output = either(manner.scales && !self.keeps_output(layer), layer.d_out);
             layer.rank + output
@@ -220,5 +221,19 @@ mod tests {
             ..usual
         };
         assert_eq!(kept(&[0, 2], scales), kept(&[0, 2], usual) + 8);
+    }
+
+    #[test]
+    fn frozen_layer_norms_share_their_output_with_the_next_layer() {
+        let bert = BlockShape::plain(8, 32, 2);
+        let kept = |places: &[usize], manner| bert.kept(&trained(&bert, 6, places), manner);
+        let bare = 2 * 8 + 3 * 8 + 4 + 32;
+        assert_eq!(kept(&[0, 2, 4], Manner::default()), bare + 3 * 3);
+        let whole = Manner {
+            whole: true,
+            ..Manner::default()
+        };
+        // The way down's input is made again.
+        assert_eq!(kept(&[], whole), bare + 2 * 8 + 8);
     }
 }
