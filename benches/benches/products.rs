@@ -85,7 +85,7 @@ fn attentions(criterion: &mut Criterion, device: &Device) {
                 let how = Attention {
                     scale,
                     cap: None,
-                    bias: None,
+                    mask: None,
                     dropout: None,
                 };
                 attention(query.clone(), key.clone(), value.clone(), how)

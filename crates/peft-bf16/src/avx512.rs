@@ -12,6 +12,8 @@ use std::arch::x86_64::{
 };
 use std::mem::transmute;
 
+use faer::Accum;
+
 use crate::portable;
 use crate::{HEIGHT, LANES, Pair, Tile};
 
@@ -37,6 +39,11 @@ impl Token {
         unsafe { interleave(upper, lower, pairs) }
     }
 
+    pub(crate) fn interleave_rounded(self, upper: &[Pair], lower: &[Pair], pairs: &mut [Pair]) {
+        // SAFETY: as above.
+        unsafe { interleave_rounded(upper, lower, pairs) }
+    }
+
     pub(crate) fn round_upright(self, columns: [&[f32]; LANES], pairs: &mut [Pair], width: usize) {
         // SAFETY: as above.
         unsafe { round_upright(columns, pairs, width) }
@@ -47,14 +54,15 @@ impl Token {
         rows: [&[Pair]; HEIGHT],
         columns: &[Pair],
         vectors: usize,
+        how: Accum,
         tile: &mut Tile,
     ) {
         // SAFETY: as above.
         unsafe {
             match vectors {
-                1 => multiply::<1>(rows, columns, tile),
-                2 => multiply::<2>(rows, columns, tile),
-                _ => multiply::<3>(rows, columns, tile),
+                1 => multiply::<1>(rows, columns, how, tile),
+                2 => multiply::<2>(rows, columns, how, tile),
+                _ => multiply::<3>(rows, columns, how, tile),
             }
         }
     }
@@ -68,6 +76,10 @@ fn floats(values: &[f32; LANES]) -> __m512 {
 
 fn values(floats: __m512) -> [f32; LANES] {
     unsafe { transmute::<__m512, [f32; LANES]>(floats) }
+}
+
+fn vector(pairs: [Pair; LANES]) -> __m512i {
+    unsafe { transmute::<[Pair; LANES], __m512i>(pairs) }
 }
 
 fn rounded(pairs: &[Pair; LANES]) -> __m512bh {
@@ -191,12 +203,41 @@ fn interleave(upper: &[f32], lower: &[f32], pairs: &mut [Pair]) {
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-fn multiply<const V: usize>(mut rows: [&[Pair]; HEIGHT], columns: &[Pair], tile: &mut Tile) {
+fn interleave_rounded(upper: &[Pair], lower: &[Pair], pairs: &mut [Pair]) {
+    const HALF: usize = LANES / 2;
+    let in_turn = words(IN_TURN);
+    let (uppers, upper_rest) = upper.as_chunks::<HALF>();
+    let (lowers, lower_rest) = lower.as_chunks::<HALF>();
+    let (out, out_rest) = pairs.split_at_mut(LANES * uppers.len());
+    let out = out.as_chunks_mut::<LANES>().0;
+    for ((upper, lower), out) in uppers.iter().zip(lowers).zip(out) {
+        let mut halves = [0; LANES];
+        halves[..HALF].copy_from_slice(upper);
+        halves[HALF..].copy_from_slice(lower);
+        *out = to_pairs(_mm512_permutexvar_epi16(in_turn, vector(halves)));
+    }
+    portable::interleave_rounded(upper_rest, lower_rest, out_rest);
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+fn multiply<const V: usize>(
+    mut rows: [&[Pair]; HEIGHT],
+    columns: &[Pair],
+    how: Accum,
+    tile: &mut Tile,
+) {
     let columns = columns.as_chunks::<LANES>().0.as_chunks::<V>().0;
     for row in &mut rows {
         *row = &row[..columns.len()];
     }
     let mut sums = [[_mm512_setzero_ps(); V]; HEIGHT];
+    if matches!(how, Accum::Add) {
+        for (sums, before) in sums.iter_mut().zip(&*tile) {
+            for (sum, before) in sums.iter_mut().zip(before.as_chunks::<LANES>().0) {
+                *sum = floats(before);
+            }
+        }
+    }
     for (at, of_columns) in columns.iter().enumerate() {
         for (row, sums) in rows.iter().zip(&mut sums) {
             let of_row = same_pair(_mm512_set1_epi32(row[at].cast_signed()));

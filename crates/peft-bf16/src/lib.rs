@@ -10,11 +10,13 @@ mod product;
 mod right;
 #[cfg(test)]
 mod tests;
+mod trial;
 
 pub use instructions::is_native;
 pub use left::{Left, Piece};
 pub use product::{multiply, product};
 pub use right::Right;
+pub use trial::is_faster;
 
 /// Most inner values of one pass over an output.
 pub const DEPTH: usize = 768;

@@ -1,5 +1,6 @@
 //! The kernels without special instructions: values are rounded likewise, and multiplied in f32.
 
+use faer::Accum;
 use half::bf16;
 
 use crate::{HEIGHT, LANES, Pair, Tile};
@@ -55,11 +56,29 @@ pub(crate) fn interleave(upper: &[f32], lower: &[f32], pairs: &mut [Pair]) {
     }
 }
 
-pub(crate) fn multiply(rows: [&[Pair]; HEIGHT], columns: &[Pair], vectors: usize, tile: &mut Tile) {
+pub(crate) fn interleave_rounded(upper: &[Pair], lower: &[Pair], pairs: &mut [Pair]) {
+    let out = pairs.as_chunks_mut::<2>().0;
+    for ((upper, lower), out) in upper.iter().zip(lower).zip(out) {
+        *out = [
+            upper & 0xffff | lower << 16,
+            upper >> 16 | lower & 0xffff_0000,
+        ];
+    }
+}
+
+pub(crate) fn multiply(
+    rows: [&[Pair]; HEIGHT],
+    columns: &[Pair],
+    vectors: usize,
+    how: Accum,
+    tile: &mut Tile,
+) {
     let width = vectors * LANES;
     for (row, sums) in rows.iter().zip(tile) {
         let sums = &mut sums[..width];
-        sums.fill(0.0);
+        if matches!(how, Accum::Replace) {
+            sums.fill(0.0);
+        }
         for (of_row, of_columns) in row.iter().zip(columns.chunks_exact(width)) {
             let [first, second] = halves(*of_row);
             for (sum, pair) in sums.iter_mut().zip(of_columns) {

@@ -12,34 +12,47 @@ const ROWS: usize = 32 * HEIGHT;
 /// Columns that [`product`] rounds at a time.
 const COLUMNS: usize = 8 * WIDTH;
 
-/// Sets `y` to `factor piece right`, or adds that to it.
+/// Sets `y` to `factor` times a sum of products, or adds that to it. What is narrow, as a low-rank pair beside a weight, costs little so:
+/// the output is written once.
 ///
 /// # Shapes
-/// `y [rows, columns]`, row after row; `piece [rows, inner]`, `right [inner, columns]`.
+/// `y [rows, columns]`, row after row; of each product `[rows, inner]` and `[inner, columns]`.
 ///
 /// # Panics
 /// When the sizes disagree, or values of a row of `y` do not lie side by side.
-pub fn multiply(mut y: MatMut<'_, f32>, how: Accum, piece: &Piece<'_>, right: &Right, factor: f32) {
-    let rows = piece.rows();
-    assert!(
-        y.nrows() == rows && y.ncols() == right.columns() && piece.inner() == right.inner(),
-        "the output is [{}, {}], the factors are [{rows}, {}] and [{}, {}]",
-        y.nrows(),
-        y.ncols(),
-        piece.inner(),
-        right.inner(),
-        right.columns(),
-    );
+pub fn multiply(
+    mut y: MatMut<'_, f32>,
+    how: Accum,
+    products: &[(&Piece<'_>, &Right)],
+    factor: f32,
+) {
+    let (rows, columns) = (y.nrows(), y.ncols());
+    for (piece, right) in products {
+        assert!(
+            rows == piece.rows() && columns == right.columns() && piece.inner() == right.inner(),
+            "the output is [{rows}, {columns}], the factors are [{}, {}] and [{}, {}]",
+            piece.rows(),
+            piece.inner(),
+            right.inner(),
+            right.columns(),
+        );
+    }
     let mut tile: Tile = [[0.0; WIDTH]; HEIGHT];
     for first in (0..rows).step_by(ROWS) {
         let last = (first + ROWS).min(rows);
-        for (column, width, pairs) in right.strips() {
+        for column in (0..columns).step_by(WIDTH) {
+            let width = WIDTH.min(columns - column);
+            let vectors = width.div_ceil(LANES);
             for top in (first..last).step_by(HEIGHT) {
                 let height = HEIGHT.min(last - top);
-                // The rows below the last are the last again, and nobody looks at what comes out.
-                let of_rows = std::array::from_fn(|at| piece.row(top + at.min(height - 1)));
-                let vectors = width.div_ceil(LANES);
-                piece.by().multiply(of_rows, pairs, vectors, &mut tile);
+                let mut sum = Accum::Replace;
+                for (piece, right) in products {
+                    // The rows below the last are the last again, and nobody looks at what comes out.
+                    let of_rows = std::array::from_fn(|at| piece.row(top + at.min(height - 1)));
+                    let pairs = right.strip(column);
+                    piece.by().multiply(of_rows, pairs, vectors, sum, &mut tile);
+                    sum = Accum::Add;
+                }
                 let y = y.as_mut().submatrix_mut(top, column, height, width);
                 put(y, how, &tile, factor);
             }
@@ -100,7 +113,7 @@ pub fn product(
                 _ => Accum::Add,
             };
             let piece = left.piece(0..left.rows(), block);
-            multiply(y.as_mut(), how, &piece, &right, factor);
+            multiply(y.as_mut(), how, &[(&piece, &right)], factor);
         }
     }
 }

@@ -1,8 +1,11 @@
 //! The second factor of a product.
 
+use std::ops::Range;
+
 use faer::MatRef;
 
 use crate::instructions::Instructions;
+use crate::left::Piece;
 use crate::{DEPTH, LANES, Pair, WIDTH};
 
 /// A piece of the second factor of a product, rounded: strips of columns, and of each the pairs that follow each other.
@@ -21,21 +24,61 @@ impl Right {
     /// With more than [`DEPTH`] rows.
     pub fn set(&mut self, x: MatRef<'_, f32>) {
         assert!(x.nrows() <= DEPTH, "{} of {DEPTH} inner values", x.nrows());
-        (self.inner, self.columns) = (x.nrows(), x.ncols());
-        let depth = self.inner.div_ceil(2);
-        // The columns beside the last are multiplied too, and nobody looks at what comes out.
-        self.pairs
-            .resize(depth * self.columns.next_multiple_of(LANES), 0);
-        let mut rest = &mut self.pairs[..];
-        for start in (0..self.columns).step_by(WIDTH) {
-            let width = WIDTH.min(self.columns - start);
-            let piece;
-            (piece, rest) = rest.split_at_mut(depth * width.next_multiple_of(LANES));
+        self.make_room(x.nrows(), x.ncols());
+        let by = self.by;
+        self.for_each_strip(|start, width, strip| {
             let x = x.subcols(start, width);
             match x.try_as_col_major().is_some() {
-                true => round_upright(x, piece, self.by),
-                false => round_rows(x, piece, self.by),
+                true => round_upright(x, strip, by),
+                false => round_rows(x, strip, by),
             }
+        });
+    }
+
+    /// The same with some columns of what was rounded as a first factor, whose rows are summed over now.
+    ///
+    /// # Panics
+    /// With more than [`DEPTH`] rows, columns that are not there, or a first column that is odd.
+    pub fn set_rounded(&mut self, x: &Piece<'_>, columns: Range<usize>) {
+        assert!(
+            x.rows() <= DEPTH && columns.end <= x.inner() && columns.start.is_multiple_of(2),
+            "{} of {DEPTH} inner values, columns {columns:?} of {}",
+            x.rows(),
+            x.inner(),
+        );
+        let first = columns.start / 2;
+        self.make_room(x.rows(), columns.len());
+        let (rows, by, zeros) = (self.inner, self.by, [0; WIDTH / 2]);
+        self.for_each_strip(|start, width, strip| {
+            let of_row = |row: usize| &x.row(row)[first + start / 2..][..width.div_ceil(2)];
+            let pairs = strip.chunks_exact_mut(width.next_multiple_of(LANES));
+            for (at, pairs) in pairs.enumerate() {
+                let upper = of_row(2 * at);
+                let lower = match 2 * at + 1 < rows {
+                    true => of_row(2 * at + 1),
+                    false => &zeros[..upper.len()],
+                };
+                by.interleave_rounded(upper, lower, pairs);
+            }
+        });
+    }
+
+    /// The columns beside the last are multiplied too, and nobody looks at what comes out.
+    fn make_room(&mut self, inner: usize, columns: usize) {
+        (self.inner, self.columns) = (inner, columns);
+        let count = inner.div_ceil(2) * columns.next_multiple_of(LANES);
+        self.pairs.resize(count, 0);
+    }
+
+    /// Calls `fill` with the first column of every strip, how many columns it has, and its pairs.
+    fn for_each_strip(&mut self, mut fill: impl FnMut(usize, usize, &mut [Pair])) {
+        let (depth, columns) = (self.inner.div_ceil(2), self.columns);
+        let mut rest = &mut self.pairs[..];
+        for start in (0..columns).step_by(WIDTH) {
+            let width = WIDTH.min(columns - start);
+            let strip;
+            (strip, rest) = rest.split_at_mut(depth * width.next_multiple_of(LANES));
+            fill(start, width, strip);
         }
     }
 
@@ -51,15 +94,11 @@ impl Right {
         self.columns
     }
 
-    /// The strips: their first column, how many columns they have, and the pairs.
-    pub(crate) fn strips(&self) -> impl Iterator<Item = (usize, usize, &[Pair])> {
+    /// The pairs of the strip that begins with a column.
+    pub(crate) fn strip(&self, start: usize) -> &[Pair] {
         let depth = self.inner.div_ceil(2);
-        (0..self.columns).step_by(WIDTH).map(move |start| {
-            let width = WIDTH.min(self.columns - start);
-            let first = depth * start;
-            let pairs = &self.pairs[first..first + depth * width.next_multiple_of(LANES)];
-            (start, width, pairs)
-        })
+        let width = WIDTH.min(self.columns - start).next_multiple_of(LANES);
+        &self.pairs[depth * start..][..depth * width]
     }
 }
 

@@ -10,12 +10,6 @@ use crate::{DEPTH, HEIGHT, Left, Right, multiply, product};
 /// Error of a sum of f32 relative to the sizes of its terms.
 const SUMS: f64 = 2e-6;
 
-fn all() -> Vec<Instructions> {
-    let mut all = vec![Instructions::Portable, Instructions::default()];
-    all.dedup();
-    all
-}
-
 /// Reproducible values in `[-1, 1]`, of which no two neighbours are alike.
 fn noise(seed: u64, rows: usize, columns: usize) -> Mat<f32> {
     Mat::from_fn(rows, columns, |row, column| {
@@ -63,7 +57,7 @@ fn in_pieces(
                     columns.len(),
                 );
                 let piece = left.piece(rows, block.clone());
-                multiply(y, how, &piece, &right, factor);
+                multiply(y, how, &[(&piece, &right)], factor);
             }
         }
     }
@@ -128,7 +122,7 @@ proptest! {
         let (room_a, room_b) = (laid(&a, of_a), laid(&b, of_b));
         let (a, b) = (view(&room_a, of_a), view(&room_b, of_b));
         let at = [(cut * HEIGHT).min(rows), (columns as f64 * edge) as usize];
-        for by in all() {
+        for by in Instructions::all() {
             let y = in_pieces(by, a, b, 0.5, at);
             let whole = in_pieces(by, a, b, 0.5, [rows, columns]);
             for row in 0..rows {
@@ -165,7 +159,7 @@ fn a_product_is_added_to_what_was_there() {
 fn a_left_factor_gives_its_rounded_values_back() {
     for [rows, inner] in [[1, 1], [70, 2 * DEPTH + 3], [3, 0]] {
         let x = noise(3, rows, inner);
-        for by in all() {
+        for by in Instructions::all() {
             let found = Left::rounded(x.as_ref(), by).values();
             let expected: Vec<f32> = (0..rows * inner)
                 .map(|at| rounded(x[(at / inner, at % inner)]) as f32)
@@ -191,7 +185,7 @@ fn nothing_is_multiplied_to_zeros() {
 
 #[test]
 fn what_is_no_number_is_not_lost_and_does_not_spread() {
-    for by in all() {
+    for by in Instructions::all() {
         for (bad, seen) in [(f32::NAN, f32::NAN), (f32::INFINITY, f32::INFINITY)] {
             let mut a = Mat::from_fn(17, 33, |_, _| 1.0_f32);
             a[(16, 32)] = bad;
@@ -209,7 +203,7 @@ fn what_is_no_number_is_not_lost_and_does_not_spread() {
 fn values_are_rounded_to_the_nearest_and_ties_to_even() {
     // One and steps of a bfloat16 (2^-7) in halves and quarters.
     let step = 2.0_f32.powi(-7);
-    for by in all() {
+    for by in Instructions::all() {
         for (value, near) in [
             (1.0 + 0.25 * step, 1.0),
             (1.0 + 0.5 * step, 1.0),
@@ -244,4 +238,65 @@ fn rows_of_another_length_have_the_same_values() {
     }
     let deep = Left::new(Mat::from_fn(2, 4 * DEPTH, |_, _| 1.0_f32).as_ref());
     assert!(deep.in_rows_of(4).is_none());
+}
+
+#[test]
+fn products_are_summed_before_they_are_written() {
+    let (rows, columns) = (21, 67);
+    let (a, b) = (noise(1, rows, 40), noise(2, 40, columns));
+    let (c, d) = (noise(3, rows, 5), noise(4, 5, columns));
+    for by in Instructions::all() {
+        let lefts = [Left::rounded(a.as_ref(), by), Left::rounded(c.as_ref(), by)];
+        let pieces = [
+            lefts[0].piece(0..rows, 0..40),
+            lefts[1].piece(0..rows, 0..5),
+        ];
+        let rights = [b.as_ref(), d.as_ref()].map(|factor| {
+            let mut right = Right::default();
+            right.by = by;
+            right.set(factor);
+            right
+        });
+        let products = [(&pieces[0], &rights[0]), (&pieces[1], &rights[1])];
+        let mut y = Mat::from_fn(columns, rows, |_, _| f32::NAN);
+        multiply(y.as_mut().transpose_mut(), Accum::Replace, &products, 2.0);
+        for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |at| (row, at))) {
+            let (first, size) = expected(a.as_ref(), b.as_ref(), row, column);
+            let (second, more) = expected(c.as_ref(), d.as_ref(), row, column);
+            let error = (f64::from(y[(column, row)]) - 2.0 * (first + second)).abs();
+            assert!(
+                error <= 2.0 * SUMS * (size + more),
+                "{by:?} [{row}, {column}]: {error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_left_factor_is_a_right_factor_too() {
+    // Its rows are summed over: an odd number of them, columns of one of its blocks, at the edge of a vector and within.
+    for [rows, inner] in [[1, 3], [33, 100], [DEPTH, DEPTH + 61]] {
+        let (a, x) = (noise(1, 9, rows), noise(2, rows, inner));
+        for by in Instructions::all() {
+            let (a_left, x_left) = (Left::rounded(a.as_ref(), by), Left::rounded(x.as_ref(), by));
+            let mut right = Right::default();
+            right.by = by;
+            for block in x_left.blocks() {
+                let of_x = x_left.piece(0..rows, block.clone());
+                for columns in [0..block.len(), block.len() / 4 * 2..block.len()] {
+                    right.set_rounded(&of_x, columns.clone());
+                    let mut y = Mat::from_fn(columns.len(), 9, |_, _| f32::NAN);
+                    let piece = a_left.piece(0..9, 0..rows);
+                    let products = [(&piece, &right)];
+                    multiply(y.as_mut().transpose_mut(), Accum::Replace, &products, 1.0);
+                    for (row, at) in [(0, 0), (8, columns.len() - 1), (4, columns.len() / 2)] {
+                        let column = block.start + columns.start + at;
+                        let (sum, size) = expected(a.as_ref(), x.as_ref(), row, column);
+                        let error = (f64::from(y[(at, row)]) - sum).abs();
+                        assert!(error <= SUMS * size, "{by:?} [{row}, {column}]: {error}");
+                    }
+                }
+            }
+        }
+    }
 }

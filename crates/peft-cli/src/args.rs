@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench, chat, combine, convert, data, diff, eval, extract, generate, init, inspect, merge, plot,
-    predict, prune, quickstart, recycle, resize, targets, train, validate,
+    bench, chat, combine, convert, data, devices, diff, eval, extract, generate, init, inspect,
+    merge, plot, predict, prune, quickstart, recycle, resize, targets, train, validate,
 };
 use peft_run::hub;
 
@@ -29,8 +29,8 @@ pub enum Verb {
     Init(init::InitArgs),
     /// List the methods, their options and their papers.
     Methods,
-    /// List the devices that this binary can compute on.
-    Devices,
+    /// List the devices that this binary can compute on; or serve them to other machines.
+    Devices(devices::DevicesArgs),
     /// Print what a bug report needs: version, devices, processors, memory.
     Env,
     /// Dry run: which modules would be adapted, how many parameters, how much memory.

@@ -23,8 +23,8 @@ pub struct ModelArgs {
     /// them, for more memory and often more speed. Absent: as the file has them.
     #[arg(long, value_name = "FORMAT")]
     pub quantize: Option<peft_models::Storage>,
-    /// What the products of layers and of attention multiply: f32; bf16, rounded, faster on processors with AVX512-BF16; or auto, bf16 where
-    /// the processor has it.
+    /// What the products of layers and of attention multiply: f32; bf16, rounded, faster on AMD's processors with AVX512-BF16; or auto, bf16
+    /// where it takes less time.
     #[arg(long, default_value_t)]
     pub compute: peft_run::precision::Precision,
     /// auto, flex, ndarray, wgpu, vulkan, metal or cuda (cuda:1 for the second).

@@ -85,7 +85,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Verb::Quickstart(args) => commands::quickstart::run(args, json),
         Verb::Init(args) => commands::init::run(args, json),
         Verb::Methods => commands::methods::run(json),
-        Verb::Devices => commands::devices::run(json),
+        Verb::Devices(args) => commands::devices::run(args, json),
         Verb::Env => commands::env::run(json),
         Verb::Targets(args) => commands::targets::run(args, json),
         Verb::Data(args) => commands::data::run(args, json),

@@ -43,7 +43,8 @@ fn bf16_answers_nearly_as_f32_where_the_processor_has_it_and_is_refused_elsewher
         rounded != exact && (rounded - exact).abs() < 0.02,
         "{rounded} {exact}"
     );
-    assert_eq!(loss("--compute auto"), rounded);
+    let auto = loss("--compute auto"); // by what takes less time here
+    assert!([exact, rounded].contains(&auto), "{auto} {rounded} {exact}");
     let scores = ["f32", "bf16"].map(|compute| {
         place.run(&train(compute));
         loss(&format!("--adapter @run-{compute}"))

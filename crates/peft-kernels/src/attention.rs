@@ -1,13 +1,16 @@
-//! Scaled dot-product attention: `softmax(scale Q K^T + bias) V` for every head, with dropout of the weights.
+//! Scaled dot-product attention: `softmax(scale Q K^T + mask) V` for every head, with dropout of the weights.
 
 use burn::tensor::Tensor;
 
 use crate::soft_cap::soft_capped;
 
+pub use mask::{AttentionMask, KeyRanges};
+
 #[cfg(feature = "cube")]
 mod cube;
 #[cfg(feature = "flex")]
 mod flex;
+mod mask;
 #[cfg(test)]
 mod tests;
 
@@ -16,16 +19,15 @@ mod tests;
 pub struct Attention {
     /// Factor of the scores.
     pub scale: f64,
-    /// Bound `c` of the scores before the bias, `c tanh(s / c)`, if any. Bounded scores have no kernel in CubeCL.
+    /// Bound `c` of the scores before the mask, `c tanh(s / c)`, if any. Bounded scores have no kernel in CubeCL.
     pub cap: Option<f64>,
-    /// Added to the scores, a constant: `[batch, heads, queries, keys]`, any of its first three axes may be 1. A key that is not to be
-    /// seen has -3e4 or less, so that its weight is exactly 0.
-    pub bias: Option<Tensor<4>>,
+    /// Which keys the queries see; all where there is none.
+    pub mask: Option<AttentionMask>,
     /// Probability that a weight is dropped, and what decides the mask; see [`crate::dropout`].
     pub dropout: Option<(f64, u64)>,
 }
 
-/// `dropout(softmax(scale Q K^T + bias)) V` per head; each head of keys and values serves `heads / kv_heads` consecutive heads of queries.
+/// `dropout(softmax(scale Q K^T + mask)) V` per head; each head of keys and values serves `heads / kv_heads` consecutive heads of queries.
 ///
 /// The fused path (f32 on flex) holds the weights of a few queries at a time. For the backward it keeps the three inputs and two numbers
 /// per query, and computes the weights again. Keys behind the last that any of those queries sees cost nothing, nor do those before the
@@ -36,10 +38,10 @@ pub struct Attention {
 /// side by side in memory.
 ///
 /// # Panics
-/// When the shapes do not agree, or that of the bias does not broadcast to the scores.
+/// When the shapes do not agree, or those of the mask do not broadcast to the scores.
 #[must_use]
 pub fn attention(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, how: Attention) -> Tensor<4> {
-    check(&query, &key, &value, how.bias.as_ref());
+    check(&query, &key, &value, how.mask.as_ref());
     #[cfg(feature = "flex")]
     let (query, key, value, how) = match flex::attention(query, key, value, how) {
         Ok(y) => return y,
@@ -65,7 +67,11 @@ fn composed(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, how: Attention) 
         Some(cap) => (soft_capped(scores.mul_scalar(how.scale), cap), 1.0),
         None => (scores, how.scale),
     };
-    let weights = crate::attention_softmax(scores, scale, how.bias);
+    let bias = how.mask.map(|mask| match mask {
+        AttentionMask::Bias(bias) => bias,
+        AttentionMask::Ranges(ranges) => ranges.bias(scores.dtype().into()),
+    });
+    let weights = crate::attention_softmax(scores, scale, bias);
     let weights = match how.dropout {
         Some((probability, seed)) => crate::dropout(weights, probability, seed),
         None => weights,
@@ -74,7 +80,7 @@ fn composed(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, how: Attention) 
     weights.matmul(value).reshape([batch, heads, queries, d])
 }
 
-fn check(query: &Tensor<4>, key: &Tensor<4>, value: &Tensor<4>, bias: Option<&Tensor<4>>) {
+fn check(query: &Tensor<4>, key: &Tensor<4>, value: &Tensor<4>, mask: Option<&AttentionMask>) {
     let ([batch, heads, queries, d], [_, kv_heads, keys, _]) = (query.dims(), key.dims());
     let expected = [batch, kv_heads, keys, d];
     assert!(
@@ -87,11 +93,22 @@ fn check(query: &Tensor<4>, key: &Tensor<4>, value: &Tensor<4>, bias: Option<&Te
         key.dims(),
         value.dims(),
     );
-    if let Some(bias) = bias {
-        let (full, given) = ([batch, heads, queries, keys], bias.dims());
+    let given = mask.map(|mask| match mask {
+        AttentionMask::Bias(bias) => bias.dims(),
+        AttentionMask::Ranges(ranges) => {
+            let [sequences, of_queries, of_keys] = ranges.dims();
+            assert!(
+                of_queries == queries,
+                "attention: ranges of {of_queries} queries for {queries}"
+            );
+            [sequences, 1, of_queries, of_keys]
+        }
+    });
+    if let Some(given) = given {
+        let full = [batch, heads, queries, keys];
         assert!(
             given[3] == keys && (0..3).all(|axis| given[axis] == full[axis] || given[axis] == 1),
-            "attention: a bias {given:?} does not broadcast to scores {full:?}"
+            "attention: a mask {given:?} does not broadcast to scores {full:?}"
         );
     }
 }

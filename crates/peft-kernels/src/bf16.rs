@@ -10,7 +10,7 @@ use peft_bf16::{Left, Right};
 
 use crate::compute::Compute;
 use crate::kept::{is_filled, rounded};
-use crate::matrix::{Block, matrix};
+use crate::matrix::{Block, made, matrix, scaled_product};
 use crate::packed::tile::{Tile, how, pieces};
 use crate::packed::values::Values;
 
@@ -20,7 +20,7 @@ mod tests;
 /// Columns of the second factor that are rounded at a time: with at most 768 rows a third of a megabyte.
 const COLUMNS: usize = 192;
 /// Rows and columns of an output, and inner values, that are worth rounding the factors, where threads share the output.
-const FEWEST: usize = 16;
+pub(crate) const FEWEST: usize = 16;
 /// The same within one task, which rounds both factors for itself.
 const FEWEST_ALONE: usize = 64;
 
@@ -52,30 +52,89 @@ impl<'a> First<'a> {
     }
 }
 
+impl First<'_> {
+    /// `factor` times a product with few columns, as a low-rank pair's: rounded where the values are.
+    pub(crate) fn narrow_product(&self, b: MatRef<'_, f32>, factor: f32) -> FlexTensor {
+        let Some(left) = &self.rounded else {
+            return scaled_product(self.values, b, factor);
+        };
+        made(left.rows(), b.ncols(), left.inner(), |mut y| {
+            let (rows, columns) = (y.rows(), y.columns());
+            let mut right = Right::default();
+            for inner in left.blocks() {
+                let how = how(inner.start);
+                right.set(b.submatrix(inner.start, columns.start, inner.len(), columns.len()));
+                let left = left.piece(rows.clone(), inner);
+                peft_bf16::multiply(y.values.as_mut(), how, &[(&left, &right)], factor);
+            }
+        })
+    }
+}
+
 fn is_worth(compute: Compute, sizes: [usize; 3], fewest: usize) -> bool {
     compute == Compute::Bf16 && sizes.into_iter().all(|size| size >= fewest)
 }
 
+/// A narrow product that is added to that of a rounded factor: both factors, the second `[rank, columns]` as it is.
+pub(crate) type Narrow<'a> = (&'a Left, MatRef<'a, f32>);
+
 impl Block<'_> {
     /// Sets the block to its part of a rounded factor times another.
-    pub(crate) fn multiply_rounded(&mut self, left: &Left, factor: &Values<'_>) {
+    pub(crate) fn multiply_rounded(
+        &mut self,
+        left: &Left,
+        factor: &Values<'_>,
+        beside: Option<Narrow<'_>>,
+    ) {
         let (rows, columns) = (self.rows(), self.columns());
         let block = match factor {
             Values::Dense(_) => 1,
             Values::Packed(weight) => weight.stored().0.block(),
         };
-        let (mut tile, mut right) = (Tile::default(), Right::default());
+        let [mut right, mut narrow] = [Right::default(), Right::default()];
+        let mut tile = Tile::default();
         for strip in pieces(columns.clone(), COLUMNS.next_multiple_of(block)) {
             let at = strip.start - columns.start;
             let mut y = self.values.as_mut().subcols_mut(at, strip.len());
             for inner in left.blocks() {
+                let (how, last) = (how(inner.start), inner.end == left.inner());
                 right.set(piece(factor, &mut tile, inner.clone(), strip.clone()));
-                let how = how(inner.start);
                 let left = left.piece(rows.clone(), inner);
-                peft_bf16::multiply(y.as_mut(), how, &left, &right, 1.0);
+                match beside {
+                    Some((a, b)) if last => {
+                        narrow.set(b.subcols(strip.start, strip.len()));
+                        let a = a.piece(rows.clone(), 0..a.inner());
+                        let products = [(&left, &right), (&a, &narrow)];
+                        peft_bf16::multiply(y.as_mut(), how, &products, 1.0);
+                    }
+                    _ => peft_bf16::multiply(y.as_mut(), how, &[(&left, &right)], 1.0),
+                }
             }
         }
     }
+}
+
+/// `factor a x`, where the rows of `x` are summed over.
+pub(crate) fn product_with_rounded(a: MatRef<'_, f32>, x: &Left, factor: f32) -> FlexTensor {
+    let a = Left::new(a);
+    made(a.rows(), x.inner(), x.rows(), |mut y| {
+        let (rows, columns) = (y.rows(), y.columns());
+        let mut right = Right::default();
+        for block in x.blocks() {
+            let own = columns.start.max(block.start)..columns.end.min(block.end);
+            for strip in pieces(own, COLUMNS) {
+                let at = strip.start - columns.start;
+                let mut y = y.values.as_mut().subcols_mut(at, strip.len());
+                let of_block = strip.start - block.start..strip.end - block.start;
+                for inner in a.blocks() {
+                    right.set_rounded(&x.piece(inner.clone(), block.clone()), of_block.clone());
+                    let how = how(inner.start);
+                    let a = a.piece(rows.clone(), inner);
+                    peft_bf16::multiply(y.as_mut(), how, &[(&a, &right)], factor);
+                }
+            }
+        }
+    })
 }
 
 /// Some rows and columns of a second factor, unpacked where it is packed.

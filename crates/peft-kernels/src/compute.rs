@@ -4,8 +4,9 @@ use std::cell::Cell;
 
 /// The numbers that the large products of this crate multiply; sums are f32 always.
 ///
-/// It holds for a thread, as long as [`Compute::run`] says, and for the gradients of what was computed meanwhile. Products with a
-/// low-rank pair, of few rows, or with less than a vector of columns are in f32 always, and so is everything that is no product. What is
+/// It holds for a thread, as long as [`Compute::run`] says, and for the gradients of what was computed meanwhile. A low-rank
+/// pair is multiplied as the layer that it is beside, with an input of its own in f32. Products of few rows, or with less than a vector of
+/// columns, are in f32 always, and so is everything that is no product. What is
 /// kept of inputs for the gradients is rounded as they are. Devices other than flex do not look at it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Compute {
@@ -34,6 +35,18 @@ impl Compute {
             Self::F32 => true,
             #[cfg(feature = "flex")]
             Self::Bf16 => peft_bf16::is_native(),
+            #[cfg(not(feature = "flex"))]
+            Self::Bf16 => false,
+        }
+    }
+
+    /// Whether its products take less time here than those in f32; a short trial finds out once.
+    #[must_use]
+    pub fn is_faster(self) -> bool {
+        match self {
+            Self::F32 => false,
+            #[cfg(feature = "flex")]
+            Self::Bf16 => peft_bf16::is_faster(),
             #[cfg(not(feature = "flex"))]
             Self::Bf16 => false,
         }

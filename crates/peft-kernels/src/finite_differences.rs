@@ -4,8 +4,8 @@ use burn::tensor::{Device, Int, Tensor};
 
 use crate::testing::{device, noise, tensor, values, wide};
 use crate::{
-    Attention, Experts, Gate, Keep, LowRankPair, Routing, attention, cross_entropy, dropout,
-    expert_mixture, gated, gelu, gelu_tanh, layer_norm, linear, linear_cross_entropy,
+    Attention, AttentionMask, Experts, Gate, Keep, LowRankPair, Routing, attention, cross_entropy,
+    dropout, expert_mixture, gated, gelu, gelu_tanh, layer_norm, linear, linear_cross_entropy,
     linear_with_pair, rms_norm, rotary, scale_columns, scaled_product, softmax_last,
 };
 
@@ -137,7 +137,7 @@ fn of_attention() {
     let how = |(dropout, cap)| Attention {
         scale: 0.7,
         cap,
-        bias: Some(random(3, [1, 1, 3, 4])),
+        mask: Some(AttentionMask::Bias(random(3, [1, 1, 3, 4]))),
         dropout,
     };
     let (keys, queries) = ([1, 1, 4, 2], [1, 2, 3, 2]);

@@ -52,6 +52,14 @@ impl Kept {
         Self::Rounded(rounded(&x), layout)
     }
 
+    /// The rounded values of a tensor that lies row after row.
+    pub(crate) fn rounded_rows(&self) -> Option<&Left> {
+        match self {
+            Self::Rounded(left, layout) => layout.is_contiguous().then_some(left),
+            Self::Whole(_) | Self::Made(..) => None,
+        }
+    }
+
     /// The tensor, as it was laid out.
     pub(crate) fn tensor(&self) -> FlexTensor {
         match self {

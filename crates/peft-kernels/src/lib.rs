@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | [`gelu`], [`gelu_tanh`] | `x Phi(x)`, exact or by the tanh approximation | `x` |
 //! | [`softmax_last`], [`attention_softmax`] | `softmax(scale x + bias)` over the last axis | the output |
-//! | [`attention`] | `dropout(softmax(scale Q K^T + bias)) V` | the inputs, two numbers per query |
+//! | [`attention`] | `dropout(softmax(scale Q K^T + mask)) V` | the inputs, two numbers per query |
 //! | [`dropout`] | `x mask / (1 - p)`, the mask a function of a seed | nothing |
 //! | [`layer_norm`] | `(x - mean) / sqrt(var + eps) gamma + beta` | `x`, or the output of a frozen norm and a number per row |
 //! | [`rms_norm`] | `x / sqrt(mean(x^2) + eps) gamma` | `x`, or the output of a frozen norm and a number per row |
@@ -87,7 +87,7 @@ mod finite_differences;
 #[cfg(test)]
 mod testing;
 
-pub use attention::{Attention, attention};
+pub use attention::{Attention, AttentionMask, KeyRanges, attention};
 pub use compute::Compute;
 pub use cross_entropy::cross_entropy;
 pub use dropout::{derive_seed, dropout};

@@ -1,9 +1,9 @@
 //! What a decoder reads: token ids, their positions, and who may see whom.
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use peft_kernels::KeyRanges;
 
 use crate::error::ModelError;
-use crate::layers::UNSEEN;
 
 /// Rows of tokens on a device. Every token belongs to a segment, a number above 0, and sees the tokens of its own segment up to
 /// itself; segment 0 is padding, which no token of another segment sees. Positions count from 0 in each segment.
@@ -135,11 +135,6 @@ impl CausalBatch {
         any.then(|| Tensor::from_data(TensorData::new(mask, [self.rows(), self.seq()]), device))
     }
 
-    /// Whether every row is one text without padding.
-    fn is_plain(&self) -> bool {
-        self.segments.iter().flatten().all(|segment| *segment == 1)
-    }
-
     /// Positions row by row; one row where all are alike.
     pub(crate) fn distinct_positions(&self) -> &[Vec<usize>] {
         let first = &self.positions[0];
@@ -150,38 +145,33 @@ impl CausalBatch {
         }
     }
 
-    /// Scores to add, shape `[batch or 1, 1, seq, keys]`; `earlier` are the segments of keys before this batch, and with a `window`
-    /// a token sees that many tokens at most, itself included. `None` where every token sees everything.
-    pub(crate) fn bias(
+    /// The keys that each token sees; `earlier` are the segments of keys before this batch, and with a `window` a token sees that many
+    /// tokens at most, itself included. `None` where every token sees everything.
+    pub(crate) fn seen(
         &self,
         earlier: &[Vec<u32>],
         window: Option<usize>,
         device: &Device,
-    ) -> Option<Tensor<4>> {
+    ) -> Option<KeyRanges> {
         let before = earlier.first().map_or(0, Vec::len);
-        let (seq, keys) = (self.seq(), before + self.seq());
-        let plain = self.is_plain() && earlier.iter().flatten().all(|segment| *segment == 1);
-        if plain && seq == 1 && window.is_none_or(|window| window >= keys) {
-            return None;
-        }
-        let rows = if plain { 1 } else { self.rows() };
-        let mut values = Vec::with_capacity(rows * seq * keys);
-        for row in 0..rows {
+        let keys = before + self.seq();
+        let ranges = self.segments.iter().enumerate().map(|(row, own)| {
             let past = earlier.get(row).map_or(&[][..], Vec::as_slice);
-            let own = &self.segments[row];
-            for (at, segment) in own.iter().enumerate() {
-                let query = before + at;
-                let all = past.iter().chain(own).enumerate();
-                values.extend(all.map(|(key, other)| {
-                    let seen = key <= query
-                        && segment == other
-                        && window.is_none_or(|window| query - key < window);
-                    if seen { 0.0 } else { UNSEEN }
-                }));
-            }
-        }
-        let data = TensorData::new(values, [rows, 1, seq, keys]);
-        Some(Tensor::from_data(data, device))
+            let mut start = 0;
+            let mut previous = None;
+            let all = past.iter().chain(own).enumerate().map(|(at, segment)| {
+                if previous.is_some_and(|previous| previous != segment) {
+                    start = at;
+                }
+                previous = Some(segment);
+                let first = window.map_or(0, |window| (at + 1).saturating_sub(window));
+                start.max(first)..at + 1
+            });
+            all.skip(before).collect()
+        });
+        let ranges: Vec<Vec<_>> = ranges.collect();
+        let everything = ranges.iter().flatten().all(|range| *range == (0..keys));
+        (!everything).then(|| KeyRanges::new(&ranges, keys, device))
     }
 }
 
@@ -201,11 +191,17 @@ fn positions(segments: &[u32]) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use super::*;
 
-    fn host(bias: Option<Tensor<4>>) -> Vec<bool> {
-        let values = bias.unwrap().into_data();
-        values.iter::<f32>().map(|value| value == 0.0).collect()
+    /// The ranges of one sequence.
+    fn of(seen: &Option<KeyRanges>, sequence: usize) -> Vec<Range<usize>> {
+        let seen = seen.as_ref().unwrap();
+        let [_, queries, _] = seen.dims();
+        (0..queries)
+            .map(|query| seen.get(sequence, query))
+            .collect()
     }
 
     #[test]
@@ -214,33 +210,23 @@ mod tests {
         let rows = [vec![5, 6, 7, 8]];
         let batch = CausalBatch::packed(&rows, vec![vec![0, 1, 1, 2]], &device).unwrap();
         assert_eq!(batch.positions, [[0, 0, 1, 0]]);
-        let seen = host(batch.bias(&[], None, &device));
-        #[rustfmt::skip]
-        assert_eq!(seen, [
-            true, false, false, false,
-            false, true, false, false,
-            false, true, true, false,
-            false, false, false, true,
-        ]);
+        let seen = batch.seen(&[], None, &device);
+        assert_eq!(of(&seen, 0), [0..1, 1..2, 1..3, 3..4]);
     }
 
     #[test]
     fn a_window_counts_the_token_itself_and_earlier_keys_come_first() {
         let device = Device::default();
         let batch = CausalBatch::left_padded(&[vec![1, 2, 3], vec![4, 5, 6]], &device).unwrap();
-        let seen = host(batch.bias(&[], Some(2), &device));
-        #[rustfmt::skip]
-        assert_eq!(seen, [
-            true, false, false,
-            true, true, false,
-            false, true, true,
-        ]);
+        let seen = batch.seen(&[], Some(2), &device);
+        assert_eq!(of(&seen, 0), [0..1, 0..2, 1..3]);
+        assert_eq!(seen.unwrap().dims(), [1, 3, 3]); // both rows are alike
         let next = CausalBatch::left_padded(&[vec![7], vec![8]], &device).unwrap();
         let next = next.after(&batch.segments);
         assert_eq!(next.positions, [[3], [3]]);
-        assert!(next.bias(&batch.segments, None, &device).is_none());
-        let seen = host(next.bias(&batch.segments, Some(2), &device));
-        assert_eq!(seen, [false, false, true, true]);
+        assert!(next.seen(&batch.segments, None, &device).is_none());
+        let seen = next.seen(&batch.segments, Some(2), &device);
+        assert_eq!((of(&seen, 0), of(&seen, 1)), (vec![2..4], vec![2..4]));
     }
 
     #[test]
@@ -251,8 +237,8 @@ mod tests {
         let next = CausalBatch::left_padded(&[vec![1], vec![2]], &device).unwrap();
         let next = next.after(&batch.segments);
         assert_eq!(next.positions, [[1], [2]]);
-        let seen = host(next.bias(&batch.segments, None, &device));
-        assert_eq!(seen, [false, true, true, true, true, true]);
+        let seen = next.seen(&batch.segments, None, &device);
+        assert_eq!((of(&seen, 0), of(&seen, 1)), (vec![1..3], vec![0..3]));
         assert!(CausalBatch::left_padded(&[vec![1], vec![]], &device).is_err());
     }
 }

@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use peft_core::{Adaptable, AdaptedEmbedding, AdaptedLinear, Pass};
+use peft_kernels::KeyRanges;
 
 use crate::causal_batch::CausalBatch;
 use crate::decoder_config::{DecoderConfig, DecoderFamily};
@@ -151,10 +152,10 @@ impl Decoder {
         cache
             .layers
             .resize(self.blocks.len(), LayerCache::default());
-        let mut biases: Vec<(Option<usize>, Option<Tensor<4>>)> = Vec::new();
+        let mut ranges: Vec<(Option<usize>, Option<KeyRanges>)> = Vec::new();
         for window in &self.config.windows {
-            if !biases.iter().any(|(known, _)| known == window) {
-                biases.push((*window, batch.bias(&cache.segments, *window, &device)));
+            if !ranges.iter().any(|(known, _)| known == window) {
+                ranges.push((*window, batch.seen(&cache.segments, *window, &device)));
             }
         }
         let mut x = self.embed(batch, pass).reshape([rows * seq, d]);
@@ -162,24 +163,24 @@ impl Decoder {
         pass.set_padding(sums.then(|| batch.padding(&device)).flatten());
         for (index, block) in self.blocks.iter().enumerate() {
             let window = self.config.windows[index];
-            let bias = biases.iter().find(|(known, _)| *known == window);
-            let bias = bias.and_then(|(_, bias)| bias.as_ref());
+            let seen = ranges.iter().find(|(known, _)| *known == window);
+            let seen = seen.and_then(|(_, seen)| seen.as_ref());
             let rotation = self.config.rope_of[index].map(|rope| &rotations[rope]);
             if is_cached {
                 let context = AttentionContext {
                     seq,
-                    bias,
+                    seen,
                     rotation,
                     cache: Some(&mut cache.layers[index]),
                 };
                 x = block.forward(x, context, pass);
                 continue;
             }
-            let given = (bias.cloned(), rotation.cloned());
-            x = pass.block(block, x, &given, move |block, x, (bias, rotation), pass| {
+            let given = (seen.cloned(), rotation.cloned());
+            x = pass.block(block, x, &given, move |block, x, (seen, rotation), pass| {
                 let context = AttentionContext {
                     seq,
-                    bias: bias.as_ref(),
+                    seen: seen.as_ref(),
                     rotation: rotation.as_ref(),
                     cache: None,
                 };

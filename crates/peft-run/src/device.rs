@@ -1,7 +1,13 @@
-//! Devices by name: `auto`, `flex`, `ndarray`, `wgpu`, `vulkan`, `metal`, `cuda`, the last four with `:N` for one of several. Training takes a
-//! list, `cuda:0,cuda:1`: the model lives on the first, and every step is dealt out between all.
+//! Devices by name: `auto`, `flex`, `ndarray`, `wgpu`, `vulkan`, `metal`, `cuda`, the last four with `:N` for one of several; and
+//! `remote:ID@HOST:PORT`, one of another machine. Training takes a list, `cuda:0,cuda:1`: the model lives on the first, and every step is dealt out between all.
 
 use burn::tensor::Device;
+
+#[cfg(feature = "remote")]
+mod remote;
+
+#[cfg(feature = "remote")]
+pub use remote::{ServeError, Server, TOKEN};
 
 /// Backends with the feature that compiles each in.
 pub const BACKENDS: &[(&str, bool)] = &[
@@ -11,6 +17,7 @@ pub const BACKENDS: &[(&str, bool)] = &[
     ("vulkan", cfg!(feature = "vulkan")),
     ("metal", cfg!(feature = "metal")),
     ("cuda", cfg!(feature = "cuda")),
+    ("remote", cfg!(feature = "remote")),
 ];
 
 /// Environment variable by which Burn chooses what `auto` takes.
@@ -32,6 +39,14 @@ pub enum DeviceError {
         /// What was asked for.
         choice: String,
     },
+    /// A device of another machine that cannot be connected.
+    #[error("device `{choice}`: {problem}")]
+    Remote {
+        /// What was asked for.
+        choice: String,
+        /// Why, and what to do.
+        problem: String,
+    },
     /// No device is called so.
     #[error("device `{choice}`: unknown; expected auto or one of {}", known())]
     Unknown {
@@ -50,7 +65,7 @@ pub enum DeviceError {
     },
     /// Products in bf16 where nothing multiplies it.
     #[error(
-        "compute `bf16` on device `{choice}`: it is for processors with AVX512-BF16 (flex); --compute auto takes it where it is had, and f32 elsewhere"
+        "compute `bf16` on device `{choice}`: it is for processors with AVX512-BF16 (flex); --compute auto takes it where it is faster, and f32 elsewhere"
     )]
     Bf16 {
         /// What was asked for.
@@ -85,6 +100,8 @@ pub fn open(choice: &str) -> Result<Device, DeviceError> {
         });
     }
     let (name, index) = match choice.split_once(':') {
+        Some(("remote", place)) => return open_remote(choice, place),
+        None if choice == "remote" => return open_remote(choice, ""),
         None => (choice, None),
         Some((name, index)) => match index.parse::<usize>() {
             Ok(index) => (name, Some(index)),
@@ -108,6 +125,20 @@ pub fn open(choice: &str) -> Result<Device, DeviceError> {
         choice: choice.to_owned(),
         feature: name.to_owned(),
     })
+}
+
+/// A device of another machine.
+fn open_remote(choice: &str, place: &str) -> Result<Device, DeviceError> {
+    #[cfg(feature = "remote")]
+    return remote::open(choice, place);
+    #[cfg(not(feature = "remote"))]
+    {
+        let _ = place;
+        Err(DeviceError::NotCompiled {
+            choice: choice.to_owned(),
+            feature: "remote".to_owned(),
+        })
+    }
 }
 
 /// The first device of a list, by its name.

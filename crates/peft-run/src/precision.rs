@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::Result;
 use crate::device::{self, DeviceError};
 
-/// What the products of layers and of attention multiply. Sums, adapters of low rank, norms and the optimizer are f32 always.
+/// What the products of layers and of attention multiply. Sums, norms and the optimizer are f32 always.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Precision {
-    /// bf16 where the processor multiplies it, f32 elsewhere.
+    /// bf16 where the processor multiplies it faster than f32, f32 elsewhere.
     Auto,
     /// f32.
     #[default]
@@ -34,7 +34,13 @@ impl Precision {
     /// # Errors
     /// Those of the work; bf16 where the device does not multiply it.
     pub fn run<R>(self, device: &str, work: impl FnOnce() -> Result<R>) -> Result<R> {
-        self.on(device)?.run(work)
+        let compute = self.on(device)?;
+        if compute == Compute::Bf16 && !compute.is_faster() {
+            log::warn!(
+                "--compute bf16 keeps less memory here, but takes more time than f32: this processor multiplies bfloat16 slowly"
+            );
+        }
+        compute.run(work)
     }
 
     /// Whether products on a device, or on several of a list, are in bf16; not where there is no such device.
@@ -47,6 +53,7 @@ impl Precision {
     pub(crate) fn on(self, device: &str) -> Result<Compute, DeviceError> {
         let has = match self {
             Self::F32 => return Ok(Compute::F32),
+            Self::Auto if !Compute::Bf16.is_faster() => return Ok(Compute::F32),
             _ if !Compute::Bf16.is_native() => false,
             _ => device::are_processors(device)?,
         };
@@ -114,12 +121,15 @@ mod tests {
     }
 
     #[test]
-    fn bf16_is_taken_where_the_processor_has_it_and_else_refused_with_the_way_out() {
+    fn bf16_is_taken_where_it_gains_time_and_refused_with_the_way_out_where_it_is_not_had() {
         let native = Compute::Bf16.is_native();
         let of = |precision: Precision, device| precision.run(device, || Ok(Compute::current()));
         for device in ["flex", "flex,flex"] {
             assert_eq!(of(Precision::F32, device).unwrap(), Compute::F32);
-            let auto = if native { Compute::Bf16 } else { Compute::F32 };
+            let auto = match Compute::Bf16.is_faster() {
+                true => Compute::Bf16,
+                false => Compute::F32,
+            };
             assert_eq!(of(Precision::Auto, device).unwrap(), auto);
             match of(Precision::Bf16, device) {
                 Ok(found) => assert_eq!((found, native), (Compute::Bf16, true)),

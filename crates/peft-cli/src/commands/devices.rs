@@ -1,9 +1,26 @@
-//! `peft devices`: which backends are compiled in, and which one `auto` takes.
+//! `peft devices`: which backends are compiled in, and which one `auto` takes; with `serve`, this machine's devices for others.
 
 use anyhow::Result;
+use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use peft_run::device::{self, BACKENDS};
+
+mod serve;
+
+/// Arguments of `peft devices`.
+#[derive(Debug, Args)]
+pub struct DevicesArgs {
+    #[command(subcommand)]
+    verb: Option<DevicesVerb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum DevicesVerb {
+    /// Let other machines compute on this one's devices, by `--device remote:ID@HOST:PORT`; PEFT_DEVICE_TOKEN is the secret that they
+    /// must know.
+    Serve(serve::ServeArgs),
+}
 
 /// One backend.
 #[derive(Debug, Clone, Serialize)]
@@ -43,7 +60,10 @@ pub fn auto() -> Result<String> {
 }
 
 /// Runs the verb.
-pub fn run(json: bool) -> Result<()> {
+pub fn run(args: &DevicesArgs, json: bool) -> Result<()> {
+    if let Some(DevicesVerb::Serve(args)) = &args.verb {
+        return serve::run(args);
+    }
     let result = DevicesResult {
         backends: backends(),
         auto: auto()?,

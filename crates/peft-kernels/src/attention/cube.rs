@@ -15,20 +15,21 @@ mod by_queries;
 mod forward;
 mod launch;
 mod tiles;
+mod visible;
 
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::backend::tensor::FloatTensor;
+use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Backend, Cube, DType, Dispatch, backend_extension};
 use burn::tensor::Tensor;
 use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 use burn_fusion::custom::TensorSpec;
 
-use super::Attention;
+use super::{Attention, AttentionMask};
 use crate::cube::{burn, device, on_cube};
-use tiles::Tiling;
+use tiles::{Masked, Tiling};
 
 type Inputs = (Tensor<4>, Tensor<4>, Tensor<4>, Attention);
 
@@ -42,27 +43,43 @@ pub(super) fn attention(
     let drops = how
         .dropout
         .is_some_and(|(probability, _)| probability > 0.0);
+    let masked = match how.mask {
+        None => Masked::No,
+        Some(AttentionMask::Bias(_)) => Masked::ByBias,
+        Some(AttentionMask::Ranges(_)) => Masked::ByRanges,
+    };
     let tiled = device(&query).is_some_and(|device| {
         let memory = device.client().properties().hardware.max_shared_memory_size;
-        Tiling::new(query.dims()[3], how.bias.is_some(), memory).is_some()
+        Tiling::new(query.dims()[3], masked, memory).is_some()
     });
     if drops || how.cap.is_some() || !tiled || key.shape().num_elements() == 0 {
         return Err((query, key, value, how));
     }
     let like = query.clone();
-    let ((query, key), (value, bias)) = match on_cube(&like, ((query, key), (value, how.bias))) {
+    let (bias, ranges) = match how.mask {
+        Some(AttentionMask::Bias(bias)) => (Some(bias), None),
+        Some(AttentionMask::Ranges(ranges)) => (None, Some(ranges)),
+        None => (None, None),
+    };
+    let ((query, key), (value, bias)) = match on_cube(&like, ((query, key), (value, bias))) {
         Ok(inputs) => inputs,
         Err(((query, key), (value, bias))) => {
-            return Err((query, key, value, Attention { bias, ..how }));
+            let bias = bias.map(AttentionMask::Bias);
+            let mask = bias.or(ranges.map(AttentionMask::Ranges));
+            return Err((query, key, value, Attention { mask, ..how }));
         }
     };
     let how = How {
         scale: how.scale as f32,
-        has_bias: bias.is_some(),
+        masked,
     };
-    // A tensor in the place of no bias; nothing reads it.
+    // Tensors in the place of no bias and no ranges; nothing reads them.
     let bias = bias.unwrap_or_else(|| query.clone());
-    let y = Dispatch::cube_attention(query, key, value, bias, how);
+    let seen = match ranges {
+        Some(ranges) => ranges.on_device(),
+        None => Tensor::empty([1, 1, 2], &like.device()),
+    };
+    let y = Dispatch::cube_attention(query, key, value, bias, seen.into_dispatch(), how);
     Ok(Tensor::from_dispatch(y))
 }
 
@@ -70,8 +87,8 @@ pub(super) fn attention(
 #[derive(Debug, Clone, Copy)]
 pub(super) struct How {
     scale: f32,
-    /// Whether the bias is one, or another tensor in its place.
-    has_bias: bool,
+    /// What of the bias and the ranges is one, and no other tensor in its place.
+    masked: Masked,
 }
 
 #[backend_extension(Autodiff, Cube)]
@@ -81,6 +98,7 @@ pub(super) trait AttentionOps: Backend {
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
         bias: FloatTensor<Self>,
+        seen: IntTensor<Self>,
         how: How,
     ) -> FloatTensor<Self>;
 }
@@ -88,17 +106,18 @@ pub(super) trait AttentionOps: Backend {
 #[backend_extension(Cube, Fusion)]
 pub(super) trait AttentionKernels: Backend {
     /// The output, and of every query the largest score and one over the sum of exponentials.
-    #[fusion(meta = |query, _key, _value, _bias, _how| (query.clone(), of_queries(query, 2)))]
+    #[fusion(meta = |query, _key, _value, _bias, _seen, _how| (query.clone(), of_queries(query, 2)))]
     fn attention_forward(
         query: FloatTensor<Self>,
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
         bias: FloatTensor<Self>,
+        seen: IntTensor<Self>,
         how: How,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     /// The gradient of the queries, and the product of every output with its gradient.
-    #[fusion(meta = |query, _key, _value, _bias, _y, _rows, _grad, _how| (query.clone(), of_queries(query, 1)))]
+    #[fusion(meta = |query, _key, _value, _bias, _seen, _y, _rows, _grad, _how| (query.clone(), of_queries(query, 1)))]
     #[allow(
         clippy::too_many_arguments,
         reason = "a queued operation lists its tensors one by one"
@@ -108,6 +127,7 @@ pub(super) trait AttentionKernels: Backend {
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
         bias: FloatTensor<Self>,
+        seen: IntTensor<Self>,
         y: FloatTensor<Self>,
         rows: FloatTensor<Self>,
         grad: FloatTensor<Self>,
@@ -115,7 +135,7 @@ pub(super) trait AttentionKernels: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     /// The gradients of the keys and the values.
-    #[fusion(meta = |_query, key, value, _bias, _products, _rows, _grad, _how| (key.clone(), value.clone()))]
+    #[fusion(meta = |_query, key, value, _bias, _seen, _products, _rows, _grad, _how| (key.clone(), value.clone()))]
     #[allow(
         clippy::too_many_arguments,
         reason = "a queued operation lists its tensors one by one"
@@ -125,6 +145,7 @@ pub(super) trait AttentionKernels: Backend {
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
         bias: FloatTensor<Self>,
+        seen: IntTensor<Self>,
         products: FloatTensor<Self>,
         rows: FloatTensor<Self>,
         grad: FloatTensor<Self>,
@@ -144,9 +165,10 @@ impl AttentionOps for Cube {
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
         bias: FloatTensor<Self>,
+        seen: IntTensor<Self>,
         how: How,
     ) -> FloatTensor<Self> {
-        Self::attention_forward(query, key, value, bias, how).0
+        Self::attention_forward(query, key, value, bias, seen, how).0
     }
 }
 
@@ -156,6 +178,7 @@ impl<B: AttentionKernels, C: CheckpointStrategy> AttentionOps for Autodiff<B, C>
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
         bias: FloatTensor<Self>,
+        seen: IntTensor<Self>,
         how: How,
     ) -> FloatTensor<Self> {
         let (query, query_node) = query.into_parts();
@@ -164,10 +187,10 @@ impl<B: AttentionKernels, C: CheckpointStrategy> AttentionOps for Autodiff<B, C>
         let bias = bias.into_primitive();
         let inputs = [query, key, value, bias];
         let [query, key, value, bias] = inputs.clone();
-        let (y, rows) = B::attention_forward(query, key, value, bias, how);
+        let (y, rows) = B::attention_forward(query, key, value, bias, seen.clone(), how);
         let step = AttentionStep.prepare::<C>([query_node, key_node, value_node]);
         match step.compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((inputs, [y.clone(), rows], how), y),
+            OpsKind::Tracked(prep) => prep.finish((inputs, seen, [y.clone(), rows], how), y),
             OpsKind::UnTracked(prep) => prep.finish(y),
         }
     }
@@ -178,15 +201,24 @@ struct AttentionStep;
 
 impl<B: AttentionKernels> Backward<B, 3> for AttentionStep {
     /// The inputs; the output and what is kept of every query.
-    type State = ([FloatTensor<B>; 4], [FloatTensor<B>; 2], How);
+    type State = ([FloatTensor<B>; 4], IntTensor<B>, [FloatTensor<B>; 2], How);
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let (inputs, [y, rows], how) = ops.state;
+        let (inputs, seen, [y, rows], how) = ops.state;
         let grad = grads.consume::<B>(&ops.node);
         let [query_node, key_node, value_node] = ops.parents;
         let [query, key, value, bias] = inputs.clone();
-        let (d_query, products) =
-            B::attention_d_query(query, key, value, bias, y, rows.clone(), grad.clone(), how);
+        let (d_query, products) = B::attention_d_query(
+            query,
+            key,
+            value,
+            bias,
+            seen.clone(),
+            y,
+            rows.clone(),
+            grad.clone(),
+            how,
+        );
         if let Some(node) = query_node {
             grads.register::<B>(node.id, d_query);
         }
@@ -195,7 +227,7 @@ impl<B: AttentionKernels> Backward<B, 3> for AttentionStep {
         }
         let [query, key, value, bias] = inputs;
         let (d_key, d_value) =
-            B::attention_d_key_value(query, key, value, bias, products, rows, grad, how);
+            B::attention_d_key_value(query, key, value, bias, seen, products, rows, grad, how);
         for (node, gradient) in [(key_node, d_key), (value_node, d_value)] {
             if let Some(node) = node {
                 grads.register::<B>(node.id, gradient);
@@ -210,9 +242,10 @@ impl AttentionKernels for CubeBackend {
         key: CubeTensor,
         value: CubeTensor,
         bias: CubeTensor,
+        seen: CubeTensor,
         how: How,
     ) -> (CubeTensor, CubeTensor) {
-        launch::forward([query, key, value, bias], how)
+        launch::forward([query, key, value, bias], seen, how)
     }
 
     fn attention_d_query(
@@ -220,12 +253,13 @@ impl AttentionKernels for CubeBackend {
         key: CubeTensor,
         value: CubeTensor,
         bias: CubeTensor,
+        seen: CubeTensor,
         y: CubeTensor,
         rows: CubeTensor,
         grad: CubeTensor,
         how: How,
     ) -> (CubeTensor, CubeTensor) {
-        launch::d_query([query, key, value, bias], [y, rows, grad], how)
+        launch::d_query([query, key, value, bias], seen, [y, rows, grad], how)
     }
 
     fn attention_d_key_value(
@@ -233,11 +267,12 @@ impl AttentionKernels for CubeBackend {
         key: CubeTensor,
         value: CubeTensor,
         bias: CubeTensor,
+        seen: CubeTensor,
         products: CubeTensor,
         rows: CubeTensor,
         grad: CubeTensor,
         how: How,
     ) -> (CubeTensor, CubeTensor) {
-        launch::d_key_value([query, key, value, bias], [products, rows, grad], how)
+        launch::d_key_value([query, key, value, bias], seen, [products, rows, grad], how)
     }
 }

@@ -13,7 +13,8 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::tensor::Tensor;
 
-use super::Attention;
+use super::mask::HostRanges;
+use super::{Attention, AttentionMask};
 use crate::compute::Compute;
 use crate::dropout::flex::Mask;
 use crate::flex::contiguous;
@@ -40,17 +41,25 @@ pub(super) fn attention(
         return Err((query, key, value, how));
     }
     let device = query.device();
-    let ((query, key), (value, bias)) = match fused(((query, key), (value, how.bias))) {
+    let (bias, ranges) = match how.mask {
+        Some(AttentionMask::Bias(bias)) => (Some(bias), None),
+        Some(AttentionMask::Ranges(ranges)) => (None, Some(ranges)),
+        None => (None, None),
+    };
+    let ((query, key), (value, bias)) = match fused(((query, key), (value, bias))) {
         Ok(inputs) => inputs,
         Err(((query, key), (value, bias))) => {
-            return Err((query, key, value, Attention { bias, ..how }));
+            let bias = bias.map(AttentionMask::Bias);
+            let mask = bias.or(ranges.map(AttentionMask::Ranges));
+            return Err((query, key, value, Attention { mask, ..how }));
         }
     };
     let how = How {
         scale: how.scale as f32,
         cap: how.cap.map(|cap| cap as f32),
         has_bias: bias.is_some(),
-        mask: how
+        ranges: ranges.map(|ranges| ranges.on_host()),
+        dropout: how
             .dropout
             .filter(|(probability, _)| *probability > 0.0)
             .map(|(probability, seed)| Mask::new(probability, seed)),
@@ -62,14 +71,16 @@ pub(super) fn attention(
 }
 
 /// How scores become weights.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct How {
     scale: f32,
     /// Bound of the scores.
     cap: Option<f32>,
     /// Whether the bias is one, or an empty tensor in its place.
     has_bias: bool,
-    mask: Option<Mask>,
+    /// The keys that each query sees, where it is not all.
+    ranges: Option<HostRanges>,
+    dropout: Option<Mask>,
     compute: Compute,
 }
 
@@ -166,7 +177,7 @@ impl Inner {
     }
 
     fn weights(&self) -> Weights<'_> {
-        Weights::new(self.shape(), self.how, &self.bias)
+        Weights::new(self.shape(), &self.how, &self.bias)
     }
 
     /// The output, and of every row of scores the largest and one over the sum of exponentials.

@@ -97,21 +97,88 @@ fn factors_that_need_no_rounding_give_the_numbers_of_f32_in_every_form() {
     let bias = tensor(&eighths(4, d_out), [d_out], &device());
     let sizes = [rows, d_in, d_out];
     for weight in forms(&weight, [d_in, d_out]) {
-        let pair = || LowRankPair {
-            a: tensor(&noise(5, d_in * 4, 1.0), [d_in, 4], &device()),
-            b: tensor(&noise(6, 4 * d_out, 1.0), [4, d_out], &device()),
-            scale: 0.5,
-            input: None,
-        };
         let layer = |x: Tensor<2>| linear(x, weight.clone(), Some(bias.clone()));
-        // The pair is not rounded: its numbers stay those of f32 too.
-        let adapted = |x: Tensor<2>| linear_with_pair(x, weight.clone(), None, pair());
         let [f32, bf16] =
             [Compute::F32, Compute::Bf16].map(|compute| run(compute, &x, &cotangent, sizes, layer));
         assert_eq!(f32, bf16);
+    }
+}
+
+/// A pair that reads some of the inputs and writes some of the outputs: what it passes on needs no rounding where these do not.
+fn selecting([d_in, rank, d_out]: [usize; 3]) -> [Vec<f32>; 2] {
+    let mut pair = [vec![0.0; d_in * rank], vec![0.0; rank * d_out]];
+    for at in 0..rank {
+        pair[0][(31 * at + 5) % d_in * rank + at] = 1.0;
+        pair[1][at * d_out + (77 * at + 3) % d_out] = 1.0;
+    }
+    pair
+}
+
+/// The output of a layer with a pair, and the gradients of its input and of the pair.
+fn run_pair(
+    compute: Compute,
+    weight: &Factor,
+    [x, cotangent]: [&[f32]; 2],
+    [a, b]: [&[f32]; 2],
+    rows: usize,
+    own: bool,
+) -> Vec<Vec<f32>> {
+    let [d_in, d_out] = weight.dims();
+    let leaf = |values: &[f32], shape| tensor(values, shape, &device()).require_grad();
+    let x = leaf(x, [rows, d_in]);
+    let rank = a.len() / d_in;
+    let (a, b) = (leaf(a, [d_in, rank]), leaf(b, [rank, d_out]));
+    let pair = LowRankPair {
+        a: a.clone(),
+        b: b.clone(),
+        scale: 0.5,
+        input: own.then(|| x.clone()),
+    };
+    let y = compute.run(|| linear_with_pair(x.clone(), weight.clone(), None, pair));
+    let cotangent = tensor(cotangent, [rows, d_out], &device());
+    let grads = (y.clone() * cotangent).sum().backward();
+    let gradient = |x: &Tensor<2>| values(x.grad(&grads).unwrap());
+    vec![values(y), gradient(&x), gradient(&a), gradient(&b)]
+}
+
+#[test]
+fn pairs_that_need_no_rounding_give_the_numbers_of_f32() {
+    let [rows, d_in, d_out] = SIZES;
+    let d_in = d_in / 7 * 7;
+    let (x, weight) = (eighths(1, rows * d_in), eighths(2, d_in * d_out));
+    let cotangent = eighths(3, rows * d_out);
+    for (weight, rank) in forms(&weight, [d_in, d_out]).iter().zip([4, 1, 17, 64]) {
+        let [a, b] = selecting([d_in, rank, d_out]);
+        for own in [false, true] {
+            let [f32, bf16] = [Compute::F32, Compute::Bf16]
+                .map(|compute| run_pair(compute, weight, [&x, &cotangent], [&a, &b], rows, own));
+            assert!(f32 == bf16, "rank {rank}, an input of its own: {own}");
+        }
+    }
+}
+
+#[test]
+fn other_pairs_are_rounded_forward_and_backward() {
+    let [rows, d_in, d_out] = SIZES;
+    let (x, weight) = (noise(1, rows * d_in, 1.0), vec![0.0; d_in * d_out]);
+    let cotangent = noise(3, rows * d_out, 1.0);
+    let weight = Factor::from(tensor(&weight, [d_in, d_out], &device()));
+    let rank = 5;
+    let (a, b) = (noise(5, d_in * rank, 1.0), noise(6, rank * d_out, 1.0));
+    for own in [false, true] {
         let [f32, bf16] = [Compute::F32, Compute::Bf16]
-            .map(|compute| run(compute, &x, &cotangent, sizes, adapted));
-        assert_eq!(f32, bf16);
+            .map(|compute| run_pair(compute, &weight, [&x, &cotangent], [&a, &b], rows, own));
+        // Sums of so many products, of which each has a random sign.
+        let [down, up] = [d_in, d_out].map(|inner| 0.5 * (inner as f64).sqrt() * 2.0);
+        let sizes = [
+            down * rank as f64,
+            up * rank as f64,
+            up * (rows as f64).sqrt(),
+            down * (rows as f64).sqrt(),
+        ];
+        for ((found, exact), size) in bf16.iter().zip(&f32).zip(sizes) {
+            assert!(is_near(found, exact, size), "an input of its own: {own}");
+        }
     }
 }
 
@@ -185,7 +252,7 @@ fn attention_is_near_and_the_same_where_heads_are_too_narrow_to_be_rounded() {
         let how = Attention {
             scale: (d as f64).powf(-0.5),
             cap: None,
-            bias: None,
+            mask: None,
             dropout: None,
         };
         let y = compute.run(|| attention(q, k, v, how));

@@ -6,7 +6,8 @@ use burn::backend::DispatchTensor;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
+use faer::{Accum, MatMut, MatRef, Par, Scale};
+use peft_bf16::Left;
 
 use super::few;
 use super::tile::{Tile, how, pieces};
@@ -106,31 +107,66 @@ impl BlockFactor<'_> {
 /// differently.
 const SHALLOW: usize = 64;
 
-impl Block<'_> {
-    /// Adds `scale a b` to a product with the factor. Where few rows are cut, blocks are small, and what is added to them is summed in an
-    /// order of its own, which does not depend on their size.
-    pub(crate) fn add_beside(
-        &mut self,
-        factor: &BlockFactor<'_>,
-        a: MatRef<'_, f32>,
-        b: MatRef<'_, f32>,
+/// A narrow product `scale a b` that is added to one with a factor.
+pub(crate) struct Beside<'a> {
+    a: MatRef<'a, f32>,
+    b: MatRef<'a, f32>,
+    scale: f32,
+    /// `scale a`, rounded where the other product's first factor is.
+    rounded: Option<Left>,
+}
+
+impl<'a> Beside<'a> {
+    pub(crate) fn new(
+        first: &First<'_>,
+        a: MatRef<'a, f32>,
+        b: MatRef<'a, f32>,
         scale: f32,
+    ) -> Self {
+        let is_rounded = first.rounded.is_some() && a.ncols() <= peft_bf16::DEPTH;
+        let rounded = is_rounded.then(|| Left::new((a * Scale(scale)).as_ref()));
+        Self {
+            a,
+            b,
+            scale,
+            rounded,
+        }
+    }
+}
+
+impl Block<'_> {
+    /// Sets the block to its part of `a` times the factor, and of what is beside it.
+    pub(crate) fn multiply_by_both(
+        &mut self,
+        a: &First<'_>,
+        factor: &BlockFactor<'_>,
+        beside: &Beside<'_>,
     ) {
+        if let (Some(left), Some(narrow)) = (&a.rounded, &beside.rounded) {
+            return self.multiply_rounded(left, &factor.values, Some((narrow, beside.b)));
+        }
+        self.multiply_by(a, factor);
+        self.add_beside(factor, beside);
+    }
+
+    /// Where few rows are cut, blocks are small, and what is added to them is summed in an order of its own, which does not depend on their
+    /// size.
+    fn add_beside(&mut self, factor: &BlockFactor<'_>, Beside { a, b, scale, .. }: &Beside<'_>) {
         let rows = a.nrows();
         let whole = [rows, factor.ncols(), factor.depth(rows)];
         if !may_be_cut(whole) || rows > FEW || a.ncols() > SHALLOW {
-            return self.multiply(Accum::Add, a, b, scale);
+            return self.multiply(Accum::Add, *a, *b, *scale);
         }
         let a = a.subrows(self.rows().start, self.values.nrows());
         let columns = self.columns();
         let b = b.subcols(columns.start, columns.len());
-        few::add_shallow(self.values.as_mut(), a, b, scale);
+        few::add_shallow(self.values.as_mut(), a, b, *scale);
     }
 
     /// Sets the block to its part of `a` times the factor.
     pub(crate) fn multiply_by(&mut self, a: &First<'_>, factor: &BlockFactor<'_>) {
         if let Some(left) = &a.rounded {
-            return self.multiply_rounded(left, &factor.values);
+            return self.multiply_rounded(left, &factor.values, None);
         }
         let a = a.values;
         match &factor.values {

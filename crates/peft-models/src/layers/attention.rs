@@ -3,9 +3,10 @@
 use burn::module::Module;
 use burn::tensor::{Bool, Tensor};
 use peft_core::{AdaptedLinear, Pass, cast};
+use peft_kernels::AttentionMask;
 
 /// What is added to the scores of keys that are not to be seen: `exp` of it is 0 in every float type, and it fits into every one.
-pub(crate) const UNSEEN: f32 = -3.0e4;
+const UNSEEN: f32 = -3.0e4;
 
 /// Scores to add per sequence and key, shape `[batch, 1, 1, seq]`: 0 for tokens, very negative for padding (`true`).
 #[must_use]
@@ -78,7 +79,7 @@ impl Attention {
         let how = peft_kernels::Attention {
             scale,
             cap: None,
-            bias: bias.map(|bias| cast(bias.clone(), query.dtype())),
+            mask: bias.map(|bias| AttentionMask::Bias(cast(bias.clone(), query.dtype()))),
             dropout: pass.mask(self.dropout),
         };
         let joined = peft_kernels::attention(query, key, value, how)

@@ -2,8 +2,8 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use peft_core::{AdaptedLinear, Pass, cast};
-use peft_kernels::{Attention, attention};
+use peft_core::{AdaptedLinear, Pass};
+use peft_kernels::{Attention, AttentionMask, KeyRanges, attention};
 
 use super::norm::RmsNorm;
 use super::rope::Rotation;
@@ -33,8 +33,8 @@ impl LayerCache {
 pub struct AttentionContext<'a> {
     /// Tokens per row.
     pub seq: usize,
-    /// Scores to add, shape `[batch or 1, 1, seq, keys]`.
-    pub bias: Option<&'a Tensor<4>>,
+    /// The keys that each token sees; all where there is none.
+    pub seen: Option<&'a KeyRanges>,
     /// Turns queries and keys, in families with rotary positions.
     pub rotation: Option<&'a Rotation>,
     /// Keys and values of earlier tokens.
@@ -71,7 +71,7 @@ impl Heads {
     }
 }
 
-/// `softmax(scale Q K^T + bias) V`, heads side by side, then the output projection; each of the `kv_heads` keys and values serves `heads /
+/// `softmax(scale Q K^T + mask) V`, heads side by side, then the output projection; each of the `kv_heads` keys and values serves `heads /
 /// kv_heads` queries.
 #[derive(Module, Debug)]
 pub struct CausalAttention {
@@ -132,7 +132,7 @@ impl CausalAttention {
         let how = Attention {
             scale: self.heads.scale,
             cap: self.heads.cap,
-            bias: context.bias.map(|bias| cast(bias.clone(), query.dtype())),
+            mask: context.seen.cloned().map(AttentionMask::Ranges),
             dropout: pass.mask(self.heads.dropout),
         };
         let joined = attention(query, key, value, how)

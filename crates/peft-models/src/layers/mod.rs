@@ -13,7 +13,6 @@ mod rope;
 mod vocabulary;
 
 pub use activation::Activation;
-pub(crate) use attention::UNSEEN;
 pub use attention::{Attention, attention_bias};
 pub use block::{Block, BlockNames};
 pub use causal_attention::{AttentionContext, CausalAttention, Heads, LayerCache};

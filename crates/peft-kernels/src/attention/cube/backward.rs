@@ -42,12 +42,12 @@ impl Rows {
     }
 }
 
-/// The weights of a unit's part of a tile; 0 where there is no such query or key.
+/// The weights of a unit's part of a tile; 0 where there is no such query or key, or the one does not see the other.
 #[cube]
-pub(super) fn softmax<F: Float>(
+pub(super) fn softmax<F: Float, I: Int>(
     with_keys: &Array<f32>,
     bias: &Tensor<F>,
-    scale: f32,
+    seen: &Tensor<I>,
     place: &Place,
     known: &Rows,
     #[comptime] how: Tiling,
@@ -62,7 +62,7 @@ pub(super) fn softmax<F: Float>(
             let product = with_keys[comptime!(r * how.own + c)];
             let mut weight = 0.0f32;
             if place.query + row < place.queries && place.key + column < place.keys {
-                let score = score(product, bias, scale, place, row, column, how);
+                let score = score(product, bias, seen, place, row, column, how);
                 weight = (score - known.largest[row]).exp() * known.inverse[row];
             }
             chosen[comptime!(r * how.own + c)] = weight;

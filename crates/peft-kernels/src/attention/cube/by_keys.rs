@@ -4,16 +4,17 @@ use burn_cubecl::cubecl;
 use cubecl::prelude::*;
 
 use super::backward::{Rows, share, slopes, softmax};
-use super::forward::visible;
-use super::tiles::{Tiling, accumulate, load, place, products, store, zeros};
+use super::tiles::{Tiling, accumulate, here, load, place, products, store, zeros};
+use super::visible::visible;
 
 /// A cube for a tile of keys of a head, with all heads of queries that it serves.
 #[cube(launch, address_type = "dynamic")]
-pub(super) fn attention_d_key_value<F: Float>(
+pub(super) fn attention_d_key_value<F: Float, I: Int>(
     query: &Tensor<F>,
     key: &Tensor<F>,
     value: &Tensor<F>,
     bias: &Tensor<F>,
+    seen: &Tensor<I>,
     ranges: &Tensor<u32>,
     output_products: &Tensor<f32>,
     rows: &Tensor<f32>,
@@ -22,11 +23,11 @@ pub(super) fn attention_d_key_value<F: Float>(
     d_value: &mut Tensor<F>,
     scale: f32,
     #[comptime] how: Tiling,
-    #[define(F)] _dtype: ElemType,
+    #[define(F, I)] _dtypes: [ElemType; 2],
 ) {
-    let (kv_head, batch) = (CUBE_POS_Y as usize, CUBE_POS_Z as usize);
+    let (own_tile, kv_head, batch) = here();
     let group = query.shape(1) / key.shape(1);
-    let at = CUBE_POS_X as usize * comptime!(how.tile);
+    let at = own_tile * comptime!(how.tile);
     let sizes = (query.shape(2), key.shape(2));
     let mut keys = Shared::<[f32]>::new_slice(comptime!(how.room()));
     let mut values = Shared::<[f32]>::new_slice(comptime!(how.room()));
@@ -43,7 +44,7 @@ pub(super) fn attention_d_key_value<F: Float>(
         let first = tile * comptime!(how.tile);
         let (begin, end) = visible(ranges, batch, head, tile, sizes.1, how);
         if at < end && at + comptime!(how.tile) > begin {
-            let place = place(batch, head, first, at, sizes);
+            let place = place(scale, batch, head, first, at, sizes);
             sync_cube();
             load(query, batch, head, first, &mut others, how);
             let (is_one, row) = known.load(rows, query.shape(1), &place, how);
@@ -52,7 +53,7 @@ pub(super) fn attention_d_key_value<F: Float>(
             }
             sync_cube();
             let with_keys = products(&others, &keys, how);
-            let chosen = softmax(&with_keys, bias, scale, &place, &known, how);
+            let chosen = softmax(&with_keys, bias, seen, &place, &known, how);
             share(&chosen, &mut weights, how);
             sync_cube();
             load(grad, batch, head, first, &mut others, how);

@@ -4,16 +4,17 @@ use burn_cubecl::cubecl;
 use cubecl::prelude::*;
 
 use super::backward::{Rows, slopes, softmax};
-use super::forward::visible;
-use super::tiles::{Tiling, accumulate, load, place, products, store, zeros};
+use super::tiles::{Tiling, accumulate, here, load, place, products, store, zeros};
+use super::visible::visible;
 
 /// A cube for a tile of queries of a head.
 #[cube(launch, address_type = "dynamic")]
-pub(super) fn attention_d_query<F: Float>(
+pub(super) fn attention_d_query<F: Float, I: Int>(
     query: &Tensor<F>,
     key: &Tensor<F>,
     value: &Tensor<F>,
     bias: &Tensor<F>,
+    seen: &Tensor<I>,
     ranges: &Tensor<u32>,
     y: &Tensor<F>,
     rows: &Tensor<f32>,
@@ -22,13 +23,9 @@ pub(super) fn attention_d_query<F: Float>(
     output_products: &mut Tensor<f32>,
     scale: f32,
     #[comptime] how: Tiling,
-    #[define(F)] _dtype: ElemType,
+    #[define(F, I)] _dtypes: [ElemType; 2],
 ) {
-    let (tile, head, batch) = (
-        CUBE_POS_X as usize,
-        CUBE_POS_Y as usize,
-        CUBE_POS_Z as usize,
-    );
+    let (tile, head, batch) = here();
     let kv_head = head / (query.shape(1) / key.shape(1));
     let first = tile * comptime!(how.tile);
     let sizes = (query.shape(2), key.shape(2));
@@ -40,7 +37,7 @@ pub(super) fn attention_d_query<F: Float>(
     load(grad, batch, head, first, &mut grads, how);
     sync_cube();
     let mut known = Rows::new(how);
-    let here = place(batch, head, first, 0, sizes);
+    let here = place(scale, batch, head, first, 0, sizes);
     let (is_one, at) = known.load(rows, query.shape(1), &here, how);
     if is_one {
         let product = with_output(y, &grads, batch, head, first, how);
@@ -50,7 +47,7 @@ pub(super) fn attention_d_query<F: Float>(
     let mut sums = zeros(comptime!(how.share()));
     let (begin, end) = visible(ranges, batch, head, tile, sizes.1, how);
     for at in range_stepped(begin, end, comptime!(how.tile)) {
-        let place = place(batch, head, first, at, sizes);
+        let place = place(scale, batch, head, first, at, sizes);
         sync_cube();
         load(value, batch, kv_head, at, &mut others, how);
         sync_cube();
@@ -59,7 +56,7 @@ pub(super) fn attention_d_query<F: Float>(
         load(key, batch, kv_head, at, &mut others, how);
         sync_cube();
         let with_keys = products(&queries, &others, how);
-        let chosen = softmax(&with_keys, bias, scale, &place, &known, how);
+        let chosen = softmax(&with_keys, bias, seen, &place, &known, how);
         slopes(&chosen, &with_values, &known, scale, &mut weights, how);
         sync_cube();
         accumulate(&weights, &others, &mut sums, false, how);

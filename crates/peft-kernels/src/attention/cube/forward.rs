@@ -1,108 +1,30 @@
-//! The kernel of the output, and the one that finds the keys that some query of a tile sees.
+//! The kernel of the output.
 
 use burn_cubecl::cubecl;
 use cubecl::prelude::*;
 
 use super::tiles::{
-    Place, Tiling, accumulate, load, own, place, products, score, store, unit_x, unit_y, zeros,
+    Place, Tiling, accumulate, here, load, own, place, products, score, store, unit_x, unit_y,
+    zeros,
 };
-use crate::cube::launch::{UNITS, cube_max};
-
-/// A bias above it does not hide its key: -3e4 is -29952 in bf16.
-const HIDDEN: f32 = -2.9e4;
-
-/// Of a tile of queries, the first key that one of them sees and one behind the last. All keys where there is a query that sees none, for
-/// it has equal weights.
-#[cube(launch, address_type = "dynamic")]
-pub(super) fn attention_visible<F: Float>(
-    bias: &Tensor<F>,
-    ranges: &mut Tensor<u32>,
-    #[comptime] how: Tiling,
-    #[define(F)] _dtype: ElemType,
-) {
-    let (tile, head, batch) = (
-        CUBE_POS_X as usize,
-        CUBE_POS_Y as usize,
-        CUBE_POS_Z as usize,
-    );
-    let (queries, keys) = (bias.shape(2), bias.shape(3));
-    let base = batch * bias.stride(0) + head * bias.stride(1);
-    let mut scratch = Shared::<[f32]>::new_slice(UNITS as usize);
-    // Whole numbers up to 2^24 are exact in f32.
-    let mut begin = keys;
-    let mut end = 0usize;
-    let mut blind = 0u32;
-    for row in 0..comptime!(how.tile) {
-        let query = tile * comptime!(how.tile) + row;
-        if query < queries {
-            let mut before = 0.0f32;
-            let mut behind = 0.0f32;
-            for key in range_stepped(UNIT_POS as usize, keys, CUBE_DIM as usize) {
-                let value = bias[base + query * bias.stride(2) + key * bias.stride(3)];
-                if f32::cast_from(value) > HIDDEN {
-                    before = max(before, f32::cast_from(keys - key));
-                    behind = f32::cast_from(key + 1);
-                }
-            }
-            let before = usize::cast_from(cube_max(before, &mut scratch));
-            let behind = usize::cast_from(cube_max(behind, &mut scratch));
-            begin = min(begin, keys - before);
-            end = max(end, behind);
-            if behind == 0 {
-                blind += 1;
-            }
-        }
-    }
-    if UNIT_POS == 0 {
-        let at = batch * ranges.stride(0) + head * ranges.stride(1) + tile * ranges.stride(2);
-        if blind > 0 {
-            begin = 0usize;
-            end = keys;
-        }
-        ranges[at] = u32::cast_from(begin);
-        ranges[at + 1] = u32::cast_from(end);
-    }
-}
-
-/// The keys that a tile of queries goes over.
-#[cube]
-pub(super) fn visible(
-    ranges: &Tensor<u32>,
-    batch: usize,
-    head: usize,
-    tile: usize,
-    keys: usize,
-    #[comptime] how: Tiling,
-) -> (usize, usize) {
-    let mut begin = 0usize;
-    let mut end = keys;
-    if comptime!(how.has_bias) {
-        let at = batch * ranges.stride(0) + head * ranges.stride(1) + tile * ranges.stride(2);
-        begin = usize::cast_from(ranges[at]);
-        end = usize::cast_from(ranges[at + 1]);
-    }
-    (begin, end)
-}
+use super::visible::visible;
 
 /// A cube for a tile of queries of a head.
 #[cube(launch, address_type = "dynamic")]
-pub(super) fn attention_forward<F: Float>(
+pub(super) fn attention_forward<F: Float, I: Int>(
     query: &Tensor<F>,
     key: &Tensor<F>,
     value: &Tensor<F>,
     bias: &Tensor<F>,
+    seen: &Tensor<I>,
     ranges: &Tensor<u32>,
     y: &mut Tensor<F>,
     rows: &mut Tensor<f32>,
     scale: f32,
     #[comptime] how: Tiling,
-    #[define(F)] _dtype: ElemType,
+    #[define(F, I)] _dtypes: [ElemType; 2],
 ) {
-    let (tile, head, batch) = (
-        CUBE_POS_X as usize,
-        CUBE_POS_Y as usize,
-        CUBE_POS_Z as usize,
-    );
+    let (tile, head, batch) = here();
     let kv_head = head / (query.shape(1) / key.shape(1));
     let first = tile * comptime!(how.tile);
     let sizes = (query.shape(2), key.shape(2));
@@ -120,16 +42,16 @@ pub(super) fn attention_forward<F: Float>(
     let mut totals = zeros(comptime!(how.own));
     let (begin, end) = visible(ranges, batch, head, tile, sizes.1, how);
     for at in range_stepped(begin, end, comptime!(how.tile)) {
-        let place = place(batch, head, first, at, sizes);
+        let place = place(scale, batch, head, first, at, sizes);
         sync_cube();
         load(key, batch, kv_head, at, &mut others, how);
         sync_cube();
-        scores(&queries, &others, bias, scale, &place, &mut weights, how);
+        scores(&queries, &others, bias, seen, &place, &mut weights, how);
         sync_cube();
         raise(&weights, &mut largest, &mut shrink, how);
         load(value, batch, kv_head, at, &mut others, how);
         sync_cube();
-        exponentials(&mut weights, &largest, sizes.1 - at, how);
+        exponentials(&mut weights, &largest, how);
         sync_cube();
         add(&weights, &shrink, &mut totals, &mut sums, how);
         accumulate(&weights, &others, &mut sums, false, how);
@@ -149,11 +71,11 @@ pub(super) fn attention_forward<F: Float>(
 
 /// The scores of a tile.
 #[cube]
-fn scores<F: Float>(
+fn scores<F: Float, I: Int>(
     queries: &Shared<[f32]>,
     keys: &Shared<[f32]>,
     bias: &Tensor<F>,
-    scale: f32,
+    seen: &Tensor<I>,
     place: &Place,
     weights: &mut Shared<[f32]>,
     #[comptime] how: Tiling,
@@ -167,7 +89,7 @@ fn scores<F: Float>(
             let column = own(unit_x(how), c, how);
             let product = found[comptime!(r * how.own + c)];
             weights[row * comptime!(how.pitch_of_scores()) + column] =
-                score(product, bias, scale, place, row, column, how);
+                score(product, bias, seen, place, row, column, how);
         }
     }
 }
@@ -195,14 +117,9 @@ fn raise(
     }
 }
 
-/// Turns scores into weights that are not divided yet; there are `keys` keys from the tile's first on.
+/// Turns scores into weights that are not divided yet. What is no score has no weight, whatever the largest so far; a NaN is one.
 #[cube]
-fn exponentials(
-    weights: &mut Shared<[f32]>,
-    largest: &Shared<[f32]>,
-    keys: usize,
-    #[comptime] how: Tiling,
-) {
+fn exponentials(weights: &mut Shared<[f32]>, largest: &Shared<[f32]>, #[comptime] how: Tiling) {
     #[unroll]
     for r in 0..comptime!(how.own) {
         let row = own(unit_y(how), r, how);
@@ -211,7 +128,7 @@ fn exponentials(
             let column = own(unit_x(how), c, how);
             let at = row * comptime!(how.pitch_of_scores()) + column;
             let mut weight = 0.0f32;
-            if column < keys {
+            if weights[at] != f32::MIN {
                 weight = (weights[at] - largest[row]).exp();
             }
             weights[at] = weight;

@@ -9,9 +9,10 @@ use cubecl::prelude::*;
 use super::How;
 use super::by_keys::attention_d_key_value;
 use super::by_queries::attention_d_query;
-use super::forward::{attention_forward, attention_visible};
-use super::tiles::Tiling;
-use crate::cube::launch::{address, room, strided};
+use super::forward::attention_forward;
+use super::tiles::{Masked, Tiling};
+use super::visible::{attention_visible_by_bias, attention_visible_by_ranges};
+use crate::cube::launch::{address, over_units, room, strided};
 use crate::profile;
 
 /// The inputs: queries, keys, values and the bias, or another tensor in its place.
@@ -32,7 +33,7 @@ impl Plan {
         let shape: [usize; 4] = query.meta.shape().dims();
         let [_, kv_heads, keys, _] = key.meta.shape().dims();
         let memory = query.client.properties().hardware.max_shared_memory_size;
-        let tiling = Tiling::new(shape[3], how.has_bias, memory);
+        let tiling = Tiling::new(shape[3], how.masked, memory);
         Self {
             client: query.client.clone(),
             tiling: tiling.expect("asked for before"),
@@ -61,25 +62,48 @@ impl Plan {
         profile::call(name, &vec![product; products], values * products / 2)
     }
 
-    /// The keys that each tile of queries sees; where there is no bias, anything at all.
-    fn ranges(&self, bias: &CubeTensor) -> CubeTensor {
+    /// The keys that each tile of queries sees; where there is no mask, anything at all.
+    fn ranges(&self, bias: &CubeTensor, seen: &CubeTensor) -> CubeTensor {
         let tiles = self.shape[2].div_ceil(self.tiling.tile);
-        if !self.tiling.has_bias {
-            return room(bias, [1, 1, 1, 2], DType::U32);
+        match self.tiling.masked {
+            Masked::No => room(bias, [1, 1, 1, 2], DType::U32),
+            Masked::ByBias => {
+                let [batch, heads, ..] = bias.meta.shape().dims::<4>();
+                let ranges = room(bias, [batch, heads, tiles, 2], DType::U32);
+                attention_visible_by_bias::launch(
+                    &self.client,
+                    self.cubes(self.shape[2], heads, batch),
+                    self.units(),
+                    address(&[bias]),
+                    self.over_queries(bias.clone()).into_tensor_arg(),
+                    ranges.clone().into_tensor_arg(),
+                    self.tiling,
+                    dtype_to_storage_type(self.dtype),
+                );
+                ranges
+            }
+            Masked::ByRanges => {
+                let sequences = seen.meta.shape()[0];
+                let ranges = room(bias, [sequences, 1, tiles, 2], DType::U32);
+                let (cubes, units) = over_units(&self.client, sequences * tiles);
+                attention_visible_by_ranges::launch(
+                    &self.client,
+                    cubes,
+                    units,
+                    address(&[seen]),
+                    seen.clone().into_tensor_arg(),
+                    ranges.clone().into_tensor_arg(),
+                    self.tiling,
+                    dtype_to_storage_type(seen.dtype),
+                );
+                ranges
+            }
         }
-        let [batch, heads, ..] = bias.meta.shape().dims::<4>();
-        let ranges = room(bias, [batch, heads, tiles, 2], DType::U32);
-        attention_visible::launch(
-            &self.client,
-            self.cubes(self.shape[2], heads, batch),
-            self.units(),
-            address(&[bias]),
-            self.over_queries(bias.clone()).into_tensor_arg(),
-            ranges.clone().into_tensor_arg(),
-            self.tiling,
-            dtype_to_storage_type(self.dtype),
-        );
-        ranges
+    }
+
+    /// Types of values and of the bounds of ranges.
+    fn types(&self, seen: &CubeTensor) -> [ElemType; 2] {
+        [self.dtype, seen.dtype].map(dtype_to_storage_type)
     }
 
     /// A bias that is the same for every query, as one with all of them.
@@ -92,7 +116,7 @@ impl Plan {
 
 /// The tensor with steps of nothing along axes of one, so that any index reads it.
 fn over(mut tensor: CubeTensor) -> CubeTensor {
-    for axis in 0..4 {
+    for axis in 0..tensor.meta.shape().num_dims() - 1 {
         if tensor.meta.shape()[axis] == 1 {
             tensor.meta.strides[axis] = 0;
         }
@@ -113,14 +137,15 @@ fn room_by_tokens(like: &CubeTensor) -> CubeTensor {
 }
 
 /// The output, and what is kept of every query.
-pub(super) fn forward(inputs: Inputs, how: How) -> (CubeTensor, CubeTensor) {
+pub(super) fn forward(inputs: Inputs, seen: CubeTensor, how: How) -> (CubeTensor, CubeTensor) {
     let plan = Plan::new(&inputs, how);
     let _call = plan.note("attention on cube", 2);
     let [query, key, value, bias] = inputs.map(strided);
     let [batch, heads, queries, _] = plan.shape;
     let y = room_by_tokens(&query);
     let rows = room(&query, [batch, heads, queries, 2], DType::F32);
-    let ranges = plan.ranges(&bias);
+    let ranges = plan.ranges(&bias, &seen);
+    let types = plan.types(&seen);
     attention_forward::launch(
         &plan.client,
         plan.cubes(queries, heads, batch),
@@ -130,12 +155,13 @@ pub(super) fn forward(inputs: Inputs, how: How) -> (CubeTensor, CubeTensor) {
         key.into_tensor_arg(),
         value.into_tensor_arg(),
         over(bias).into_tensor_arg(),
+        over(seen).into_tensor_arg(),
         over(ranges).into_tensor_arg(),
         y.clone().into_tensor_arg(),
         rows.clone().into_tensor_arg(),
         how.scale,
         plan.tiling,
-        dtype_to_storage_type(plan.dtype),
+        types,
     );
     (y, rows)
 }
@@ -143,6 +169,7 @@ pub(super) fn forward(inputs: Inputs, how: How) -> (CubeTensor, CubeTensor) {
 /// The gradient of the queries, and the product of every output with its gradient.
 pub(super) fn d_query(
     inputs: Inputs,
+    seen: CubeTensor,
     [y, rows, grad]: [CubeTensor; 3],
     how: How,
 ) -> (CubeTensor, CubeTensor) {
@@ -152,7 +179,8 @@ pub(super) fn d_query(
     let [batch, heads, queries, _] = plan.shape;
     let d_query = room_by_tokens(&query);
     let products = room(&query, [batch, heads, queries, 1], DType::F32);
-    let ranges = plan.ranges(&bias);
+    let ranges = plan.ranges(&bias, &seen);
+    let types = plan.types(&seen);
     attention_d_query::launch(
         &plan.client,
         plan.cubes(queries, heads, batch),
@@ -162,6 +190,7 @@ pub(super) fn d_query(
         key.into_tensor_arg(),
         value.into_tensor_arg(),
         over(bias).into_tensor_arg(),
+        over(seen).into_tensor_arg(),
         over(ranges).into_tensor_arg(),
         strided(y).into_tensor_arg(),
         rows.into_tensor_arg(),
@@ -170,7 +199,7 @@ pub(super) fn d_query(
         products.clone().into_tensor_arg(),
         how.scale,
         plan.tiling,
-        dtype_to_storage_type(plan.dtype),
+        types,
     );
     (d_query, products)
 }
@@ -178,6 +207,7 @@ pub(super) fn d_query(
 /// The gradients of the keys and the values.
 pub(super) fn d_key_value(
     inputs: Inputs,
+    seen: CubeTensor,
     [products, rows, grad]: [CubeTensor; 3],
     how: How,
 ) -> (CubeTensor, CubeTensor) {
@@ -185,7 +215,8 @@ pub(super) fn d_key_value(
     let _call = plan.note("attention keys backward on cube", 4);
     let [query, key, value, bias] = inputs.map(strided);
     let (d_key, d_value) = (room_by_tokens(&key), room_by_tokens(&value));
-    let ranges = plan.ranges(&bias);
+    let ranges = plan.ranges(&bias, &seen);
+    let types = plan.types(&seen);
     attention_d_key_value::launch(
         &plan.client,
         plan.cubes(plan.keys, plan.kv_heads, plan.shape[0]),
@@ -195,6 +226,7 @@ pub(super) fn d_key_value(
         key.into_tensor_arg(),
         value.into_tensor_arg(),
         over(bias).into_tensor_arg(),
+        over(seen).into_tensor_arg(),
         over(ranges).into_tensor_arg(),
         products.into_tensor_arg(),
         rows.into_tensor_arg(),
@@ -203,7 +235,7 @@ pub(super) fn d_key_value(
         d_value.clone().into_tensor_arg(),
         how.scale,
         plan.tiling,
-        dtype_to_storage_type(plan.dtype),
+        types,
     );
     (d_key, d_value)
 }

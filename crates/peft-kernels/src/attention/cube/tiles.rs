@@ -5,6 +5,15 @@
 use burn_cubecl::cubecl;
 use cubecl::prelude::*;
 
+/// How a kernel knows which keys a query sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(in crate::attention) enum Masked {
+    /// It sees all.
+    No,
+    ByBias,
+    ByRanges,
+}
+
 /// Sizes that a kernel is compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Tiling {
@@ -18,7 +27,7 @@ pub(super) struct Tiling {
     pub(super) d: usize,
     /// Columns of a head that a unit has; the last may lie behind the end.
     pub(super) columns: usize,
-    pub(super) has_bias: bool,
+    pub(super) masked: Masked,
 }
 
 impl Tiling {
@@ -26,7 +35,7 @@ impl Tiling {
     const SIDE: usize = 16;
 
     /// The largest tiles of which three fit into `memory` bytes of a cube, beside a tile of scores; none where even small ones do not.
-    pub(super) fn new(d: usize, has_bias: bool, memory: usize) -> Option<Self> {
+    pub(super) fn new(d: usize, masked: Masked, memory: usize) -> Option<Self> {
         let tilings = [32, 16, 8].map(|tile: usize| {
             let side = tile.min(Self::SIDE);
             Self {
@@ -35,7 +44,7 @@ impl Tiling {
                 own: tile / side,
                 d,
                 columns: d.div_ceil(side),
-                has_bias,
+                masked,
             }
         });
         let fits = |tiling: &Self| {
@@ -48,6 +57,14 @@ impl Tiling {
     /// Numbers of a tile that a unit has.
     pub(super) fn share(self) -> usize {
         self.own * self.columns
+    }
+
+    pub(super) fn by_bias(self) -> bool {
+        self.masked == Masked::ByBias
+    }
+
+    pub(super) fn by_ranges(self) -> bool {
+        self.masked == Masked::ByRanges
     }
 
     /// Units of a cube.
@@ -211,9 +228,20 @@ pub(super) fn store<F: Float>(
     }
 }
 
-/// What a tile of scores is for: its first query and first key, how many there are, and whose they are.
+/// The tile of rows, the head and the sequence of this cube.
+#[cube]
+pub(super) fn here() -> (usize, usize, usize) {
+    (
+        CUBE_POS_X as usize,
+        CUBE_POS_Y as usize,
+        CUBE_POS_Z as usize,
+    )
+}
+
+/// What a tile of scores is for: its first query and first key, how many there are, and whose they are; and the factor of the scores.
 #[derive(CubeType)]
 pub(super) struct Place {
+    pub(super) scale: f32,
     pub(super) batch: usize,
     pub(super) head: usize,
     pub(super) query: usize,
@@ -225,6 +253,7 @@ pub(super) struct Place {
 /// Where a tile of scores is; `sizes` are the numbers of queries and keys.
 #[cube]
 pub(super) fn place(
+    scale: f32,
     batch: usize,
     head: usize,
     query: usize,
@@ -232,6 +261,7 @@ pub(super) fn place(
     sizes: (usize, usize),
 ) -> Place {
     Place {
+        scale,
         batch,
         head,
         query,
@@ -241,12 +271,12 @@ pub(super) fn place(
     }
 }
 
-/// The score of a product, with its bias; no score is smaller than the one where there is no such query or key.
+/// The score of a product, with its bias; `f32::MIN` where there is no such query or key, or the one does not see the other.
 #[cube]
-pub(super) fn score<F: Float>(
+pub(super) fn score<F: Float, I: Int>(
     product: f32,
     bias: &Tensor<F>,
-    scale: f32,
+    seen: &Tensor<I>,
     place: &Place,
     row: usize,
     column: usize,
@@ -255,13 +285,20 @@ pub(super) fn score<F: Float>(
     let (query, key) = (place.query + row, place.key + column);
     let mut found = f32::MIN.runtime();
     if query < place.queries && key < place.keys {
-        found = product * scale;
-        if comptime!(how.has_bias) {
+        found = product * place.scale;
+        if comptime!(how.by_bias()) {
             let at = place.batch * bias.stride(0)
                 + place.head * bias.stride(1)
                 + query * bias.stride(2)
                 + key * bias.stride(3);
             found += f32::cast_from(bias[at]);
+        }
+        if comptime!(how.by_ranges()) {
+            let at = place.batch * seen.stride(0) + query * seen.stride(1);
+            let (begin, end) = (usize::cast_from(seen[at]), usize::cast_from(seen[at + 1]));
+            if key < begin || key >= end {
+                found = f32::MIN.runtime();
+            }
         }
     }
     found

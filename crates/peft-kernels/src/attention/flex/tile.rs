@@ -1,10 +1,10 @@
 //! One head: the weights of a few queries at a time, and what follows from them.
 //!
 //! ```text
-//! P = softmax(s Q K^T + bias),   P' = dropout(P),   O = P' V
+//! P = softmax(s Q K^T + mask),   P' = dropout(P),   O = P' V
 //! dV = P'^T dO,   dP = dropout(dO V^T),   dS = s P (dP - rowsum(P dP)),   dQ = dS K,   dK = dS^T Q
 //! ```
-//! Scores that are bounded go through the bound before the bias, and `dS` through its derivative:
+//! Scores that are bounded go through the bound before the mask, and `dS` through its derivative:
 //! ```text
 //! b = c tanh(s Q K^T / c),   dS (1 - (b / c)^2)
 //! ```
@@ -43,12 +43,12 @@ pub(super) struct Scratch {
 /// How scores become weights, for all heads.
 pub(super) struct Weights<'a> {
     shape: Shape,
-    how: How,
+    how: &'a How,
     bias: Option<BiasRows<'a>>,
 }
 
 impl<'a> Weights<'a> {
-    pub(super) fn new(shape: Shape, how: How, bias: &'a FlexTensor) -> Self {
+    pub(super) fn new(shape: Shape, how: &'a How, bias: &'a FlexTensor) -> Self {
         let bias = how.has_bias.then_some(bias);
         Self {
             shape,
@@ -65,6 +65,7 @@ impl<'a> Weights<'a> {
     pub(super) fn of_head(&self, at: usize) -> Head<'_> {
         Head {
             weights: self,
+            sequence: at / self.shape.heads,
             first_row: at * self.shape.queries,
         }
     }
@@ -73,6 +74,7 @@ impl<'a> Weights<'a> {
 /// How the scores of one head become weights.
 pub(super) struct Head<'a> {
     weights: &'a Weights<'a>,
+    sequence: usize,
     /// Of the head's rows of scores among those of all heads.
     first_row: usize,
 }
@@ -118,7 +120,7 @@ impl Head<'_> {
             let (query, grad) = (of_rows(query, &tile), of_rows(grad, &tile));
             let (height, width) = (tile.len(), keys.len());
             self.weights_again([query, key], scratch, &tile, &keys, &rows[tile.clone()]);
-            let dropped = if self.weights.how.mask.is_some() {
+            let dropped = if self.weights.how.dropout.is_some() {
                 scratch.dropped.clone_from(&scratch.weights);
                 self.drop_some(&mut scratch.dropped, tile.start, &keys);
                 &mut scratch.dropped
@@ -217,16 +219,17 @@ impl Head<'_> {
     /// The keys that some queries see.
     fn seen(&self, queries: &Range<usize>, scratch: &mut Scratch) -> Range<usize> {
         let keys = self.weights.shape.keys;
-        let queries = self.first_row + queries.start..self.first_row + queries.end;
-        match &self.weights.bias {
-            Some(bias) => scratch.seen.keys(bias, queries, keys),
-            None => 0..keys,
+        let rows = self.first_row + queries.start..self.first_row + queries.end;
+        match (&self.weights.bias, &self.weights.how.ranges) {
+            (Some(bias), _) => scratch.seen.keys(bias, rows, keys),
+            (None, Some(ranges)) => ranges.of(self.sequence, queries.clone()),
+            (None, None) => 0..keys,
         }
     }
 
     /// Drops weights, or their gradients: each is decided by its place among all scores.
     fn drop_some(&self, values: &mut [f32], first: usize, keys: &Range<usize>) {
-        if let Some(mask) = self.weights.how.mask {
+        if let Some(mask) = self.weights.how.dropout {
             for (at, row) in values.chunks_exact_mut(keys.len().max(1)).enumerate() {
                 let row_of_all = self.first_row + first + at;
                 let start = row_of_all * self.weights.shape.keys + keys.start;
@@ -235,15 +238,24 @@ impl Head<'_> {
         }
     }
 
-    /// Adds the bias to a row of scores.
+    /// The scores of a query with the keys that it sees, out of those of a tile: with the bias added, and those of other keys set to the
+    /// weight 0.
     #[inline(always)]
-    fn add_bias(&self, query: usize, keys: &Range<usize>, row: &mut [f32]) {
+    fn masked<'s>(&self, query: usize, keys: &Range<usize>, row: &'s mut [f32]) -> &'s mut [f32] {
         if let Some(bias) = &self.weights.bias {
             let bias = bias.get(self.first_row + query, self.weights.shape.keys);
             for (x, b) in row.iter_mut().zip(&bias[keys.clone()]) {
                 *x += b;
             }
         }
+        let Some(ranges) = &self.weights.how.ranges else {
+            return row;
+        };
+        let range = ranges.get(self.sequence, query);
+        let (before, behind) = (range.start - keys.start, range.end - keys.start);
+        row[..before].fill(0.0);
+        row[behind..].fill(0.0);
+        &mut row[before..behind]
     }
 }
 
@@ -273,7 +285,7 @@ impl WithSimd for Softmax<'_> {
     fn with_simd<S: Simd>(self, _simd: S) {
         let rows = self.weights.chunks_exact_mut(self.keys.len().max(1));
         for (at, (row, numbers)) in rows.zip(self.rows).enumerate() {
-            self.head.add_bias(self.first + at, &self.keys, row);
+            let row = self.head.masked(self.first + at, &self.keys, row);
             let largest = max(row);
             row.iter_mut().for_each(|x| *x = exp::<S>(*x - largest));
             let share = 1.0 / sum(row, |e| e);
@@ -299,7 +311,7 @@ impl WithSimd for Again<'_> {
     fn with_simd<S: Simd>(self, _simd: S) {
         let rows = self.weights.chunks_exact_mut(self.keys.len().max(1));
         for (at, (row, [largest, share])) in rows.zip(self.rows).enumerate() {
-            self.head.add_bias(self.first + at, &self.keys, row);
+            let row = self.head.masked(self.first + at, &self.keys, row);
             row.iter_mut()
                 .for_each(|x| *x = exp::<S>(*x - largest) * share);
         }

@@ -9,17 +9,20 @@ use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::Checkpoi
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
+use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 use faer::MatRef;
 
+use crate::bf16::{FEWEST, First, product_with_rounded};
+use crate::compute::Compute;
 use crate::flex::{contiguous, values};
 use crate::fused::{fused, or_empty};
 use crate::kept::Kept;
 use crate::linear::LowRankPair;
 use crate::matrix::{dense, made, matrix, product, scaled_product};
-use crate::packed::flex::Operand;
+use crate::packed::flex::{Beside, BlockFactor, Operand};
 use crate::packed::{Factor, PackedWeight};
 use crate::profile;
 
@@ -88,34 +91,39 @@ impl PairOps for Flex {
         b: FlexTensor,
         (pair, packed): (Pair, Option<PackedWeight>),
     ) -> FlexTensor {
-        let hidden = product(matrix(&dense(input)), matrix(&dense(a)));
+        let [x, input, a, b] = [x, input, a, b].map(dense);
         let weight = Operand::new(weight, packed);
-        forward(&dense(x), &weight, bias, &hidden, &dense(b), pair)
+        forward([&x, &input], &weight, bias, [&a, &b], pair).0
     }
 }
 
-/// `x W + bias + s h B`; an empty bias is none.
+/// `x W + bias + s h B`, and `h`; an empty bias is none.
 fn forward(
-    x: &FlexTensor,
+    [x, input]: [&FlexTensor; 2],
     weight: &Operand,
     bias: FlexTensor,
-    hidden: &FlexTensor,
-    b: &FlexTensor,
+    [a, b]: [&FlexTensor; 2],
     pair: Pair,
-) -> FlexTensor {
+) -> (FlexTensor, FlexTensor) {
     let bias = contiguous(bias);
     let weight = weight.factor();
-    let _call = note("linear with pair", matrix(x), matrix(hidden), matrix(b));
     let first = weight.first_of(x);
-    let [x, hidden, b] = [x, hidden, b].map(matrix);
+    // An input of its own is multiplied here alone, which does not pay for rounding it.
+    let hidden = match pair.own {
+        true => product(matrix(input), matrix(a)),
+        false => first.narrow_product(matrix(a), 1.0),
+    };
+    let [x, h, b] = [x, &hidden, b].map(matrix);
+    let _call = note("linear with pair", x, h, b);
     let depth = weight.depth(x.nrows());
-    made(x.nrows(), weight.ncols(), depth, |mut block| {
-        block.multiply_by(&first, &weight);
-        block.add_beside(&weight, hidden, b, pair.scale);
+    let beside = Beside::new(&first, h, b, pair.scale);
+    let y = made(x.nrows(), weight.ncols(), depth, |mut block| {
+        block.multiply_by_both(&first, &weight, &beside);
         if !values(&bias).is_empty() {
             block.add_to_columns(values(&bias));
         }
-    })
+    });
+    (y, hidden)
 }
 
 /// Notes a product of `a` with a weight, and the narrow one of `c` and `d` that is added to it.
@@ -153,10 +161,10 @@ impl<C: CheckpointStrategy> PairOps for Autodiff<Flex, C> {
             OpsKind::Tracked(prep) => {
                 let [x, input, a, b] = [x, input, a, b].map(dense);
                 let weight = Operand::new(weight, packed);
-                let hidden = product(matrix(&input), matrix(&a));
-                let y = forward(&x, &weight, bias, &hidden, &b, pair);
+                let (y, hidden) = forward([&x, &input], &weight, bias, [&a, &b], pair);
                 let [x_tracked, input_tracked, a_tracked, b_tracked] = tracked;
                 let saved = Saved {
+                    compute: Compute::current(),
                     weight: x_tracked.then_some(weight),
                     input: a_tracked.then(|| Kept::new(input)),
                     a: input_tracked.then_some(a),
@@ -181,6 +189,7 @@ impl<C: CheckpointStrategy> PairOps for Autodiff<Flex, C> {
 /// What the gradients that are wanted need.
 #[derive(Clone, Debug)]
 struct Saved {
+    compute: Compute,
     weight: Option<Operand>,
     input: Option<Kept>,
     a: Option<FlexTensor>,
@@ -200,11 +209,13 @@ impl Backward<Flex, 4> for PairStep {
         let grad = matrix(&grad);
         let saved = ops.state;
         let [x_node, input_node, a_node, b_node] = ops.parents;
+        let weight = saved.weight.as_ref().map(|w| w.factor().transpose());
+        let columns = weight.as_ref().map_or(FEWEST, BlockFactor::ncols);
+        let first = First::new(grad, saved.compute, columns);
         let through = saved
             .b
-            .map(|b| scaled_product(grad, matrix(&b).transpose(), scale));
-        if let (Some(node), Some(weight)) = (x_node, &saved.weight) {
-            let weight = weight.factor().transpose();
+            .map(|b| first.narrow_product(matrix(&b).transpose(), scale));
+        if let (Some(node), Some(weight)) = (x_node, weight) {
             let shared = match own {
                 true => None,
                 false => through.as_ref().zip(saved.a.as_ref()),
@@ -214,13 +225,17 @@ impl Backward<Flex, 4> for PairStep {
                 Some([c, d]) => note("linear with pair backward, inputs", grad, c, d),
                 None => super::note("linear backward, inputs", grad, weight.ncols()),
             };
-            let (depth, first) = (weight.depth(grad.nrows()), weight.first(grad));
-            let d_x = made(grad.nrows(), weight.ncols(), depth, |mut block| {
-                block.multiply_by(&first, &weight);
-                if let Some([through, a]) = pair {
-                    block.add_beside(&weight, through, a, 1.0);
-                }
-            });
+            let depth = weight.depth(grad.nrows());
+            let beside = pair.map(|[through, a]| Beside::new(&first, through, a, 1.0));
+            let d_x = made(
+                grad.nrows(),
+                weight.ncols(),
+                depth,
+                |mut block| match &beside {
+                    Some(beside) => block.multiply_by_both(&first, &weight, beside),
+                    None => block.multiply_by(&first, &weight),
+                },
+            );
             grads.register::<Flex>(node.id, d_x);
         }
         if let (true, Some(node), Some(through), Some(a)) = (own, input_node, &through, &saved.a) {
@@ -228,12 +243,21 @@ impl Backward<Flex, 4> for PairStep {
             grads.register::<Flex>(node.id, d_input);
         }
         if let (Some(node), Some(through), Some(input)) = (a_node, &through, &saved.input) {
-            let input = input.tensor();
-            let d_a = product(matrix(&input).transpose(), matrix(through));
+            let d_a = match input.rounded_rows() {
+                Some(input) => {
+                    let d_a = product_with_rounded(matrix(through).transpose(), input, 1.0);
+                    Flex::float_transpose(d_a)
+                }
+                None => product(matrix(&input.tensor()).transpose(), matrix(through)),
+            };
             grads.register::<Flex>(node.id, d_a);
         }
         if let (Some(node), Some(hidden)) = (b_node, &saved.hidden) {
-            let d_b = scaled_product(matrix(hidden).transpose(), grad, scale);
+            let hidden = matrix(hidden).transpose();
+            let d_b = match &first.rounded {
+                Some(grad) => product_with_rounded(hidden, grad, scale),
+                None => scaled_product(hidden, grad, scale),
+            };
             grads.register::<Flex>(node.id, d_b);
         }
     }

@@ -46,7 +46,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting(
         "compute",
-        "What the products of layers and of attention multiply: f32; bf16, rounded, about twice as fast on processors with AVX512-BF16; or auto, bf16 where the processor has it. Sums and everything else are f32.",
+        "What the products of layers and of attention multiply: f32; bf16, rounded, about twice as fast on AMD's processors with AVX512-BF16; or auto, bf16 where it takes less time. Sums and everything else are f32.",
         Never,
     ),
     setting("data", "Training and validation data.", Table),

@@ -1,0 +1,139 @@
+//! Devices of other processes: `peft devices serve` on this machine's loopback, and `--device remote:..` of them. Built with the feature
+//! `remote` alone.
+#![allow(clippy::unwrap_used, reason = "a panic is the failure report")]
+
+mod binary;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use binary::tiny_llama::Place;
+use serde_json::Value;
+
+const TRAIN: &str = "train --task causal-lm --model @model --train @train.jsonl --valid @valid.jsonl --targets all-linear \
+    --batch-size 6 --lr 1e-3 --set train.log_every=1 --set train.schedule=constant";
+const TOKEN: &str = "PEFT_DEVICE_TOKEN";
+
+/// A process that serves its processor.
+struct Server {
+    process: Child,
+    /// What it is called as a device.
+    name: String,
+}
+
+impl Server {
+    fn new(place: &Place, port: u16) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_peft"))
+            .args(["devices", "serve", "--device", "flex"])
+            .args(["--port", &port.to_string()])
+            .args(["--key", &place.path(&format!("{port}.key"))])
+            .env(SECRET.0, SECRET.1)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let stdout = process.stdout.take().unwrap();
+        BufReader::new(stdout).read_line(&mut line).unwrap();
+        let name = line.trim().strip_prefix("--device ").unwrap();
+        Self {
+            name: name.replace("HOST", "127.0.0.1"),
+            process,
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+const SECRET: (&str, &str) = (TOKEN, "a secret of this test");
+
+fn line(device: &str, steps: usize, rest: &str) -> String {
+    let line = format!("{TRAIN} --device {device} --max-steps {steps} {rest}");
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[track_caller]
+fn trained(place: &Place, line: &str) {
+    let output = place.output_in(line, &[SECRET]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{line}: {said}");
+}
+
+/// The loss of every step so far.
+fn losses(place: &Place, run: &str) -> Vec<f64> {
+    let log = fs::read_to_string(format!("{}/train_log.jsonl", place.path(run)));
+    let log = log.unwrap_or_default();
+    let records = log
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let of_steps = records.filter(|record| record["kind"] == "train");
+    of_steps
+        .map(|record| record["loss"].as_f64().unwrap())
+        .collect()
+}
+
+#[track_caller]
+fn assert_same(one: &[f64], several: &[f64]) {
+    assert_eq!(one.len(), several.len());
+    for (at, (one, several)) in one.iter().zip(several).enumerate() {
+        let error = (one / several - 1.0).abs();
+        assert!(error < 1e-5, "step {at}: {one} {several}");
+    }
+}
+
+#[test]
+fn two_servers_train_as_one_device_does_and_a_run_outlives_one_of_them() {
+    let place = Place::new();
+    let servers = [47_331, 47_332].map(|port| Server::new(&place, port));
+    let names = servers.each_ref().map(|server| server.name.clone());
+    trained(&place, &line("flex", 50, "--out @one"));
+    trained(&place, &line(&names.join(","), 50, "--out @two"));
+    let one = losses(&place, "one");
+    assert!(one[49] < 0.9 * one[0], "nothing was learnt: {one:?}");
+    assert_same(&one, &losses(&place, "two"));
+
+    // One of them dies in the middle.
+    let [_first, second] = servers;
+    let long = line(&names.join(","), 50, "--out @killed");
+    let process = std::thread::scope(|scope| {
+        let run = scope.spawn(|| place.output_in(&long, &[SECRET]));
+        while losses(&place, "killed").len() < 10 && !run.is_finished() {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        drop(second);
+        run.join().unwrap()
+    });
+    let said = String::from_utf8_lossy(&process.stderr);
+    assert!(!process.status.success(), "{said}");
+    assert!(said.contains("device 2"), "{said}");
+    trained(&place, &line(&names[0], 50, "--out @killed --resume"));
+    assert_same(&one, &losses(&place, "killed"));
+}
+
+#[test]
+fn who_does_not_know_the_secret_is_refused() {
+    let place = Place::new();
+    let server = Server::new(&place, 47_333);
+    let train = line(&server.name, 1, "--out @run");
+    let said = |variables: &[(&str, &str)]| {
+        let output = place.output_in(&train, variables);
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let without = said(&[]);
+    assert!(without.contains(TOKEN), "{without}");
+    let wrong = said(&[(TOKEN, "a guess")]);
+    assert!(wrong.contains("credential"), "{wrong}");
+    for (device, expected) in [
+        ("remote", "remote:ID@HOST:PORT"),
+        ("remote:x@127.0.0.1:4433", "remote:ID@HOST:PORT"),
+    ] {
+        let error = place.refused(&line(device, 1, "--out @run"));
+        assert!(error.contains(expected), "{error}");
+    }
+}
