@@ -20,6 +20,7 @@ fn steps(libraries: &[String]) -> Vec<Step> {
     steps.extend([
         Step::new("cargo test --workspace"),
         Step::new("cargo test --workspace --features peft-cli/parquet --test parquet"),
+        Step::new("cargo test --workspace --features peft-cli/remote --test remote"),
         Step::new("cargo test --workspace --benches --no-run"),
     ]);
     steps.extend(device_test::on_ndarray());
@@ -92,7 +93,7 @@ mod tests {
                 "the bench profile builds all dependencies again"
             );
         }
-        assert_eq!(whole.len(), 5);
+        assert_eq!(whole.len(), 6);
         let lines: Vec<_> = alone.iter().map(|step| step.line()).collect();
         let checks = libraries
             .iter()

@@ -98,7 +98,7 @@ pub use layer_norm::layer_norm;
 pub use linear::{LowRankPair, linear, linear_with_pair, product};
 pub use linear_cross_entropy::{held_scores, linear_cross_entropy};
 pub use packed::{Factor, Nf4, Nf4Error, PackedRows, PackedWeight};
-pub use reads::{read, read_number, reads};
+pub use reads::{read, read_number, reads, try_read};
 pub use rms_norm::rms_norm;
 pub use rotary::rotary;
 pub use scale_columns::{Keep, scale_columns};

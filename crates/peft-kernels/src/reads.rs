@@ -21,6 +21,15 @@ pub fn read<const D: usize, K: Basic>(tensor: Tensor<D, K>) -> TensorData {
     tensor.into_data()
 }
 
+/// The same, or what the device says where it was lost.
+///
+/// # Errors
+/// The device cannot be read from.
+pub fn try_read<const D: usize, K: Basic>(tensor: Tensor<D, K>) -> Result<TensorData, String> {
+    READS.set(READS.get() + 1);
+    tensor.try_into_data().map_err(|error| error.to_string())
+}
+
 /// The value of a tensor of one, as [`read`].
 ///
 /// # Panics

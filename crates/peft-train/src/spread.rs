@@ -104,12 +104,30 @@ impl<M: Module> Spread<M> {
 fn lost(place: usize, device: String, panic: Box<dyn Any + Send>) -> RunError {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or(panic.downcast_ref::<&str>().copied());
+    gone(
+        place,
+        device,
+        text.unwrap_or("it gave up without a word").to_owned(),
+    )
+}
+
+/// A device that failed.
+pub(crate) fn gone(place: usize, device: String, problem: String) -> RunError {
     RunError::Device {
         device,
         place,
-        problem: text.unwrap_or("it gave up without a word").to_owned(),
+        problem,
         kept: "the last checkpoint is as it was".into(),
     }
+}
+
+/// Waits until a device has done what it was asked to.
+///
+/// # Errors
+/// [`RunError::Device`] where it has not.
+pub(crate) fn finish(place: usize, device: &Device) -> Result<(), TrainError> {
+    let failed = |problem| gone(place, format!("{device:?}"), problem).into();
+    device.sync().map_err(|error| failed(error.to_string()))
 }
 
 /// The device that a model's first parameter lives on; the default one where it has none.

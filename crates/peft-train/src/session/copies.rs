@@ -10,7 +10,7 @@ use super::step::step_seed;
 use crate::TrainError;
 use crate::accumulate;
 use crate::options::TrainOptions;
-use crate::spread::{Spread, device_of};
+use crate::spread::{Spread, device_of, finish};
 use crate::task::Task;
 
 /// Examples of one batch, and what their mean loss counts in that of the step.
@@ -80,7 +80,12 @@ impl<T: Task> Session<'_, T> {
             let seed = step_seed(seed, at);
             device.seed(seed);
             let pass = pass(options, seed);
-            backward(task, model, device, &dealt[at], trainable, pass)
+            let found = backward(task, model, device, &dealt[at], trainable, pass)?;
+            if at > 0 {
+                // So that a copy that is lost is known before anything of it is asked for at home, which would be lost with it.
+                finish(at, device)?;
+            }
+            Ok(found)
         })?;
         let home = device_of(&self.model).inner();
         let mut sum = Found::default();
@@ -90,8 +95,13 @@ impl<T: Task> Session<'_, T> {
                 let grads = grads.to_device(&home, &self.model);
                 sum.grads = Some(accumulate::add(sum.grads, grads, &self.trainable));
             }
-            sum.losses.extend(part.losses);
-            sum.of_layers.extend(part.of_layers);
+            // Home at once: what is read later must not hang on a copy that may be lost by then.
+            let losses = part.losses.into_iter();
+            let losses = losses.map(|(share, loss)| (share, loss.to_device(&home)));
+            sum.losses.extend(losses);
+            let of_layers = part.of_layers.into_iter();
+            let of_layers = of_layers.map(|loss| loss.to_device(&home));
+            sum.of_layers.extend(of_layers);
         }
         Ok(sum)
     }

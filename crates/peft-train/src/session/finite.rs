@@ -43,7 +43,7 @@ impl<T: Task> Session<'_, T> {
     /// # Errors
     /// A loss that is not finite.
     pub(super) fn read(&mut self) -> Result<Vec<(&'static str, f64)>, TrainError> {
-        let read = self.unread.read();
+        let read = self.unread.read()?;
         for (step, loss) in read.losses {
             if !loss.is_finite() {
                 return Err(self.setup.loss_not_finite(step, loss));

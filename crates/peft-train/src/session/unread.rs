@@ -5,6 +5,9 @@
 
 use burn::tensor::{FloatDType, Tensor};
 
+use crate::TrainError;
+use crate::spread::gone;
+
 /// A loss, and which part of the loss of which step it is.
 #[derive(Debug)]
 struct Loss {
@@ -47,7 +50,10 @@ impl Unread {
     }
 
     /// Reads everything, in one go.
-    pub(super) fn read(&mut self) -> Read {
+    ///
+    /// # Errors
+    /// [`RunError::Device`](crate::RunError::Device) where the device is lost.
+    pub(super) fn read(&mut self) -> Result<Read, TrainError> {
         let (losses, figures) = (
             std::mem::take(&mut self.losses),
             std::mem::take(&mut self.figures),
@@ -56,13 +62,14 @@ impl Unread {
         let values = values.chain(figures.iter().map(|(_, value)| value));
         let mut values = values.cloned();
         let Some(first) = values.next() else {
-            return Read::default();
+            return Ok(Read::default());
         };
         let device = first.device();
-        let values = values.map(|value| value.to_device(&device));
         let values = std::iter::once(first).chain(values);
         let values = values.map(|value| value.cast(FloatDType::F32)).collect();
-        let values = peft_core::read(Tensor::cat(values, 0));
+        let values = peft_core::try_read(Tensor::cat(values, 0));
+        let failed = |problem| gone(0, format!("{device:?}"), problem);
+        let values = values.map_err(failed)?;
         let mut values = values.iter::<f32>().map(f64::from);
         let mut read = Read::default();
         for (loss, value) in losses.iter().zip(&mut values) {
@@ -82,11 +89,12 @@ impl Unread {
                 None => read.figures.push((name, value)),
             }
         }
-        read
+        Ok(read)
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a panic is the failure report")]
 mod tests {
     use burn::tensor::Device;
 
@@ -97,17 +105,17 @@ mod tests {
         let device = Device::flex();
         let number = |value: f32| Tensor::<1>::from_floats([value], &device);
         let mut unread = Unread::default();
-        assert_eq!(unread.read(), Read::default());
+        assert_eq!(unread.read().unwrap(), Read::default());
         unread.loss(3, 0.25, number(4.0));
         unread.loss(3, 0.75, number(2.0));
         unread.add_figure("norm", number(1.0));
         unread.step_begins();
         unread.loss(4, 1.0, number(f32::NAN));
         unread.add_figure("norm", number(5.0));
-        let read = unread.read();
+        let read = unread.read().unwrap();
         assert_eq!(read.losses[0], (3, 2.5));
         assert!(read.losses[1].0 == 4 && read.losses[1].1.is_nan());
         assert_eq!(read.figures, [("norm", 5.0)]);
-        assert_eq!(unread.read(), Read::default());
+        assert_eq!(unread.read().unwrap(), Read::default());
     }
 }
