@@ -6,6 +6,7 @@ mod binary;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::net::UdpSocket;
 use std::process::{Child, Command, Stdio};
 
 use binary::tiny_llama::Place;
@@ -23,7 +24,10 @@ struct Server {
 }
 
 impl Server {
-    fn new(place: &Place, port: u16) -> Self {
+    fn new(place: &Place) -> Self {
+        // Free a moment ago.
+        let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr();
+        let port = port.unwrap().port();
         let mut process = Command::new(env!("CARGO_BIN_EXE_peft"))
             .args(["devices", "serve", "--device", "flex"])
             .args(["--port", &port.to_string()])
@@ -89,7 +93,7 @@ fn assert_same(one: &[f64], several: &[f64]) {
 #[test]
 fn two_servers_train_as_one_device_does_and_a_run_outlives_one_of_them() {
     let place = Place::new();
-    let servers = [47_331, 47_332].map(|port| Server::new(&place, port));
+    let servers = [Server::new(&place), Server::new(&place)];
     let names = servers.each_ref().map(|server| server.name.clone());
     trained(&place, &line("flex", 50, "--out @one"));
     trained(&place, &line(&names.join(","), 50, "--out @two"));
@@ -118,7 +122,7 @@ fn two_servers_train_as_one_device_does_and_a_run_outlives_one_of_them() {
 #[test]
 fn who_does_not_know_the_secret_is_refused() {
     let place = Place::new();
-    let server = Server::new(&place, 47_333);
+    let server = Server::new(&place);
     let train = line(&server.name, 1, "--out @run");
     let said = |variables: &[(&str, &str)]| {
         let output = place.output_in(&train, variables);
