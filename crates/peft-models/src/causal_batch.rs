@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(next.positions, [[3], [3]]);
         assert!(next.seen(&batch.segments, None, &device).is_none());
         let seen = next.seen(&batch.segments, Some(2), &device);
-        assert_eq!((of(&seen, 0), of(&seen, 1)), (vec![2..4], vec![2..4]));
+        assert_eq!([of(&seen, 0), of(&seen, 1)].concat(), [2..4, 2..4]);
     }
 
     #[test]
@@ -238,7 +238,7 @@ mod tests {
         let next = next.after(&batch.segments);
         assert_eq!(next.positions, [[1], [2]]);
         let seen = next.seen(&batch.segments, None, &device);
-        assert_eq!((of(&seen, 0), of(&seen, 1)), (vec![1..3], vec![0..3]));
+        assert_eq!([of(&seen, 0), of(&seen, 1)].concat(), [1..3, 0..3]);
         assert!(CausalBatch::left_padded(&[vec![1], vec![]], &device).is_err());
     }
 }

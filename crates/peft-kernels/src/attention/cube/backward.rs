@@ -40,6 +40,21 @@ impl Rows {
         }
         (is_one, at)
     }
+
+    /// The same with the products, which another kernel wrote.
+    pub(super) fn load_with(
+        &mut self,
+        products: &Tensor<f32>,
+        rows: &Tensor<f32>,
+        heads: usize,
+        place: &Place,
+        #[comptime] how: Tiling,
+    ) {
+        let (is_one, at) = self.load(rows, heads, place, how);
+        if is_one {
+            self.product[UNIT_POS as usize] = products[at];
+        }
+    }
 }
 
 /// The weights of a unit's part of a tile; 0 where there is no such query or key, or the one does not see the other.

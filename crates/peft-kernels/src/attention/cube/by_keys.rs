@@ -47,10 +47,7 @@ pub(super) fn attention_d_key_value<F: Float, I: Int>(
             let place = place(scale, batch, head, first, at, sizes);
             sync_cube();
             load(query, batch, head, first, &mut others, how);
-            let (is_one, row) = known.load(rows, query.shape(1), &place, how);
-            if is_one {
-                known.product[UNIT_POS as usize] = output_products[row];
-            }
+            known.load_with(output_products, rows, query.shape(1), &place, how);
             sync_cube();
             let with_keys = products(&others, &keys, how);
             let chosen = softmax(&with_keys, bias, seen, &place, &known, how);
