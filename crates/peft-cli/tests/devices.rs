@@ -3,39 +3,12 @@
 
 mod binary;
 
-use std::fs;
-
+use binary::dealt_out::{assert_same, line, losses};
 use binary::tiny_llama::Place;
-use serde_json::Value;
-
-const TRAIN: &str = "train --task causal-lm --model @model --train @train.jsonl --valid @valid.jsonl --targets all-linear \
-    --batch-size 6 --lr 1e-3 --set train.log_every=1 --set train.schedule=constant";
-
-/// The loss of every step.
-fn losses(place: &Place, run: &str) -> Vec<f64> {
-    let log = fs::read_to_string(format!("{}/train_log.jsonl", place.path(run))).unwrap();
-    let records = log.lines().map(|line| serde_json::from_str(line).unwrap());
-    let of_steps = records.filter(|record: &Value| record["kind"] == "train");
-    of_steps
-        .map(|record| record["loss"].as_f64().unwrap())
-        .collect()
-}
-
-#[track_caller]
-fn assert_same(one: &[f64], several: &[f64]) {
-    for (at, (one, several)) in one.iter().zip(several).enumerate() {
-        let error = (one / several - 1.0).abs();
-        assert!(error < 1e-5, "step {at}: {one} {several}");
-    }
-}
 
 #[test]
 fn several_devices_train_a_language_model_as_one_does() {
     let place = Place::new();
-    let line = |device: &str, steps: usize, rest: &str| {
-        let line = format!("{TRAIN} --device {device} --max-steps {steps} {rest}");
-        line.split_whitespace().collect::<Vec<_>>().join(" ")
-    };
     place.run(&line("flex", 50, "--out @one"));
     // Fewer devices go on with what more of them began.
     place.run(&line("flex,flex,flex", 20, "--out @several"));

@@ -4,16 +4,13 @@
 
 mod binary;
 
-use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::UdpSocket;
 use std::process::{Child, Command, Stdio};
 
+use binary::dealt_out::{assert_same, line, losses};
 use binary::tiny_llama::Place;
-use serde_json::Value;
 
-const TRAIN: &str = "train --task causal-lm --model @model --train @train.jsonl --valid @valid.jsonl --targets all-linear \
-    --batch-size 6 --lr 1e-3 --set train.log_every=1 --set train.schedule=constant";
 const TOKEN: &str = "PEFT_DEVICE_TOKEN";
 
 /// A process that serves its processor.
@@ -56,38 +53,11 @@ impl Drop for Server {
 
 const SECRET: (&str, &str) = (TOKEN, "a secret of this test");
 
-fn line(device: &str, steps: usize, rest: &str) -> String {
-    let line = format!("{TRAIN} --device {device} --max-steps {steps} {rest}");
-    line.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
 #[track_caller]
 fn trained(place: &Place, line: &str) {
     let output = place.output_in(line, &[SECRET]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{line}: {said}");
-}
-
-/// The loss of every step so far.
-fn losses(place: &Place, run: &str) -> Vec<f64> {
-    let log = fs::read_to_string(format!("{}/train_log.jsonl", place.path(run)));
-    let log = log.unwrap_or_default();
-    let records = log
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let of_steps = records.filter(|record| record["kind"] == "train");
-    of_steps
-        .map(|record| record["loss"].as_f64().unwrap())
-        .collect()
-}
-
-#[track_caller]
-fn assert_same(one: &[f64], several: &[f64]) {
-    assert_eq!(one.len(), several.len());
-    for (at, (one, several)) in one.iter().zip(several).enumerate() {
-        let error = (one / several - 1.0).abs();
-        assert!(error < 1e-5, "step {at}: {one} {several}");
-    }
 }
 
 #[test]

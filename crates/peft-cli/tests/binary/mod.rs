@@ -7,6 +7,7 @@
 )]
 
 pub(crate) mod contents;
+pub(crate) mod dealt_out;
 pub(crate) mod decoder;
 pub(crate) mod files;
 pub(crate) mod place;

@@ -41,16 +41,11 @@ pub(super) fn attention(
         return Err((query, key, value, how));
     }
     let device = query.device();
-    let (bias, ranges) = match how.mask {
-        Some(AttentionMask::Bias(bias)) => (Some(bias), None),
-        Some(AttentionMask::Ranges(ranges)) => (None, Some(ranges)),
-        None => (None, None),
-    };
+    let (bias, ranges) = AttentionMask::split(how.mask);
     let ((query, key), (value, bias)) = match fused(((query, key), (value, bias))) {
         Ok(inputs) => inputs,
         Err(((query, key), (value, bias))) => {
-            let bias = bias.map(AttentionMask::Bias);
-            let mask = bias.or(ranges.map(AttentionMask::Ranges));
+            let mask = AttentionMask::of(bias, ranges);
             return Err((query, key, value, Attention { mask, ..how }));
         }
     };

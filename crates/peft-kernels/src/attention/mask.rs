@@ -19,6 +19,23 @@ pub enum AttentionMask {
     Ranges(KeyRanges),
 }
 
+#[cfg(any(feature = "flex", feature = "cube"))]
+impl AttentionMask {
+    /// A bias or ranges, whichever it is.
+    pub(super) fn split(mask: Option<Self>) -> (Option<Tensor<4>>, Option<KeyRanges>) {
+        match mask {
+            Some(Self::Bias(bias)) => (Some(bias), None),
+            Some(Self::Ranges(ranges)) => (None, Some(ranges)),
+            None => (None, None),
+        }
+    }
+
+    /// What was split.
+    pub(super) fn of(bias: Option<Tensor<4>>, ranges: Option<KeyRanges>) -> Option<Self> {
+        bias.map(Self::Bias).or(ranges.map(Self::Ranges))
+    }
+}
+
 /// The keys that each query sees, one behind the other: what is causal, has a window, or holds several texts in a row or padding at either
 /// end. A mask of them is as long as a text, not as long as it is wide.
 #[derive(Module, Debug)]
