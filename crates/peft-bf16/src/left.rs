@@ -8,6 +8,7 @@ use rayon::iter::{IndexedParallelIterator, ParallelIterator};
 use rayon::slice::ParallelSliceMut;
 
 use crate::instructions::Instructions;
+use crate::zeros::zeros;
 use crate::{DEPTH, Pair, portable};
 
 /// Rows that a thread rounds at a time.
@@ -46,7 +47,7 @@ impl Left {
 
     pub(crate) fn rounded(x: MatRef<'_, f32>, by: Instructions) -> Self {
         let (rows, inner) = (x.nrows(), x.ncols());
-        let mut pairs = vec![0; rows * inner.div_ceil(2)];
+        let mut pairs = zeros(rows * inner.div_ceil(2));
         let mut left = Self {
             pairs: Arc::default(),
             rows,
@@ -96,7 +97,7 @@ impl Left {
         if self.inner == 0 {
             return Vec::new();
         }
-        let mut values = vec![0.0; self.rows * self.inner];
+        let mut values = zeros(self.rows * self.inner);
         let task = |(at, values): (usize, &mut [f32])| {
             for (row, values) in values.chunks_exact_mut(self.inner).enumerate() {
                 self.unround(at * ROWS_PER_TASK + row, values);

@@ -11,12 +11,14 @@ mod right;
 #[cfg(test)]
 mod tests;
 mod trial;
+mod zeros;
 
 pub use instructions::is_native;
 pub use left::{Left, Piece};
 pub use product::{multiply, product};
 pub use right::Right;
 pub use trial::is_faster;
+pub use zeros::zeros;
 
 /// Most inner values of one pass over an output.
 pub const DEPTH: usize = 768;

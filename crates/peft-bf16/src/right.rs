@@ -8,7 +8,8 @@ use crate::instructions::Instructions;
 use crate::left::Piece;
 use crate::{DEPTH, LANES, Pair, WIDTH};
 
-/// A piece of the second factor of a product, rounded: strips of columns, and of each the pairs that follow each other.
+/// A piece of the second factor of a product, rounded: strips of columns, and of each the pairs that follow each other. Its memory stays as
+/// large as the largest piece needed it.
 #[derive(Debug, Default)]
 pub struct Right {
     pairs: Vec<Pair>,
@@ -67,7 +68,9 @@ impl Right {
     fn make_room(&mut self, inner: usize, columns: usize) {
         (self.inner, self.columns) = (inner, columns);
         let count = inner.div_ceil(2) * columns.next_multiple_of(LANES);
-        self.pairs.resize(count, 0);
+        if self.pairs.len() < count {
+            self.pairs.resize(count, 0);
+        }
     }
 
     /// Calls `fill` with the first column of every strip, how many columns it has, and its pairs.

@@ -1,6 +1,6 @@
 //! Scaled dot-product attention: `softmax(scale Q K^T + mask) V` for every head, with dropout of the weights.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 
 use crate::soft_cap::soft_capped;
 
@@ -25,6 +25,24 @@ pub struct Attention {
     pub mask: Option<AttentionMask>,
     /// Probability that a weight is dropped, and what decides the mask; see [`crate::dropout`].
     pub dropout: Option<(f64, u64)>,
+}
+
+impl Attention {
+    /// Whether the kernel of a device, for heads of this width, goes over no key that none of a few neighbouring queries sees. Then texts
+    /// can stand one behind the other in a row, with ranges for a mask, where else each would have a row that is padded to the longest.
+    #[must_use]
+    pub fn skips_unseen_keys(&self, d_head: usize, device: &Device) -> bool {
+        #[cfg(feature = "flex")]
+        if flex::takes(self, device) {
+            return true;
+        }
+        #[cfg(feature = "cube")]
+        if cube::takes(self, cube::Masked::ByRanges, d_head, device) {
+            return true;
+        }
+        let _ = (d_head, device);
+        false
+    }
 }
 
 /// `dropout(softmax(scale Q K^T + mask)) V` per head; each head of keys and values serves `heads / kv_heads` consecutive heads of queries.

@@ -1,5 +1,6 @@
 //! Products in bfloat16 on flex, where these are wanted and worth it.
 
+use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use faer::{Accum, MatMut, MatRef, Par};
 use peft_bf16::{Left, Right};
 
 use crate::compute::Compute;
+use crate::flex::lend;
 use crate::kept::{is_filled, rounded};
 use crate::matrix::{Block, made, matrix, scaled_product};
 use crate::packed::tile::{Tile, how, pieces};
@@ -23,6 +25,19 @@ const COLUMNS: usize = 192;
 pub(crate) const FEWEST: usize = 16;
 /// The same within one task, which rounds both factors for itself.
 const FEWEST_ALONE: usize = 64;
+
+/// Room for the second factors of a task.
+#[derive(Default)]
+struct Factors {
+    right: Right,
+    narrow: Right,
+    tile: Tile,
+}
+
+thread_local! {
+    /// The room of a thread.
+    static FACTORS: Cell<Factors> = Cell::default();
+}
 
 /// The first factor of a product: its values, and these rounded where the product is computed so.
 pub(crate) struct First<'a> {
@@ -60,13 +75,14 @@ impl First<'_> {
         };
         made(left.rows(), b.ncols(), left.inner(), |mut y| {
             let (rows, columns) = (y.rows(), y.columns());
-            let mut right = Right::default();
-            for inner in left.blocks() {
-                let how = how(inner.start);
-                right.set(b.submatrix(inner.start, columns.start, inner.len(), columns.len()));
-                let left = left.piece(rows.clone(), inner);
-                peft_bf16::multiply(y.values.as_mut(), how, &[(&left, &right)], factor);
-            }
+            lend(&FACTORS, |Factors { right, .. }| {
+                for inner in left.blocks() {
+                    let how = how(inner.start);
+                    right.set(b.submatrix(inner.start, columns.start, inner.len(), columns.len()));
+                    let left = left.piece(rows.clone(), inner);
+                    peft_bf16::multiply(y.values.as_mut(), how, &[(&left, &*right)], factor);
+                }
+            });
         })
     }
 }
@@ -86,28 +102,42 @@ impl Block<'_> {
         factor: &Values<'_>,
         beside: Option<Narrow<'_>>,
     ) {
+        lend(&FACTORS, |factors| {
+            self.by_strips(left, factor, beside, factors);
+        });
+    }
+
+    fn by_strips(
+        &mut self,
+        left: &Left,
+        factor: &Values<'_>,
+        beside: Option<Narrow<'_>>,
+        Factors {
+            right,
+            narrow,
+            tile,
+        }: &mut Factors,
+    ) {
         let (rows, columns) = (self.rows(), self.columns());
         let block = match factor {
             Values::Dense(_) => 1,
             Values::Packed(weight) => weight.stored().0.block(),
         };
-        let [mut right, mut narrow] = [Right::default(), Right::default()];
-        let mut tile = Tile::default();
         for strip in pieces(columns.clone(), COLUMNS.next_multiple_of(block)) {
             let at = strip.start - columns.start;
             let mut y = self.values.as_mut().subcols_mut(at, strip.len());
             for inner in left.blocks() {
                 let (how, last) = (how(inner.start), inner.end == left.inner());
-                right.set(piece(factor, &mut tile, inner.clone(), strip.clone()));
+                right.set(piece(factor, tile, inner.clone(), strip.clone()));
                 let left = left.piece(rows.clone(), inner);
                 match beside {
                     Some((a, b)) if last => {
                         narrow.set(b.subcols(strip.start, strip.len()));
                         let a = a.piece(rows.clone(), 0..a.inner());
-                        let products = [(&left, &right), (&a, &narrow)];
+                        let products = [(&left, &*right), (&a, &*narrow)];
                         peft_bf16::multiply(y.as_mut(), how, &products, 1.0);
                     }
-                    _ => peft_bf16::multiply(y.as_mut(), how, &[(&left, &right)], 1.0),
+                    _ => peft_bf16::multiply(y.as_mut(), how, &[(&left, &*right)], 1.0),
                 }
             }
         }
@@ -117,9 +147,8 @@ impl Block<'_> {
 /// `factor a x`, where the rows of `x` are summed over.
 pub(crate) fn product_with_rounded(a: MatRef<'_, f32>, x: &Left, factor: f32) -> FlexTensor {
     let a = Left::new(a);
-    made(a.rows(), x.inner(), x.rows(), |mut y| {
+    let fill = |mut y: Block<'_>, right: &mut Right| {
         let (rows, columns) = (y.rows(), y.columns());
-        let mut right = Right::default();
         for block in x.blocks() {
             let own = columns.start.max(block.start)..columns.end.min(block.end);
             for strip in pieces(own, COLUMNS) {
@@ -130,10 +159,13 @@ pub(crate) fn product_with_rounded(a: MatRef<'_, f32>, x: &Left, factor: f32) ->
                     right.set_rounded(&x.piece(inner.clone(), block.clone()), of_block.clone());
                     let how = how(inner.start);
                     let a = a.piece(rows.clone(), inner);
-                    peft_bf16::multiply(y.as_mut(), how, &[(&a, &right)], factor);
+                    peft_bf16::multiply(y.as_mut(), how, &[(&a, right)], factor);
                 }
             }
         }
+    };
+    made(a.rows(), x.inner(), x.rows(), |y| {
+        lend(&FACTORS, |Factors { right, .. }| fill(y, right));
     })
 }
 

@@ -10,7 +10,7 @@
 pub(crate) mod launch;
 
 use ::burn::backend::{DType, DispatchDevice};
-use ::burn::tensor::Tensor;
+use ::burn::tensor::{Device, Tensor};
 use burn_cubecl::CubeDevice;
 
 use crate::fused::{Fuse, Kernels};
@@ -36,7 +36,7 @@ pub(crate) fn on_cube<T: Fuse, const D: usize>(
     let dtype = like.dtype();
     let fits = matches!(dtype, DType::F32 | DType::F16 | DType::BF16)
         && like.shape().num_elements() > 0
-        && device(like).is_some_and(|device| {
+        && device(&like.device()).is_some_and(|device| {
             device.client().properties().hardware.max_units_per_cube >= UNITS
         });
     match fits {
@@ -45,9 +45,9 @@ pub(crate) fn on_cube<T: Fuse, const D: usize>(
     }
 }
 
-/// The device of CubeCL that a tensor is on.
-pub(crate) fn device<const D: usize>(tensor: &Tensor<D>) -> Option<CubeDevice> {
-    match tensor.device().without_autodiff().as_dispatch() {
+/// The device of CubeCL that a device is, if it is one.
+pub(crate) fn device(device: &Device) -> Option<CubeDevice> {
+    match device.clone().without_autodiff().as_dispatch() {
         DispatchDevice::Cube(device) => Some(device.clone()),
         #[allow(
             unreachable_patterns,

@@ -1,9 +1,13 @@
 //! What the fused kernels share: how a kernel runs over a flex tensor.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::LocalKey;
 
+use burn::backend::DispatchDevice;
 use burn::backend::flex::FlexTensor;
-use burn::tensor::Bytes;
+use burn::tensor::{Bytes, Device};
+use peft_bf16::zeros;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -11,6 +15,24 @@ use crate::profile;
 
 /// Values per task: 64 KiB, which stays in the second-level cache between a copy and a kernel.
 pub(crate) const CHUNK: usize = 16 * 1024;
+
+/// Whether a device is the processor, by the backend that the kernels are for.
+pub(crate) fn is_flex(device: &Device) -> bool {
+    let device = device.clone().without_autodiff();
+    matches!(device.as_dispatch(), DispatchDevice::Flex(_))
+}
+
+/// Lends the buffers of this thread, which stay as large as they were needed. Should the thread take up another task meanwhile, that one
+/// gets buffers of its own.
+pub(crate) fn lend<B: Default, T>(
+    of_thread: &'static LocalKey<Cell<B>>,
+    work: impl FnOnce(&mut B) -> T,
+) -> T {
+    let mut buffers = of_thread.take();
+    let done = work(&mut buffers);
+    of_thread.set(buffers);
+    done
+}
 
 /// A computation on consecutive values in place; `run` must be `inline(always)`.
 pub(crate) trait Kernel: Sync {
@@ -99,7 +121,7 @@ pub(crate) fn transform<K: Kernel>(x: FlexTensor, row: usize, kernel: &K) -> Fle
         return x;
     }
     let source = values(&x);
-    let mut target = vec![0.0_f32; source.len()];
+    let mut target = zeros::<f32>(source.len());
     for_each_chunk(&mut target, chunk, |start, chunk| {
         chunk.copy_from_slice(&source[start..start + chunk.len()]);
         run(kernel, start, chunk);

@@ -23,8 +23,10 @@
 //! | [`scaled_product`] | `(x c) W`, a factor per input of a frozen weight | the inputs |
 //! | [`expert_mixture`] | `sum_j w_j (drop(x) A_e) B_e` over the experts `e` that a row chose | the inputs, `drop(x) A_e` |
 //!
+//! [`adamw`] makes a step of the optimizer, and is not differentiated.
+//!
 //! On the devices of CubeCL [`gated`] by SiLU, [`rms_norm`], [`rotary`], [`attention`] without dropout and cap, [`cross_entropy`],
-//! [`linear_cross_entropy`] and the gradients of a low-rank pair have kernels; the other functions are compositions there. What they keep:
+//! [`linear_cross_entropy`], [`adamw`] and the gradients of a low-rank pair have kernels; the other functions are compositions there. What they keep:
 //! the root of a row in `rms_norm`, the output in `attention`, the scores in `cross_entropy`; else as in the table.
 //!
 //! On the processor a layer that would keep the output of [`gelu`], [`gated`] or [`dropout`] makes it again from what these keep.
@@ -45,6 +47,7 @@
     )
 )]
 
+mod adamw;
 mod attention;
 mod compute;
 mod cross_entropy;
@@ -87,6 +90,7 @@ mod finite_differences;
 #[cfg(test)]
 mod testing;
 
+pub use adamw::{AdamWStep, Moving, adamw};
 pub use attention::{Attention, AttentionMask, KeyRanges, attention};
 pub use compute::Compute;
 pub use cross_entropy::cross_entropy;

@@ -10,12 +10,11 @@ use burn::backend::{DType, Flex, TensorMetadata};
 use burn::tensor::{Bytes, Shape};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
+use peft_bf16::zeros;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 /// Multiplications that are worth a task of their own.
 const WORK_PER_TASK: usize = 1 << 20;
-/// Values that are worth filling in parallel.
-const VALUES_PER_TASK: usize = 1 << 16;
 /// Outputs at least so wide are cut into columns first: a block's rows of the first factor then stay in the cache.
 const WIDE: usize = 256;
 /// Blocks begin at multiples of this, which suits every vector width, and are at least so large: thinner ones are multiplied by other
@@ -103,14 +102,6 @@ pub(crate) fn matrix(x: &FlexTensor) -> MatRef<'_, f32> {
 pub(crate) fn tensor(values: Vec<f32>, rows: usize, columns: usize) -> FlexTensor {
     let layout = Layout::contiguous(Shape::from([rows, columns]));
     FlexTensor::new(Bytes::from_elems(values), layout, DType::F32)
-}
-
-/// So many zeros.
-pub(crate) fn zeros(count: usize) -> Vec<f32> {
-    if count < 2 * VALUES_PER_TASK {
-        return vec![0.0; count];
-    }
-    rayon::iter::repeat_n(0.0, count).collect()
 }
 
 /// `a b` of shape `[rows of a, columns of b]`.

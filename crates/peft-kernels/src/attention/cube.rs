@@ -22,14 +22,15 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Backend, Cube, DType, Dispatch, backend_extension};
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 use burn_fusion::custom::TensorSpec;
 
 use super::{Attention, AttentionMask};
-use crate::cube::{burn, device, on_cube};
-use tiles::{Masked, Tiling};
+use crate::cube::{burn, on_cube};
+pub(super) use tiles::Masked;
+use tiles::Tiling;
 
 type Inputs = (Tensor<4>, Tensor<4>, Tensor<4>, Attention);
 
@@ -40,19 +41,13 @@ pub(super) fn attention(
     value: Tensor<4>,
     how: Attention,
 ) -> Result<Tensor<4>, Inputs> {
-    let drops = how
-        .dropout
-        .is_some_and(|(probability, _)| probability > 0.0);
     let masked = match how.mask {
         None => Masked::No,
         Some(AttentionMask::Bias(_)) => Masked::ByBias,
         Some(AttentionMask::Ranges(_)) => Masked::ByRanges,
     };
-    let tiled = device(&query).is_some_and(|device| {
-        let memory = device.client().properties().hardware.max_shared_memory_size;
-        Tiling::new(query.dims()[3], masked, memory).is_some()
-    });
-    if drops || how.cap.is_some() || !tiled || key.shape().num_elements() == 0 {
+    let takes = takes(&how, masked, query.dims()[3], &query.device());
+    if !takes || key.shape().num_elements() == 0 {
         return Err((query, key, value, how));
     }
     let like = query.clone();
@@ -76,6 +71,20 @@ pub(super) fn attention(
     };
     let y = Dispatch::cube_attention(query, key, value, bias, seen.into_dispatch(), how);
     Ok(Tensor::from_dispatch(y))
+}
+
+/// Whether the kernels are for a device, heads of this width, and scores that become weights in this way.
+pub(super) fn takes(how: &Attention, masked: Masked, d_head: usize, device: &Device) -> bool {
+    let drops = how
+        .dropout
+        .is_some_and(|(probability, _)| probability > 0.0);
+    let tiled = || {
+        crate::cube::device(device).is_some_and(|device| {
+            let memory = device.client().properties().hardware.max_shared_memory_size;
+            Tiling::new(d_head, masked, memory).is_some()
+        })
+    };
+    !drops && how.cap.is_none() && tiled()
 }
 
 /// How scores become weights.

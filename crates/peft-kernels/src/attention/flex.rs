@@ -1,6 +1,8 @@
-//! Attention on flex: a task is a sequence's keys of one head, with all queries that they serve.
+//! Attention on flex: a task is the keys of one head and one text, with all queries that they serve.
 
 mod heads;
+mod part;
+mod rows;
 mod seen;
 mod shape;
 mod tile;
@@ -11,13 +13,13 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 
 use super::mask::HostRanges;
 use super::{Attention, AttentionMask};
 use crate::compute::Compute;
 use crate::dropout::flex::Mask;
-use crate::flex::contiguous;
+use crate::flex::{contiguous, is_flex};
 use crate::fused::fused;
 use crate::kept::Kept;
 use crate::profile;
@@ -34,13 +36,10 @@ pub(super) fn attention(
     value: Tensor<4>,
     how: Attention,
 ) -> Result<Tensor<4>, Inputs> {
-    let drops_all = how
-        .dropout
-        .is_some_and(|(probability, _)| probability >= 1.0);
-    if drops_all {
+    let device = query.device();
+    if !takes(&how, &device) {
         return Err((query, key, value, how));
     }
-    let device = query.device();
     let (bias, ranges) = AttentionMask::split(how.mask);
     let ((query, key), (value, bias)) = match fused(((query, key), (value, bias))) {
         Ok(inputs) => inputs,
@@ -63,6 +62,14 @@ pub(super) fn attention(
     let bias = bias.unwrap_or_else(|| Tensor::<4>::empty([1, 1, 1, 0], &device).into_dispatch());
     let y = Dispatch::fused_attention(query, key, value, bias, how);
     Ok(Tensor::from_dispatch(y))
+}
+
+/// Whether the kernel is for a device, and for scores that become weights in this way.
+pub(super) fn takes(how: &Attention, device: &Device) -> bool {
+    let drops_all = how
+        .dropout
+        .is_some_and(|(probability, _)| probability >= 1.0);
+    is_flex(device) && !drops_all
 }
 
 /// How scores become weights.
@@ -163,10 +170,15 @@ impl Inner {
     }
 
     /// Notes a pass with so many products of the size of the scores.
-    fn note(&self, name: &'static str, products: usize) -> Option<profile::Call> {
+    fn note(
+        &self,
+        weights: &Weights<'_>,
+        name: &'static str,
+        products: usize,
+    ) -> Option<profile::Call> {
         let shape = self.shape();
         let heads = shape.batch * shape.heads;
-        let product = [heads * shape.queries, shape.d, shape.keys];
+        let product = [shape.heads * weights.scores(), shape.d, 1];
         let values = heads * shape.d * (2 * shape.queries + 2 * shape.keys) * products / 2;
         profile::call(name, &vec![product; products], values)
     }
@@ -177,8 +189,9 @@ impl Inner {
 
     /// The output, and of every row of scores the largest and one over the sum of exponentials.
     fn forward(&self) -> (FlexTensor, Vec<[f32; 2]>) {
-        let _call = self.note("attention", 2);
-        heads::forward(&self.weights(), &self.query, &self.key, &self.value)
+        let weights = self.weights();
+        let _call = self.note(&weights, "attention", 2);
+        heads::forward(&weights, &self.query, &self.key, &self.value)
     }
 }
 
@@ -228,8 +241,9 @@ impl Backward<Flex, 3> for AttentionStep {
         let Inner {
             query, key, value, ..
         } = &inner;
-        let _call = inner.note("attention backward", 5);
-        let found = heads::backward(&inner.weights(), [query, key, value, &grad], &rows);
+        let weights = inner.weights();
+        let _call = inner.note(&weights, "attention backward", 5);
+        let found = heads::backward(&weights, [query, key, value, &grad], &rows);
         for (node, grad) in ops.parents.into_iter().zip(found) {
             if let Some(node) = node {
                 grads.register::<Flex>(node.id, grad);

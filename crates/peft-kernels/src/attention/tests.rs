@@ -140,9 +140,12 @@ fn nan_stays_with_its_sequence() {
     let mut case = Case::new([2, 2, 2, 4, 4, 4], 12);
     case.key[5] = f32::NAN; // the first head of the first sequence
     for device in fused_devices() {
-        let [y, ..] = case.run(&device, false, None, attention);
-        assert!(y[..16].iter().all(|value| value.is_nan()));
-        assert!(y[16..].iter().all(|value| value.is_finite()));
+        // The output, and the gradients of queries and of keys.
+        let [y, d_query, d_key, _] = case.run(&device, false, None, attention);
+        for values in [y, d_query, d_key] {
+            assert!(values[..16].iter().all(|value| value.is_nan()));
+            assert!(values[16..].iter().all(|value| value.is_finite()));
+        }
     }
 }
 

@@ -23,6 +23,7 @@ use crate::gelu::flex::tanh_phi;
 use crate::kept::{Kept, Recipe, was_made};
 use crate::math::{mul_add, sigmoid};
 use crate::profile;
+use peft_bf16::zeros;
 
 type Inputs<const D: usize> = (Tensor<D>, Tensor<D>);
 
@@ -157,7 +158,7 @@ fn derivatives(
         |values: Vec<f32>, dtype| FlexTensor::new(Bytes::from_elems(values), shape.clone(), dtype);
     let dtype = burn::backend::DType::F32;
     let _call = profile::call("gated backward", &[], 5 * gate.len());
-    let mut d_up = vec![0.0_f32; gate.len()];
+    let mut d_up = zeros(gate.len());
     let d_gate = if let Some(own) = grad.try_storage_mut::<f32>() {
         fill(own, &mut d_up, gate, up, by);
         grad

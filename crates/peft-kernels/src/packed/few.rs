@@ -22,10 +22,11 @@ pub(super) fn by_outputs(
     columns: Range<usize>,
     a: MatRef<'_, f32>,
     packed: &dyn PackedRows,
+    tile: &mut Tile,
 ) {
     let inner = a.ncols();
     let length = LENGTH.next_multiple_of(packed.block());
-    let (a, mut tile) = (row_after_row(a), Tile::default());
+    let a = row_after_row(a);
     y.fill(0.0);
     if inner == 0 {
         return;
@@ -52,6 +53,7 @@ pub(super) fn by_inputs(
     columns: Range<usize>,
     a: MatRef<'_, f32>,
     packed: &dyn PackedRows,
+    tile: &mut Tile,
 ) {
     let (rows, inner) = (a.nrows(), a.ncols());
     if inner == 0 {
@@ -59,7 +61,7 @@ pub(super) fn by_inputs(
         return;
     }
     let length = LENGTH.next_multiple_of(packed.block());
-    let (a, mut tile) = (row_after_row(a), Tile::default());
+    let a = row_after_row(a);
     for strip in pieces(columns.clone(), length) {
         let whole = whole_blocks(packed, &strip);
         let mut sums = vec![0.0; rows * whole.len()];

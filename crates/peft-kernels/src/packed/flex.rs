@@ -10,11 +10,12 @@ use faer::{Accum, MatMut, MatRef, Par, Scale};
 use peft_bf16::Left;
 
 use super::few;
-use super::tile::{Tile, how, pieces};
+use super::tile::{OF_THREAD, Tile, how, pieces};
 use super::values::Values;
 use super::{Factor, PackedRows, PackedWeight};
 use crate::bf16::First;
 use crate::compute::Compute;
+use crate::flex::lend;
 use crate::fused::{Fuse, Kernels};
 use crate::matrix::{ALIGNMENT, Block, FEW, dense, made, matrix, may_be_cut};
 
@@ -176,12 +177,12 @@ impl Block<'_> {
                 let few = a.nrows() <= FEW; // of the whole product: how it is cut is no part of a result
                 let a = a.subrows(self.rows().start, self.values.nrows());
                 let ((rows, of_outputs), y) = (weight.stored(), self.values.as_mut());
-                match (of_outputs, few) {
-                    (true, true) => few::by_outputs(y, columns, a, rows),
-                    (true, false) => by_outputs(y, columns, a, rows),
-                    (false, true) => few::by_inputs(y, columns, a, rows),
-                    (false, false) => by_inputs(y, columns, a, rows),
-                }
+                lend(&OF_THREAD, |tile| match (of_outputs, few) {
+                    (true, true) => few::by_outputs(y, columns, a, rows, tile),
+                    (true, false) => by_outputs(y, columns, a, rows, tile),
+                    (false, true) => few::by_inputs(y, columns, a, rows, tile),
+                    (false, false) => by_inputs(y, columns, a, rows, tile),
+                });
             }
         }
     }
@@ -193,11 +194,11 @@ fn by_outputs(
     columns: Range<usize>,
     a: MatRef<'_, f32>,
     packed: &dyn PackedRows,
+    tile: &mut Tile,
 ) {
     let [_, inner] = packed.dims();
     let depth = DEPTH.next_multiple_of(packed.block());
     let height = (TILE / inner.clamp(1, depth)).max(ALIGNMENT);
-    let mut tile = Tile::default();
     for rows in pieces(columns.clone(), height) {
         let mut y = y
             .as_mut()
@@ -220,10 +221,10 @@ fn by_inputs(
     columns: Range<usize>,
     a: MatRef<'_, f32>,
     packed: &dyn PackedRows,
+    tile: &mut Tile,
 ) {
     let [inner, _] = packed.dims();
     let width = (TILE / HEIGHT).next_multiple_of(packed.block());
-    let mut tile = Tile::default();
     for strip in pieces(columns.clone(), width) {
         let mut y = y
             .as_mut()

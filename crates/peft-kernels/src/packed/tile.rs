@@ -1,5 +1,6 @@
 //! Pieces of packed matrices, unpacked.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use faer::{Accum, MatRef};
@@ -10,6 +11,11 @@ use crate::matrix::ALIGNMENT;
 /// Room for unpacked values, used again and again.
 #[derive(Default)]
 pub(crate) struct Tile(Vec<f32>);
+
+thread_local! {
+    /// The room of a thread.
+    pub(super) static OF_THREAD: Cell<Tile> = Cell::default();
+}
 
 impl Tile {
     /// The values of some rows and of columns that are whole blocks, row after row.

@@ -119,10 +119,10 @@ pub(super) fn slopes(
         for c in 0..comptime!(how.own) {
             let at = comptime!(r * how.own + c);
             let weight = chosen[at];
-            let mut slope = 0.0f32;
-            // What is known of a query that there is not is nothing at all.
-            if weight != 0.0f32 {
-                slope = scale * weight * (with_values[at] - known.product[row]);
+            let mut slope = scale * weight * (with_values[at] - known.product[row]);
+            // What is known of a query that there is not is nothing at all. Not `!=`: devices may find a NaN neither equal nor unequal.
+            if weight == 0.0f32 {
+                slope = 0.0f32;
             }
             found[at] = slope;
         }

@@ -127,9 +127,11 @@ fn exponentials(weights: &mut Shared<[f32]>, largest: &Shared<[f32]>, #[comptime
         for c in 0..comptime!(how.own) {
             let column = own(unit_x(how), c, how);
             let at = row * comptime!(how.pitch_of_scores()) + column;
-            let mut weight = 0.0f32;
-            if weights[at] != f32::MIN {
-                weight = (weights[at] - largest[row]).exp();
+            let score = weights[at];
+            let mut weight = (score - largest[row]).exp();
+            // Not `!=`: devices may find a NaN neither equal nor unequal.
+            if score == f32::MIN {
+                weight = 0.0f32;
             }
             weights[at] = weight;
         }

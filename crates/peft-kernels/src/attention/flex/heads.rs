@@ -1,15 +1,18 @@
 //! From tensors of heads to matrices, one per sequence and head, and back.
 
+use std::ops::Range;
+
 use burn::backend::flex::{FlexTensor, Layout};
 use burn::backend::{DType, TensorMetadata};
 use burn::tensor::Bytes;
 use faer::{MatMut, MatRef};
 use rayon::prelude::*;
 
+use super::part::Part;
 use super::shape::Shape;
 use super::tile::{Scratch, Weights};
 use crate::flex::contiguous;
-use crate::matrix::zeros;
+use peft_bf16::zeros;
 
 /// The tensor with the values of each head of a token next to each other; a copy only where they are not.
 pub(super) fn with_unit_rows(x: FlexTensor) -> FlexTensor {
@@ -41,19 +44,29 @@ impl Tokens {
         }
     }
 
-    /// A matrix `[tokens, width]` of each sequence and each `width` values of a token, by sequence and then by place.
-    fn parts(&mut self, width: usize) -> Vec<MatMut<'_, f32>> {
+    /// A matrix of each sequence, each `width` values of a token and each part's tokens, in this order.
+    fn parts<'a>(
+        &'a mut self,
+        width: usize,
+        parts: &[Vec<Part>],
+        tokens_of: fn(&Part) -> &Range<usize>,
+    ) -> Vec<MatMut<'a, f32>> {
         let [_, tokens, heads, d] = self.sizes;
-        let mut parts = Vec::new();
-        for sequence in self.values.chunks_exact_mut((tokens * heads * d).max(1)) {
+        let mut found = Vec::new();
+        let sequences = self.values.chunks_exact_mut((tokens * heads * d).max(1));
+        for (sequence, parts) in sequences.zip(parts) {
             let mut rest = MatMut::from_row_major_slice_mut(sequence, tokens, heads * d);
             while rest.ncols() > 0 {
-                let (part, others) = rest.split_at_col_mut(width);
-                parts.push(part);
+                let (mut columns, others) = rest.split_at_col_mut(width);
                 rest = others;
+                for part in parts {
+                    let (own, below) = columns.split_at_row_mut(tokens_of(part).len());
+                    found.push(own);
+                    columns = below;
+                }
             }
         }
-        parts
+        found
     }
 
     /// As a tensor `[batch, heads, tokens, d]`, without moving a value.
@@ -63,19 +76,24 @@ impl Tokens {
     }
 }
 
+/// Each part of each of `heads` heads, counted over all sequences, in the order of [`Tokens::parts`].
+fn of_heads(parts: &[Vec<Part>], heads: usize) -> impl Iterator<Item = (usize, &Part)> {
+    let sequences = parts.iter().enumerate();
+    sequences.flat_map(move |(sequence, parts)| {
+        let of_sequence = sequence * heads..(sequence + 1) * heads;
+        of_sequence.flat_map(move |head| parts.iter().map(move |part| (head, part)))
+    })
+}
+
 /// Does `work` for every item, with a scratch of its thread's.
-fn each<T: Send>(shape: Shape, items: Vec<T>, work: impl Fn(&mut Scratch, usize, T) + Sync) {
-    let items = items.into_iter().enumerate();
+fn each<T: Send>(shape: Shape, items: Vec<T>, work: impl Fn(&mut Scratch, T) + Sync) {
     if shape.is_small() {
         let mut scratch = Scratch::default();
-        items.for_each(|(at, item)| work(&mut scratch, at, item));
+        items.into_iter().for_each(|item| work(&mut scratch, item));
     } else {
-        let items: Vec<(usize, T)> = items.collect();
         items
             .into_par_iter()
-            .for_each_init(Scratch::default, |scratch, (at, item)| {
-                work(scratch, at, item)
-            });
+            .for_each_init(Scratch::default, |scratch, item| work(scratch, item));
     }
 }
 
@@ -86,7 +104,7 @@ pub(super) fn forward(
     key: &FlexTensor,
     value: &FlexTensor,
 ) -> (FlexTensor, Vec<[f32; 2]>) {
-    let shape = weights.shape();
+    let (shape, parts) = (weights.shape(), weights.parts());
     let Shape {
         batch,
         heads,
@@ -96,15 +114,19 @@ pub(super) fn forward(
     } = shape;
     let mut output = Tokens::new(batch, heads, queries, d);
     let mut rows = vec![[0.0; 2]; batch * heads * queries];
-    let parts = output.parts(d);
-    let items: Vec<_> = parts
-        .into_iter()
-        .zip(rows.chunks_mut(queries.max(1)))
+    let mut rest = rows.as_mut_slice();
+    let outputs = output.parts(d, parts, |part| &part.queries);
+    let items = of_heads(parts, heads).zip(outputs);
+    let items: Vec<_> = items
+        .map(|((at, part), output)| {
+            let rows = rest.split_off_mut(..part.queries.len());
+            (at, part, output, rows.expect("a row for each query"))
+        })
         .collect();
-    each(shape, items, |scratch, at, (output, rows)| {
+    each(shape, items, |scratch, (at, part, output, rows)| {
         let (sequence, at_head) = (at / heads, at % heads);
         let kv_head = at_head / shape.group();
-        weights.of_head(at).forward(
+        weights.of_head(at, part).forward(
             [
                 head(query, sequence, at_head),
                 head(key, sequence, kv_head),
@@ -124,7 +146,7 @@ pub(super) fn backward(
     [query, key, value, grad]: [&FlexTensor; 4],
     rows: &[[f32; 2]],
 ) -> [FlexTensor; 3] {
-    let shape = weights.shape();
+    let (shape, parts) = (weights.shape(), weights.parts());
     let Shape {
         batch,
         heads,
@@ -137,19 +159,23 @@ pub(super) fn backward(
     let mut d_query = Tokens::new(batch, heads, queries, d);
     let mut d_key = Tokens::new(batch, kv_heads, keys, d);
     let mut d_value = Tokens::new(batch, kv_heads, keys, d);
-    let parts = d_query.parts(group * d).into_iter();
-    let items: Vec<_> = parts.zip(d_key.parts(d)).zip(d_value.parts(d)).collect();
+    let d_queries = d_query.parts(group * d, parts, |part| &part.queries);
+    let d_keys = d_key.parts(d, parts, |part| &part.keys);
+    let d_values = d_value.parts(d, parts, |part| &part.keys);
+    let items = of_heads(parts, kv_heads).zip(d_queries);
+    let items = items.zip(d_keys.into_iter().zip(d_values)).collect();
     each(
         shape,
         items,
-        |scratch, at, ((d_queries, mut d_key), mut d_value)| {
+        |scratch, (((at, part), d_queries), (mut d_key, mut d_value))| {
             let (sequence, kv_head) = (at / kv_heads, at % kv_heads);
             let mut rest = d_queries;
             for at_head in kv_head * group..(kv_head + 1) * group {
                 let (d_query, others) = rest.split_at_col_mut(d);
                 rest = others;
                 let of_head = sequence * heads + at_head;
-                weights.of_head(of_head).backward(
+                let first = of_head * queries;
+                weights.of_head(of_head, part).backward(
                     [
                         head(query, sequence, at_head),
                         head(key, sequence, kv_head),
@@ -157,7 +183,7 @@ pub(super) fn backward(
                         head(grad, sequence, at_head),
                     ],
                     scratch,
-                    &rows[of_head * queries..(of_head + 1) * queries],
+                    &rows[first + part.queries.start..first + part.queries.end],
                     [d_query, d_key.as_mut(), d_value.as_mut()],
                 );
             }

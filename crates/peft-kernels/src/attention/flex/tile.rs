@@ -13,14 +13,15 @@ use std::ops::Range;
 
 use burn::backend::flex::FlexTensor;
 use faer::{Accum, MatMut, MatRef};
-use pulp::{Arch, Simd, WithSimd};
+use pulp::Arch;
 
 use super::How;
+use super::part::{Part, parts};
+use super::rows::{Again, Mask, Slopes, Softmax};
 use super::seen::Seen;
 use super::shape::Shape;
 use crate::bf16;
 use crate::flex::run;
-use crate::math::{exp, max, mul_add, sum, sum_pairs};
 use crate::soft_cap::flex::{Capped, CappedBackward};
 use crate::softmax::flex::BiasRows;
 
@@ -45,6 +46,8 @@ pub(super) struct Weights<'a> {
     shape: Shape,
     how: &'a How,
     bias: Option<BiasRows<'a>>,
+    /// Of every sequence.
+    parts: Vec<Vec<Part>>,
 }
 
 impl<'a> Weights<'a> {
@@ -54,6 +57,7 @@ impl<'a> Weights<'a> {
             shape,
             how,
             bias: bias.map(|bias| BiasRows::new(bias, [shape.heads, shape.queries])),
+            parts: parts(shape, how.ranges.as_ref()),
         }
     }
 
@@ -61,26 +65,39 @@ impl<'a> Weights<'a> {
         self.shape
     }
 
-    /// Of the head `at`, counted over all sequences.
-    pub(super) fn of_head(&self, at: usize) -> Head<'_> {
+    /// The parts of every sequence.
+    pub(super) fn parts(&self) -> &[Vec<Part>] {
+        &self.parts
+    }
+
+    /// Scores of a head that are computed, over all sequences.
+    pub(super) fn scores(&self) -> usize {
+        let parts = self.parts.iter().flatten();
+        parts.map(|part| part.queries.len() * part.keys.len()).sum()
+    }
+
+    /// A part of the head `at`, counted over all sequences.
+    pub(super) fn of_head<'w>(&'w self, at: usize, part: &'w Part) -> Head<'w> {
         Head {
             weights: self,
             sequence: at / self.shape.heads,
             first_row: at * self.shape.queries,
+            part,
         }
     }
 }
 
-/// How the scores of one head become weights.
+/// How the scores of a part of one head become weights.
 pub(super) struct Head<'a> {
     weights: &'a Weights<'a>,
     sequence: usize,
     /// Of the head's rows of scores among those of all heads.
     first_row: usize,
+    part: &'a Part,
 }
 
 impl Head<'_> {
-    /// Writes the output and the numbers of each row.
+    /// Writes the output of the part's queries and the numbers of their rows; what is read are all queries, keys and values.
     pub(super) fn forward(
         &self,
         [query, key, value]: [MatRef<'_, f32>; 3],
@@ -93,20 +110,20 @@ impl Head<'_> {
             let (key, value) = (of_rows(key, &keys), of_rows(value, &keys));
             self.scores([of_rows(query, &tile), key], scratch);
             Arch::new().dispatch(Softmax {
-                head: self,
+                mask: self.mask(),
                 first: tile.start,
                 keys: keys.clone(),
                 weights: &mut scratch.weights,
-                rows: &mut rows[tile.clone()],
+                rows: &mut rows[self.own(&tile)],
             });
             self.drop_some(&mut scratch.weights, tile.start, &keys);
             let weights = matrix(&mut scratch.weights, tile.len(), keys.len());
-            let output = output.as_mut().subrows_mut(tile.start, tile.len());
+            let output = rows_of(&mut output, self.own(&tile));
             self.multiply(output, Accum::Replace, weights.as_ref(), value, 1.0);
         }
     }
 
-    /// Writes the gradient of the queries, and adds those of keys and values.
+    /// Writes the gradient of the part's queries, and adds those of its keys and values.
     pub(super) fn backward(
         &self,
         [query, key, value, grad]: [MatRef<'_, f32>; 4],
@@ -119,7 +136,8 @@ impl Head<'_> {
             let (key, value) = (of_rows(key, &keys), of_rows(value, &keys));
             let (query, grad) = (of_rows(query, &tile), of_rows(grad, &tile));
             let (height, width) = (tile.len(), keys.len());
-            self.weights_again([query, key], scratch, &tile, &keys, &rows[tile.clone()]);
+            let rows = &rows[self.own(&tile)];
+            self.weights_again([query, key], scratch, &tile, &keys, rows);
             let dropped = if self.weights.how.dropout.is_some() {
                 scratch.dropped.clone_from(&scratch.weights);
                 self.drop_some(&mut scratch.dropped, tile.start, &keys);
@@ -129,14 +147,15 @@ impl Head<'_> {
             };
             let dropped = matrix(dropped, height, width);
             let dropped = dropped.as_ref().transpose();
-            let d_value = d_value.as_mut().subrows_mut(keys.start, width);
+            let own_keys = moved(&keys, self.part.keys.start);
+            let d_value = rows_of(&mut d_value, own_keys.clone());
             self.multiply(d_value, Accum::Add, dropped, grad, 1.0);
             self.slopes([grad, value], scratch, &tile, &keys);
             let slopes = matrix(&mut scratch.slopes, height, width);
             let slopes = slopes.as_ref();
-            let d_query = d_query.as_mut().subrows_mut(tile.start, height);
+            let d_query = rows_of(&mut d_query, self.own(&tile));
             self.multiply(d_query, Accum::Replace, slopes, key, 1.0);
-            let d_key = d_key.as_mut().subrows_mut(keys.start, width);
+            let d_key = rows_of(&mut d_key, own_keys);
             self.multiply(d_key, Accum::Add, slopes.transpose(), query, 1.0);
         }
     }
@@ -176,7 +195,7 @@ impl Head<'_> {
             scratch.bounded.clone_from(&scratch.weights);
         }
         Arch::new().dispatch(Again {
-            head: self,
+            mask: self.mask(),
             first: tile.start,
             keys: keys.clone(),
             weights: &mut scratch.weights,
@@ -207,13 +226,19 @@ impl Head<'_> {
         }
     }
 
-    /// The queries, a few at a time.
-    fn tiles(&self) -> impl Iterator<Item = Range<usize>> {
-        let Shape { queries, keys, .. } = self.weights.shape;
-        let height = (SCORES / keys.max(1)).max(FEWEST);
-        (0..queries)
+    /// The part's queries, a few at a time.
+    fn tiles(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let Part { queries, keys } = self.part.clone();
+        let height = (SCORES / keys.len().max(1)).max(FEWEST);
+        let end = queries.end;
+        queries
             .step_by(height)
-            .map(move |start| start..(start + height).min(queries))
+            .map(move |start| start..(start + height).min(end))
+    }
+
+    /// Some queries as the part counts them.
+    fn own(&self, queries: &Range<usize>) -> Range<usize> {
+        moved(queries, self.part.queries.start)
     }
 
     /// The keys that some queries see.
@@ -223,7 +248,7 @@ impl Head<'_> {
         match (&self.weights.bias, &self.weights.how.ranges) {
             (Some(bias), _) => scratch.seen.keys(bias, rows, keys),
             (None, Some(ranges)) => ranges.of(self.sequence, queries.clone()),
-            (None, None) => 0..keys,
+            (None, None) => self.part.keys.clone(),
         }
     }
 
@@ -238,24 +263,14 @@ impl Head<'_> {
         }
     }
 
-    /// The scores of a query with the keys that it sees, out of those of a tile: with the bias added, and those of other keys set to the
-    /// weight 0.
-    #[inline(always)]
-    fn masked<'s>(&self, query: usize, keys: &Range<usize>, row: &'s mut [f32]) -> &'s mut [f32] {
-        if let Some(bias) = &self.weights.bias {
-            let bias = bias.get(self.first_row + query, self.weights.shape.keys);
-            for (x, b) in row.iter_mut().zip(&bias[keys.clone()]) {
-                *x += b;
-            }
+    fn mask(&self) -> Mask<'_> {
+        Mask {
+            bias: self.weights.bias.as_ref(),
+            ranges: self.weights.how.ranges.as_ref(),
+            keys: self.weights.shape.keys,
+            sequence: self.sequence,
+            first_row: self.first_row,
         }
-        let Some(ranges) = &self.weights.how.ranges else {
-            return row;
-        };
-        let range = ranges.get(self.sequence, query);
-        let (before, behind) = (range.start - keys.start, range.end - keys.start);
-        row[..before].fill(0.0);
-        row[behind..].fill(0.0);
-        &mut row[before..behind]
     }
 }
 
@@ -269,75 +284,11 @@ fn of_rows<'a>(x: MatRef<'a, f32>, rows: &Range<usize>) -> MatRef<'a, f32> {
     x.subrows(rows.start, rows.len())
 }
 
-/// Scores to weights, with the largest score of each row and one over the sum of exponentials.
-struct Softmax<'a> {
-    head: &'a Head<'a>,
-    first: usize,
-    keys: Range<usize>,
-    weights: &'a mut [f32],
-    rows: &'a mut [[f32; 2]],
+fn rows_of<'a>(x: &'a mut MatMut<'_, f32>, rows: Range<usize>) -> MatMut<'a, f32> {
+    x.as_mut().subrows_mut(rows.start, rows.len())
 }
 
-impl WithSimd for Softmax<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _simd: S) {
-        let rows = self.weights.chunks_exact_mut(self.keys.len().max(1));
-        for (at, (row, numbers)) in rows.zip(self.rows).enumerate() {
-            let row = self.head.masked(self.first + at, &self.keys, row);
-            let largest = max(row);
-            row.iter_mut().for_each(|x| *x = exp::<S>(*x - largest));
-            let share = 1.0 / sum(row, |e| e);
-            row.iter_mut().for_each(|x| *x *= share);
-            *numbers = [largest, share];
-        }
-    }
-}
-
-/// Scores to weights with the numbers of each row.
-struct Again<'a> {
-    head: &'a Head<'a>,
-    first: usize,
-    keys: Range<usize>,
-    weights: &'a mut [f32],
-    rows: &'a [[f32; 2]],
-}
-
-impl WithSimd for Again<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _simd: S) {
-        let rows = self.weights.chunks_exact_mut(self.keys.len().max(1));
-        for (at, (row, [largest, share])) in rows.zip(self.rows).enumerate() {
-            let row = self.head.masked(self.first + at, &self.keys, row);
-            row.iter_mut()
-                .for_each(|x| *x = exp::<S>(*x - largest) * share);
-        }
-    }
-}
-
-/// Gradients of weights to those of scores.
-struct Slopes<'a> {
-    width: usize,
-    scale: f32,
-    weights: &'a [f32],
-    slopes: &'a mut [f32],
-}
-
-impl WithSimd for Slopes<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _simd: S) {
-        let rows = self.slopes.chunks_exact_mut(self.width.max(1));
-        for (slopes, weights) in rows.zip(self.weights.chunks_exact(self.width.max(1))) {
-            let mean = sum_pairs(slopes, weights, |slope, weight| slope * weight);
-            for (slope, weight) in slopes.iter_mut().zip(weights) {
-                let scaled = self.scale * weight;
-                *slope = mul_add::<S>(scaled, *slope, -(scaled * mean));
-            }
-        }
-    }
+/// A range as counted from a place before it.
+fn moved(range: &Range<usize>, from: usize) -> Range<usize> {
+    range.start - from..range.end - from
 }

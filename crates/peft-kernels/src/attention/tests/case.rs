@@ -78,6 +78,17 @@ impl Case {
         self
     }
 
+    /// With texts of these lengths one behind the other in each sequence, every token of which sees its text up to itself.
+    pub(super) fn texts(mut self, lengths: &[usize]) -> Self {
+        let mut ranges = Vec::new();
+        for length in lengths {
+            let start = ranges.len();
+            ranges.extend((start..start + length).map(|token| start..token + 1));
+        }
+        self.ranges = Some(vec![ranges; self.sizes[0]]);
+        self
+    }
+
     pub(super) fn with_ranges_as_bias(mut self) -> Self {
         let [batch, _, _, queries, keys, _] = self.sizes;
         let ranges = self.ranges.take().expect("ranges");

@@ -3,7 +3,7 @@
 use super::{Case, attention, composed};
 use crate::testing::{assert_close, device, fused_devices, other_devices, wide};
 
-/// Causal masks, windows, and sequences that begin later than others, in one tile and in several.
+/// Causal masks, windows, sequences that begin later than others, and several texts in a row, in one tile and in several.
 fn cases() -> Vec<Case> {
     let case = |sizes, window, less| Case::new(sizes, 31).causal_ranges(window, less);
     vec![
@@ -11,6 +11,8 @@ fn cases() -> Vec<Case> {
         case([3, 4, 2, 30, 34, 8], 1000, 7),
         case([2, 2, 2, 130, 130, 8], 9, 70),
         case([2, 2, 1, 3, 600, 4], 40, 100),
+        Case::new([2, 4, 2, 40, 40, 8], 32).texts(&[5, 20, 1, 14]),
+        Case::new([1, 2, 1, 360, 360, 4], 33).texts(&[3, 300, 57]),
     ]
 }
 
@@ -39,14 +41,14 @@ fn what_reads_no_ranges_gets_them_as_a_bias() {
 
 #[test]
 fn dropped_weights_are_those_of_a_bias() {
-    for device in fused_devices() {
-        for (ranges, bias) in cases().into_iter().zip(cases()) {
-            let bias = bias.with_ranges_as_bias();
-            let [found, expected] =
-                [ranges, bias].map(|case| case.run(&device, true, Some((0.3, 7)), attention));
-            for (found, expected) in found.iter().zip(&expected) {
-                assert_close(found, &wide(expected), 1e-5, 1e-5);
-            }
+    // Elsewhere what is dropped is drawn anew for each.
+    let device = device();
+    for (ranges, bias) in cases().into_iter().zip(cases()) {
+        let bias = bias.with_ranges_as_bias();
+        let [found, expected] =
+            [ranges, bias].map(|case| case.run(&device, true, Some((0.3, 7)), attention));
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_close(found, &wide(expected), 1e-5, 1e-5);
         }
     }
 }
@@ -64,6 +66,34 @@ fn a_key_that_nobody_sees_may_be_anything() {
         // All heads of the second sequence from its second query on.
         let [expected, found] = [expected, found].map(|[y, ..]| y[SECOND + 4..].to_vec());
         assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn texts_in_a_row_are_what_each_is_alone() {
+    const LENGTHS: [usize; 3] = [30, 7, 200];
+    const D: usize = 8;
+    let together = Case::new([1, 1, 1, 237, 237, D], 3).texts(&LENGTHS);
+    for device in fused_devices() {
+        let all = together.run(&device, false, None, attention);
+        let mut start = 0;
+        for length in LENGTHS {
+            let own = start * D..(start + length) * D;
+            start += length;
+            let mut alone = Case::new([1, 1, 1, length, length, D], 3).texts(&[length]);
+            for (text, row) in [
+                (&mut alone.query, &together.query),
+                (&mut alone.key, &together.key),
+                (&mut alone.value, &together.value),
+                (&mut alone.cotangent, &together.cotangent),
+            ] {
+                *text = row[own.clone()].to_vec();
+            }
+            let alone = alone.run(&device, false, None, attention);
+            for (alone, all) in alone.iter().zip(&all) {
+                assert_close(&all[own.clone()], &wide(alone), 1e-6, 1e-6);
+            }
+        }
     }
 }
 
