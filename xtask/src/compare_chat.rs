@@ -120,7 +120,7 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
 
 /// The chats, the unpacked model, the adapter that all begin with and the order of the batches.
 fn prepare(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
-    Step::new("cargo build --bin peft --example training_order").run(root)?;
+    Step::new("cargo build --release --bin peft --example training_order").run(root)?;
     let order = root.join(&arguments.work).join("order.json");
     arguments
         .script("prepare")
@@ -134,7 +134,7 @@ fn prepare(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
         ])
         .run(root)?;
     let examples = (arguments.steps * ROWS).to_string();
-    let printed = Step::new("target/debug/examples/training_order")
+    let printed = Step::new("target/release/examples/training_order")
         .with_arguments(&[examples, ROWS.to_string(), SEED.to_string()])
         .output(root)?;
     std::fs::write(&order, printed).with_context(|| format!("writing {}", order.display()))

@@ -18,6 +18,7 @@ mod commands;
 mod flags;
 mod interrupt;
 mod picture;
+mod pool;
 mod progress;
 mod quickstart;
 mod say;
@@ -35,6 +36,10 @@ fn main() -> ExitCode {
     say::to_stderr();
     let mut cli = Cli::parse();
     allocator::keep_memory();
+    // A server's thread waits for those that compute.
+    if !matches!(cli.verb, Verb::Devices(_)) {
+        pool::join();
+    }
     let ready = check_limits()
         .map_err(|error| peft_run::Error::Usage(error.to_string()))
         .and_then(|()| cli.verb.fetch());

@@ -1,9 +1,23 @@
 //! What a decoder reads: token ids, their positions, and who may see whom.
 
+use std::ops::Range;
+
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use peft_kernels::KeyRanges;
 
 use crate::error::ModelError;
+
+#[cfg(test)]
+mod tests;
+
+/// A text of a batch: its token ids, and the segment of each.
+#[derive(Debug, Clone, Copy)]
+pub struct Text<'a> {
+    /// Token ids.
+    pub ids: &'a [u32],
+    /// As many; see [`CausalBatch`].
+    pub segments: &'a [u32],
+}
 
 /// Rows of tokens on a device. Every token belongs to a segment, a number above 0, and sees the tokens of its own segment up to
 /// itself; segment 0 is padding, which no token of another segment sees. Positions count from 0 in each segment.
@@ -17,6 +31,8 @@ pub struct CausalBatch {
     pub(crate) segments: Vec<Vec<u32>>,
     /// Position of every token in its segment, row by row.
     pub(crate) positions: Vec<Vec<usize>>,
+    /// Where each text is among the tokens of all rows.
+    texts: Vec<Range<usize>>,
     pub(crate) largest_id: usize,
 }
 
@@ -36,16 +52,64 @@ impl CausalBatch {
             (ids, segments)
         };
         if let Some(row) = rows.iter().position(Vec::is_empty) {
-            return Err(ModelError::Batch {
-                row,
-                problem: "the row has no tokens",
-            });
+            return problem(row, NO_TOKENS);
         }
         let (ids, segments): (Vec<_>, Vec<_>) = rows.iter().map(pad).unzip();
-        Self::packed(&ids, segments, device)
+        let texts = rows.iter().enumerate();
+        let texts = texts.map(|(at, row)| (at + 1) * seq - row.len()..(at + 1) * seq);
+        Ok(Self {
+            texts: texts.collect(),
+            ..Self::packed(&ids, segments, device)?
+        })
     }
 
-    /// Rows of one length, with the segment of every token.
+    /// One text per row, padded at the end to the longest.
+    ///
+    /// # Errors
+    /// [`ModelError::Batch`] when there is no text, or one is empty, or has not as many segments as tokens.
+    pub fn right_padded(texts: &[Text<'_>], device: &Device) -> Result<Self, ModelError> {
+        check(texts)?;
+        let seq = texts.iter().map(|text| text.ids.len()).max().unwrap_or(0);
+        let padded = |values: &[u32]| {
+            let mut values = values.to_vec();
+            values.resize(seq, 0);
+            values
+        };
+        let ids: Vec<Vec<u32>> = texts.iter().map(|text| padded(text.ids)).collect();
+        let segments = texts.iter().map(|text| padded(text.segments)).collect();
+        let places = texts.iter().enumerate();
+        let places = places.map(|(at, text)| at * seq..at * seq + text.ids.len());
+        Ok(Self {
+            texts: places.collect(),
+            ..Self::packed(&ids, segments, device)?
+        })
+    }
+
+    /// All texts one behind the other in one row, which needs no padding.
+    ///
+    /// # Errors
+    /// As [`CausalBatch::right_padded`].
+    pub fn in_one_row(texts: &[Text<'_>], device: &Device) -> Result<Self, ModelError> {
+        check(texts)?;
+        let (mut ids, mut segments, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        let mut earlier = 0;
+        for text in texts {
+            places.push(ids.len()..ids.len() + text.ids.len());
+            ids.extend_from_slice(text.ids);
+            let own = text.segments.iter();
+            segments.extend(own.map(|segment| match segment {
+                0 => 0,
+                segment => earlier + segment,
+            }));
+            earlier += text.segments.iter().max().copied().unwrap_or(0);
+        }
+        Ok(Self {
+            texts: places,
+            ..Self::packed(&[ids], vec![segments], device)?
+        })
+    }
+
+    /// Rows of one length, with the segment of every token; a row counts as a text.
     ///
     /// # Errors
     /// [`ModelError::Batch`] when there is no row, rows differ in length, or segments and ids do.
@@ -55,7 +119,6 @@ impl CausalBatch {
         device: &Device,
     ) -> Result<Self, ModelError> {
         let seq = rows.first().map_or(0, Vec::len);
-        let problem = |row, problem| Err(ModelError::Batch { row, problem });
         if seq == 0 {
             return problem(0, "the batch has no tokens");
         }
@@ -66,15 +129,23 @@ impl CausalBatch {
             return problem(segments.len().min(rows.len()), "segments and rows differ");
         }
         if let Some(row) = segments.iter().position(|row| row.len() != seq) {
-            return problem(row, "segments and token ids differ in length");
+            return problem(row, UNLIKE);
         }
         let ids: Vec<i64> = rows.iter().flatten().map(|id| i64::from(*id)).collect();
         Ok(Self {
             ids: Tensor::from_data(TensorData::new(ids, [rows.len(), seq]), device),
             positions: segments.iter().map(|row| positions(row)).collect(),
+            texts: whole_rows(rows.len(), seq),
             segments,
             largest_id: rows.iter().flatten().copied().max().unwrap_or(0) as usize,
         })
+    }
+
+    /// Where each text is among the tokens of all rows, in the order in which the texts were given: of hidden states `[batch * seq, d]`
+    /// the rows that are its own.
+    #[must_use]
+    pub fn texts(&self) -> &[Range<usize>] {
+        &self.texts
     }
 
     /// The same batch with positions that go on where the last segment of each row of `seen` ended.
@@ -100,6 +171,7 @@ impl CausalBatch {
         Self {
             ids,
             positions: segments.iter().map(|row| positions(row)).collect(),
+            texts: whole_rows(segments.len(), segments.first().map_or(0, Vec::len)),
             segments,
             largest_id: self.largest_id,
         }
@@ -175,6 +247,29 @@ impl CausalBatch {
     }
 }
 
+const NO_TOKENS: &str = "the row has no tokens";
+const UNLIKE: &str = "segments and token ids differ in length";
+
+fn problem<T>(row: usize, problem: &'static str) -> Result<T, ModelError> {
+    Err(ModelError::Batch { row, problem })
+}
+
+fn check(texts: &[Text<'_>]) -> Result<(), ModelError> {
+    for (at, text) in texts.iter().enumerate() {
+        if text.ids.is_empty() {
+            return problem(at, NO_TOKENS);
+        }
+        if text.ids.len() != text.segments.len() {
+            return problem(at, UNLIKE);
+        }
+    }
+    Ok(())
+}
+
+fn whole_rows(rows: usize, seq: usize) -> Vec<Range<usize>> {
+    (0..rows).map(|row| row * seq..(row + 1) * seq).collect()
+}
+
 /// Positions of a row's tokens: each counts the tokens of its segment before it.
 fn positions(segments: &[u32]) -> Vec<usize> {
     let mut at = 0;
@@ -187,58 +282,4 @@ fn positions(segments: &[u32]) -> Vec<usize> {
             at
         })
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::ops::Range;
-
-    use super::*;
-
-    /// The ranges of one sequence.
-    fn of(seen: &Option<KeyRanges>, sequence: usize) -> Vec<Range<usize>> {
-        let seen = seen.as_ref().unwrap();
-        let [_, queries, _] = seen.dims();
-        (0..queries)
-            .map(|query| seen.get(sequence, query))
-            .collect()
-    }
-
-    #[test]
-    fn tokens_see_their_own_segment_up_to_themselves() {
-        let device = Device::default();
-        let rows = [vec![5, 6, 7, 8]];
-        let batch = CausalBatch::packed(&rows, vec![vec![0, 1, 1, 2]], &device).unwrap();
-        assert_eq!(batch.positions, [[0, 0, 1, 0]]);
-        let seen = batch.seen(&[], None, &device);
-        assert_eq!(of(&seen, 0), [0..1, 1..2, 1..3, 3..4]);
-    }
-
-    #[test]
-    fn a_window_counts_the_token_itself_and_earlier_keys_come_first() {
-        let device = Device::default();
-        let batch = CausalBatch::left_padded(&[vec![1, 2, 3], vec![4, 5, 6]], &device).unwrap();
-        let seen = batch.seen(&[], Some(2), &device);
-        assert_eq!(of(&seen, 0), [0..1, 0..2, 1..3]);
-        assert_eq!(seen.unwrap().dims(), [1, 3, 3]); // both rows are alike
-        let next = CausalBatch::left_padded(&[vec![7], vec![8]], &device).unwrap();
-        let next = next.after(&batch.segments);
-        assert_eq!(next.positions, [[3], [3]]);
-        assert!(next.seen(&batch.segments, None, &device).is_none());
-        let seen = next.seen(&batch.segments, Some(2), &device);
-        assert_eq!([of(&seen, 0), of(&seen, 1)].concat(), [2..4, 2..4]);
-    }
-
-    #[test]
-    fn shorter_rows_are_padded_on_the_left_and_padding_is_not_seen() {
-        let device = Device::default();
-        let batch = CausalBatch::left_padded(&[vec![9], vec![4, 5]], &device).unwrap();
-        assert_eq!(batch.positions, [[0, 0], [0, 1]]);
-        let next = CausalBatch::left_padded(&[vec![1], vec![2]], &device).unwrap();
-        let next = next.after(&batch.segments);
-        assert_eq!(next.positions, [[1], [2]]);
-        let seen = next.seen(&batch.segments, None, &device);
-        assert_eq!([of(&seen, 0), of(&seen, 1)].concat(), [1..3, 0..3]);
-        assert!(CausalBatch::left_padded(&[vec![1], vec![]], &device).is_err());
-    }
 }

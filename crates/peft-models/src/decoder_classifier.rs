@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use peft_core::{Adaptable, AdaptedLinear, Pass, Site, SiteKind};
 
 use crate::causal_batch::CausalBatch;
@@ -36,14 +36,22 @@ impl DecoderClassifier {
         classes.any(|class| class.ends_with(CLASS))
     }
 
-    /// Logits, shape `[batch, labels]`, of rows that end with their last token ([`CausalBatch::left_padded`]).
+    /// Logits of each text, by its last token, shape `[texts, labels]`.
     ///
     /// # Panics
     /// When the batch does not pass [`Decoder::check`].
     #[must_use]
     pub fn logits(&self, batch: &CausalBatch, pass: &mut Pass<'_>) -> Tensor<2> {
         let hidden = self.decoder.hidden(batch, None, pass);
-        let last = hidden.narrow(1, batch.seq() - 1, 1).squeeze_dim(1);
+        let [rows, seq, d] = hidden.dims();
+        let ends: Vec<i64> = batch
+            .texts()
+            .iter()
+            .map(|text| text.end as i64 - 1)
+            .collect();
+        let ends = TensorData::new(ends, [batch.texts().len()]);
+        let ends = Tensor::<1, Int>::from_data(ends, &hidden.device());
+        let last = hidden.reshape([rows * seq, d]).select(0, ends);
         self.head.forward(last, pass)
     }
 }

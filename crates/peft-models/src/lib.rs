@@ -40,7 +40,7 @@ mod vit_config;
 mod vit_names;
 
 pub use batch::TokenBatch;
-pub use causal_batch::CausalBatch;
+pub use causal_batch::{CausalBatch, Text};
 pub use causal_lm::{CausalLm, init_causal_lm, load_causal_lm, load_causal_lm_with};
 pub use classifier::{
     Loaded, SequenceClassifier, init_classifier, init_encoder, load_classifier,

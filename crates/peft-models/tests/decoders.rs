@@ -4,6 +4,7 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use common::{Expected, assert_close, floats, golden};
@@ -12,7 +13,7 @@ use peft_core::lora::LORA;
 use peft_core::{Adaptable, Pass, RowAdapters, folder};
 use peft_models::generate::{Constraints, Generation, Progress, Sampling, generate};
 use peft_models::{
-    CausalBatch, CausalLm, KvCache, Loaded, ModelConfig, causal_lm_sites, load_causal_lm,
+    CausalBatch, CausalLm, KvCache, Loaded, ModelConfig, Text, causal_lm_sites, load_causal_lm,
 };
 
 /// Weights are around 0.3 and hidden states around 1, so this is float noise over two blocks.
@@ -38,6 +39,15 @@ fn greedy(new: usize) -> Generation {
     }
 }
 
+/// Rows of at most 14 tokens as texts of one segment.
+fn texts(rows: &[Vec<u32>]) -> Vec<Text<'_>> {
+    let text = rows.iter().map(|ids| Text {
+        ids,
+        segments: &[1; 14][..ids.len()],
+    });
+    text.collect()
+}
+
 /// Logits of full rows and of padded ones, from a cache too, and the greedy continuation.
 fn check(name: &str) {
     let device = Device::flex();
@@ -61,7 +71,7 @@ fn check(name: &str) {
     assert_eq!(answer.unwrap(), rows(&expected, "greedy"));
 }
 
-/// Rows padded on the left; the logits of padding are nobody's.
+/// Texts of different lengths, padded on the left, at the end and not at all; the logits of padding are nobody's.
 fn check_padded(model: &CausalLm, expected: &Expected, ids: &[Vec<u32>]) {
     let device = Device::flex();
     let missing = [0, 3, 6];
@@ -70,13 +80,20 @@ fn check_padded(model: &CausalLm, expected: &Expected, ids: &[Vec<u32>]) {
         .zip(missing)
         .map(|(row, missing)| row[missing..].to_vec())
         .collect();
-    let batch = CausalBatch::left_padded(&short, &device).unwrap();
-    let logits = floats(model.logits(&batch, None, &mut Pass::eval()));
     let expected = expected.floats("padded.logits");
-    let (row, token) = (logits.len() / 3, logits.len() / 3 / 14);
-    for (at, missing) in missing.into_iter().enumerate() {
-        let own = at * row + missing * token..(at + 1) * row;
-        assert_close(&logits[own.clone()], &expected[own], TOLERANCE);
+    let (row, token) = (expected.len() / 3, expected.len() / 3 / 14);
+    for batch in [
+        CausalBatch::left_padded(&short, &device),
+        CausalBatch::right_padded(&texts(&short), &device),
+        CausalBatch::in_one_row(&texts(&short), &device),
+    ] {
+        let batch = batch.unwrap();
+        let logits = floats(model.logits(&batch, None, &mut Pass::eval()));
+        for (at, (missing, text)) in missing.into_iter().zip(batch.texts()).enumerate() {
+            let own = at * row + missing * token..(at + 1) * row;
+            let found = &logits[text.start * token..text.end * token];
+            assert_close(found, &expected[own], TOLERANCE);
+        }
     }
 }
 
@@ -105,8 +122,19 @@ fn check_adapter(name: &str) {
     let adapted = folder::load(loaded.model, &loaded.names, "a", &[&LORA], &dir).unwrap();
     let model = adapted.model;
     let ids = rows(&expected, "input_ids");
-    let batch = CausalBatch::left_padded(&ids, &device).unwrap();
-    let logits = model.logits(&batch, None, &mut Pass::eval());
+    for batch in [
+        CausalBatch::left_padded(&ids, &device),
+        CausalBatch::in_one_row(&texts(&ids), &device),
+    ] {
+        check_gradients(&model, &batch.unwrap(), &expected, &dir);
+    }
+}
+
+fn check_gradients(model: &CausalLm, batch: &CausalBatch, expected: &Expected, adapter: &Path) {
+    let (device, ids) = (batch.ids.device(), rows(expected, "input_ids"));
+    let logits = model.logits(batch, None, &mut Pass::eval());
+    let vocab = logits.dims()[2];
+    let logits = logits.reshape([ids.len(), ids[0].len(), vocab]);
     assert_close(
         &floats(logits.clone()),
         &expected.floats("adapted.logits"),
@@ -130,7 +158,7 @@ fn check_adapter(name: &str) {
             compared += 1;
         }
     });
-    let tensors: BTreeMap<_, _> = read_folder(&dir).unwrap().tensors;
+    let tensors: BTreeMap<_, _> = read_folder(adapter).unwrap().tensors;
     assert_eq!(compared, tensors.len());
 }
 

@@ -8,6 +8,7 @@
 //! - [`metric`] has the scores, [`mod@log`] the log of a run, [`schedule`] the learning rates.
 
 mod accumulate;
+mod adamw;
 mod callback;
 mod checkpoint;
 pub mod data;

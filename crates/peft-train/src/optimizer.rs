@@ -3,8 +3,9 @@
 use burn::module::{ParamGroup, ParamId};
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
-use burn::optim::{AdamW, AdamWConfig, ModuleOptimizer, Sgd, SgdConfig};
+use burn::optim::{ModuleOptimizer, Sgd, SgdConfig};
 
+use crate::adamw::AdamW;
 use crate::group_options::GroupOptions;
 use crate::optimizer_kind::OptimizerKind;
 use crate::options::TrainOptions;
@@ -55,12 +56,12 @@ impl<'a> Rule<'a> {
     }
 
     fn adamw(self) -> AdamW {
-        AdamWConfig::new()
-            .with_beta_1(self.options.beta1 as f32)
-            .with_beta_2(self.options.beta2 as f32)
-            .with_epsilon(self.options.epsilon as f32)
-            .with_weight_decay(self.weight_decay as f32)
-            .build()
+        AdamW {
+            beta1: self.options.beta1 as f32,
+            beta2: self.options.beta2 as f32,
+            epsilon: self.options.epsilon as f32,
+            weight_decay: f64::from(self.weight_decay as f32),
+        }
     }
 
     fn sgd(self) -> Sgd {

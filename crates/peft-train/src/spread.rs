@@ -1,10 +1,13 @@
 //! A model on one device or several, between which work is dealt out.
 
 use std::any::Any;
+use std::thread::ScopedJoinHandle;
+use std::time::Duration;
 
 use burn::module::Module;
 use burn::tensor::Device;
 use peft_core::Compute;
+use rayon::Yield;
 
 use crate::TrainError;
 use crate::run_error::RunError;
@@ -73,6 +76,7 @@ impl<M: Module> Spread<M> {
             let threads: Vec<_> = threads.collect();
             let ends = threads.into_iter().map(|(place, device, thread)| {
                 let thread = thread.map_err(RunError::Thread)?;
+                work_until_done(&thread);
                 let lost = |panic| Err(lost(place, device, panic).into());
                 thread.join().unwrap_or_else(lost)
             });
@@ -98,6 +102,17 @@ impl<M: Module> Spread<M> {
         let mut dealt: Vec<_> = dealt.into_iter().map(Vec::into_iter).collect();
         let in_turn = (0..items.len()).filter_map(|item| dealt[item % places].next());
         Ok(in_turn.collect())
+    }
+}
+
+/// Works for rayon's pool, where this is one of its threads, until another thread is done: what that one waits for may need this one.
+fn work_until_done<T>(thread: &ScopedJoinHandle<'_, T>) {
+    while !thread.is_finished() {
+        match rayon::yield_now() {
+            Some(Yield::Executed) => {}
+            Some(Yield::Idle) => std::thread::sleep(Duration::from_micros(50)),
+            None => return,
+        }
     }
 }
 
@@ -139,6 +154,7 @@ pub fn device_of<M: Module>(model: &M) -> Device {
 #[cfg(test)]
 mod tests {
     use burn::nn::{Linear, LinearConfig};
+    use rayon::ThreadPoolBuilder;
 
     use super::*;
 
@@ -172,5 +188,14 @@ mod tests {
             error.contains("Flex") && error.contains("the line is dead"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn devices_may_need_the_thread_that_waits_for_them() {
+        // The only thread of the pool is the one that calls.
+        let pool = ThreadPoolBuilder::new().num_threads(1).use_current_thread();
+        let pool = pool.build().unwrap();
+        let found = three().each(|at, _, _| Ok(pool.install(|| at)));
+        assert_eq!(found.unwrap(), [0, 1, 2]);
     }
 }

@@ -72,7 +72,7 @@ impl Ours {
             format!("adapter.start={}", arguments.work("start")),
         ];
         let mut words = vec![
-            "target/debug/peft".to_owned(),
+            "target/release/peft".to_owned(),
             "train".to_owned(),
             "--json".to_owned(),
             "--overwrite".to_owned(),
@@ -162,8 +162,9 @@ fn asked(root: &Path, arguments: &Arguments) -> anyhow::Result<String> {
     let adapter = arguments.work("adapter.gguf");
     let row = arguments.work("text.jsonl");
     write_text(root, arguments, [&text, &row])?;
-    let peft =
-        |line: &[&str]| Step::on_cores(&arguments.cores, &[&["target/debug/peft"], line].concat());
+    let peft = |line: &[&str]| {
+        Step::on_cores(&arguments.cores, &[&["target/release/peft"], line].concat())
+    };
     peft(&[
         "convert",
         &run,

@@ -1,7 +1,7 @@
 //! Causal self-attention with grouped queries, rotary positions and a cache of keys and values.
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use peft_core::{AdaptedLinear, Pass};
 use peft_kernels::{Attention, AttentionMask, KeyRanges, attention};
 
@@ -69,6 +69,22 @@ impl Heads {
             dropout: config.attention_dropout,
         }
     }
+
+    /// Whether texts may stand one behind the other in a row: keys of other texts cost nothing on this device.
+    pub(crate) fn skip_unseen_keys(&self, device: &Device) -> bool {
+        let dropout = (self.dropout > 0.0).then_some((self.dropout, 0));
+        self.attention(None, dropout)
+            .skips_unseen_keys(self.d_head, device)
+    }
+
+    fn attention(&self, mask: Option<AttentionMask>, dropout: Option<(f64, u64)>) -> Attention {
+        Attention {
+            scale: self.scale,
+            cap: self.cap,
+            mask,
+            dropout,
+        }
+    }
 }
 
 /// `softmax(scale Q K^T + mask) V`, heads side by side, then the output projection; each of the `kv_heads` keys and values serves `heads /
@@ -129,12 +145,8 @@ impl CausalAttention {
             Some(cache) => cache.extend(key, value),
             None => (key, value),
         };
-        let how = Attention {
-            scale: self.heads.scale,
-            cap: self.heads.cap,
-            mask: context.seen.cloned().map(AttentionMask::Ranges),
-            dropout: pass.mask(self.heads.dropout),
-        };
+        let seen = context.seen.cloned().map(AttentionMask::Ranges);
+        let how = self.heads.attention(seen, pass.mask(self.heads.dropout));
         let joined = attention(query, key, value, how)
             .swap_dims(1, 2)
             .reshape([rows, self.heads.heads * self.heads.d_head]);

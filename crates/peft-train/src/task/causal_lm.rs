@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use indexmap::IndexMap;
 use peft_core::Pass;
-use peft_models::{CausalBatch, CausalLm};
+use peft_models::{CausalLm, Text};
 
 use super::{Prompts, Scores, Task};
 use crate::TrainError;
@@ -121,27 +121,23 @@ fn loss(
     device: &Device,
     pass: &mut Pass<'_>,
 ) -> Result<Tensor<1>, TrainError> {
-    let seq = rows.iter().map(|row| row.ids.len()).max().unwrap_or(0);
-    let padded = |values: &[u32]| {
-        let mut values = values.to_vec();
-        values.resize(seq, 0);
-        values
-    };
-    let ids: Vec<Vec<u32>> = rows.iter().map(|row| padded(&row.ids)).collect();
-    let segments = rows.iter().map(|row| padded(&row.segments)).collect();
-    let batch = CausalBatch::packed(&ids, segments, device)?;
+    let texts = rows.iter().map(|row| Text {
+        ids: &row.ids,
+        segments: &row.segments,
+    });
+    let batch = model.decoder.batch(&texts.collect::<Vec<_>>(), device)?;
     model.decoder.check(&batch)?;
     let (mut places, mut wanted) = (Vec::new(), Vec::new());
-    for (at, row) in rows.iter().enumerate() {
+    for (row, text) in rows.iter().zip(batch.texts()) {
         for target in (0..row.ids.len()).filter(|target| row.learnt[*target]) {
-            places.push((at * seq + target - 1) as i64);
+            places.push((text.start + target - 1) as i64);
             wanted.push(row.ids[target]);
         }
     }
     let count = wanted.len();
     let places = Tensor::<1, Int>::from_data(TensorData::new(places, [count]), device);
     let hidden = model.decoder.hidden(&batch, None, pass);
-    let d = hidden.dims()[2];
-    let needed = hidden.reshape([rows.len() * seq, d]).select(0, places);
+    let [rows, seq, d] = hidden.dims();
+    let needed = hidden.reshape([rows * seq, d]).select(0, places);
     Ok(model.losses(needed, &wanted, pass).mean())
 }

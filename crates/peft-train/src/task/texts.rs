@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor};
 use peft_core::Pass;
-use peft_models::{CausalBatch, DecoderClassifier, SequenceClassifier, TokenBatch};
+use peft_models::{DecoderClassifier, SequenceClassifier, Text, TokenBatch};
 
 use super::classifier::{Classifier, ExampleSet};
 use crate::TrainError;
@@ -96,8 +96,14 @@ impl Classifier for DecoderClassifier {
         device: &Device,
         pass: &mut Pass<'_>,
     ) -> Result<Tensor<2>, TrainError> {
-        let rows = examples.iter().map(|i| set.encoded[*i].ids.clone());
-        let batch = CausalBatch::left_padded(&rows.collect::<Vec<_>>(), device)?;
+        let rows = examples.iter().map(|i| set.encoded[*i].ids.as_slice());
+        let longest = rows.clone().map(<[u32]>::len).max().unwrap_or(0);
+        let segments = vec![1; longest];
+        let texts = rows.map(|ids| Text {
+            ids,
+            segments: &segments[..ids.len()],
+        });
+        let batch = self.decoder.batch(&texts.collect::<Vec<_>>(), device)?;
         self.decoder.check(&batch)?;
         Ok(self.logits(&batch, pass))
     }
