@@ -35,6 +35,7 @@ def arguments():
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--compute", choices=["f32", "bf16"], default="f32", help="bf16: under torch.autocast")
+    parser.add_argument("--device", default="cpu")
     return parser.parse_args()
 
 
@@ -58,7 +59,7 @@ def load(args):
         task_type=task_type,
         modules_to_save=["classifier"] if args.task == "image-cls" else None,
     )
-    return get_peft_model(model, adapter)
+    return get_peft_model(model, adapter).to(args.device)
 
 
 def made_up(args, config):
@@ -71,11 +72,17 @@ def made_up(args, config):
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": classes}
 
 
-def seconds(work, steps):
+def wait(device):
+    if device != "cpu":
+        torch.accelerator.synchronize()
+
+
+def seconds(work, steps, device):
     times = []
     for _ in range(WARM_UP + steps):
         began = time.perf_counter()
         work()
+        wait(device)
         times.append(time.perf_counter() - began)
     return sorted(times[WARM_UP:])[steps // 2]
 
@@ -87,9 +94,9 @@ def main():
     model = load(args)
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=1e-3)
-    batch = made_up(args, model.config)
+    batch = {name: values.to(args.device) for name, values in made_up(args, model.config).items()}
 
-    autocast = torch.autocast("cpu", dtype=torch.bfloat16, enabled=args.compute == "bf16")
+    autocast = torch.autocast(args.device, dtype=torch.bfloat16, enabled=args.compute == "bf16")
 
     def step():
         with autocast:
@@ -104,10 +111,13 @@ def main():
             model(**batch)
 
     model.train()
-    of_step = seconds(step, args.steps)
+    of_step = seconds(step, args.steps, args.device)
     model.eval()
-    of_forward = seconds(forward, args.steps)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    of_forward = seconds(forward, args.steps, args.device)
+    if args.device == "cpu":
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    else:
+        memory = torch.cuda.max_memory_reserved() / 2**20
     print(json.dumps({"step": of_step, "forward": of_forward, "memory": memory}))
 
 

@@ -12,7 +12,7 @@ use crate::tidy::METHOD_CRATES;
 
 /// A device that Burn can be built for.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Device {
+pub(crate) enum Device {
     Flex,
     Ndarray,
     Wgpu,
@@ -20,8 +20,19 @@ enum Device {
 }
 
 impl Device {
+    /// What compiles it in, and the program for it.
+    fn features(self) -> &'static str {
+        match self {
+            Self::Flex => "",
+            Self::Ndarray => "--features peft-cli/ndarray",
+            // Without trying several products for each shape: a driver in software takes minutes for each.
+            Self::Wgpu => "--features peft-cli/untuned-wgpu",
+            Self::Cuda => "--features peft-cli/cuda",
+        }
+    }
+
     /// Name of the Burn feature, and the value of `BURN_DEVICE`.
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Flex => "flex",
             Self::Ndarray => "ndarray",
@@ -45,6 +56,14 @@ pub(crate) struct Arguments {
 /// Integration tests that run on the device that `BURN_DEVICE` names: the contract of all methods and the hosts.
 const TESTS: [&str; 4] = ["contract", "seams", "several_adapters", "embedding"];
 
+/// What the program does on a graphics processor.
+const ON_GPU: &str = "--test gpu";
+
+/// The crate of the kernels, and those without a test of a library that give what all build on the features that it has in the whole
+/// workspace: else Burn would be built once for the kernels and once for the contracts.
+const KERNELS: &str =
+    "-p peft-kernels -p peft-benches -p peft-cli -p peft-examples -p peft-parquet -p xtask";
+
 /// A command that tests the crates of those tests, which need neither models nor the program, with the second processor backend compiled in.
 fn with_ndarray() -> String {
     let crates = ["peft-core", "peft-kernels"].iter().chain(&METHOD_CRATES);
@@ -65,11 +84,10 @@ fn steps(arguments: &Arguments) -> Vec<Step> {
         Device::Flex => vec![format!("cargo test --workspace {tests}")],
         Device::Ndarray => vec![format!("{} {tests}", with_ndarray())],
         Device::Wgpu | Device::Cuda => {
-            let features = format!("--features peft-cli/{device}");
+            let features = arguments.device.features();
             vec![
-                // The program has no library to test; with it, Burn has the same features as in the other command.
-                format!("cargo test -p peft-kernels -p peft-cli {features} --lib"),
-                format!("cargo test --workspace {features} {tests}"),
+                format!("cargo test {KERNELS} {features} --lib"),
+                format!("cargo test --workspace {features} {tests} {ON_GPU}"),
             ]
         }
     };
@@ -80,6 +98,19 @@ fn steps(arguments: &Arguments) -> Vec<Step> {
     });
     commands.collect()
 }
+
+/// Commands that build those tests and the program for a device, and tell as JSON where they are.
+pub(crate) fn builds(device: Device) -> Vec<Step> {
+    let tests = steps(&Arguments {
+        device,
+        rest: vec!["--no-run".into(), AS_JSON.into()],
+    });
+    let features = device.features();
+    let program = format!("cargo build --workspace {features} --bin peft {AS_JSON}");
+    tests.into_iter().chain([Step::new(&program)]).collect()
+}
+
+const AS_JSON: &str = "--message-format=json";
 
 /// The tests on the second processor backend.
 pub(crate) fn on_ndarray() -> Vec<Step> {
@@ -114,14 +145,14 @@ mod tests {
             steps.iter().map(Step::line).collect()
         };
         let tests = "--test contract --test seams --test several_adapters --test embedding";
-        let features = "--features peft-cli/wgpu";
+        let features = "--features peft-cli/untuned-wgpu";
         assert_eq!(
             lines(Device::Wgpu, &["lora"]),
             [
+                format!("BURN_DEVICE=\"wgpu\" cargo test {KERNELS} {features} --lib lora"),
                 format!(
-                    "BURN_DEVICE=\"wgpu\" cargo test -p peft-kernels -p peft-cli {features} --lib lora"
+                    "BURN_DEVICE=\"wgpu\" cargo test --workspace {features} {tests} {ON_GPU} lora"
                 ),
-                format!("BURN_DEVICE=\"wgpu\" cargo test --workspace {features} {tests} lora"),
             ]
         );
         let ndarray = lines(Device::Ndarray, &[]);

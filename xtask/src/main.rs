@@ -1,4 +1,4 @@
-//! Chores of this workspace: `cargo xtask validate | tidy | bench | compare | compare-basis | compare-chat | test | study | torture | new-method`.
+//! Chores of this workspace: `cargo xtask validate | tidy | bench | compare | compare-basis | compare-chat | device-check | test | study | torture | new-method`.
 
 #![allow(
     clippy::print_stdout,
@@ -10,6 +10,7 @@ mod bench;
 mod compare;
 mod compare_basis;
 mod compare_chat;
+mod device_check;
 mod device_test;
 mod edit;
 mod new_method;
@@ -49,6 +50,8 @@ enum Command {
     CompareBasis(compare_basis::Arguments),
     /// Train a chat model from its GGUF file beside Hugging Face PEFT.
     CompareChat(compare_chat::Arguments),
+    /// Build what checks a graphics processor elsewhere, or only see whether it compiles.
+    DeviceCheck(device_check::Arguments),
     /// Run the contract tests of the method crates on one device.
     Test(device_test::Arguments),
     /// Make the bundled model of `peft quickstart` again, from its seed.
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         Command::Compare(arguments) => compare::run(&root, arguments),
         Command::CompareBasis(arguments) => compare_basis::run(&root, arguments),
         Command::CompareChat(arguments) => compare_chat::run(&root, arguments),
+        Command::DeviceCheck(arguments) => device_check::run(&root, arguments),
         Command::Test(arguments) => device_test::run(&root, arguments),
         Command::Pretrain(arguments) => pretrain::run(&root, arguments),
         Command::Torture => torture::run(&root),

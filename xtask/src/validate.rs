@@ -8,7 +8,7 @@ use std::{path::Path, time::Instant};
 
 use anyhow::Context;
 
-use crate::{device_test, shell::Step, skipped::Skipped, tidy};
+use crate::{device_check, device_test, shell::Step, skipped::Skipped, tidy};
 
 /// The commands after formatting and tidy, in order.
 fn steps(libraries: &[String]) -> Vec<Step> {
@@ -66,6 +66,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
         step.run(root)
             .context("validation stopped at the first failure")?;
     }
+    device_check::check(root).context("what a build for graphics processors takes")?;
     println!("{}", skipped.told()?);
     println!(
         "valid: all checks passed in {:.1} s",

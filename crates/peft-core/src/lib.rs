@@ -79,7 +79,8 @@ pub use pass::Pass;
 pub use peft_derive::Adaptable;
 pub use peft_format::{Ranks, Site, SiteKind, causes, file, grouped, low_rank, near, target};
 pub use peft_kernels::{
-    Compute, Factor, LowRankPair, PackedRows, PackedWeight, read, read_number, reads, try_read,
+    Codes, Compute, Factor, LowRankPair, PackedRows, PackedWeight, read, read_number, reads,
+    try_read,
 };
 pub use procedure::{
     Change, Layers, Moment, Procedure, ProcedureEntry, ProcedureResult, Subject, rounds,

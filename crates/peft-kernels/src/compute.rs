@@ -2,12 +2,17 @@
 
 use std::cell::Cell;
 
+use burn::tensor::Device;
+
 /// The numbers that the large products of this crate multiply; sums are f32 always.
 ///
 /// It holds for a thread, as long as [`Compute::run`] says, and for the gradients of what was computed meanwhile. A low-rank
 /// pair is multiplied as the layer that it is beside, with an input of its own in f32. Products of few rows, or with less than a vector of
 /// columns, are in f32 always, and so is everything that is no product. What is
-/// kept of inputs for the gradients is rounded as they are. Devices other than flex do not look at it.
+/// kept of inputs for the gradients is rounded as they are.
+///
+/// That is flex. On the devices of CubeCL that have bfloat16, outputs and gradients of products are rounded too, as by `torch.autocast`, and attention
+/// is in f32. Others do not look at it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Compute {
     /// f32.
@@ -40,7 +45,23 @@ impl Compute {
         }
     }
 
-    /// Whether its products take less time here than those in f32; a short trial finds out once.
+    /// Whether a device multiplies such numbers itself: the processor as [`Self::is_native`] says, a graphics processor as its driver does.
+    #[must_use]
+    pub fn is_native_on(self, device: &Device) -> bool {
+        #[cfg(feature = "flex")]
+        if device.clone().without_autodiff() == Device::flex() {
+            return self.is_native();
+        }
+        match self {
+            Self::F32 => true,
+            #[cfg(feature = "cube")]
+            Self::Bf16 => crate::cube::multiplies_bf16(device),
+            #[cfg(not(feature = "cube"))]
+            Self::Bf16 => false,
+        }
+    }
+
+    /// Whether its products take less time on this processor than those in f32; a short trial finds out once.
     #[must_use]
     pub fn is_faster(self) -> bool {
         match self {

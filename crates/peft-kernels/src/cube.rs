@@ -9,10 +9,12 @@
 
 pub(crate) mod launch;
 
-use ::burn::backend::{DType, DispatchDevice};
-use ::burn::tensor::{Device, Tensor};
+use ::burn::backend::tensor::FloatTensor;
+use ::burn::backend::{Backend, DType, DispatchDevice, TensorMetadata};
+use ::burn::tensor::{Device, FloatDType, Tensor};
 use burn_cubecl::CubeDevice;
 
+use crate::compute::Compute;
 use crate::fused::{Fuse, Kernels};
 use launch::UNITS;
 
@@ -55,4 +57,25 @@ pub(crate) fn device(device: &Device) -> Option<CubeDevice> {
         )]
         _ => None,
     }
+}
+
+/// The tensor in another type; itself where it is of that type.
+pub(crate) fn cast<B: Backend>(x: FloatTensor<B>, dtype: DType) -> FloatTensor<B> {
+    match x.dtype() == dtype {
+        true => x,
+        false => B::float_cast(x, dtype.into()),
+    }
+}
+
+/// What both factors of a product with this one are rounded to, if to anything: see [`Compute`].
+pub(crate) fn rounding<const D: usize>(x: &Tensor<D>) -> Option<FloatDType> {
+    let rounds = x.dtype() == DType::F32
+        && Compute::current() == Compute::Bf16
+        && multiplies_bf16(&x.device());
+    rounds.then_some(FloatDType::BF16)
+}
+
+/// Whether a device is one of CubeCL's that multiplies bfloat16.
+pub(crate) fn multiplies_bf16(device: &Device) -> bool {
+    self::device(device).is_some() && device.supports_dtype(FloatDType::BF16)
 }

@@ -101,7 +101,7 @@ pub use gelu::{gelu, gelu_tanh};
 pub use layer_norm::layer_norm;
 pub use linear::{LowRankPair, linear, linear_with_pair, product};
 pub use linear_cross_entropy::{held_scores, linear_cross_entropy};
-pub use packed::{Factor, Nf4, Nf4Error, PackedRows, PackedWeight};
+pub use packed::{Codes, Factor, Nf4, Nf4Error, PackedRows, PackedWeight};
 pub use reads::{read, read_number, reads, try_read};
 pub use rms_norm::rms_norm;
 pub use rotary::rotary;

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use proptest::prelude::*;
 
 #[cfg(feature = "cube")]
-pub(crate) use devices::cube_device;
+pub(crate) use devices::{cube_device, cube_device_with_half};
 pub(crate) use devices::{device, every_device, fused_devices, other_devices, slack};
 
 /// GELU against f64: absolute, up to values of 4; see also [`ULP`].

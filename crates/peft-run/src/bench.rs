@@ -48,6 +48,8 @@ pub struct BenchResult {
     pub tokens_per_second: f64,
     /// Largest resident memory of the process, in MiB, where the system tells.
     pub peak_memory_mib: Option<u64>,
+    /// What the device keeps for tensors after these steps, in MiB: the most that they took, where the device has memory of its own.
+    pub device_memory_mib: Option<u64>,
     /// What each fused operation takes of a step, where asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profile: Option<Profile>,
@@ -67,6 +69,7 @@ impl BenchResult {
         let (times, tokens) = made_up::measure(config, steps)?;
         let peak_memory_mib = memory::peak_mib();
         let device = device::open(&config.device)?;
+        let pools = device.memory_pool_usage();
         let profile = profiled.then(|| {
             let count = times.steps.len();
             let mean = times.steps.iter().sum::<f64>() / count as f64;
@@ -86,6 +89,7 @@ impl BenchResult {
             step,
             forward,
             peak_memory_mib,
+            device_memory_mib: pools.map(|pools| pools.bytes_reserved >> 20),
             profile,
         })
     }

@@ -2,6 +2,7 @@
 //! `remote:ID@HOST:PORT`, one of another machine. Training takes a list, `cuda:0,cuda:1`: the model lives on the first, and every step is dealt out between all.
 
 use burn::tensor::Device;
+use peft_core::Compute;
 
 #[cfg(feature = "remote")]
 mod remote;
@@ -65,7 +66,7 @@ pub enum DeviceError {
     },
     /// Products in bf16 where nothing multiplies it.
     #[error(
-        "compute `bf16` on device `{choice}`: it is for processors with AVX512-BF16 (flex); --compute auto takes it where it is faster, and f32 elsewhere"
+        "compute `bf16` on device `{choice}`: it is for processors with AVX512-BF16 (flex) and GPUs that multiply bfloat16; --compute auto takes it where it is known to be faster, and f32 elsewhere"
     )]
     Bf16 {
         /// What was asked for.
@@ -167,6 +168,18 @@ pub(crate) fn are_processors(choice: &str) -> Result<bool, DeviceError> {
     let mut all = true;
     for one in choice.split(',') {
         all &= open(one)? == processor;
+    }
+    Ok(all)
+}
+
+/// Whether all devices of a list multiply bfloat16.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn multiply_bf16(choice: &str) -> Result<bool, DeviceError> {
+    let mut all = true;
+    for one in choice.split(',') {
+        all &= Compute::Bf16.is_native_on(&open(one)?);
     }
     Ok(all)
 }

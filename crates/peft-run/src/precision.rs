@@ -35,7 +35,7 @@ impl Precision {
     /// Those of the work; bf16 where the device does not multiply it.
     pub fn run<R>(self, device: &str, work: impl FnOnce() -> Result<R>) -> Result<R> {
         let compute = self.on(device)?;
-        if compute == Compute::Bf16 && !compute.is_faster() {
+        if compute == Compute::Bf16 && !compute.is_faster() && device::are_processors(device)? {
             log::warn!(
                 "--compute bf16 keeps less memory here, but takes more time than f32: this processor multiplies bfloat16 slowly"
             );
@@ -54,8 +54,8 @@ impl Precision {
         let has = match self {
             Self::F32 => return Ok(Compute::F32),
             Self::Auto if !Compute::Bf16.is_faster() => return Ok(Compute::F32),
-            _ if !Compute::Bf16.is_native() => false,
-            _ => device::are_processors(device)?,
+            Self::Auto => device::are_processors(device)?,
+            Self::Bf16 => device::multiply_bf16(device)?,
         };
         match (self, has) {
             (_, true) => Ok(Compute::Bf16),

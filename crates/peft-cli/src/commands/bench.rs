@@ -37,6 +37,9 @@ pub fn run(args: &BenchArgs, json: bool) -> Result<()> {
     if let Some(peak) = result.peak_memory_mib {
         println!("memory   {peak} MiB at most");
     }
+    if let Some(kept) = result.device_memory_mib {
+        println!("device   {kept} MiB at most");
+    }
     if let Some(profile) = &result.profile {
         print(profile);
     }

@@ -10,6 +10,7 @@ mod affine;
 pub mod bf16;
 mod error;
 pub mod f16;
+mod lines;
 mod nibbles;
 pub mod plain;
 pub mod q2_k;
@@ -28,6 +29,7 @@ mod symmetric;
 mod whole;
 
 pub use error::BlockError;
+pub use lines::{Lines, lines};
 
 use crate::GgmlType;
 

@@ -11,6 +11,7 @@
 //! | 82..84 | `e`, half precision |
 
 use super::BlockError;
+use super::lines::Apart;
 use super::scale::half_at;
 use super::whole::{Format, dequantise_all};
 use crate::GgmlType;
@@ -46,6 +47,31 @@ impl Format<BYTES, VALUES> for Q2K {
         dequantise_block(block, out);
     }
 }
+
+impl Apart<BYTES, VALUES> for Q2K {
+    const BITS: usize = 4;
+    const GROUP: usize = 16;
+
+    fn apart(block: &[u8; BYTES], codes: &mut [u8; VALUES], line: &mut impl FnMut(f32, f32)) {
+        let (scale, least) = (half_at(block, 80), half_at(block, 82));
+        let (groups, _) = codes.as_chunks_mut::<16>();
+        for (group, codes) in groups.iter_mut().enumerate() {
+            let (half, shift) = (group / 8, 2 * (group / 2 % 4));
+            let bytes = &block[16 + 32 * half + 16 * (group & 1)..][..16];
+            for (code, byte) in codes.iter_mut().zip(bytes) {
+                *code = byte >> shift & 3;
+            }
+            let [scale, least] = [
+                scale * f32::from(block[group] & 15),
+                least * f32::from(block[group] >> 4),
+            ];
+            line(scale, -least);
+        }
+    }
+}
+
+/// The integers and lines of blocks, see [`super::lines`].
+pub(super) const APART: super::lines::TakeApart = super::lines::take_apart::<Q2K, BYTES, VALUES>;
 
 /// The values of blocks.
 ///

@@ -11,6 +11,7 @@
 //! | 108..110 | `d`, half precision |
 
 use super::BlockError;
+use super::lines::Apart;
 use super::scale::half_at;
 use super::whole::{Format, dequantise_all};
 use crate::GgmlType;
@@ -29,15 +30,21 @@ pub fn dequantise_block(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
         let (half, quarter, side) = (group / 8, group / 2 % 4, 16 * (group & 1));
         let low = &block[32 + 32 * half + side..][..16];
         let third = &block[side..][..16];
-        let bits = block[96 + group % 8] >> (4 * (group / 8)) & 15
-            | (block[104 + group % 4] >> (2 * (group / 4)) & 3) << 4;
-        let scale = scale * f32::from(bits as i8 - 32);
+        let scale = scale * f32::from(factor(block, group));
         let (shift, bit) = (2 * quarter, 4 * half + quarter);
         for (value, (low, third)) in out.iter_mut().zip(low.iter().zip(third)) {
             let quant = low >> shift & 3 | (third >> bit & 1) << 2;
             *value = scale * (f32::from(quant) - 4.0);
         }
     }
+}
+
+/// The scale of a group, a signed integer of six bits.
+#[inline(always)]
+fn factor(block: &[u8; BYTES], group: usize) -> i8 {
+    let bits = block[96 + group % 8] >> (4 * (group / 8)) & 15
+        | (block[104 + group % 4] >> (2 * (group / 4)) & 3) << 4;
+    bits as i8 - 32
 }
 
 struct Q3K;
@@ -50,6 +57,30 @@ impl Format<BYTES, VALUES> for Q3K {
         dequantise_block(block, out);
     }
 }
+
+impl Apart<BYTES, VALUES> for Q3K {
+    const BITS: usize = 4;
+    const GROUP: usize = 16;
+
+    fn apart(block: &[u8; BYTES], codes: &mut [u8; VALUES], line: &mut impl FnMut(f32, f32)) {
+        let scale = half_at(block, 108);
+        let (groups, _) = codes.as_chunks_mut::<16>();
+        for (group, codes) in groups.iter_mut().enumerate() {
+            let (half, quarter, side) = (group / 8, group / 2 % 4, 16 * (group & 1));
+            let low = &block[32 + 32 * half + side..][..16];
+            let third = &block[side..][..16];
+            let (shift, bit) = (2 * quarter, 4 * half + quarter);
+            for (code, (low, third)) in codes.iter_mut().zip(low.iter().zip(third)) {
+                *code = low >> shift & 3 | (third >> bit & 1) << 2;
+            }
+            let scale = scale * f32::from(factor(block, group));
+            line(scale, -4.0 * scale);
+        }
+    }
+}
+
+/// The integers and lines of blocks, see [`super::lines`].
+pub(super) const APART: super::lines::TakeApart = super::lines::take_apart::<Q3K, BYTES, VALUES>;
 
 /// The values of blocks.
 ///

@@ -6,6 +6,7 @@
 //! | 2..18 | byte `i`: `q` of value `i` in the lower four bits, of value `i + 16` in the upper four |
 
 use super::BlockError;
+use super::lines::Apart;
 use super::nibbles::{pack, unpack};
 use super::scale::{half_at, half_bytes, inverse, largest, part};
 use super::whole::{Format, dequantise_all, quantise_all};
@@ -36,6 +37,20 @@ impl Format<BYTES, VALUES> for Q40 {
         dequantise_block(block, out);
     }
 }
+
+impl Apart<BYTES, VALUES> for Q40 {
+    const BITS: usize = 4;
+    const GROUP: usize = 32;
+
+    fn apart(block: &[u8; BYTES], codes: &mut [u8; VALUES], line: &mut impl FnMut(f32, f32)) {
+        let scale = half_at(block, 0);
+        *codes = unpack(part(block, 2));
+        line(scale, -8.0 * scale);
+    }
+}
+
+/// The integers and lines of blocks, see [`super::lines`].
+pub(super) const APART: super::lines::TakeApart = super::lines::take_apart::<Q40, BYTES, VALUES>;
 
 /// The values of blocks.
 ///

@@ -7,6 +7,7 @@
 //! | 4..20 | byte `i`: `q` of value `i` in the lower four bits, of value `i + 16` in the upper four |
 
 use super::BlockError;
+use super::lines::Apart;
 use super::nibbles::{pack, unpack};
 use super::scale::{half_at, half_bytes, inverse, part, range};
 use super::whole::{Format, dequantise_all, quantise_all};
@@ -37,6 +38,19 @@ impl Format<BYTES, VALUES> for Q41 {
         dequantise_block(block, out);
     }
 }
+
+impl Apart<BYTES, VALUES> for Q41 {
+    const BITS: usize = 4;
+    const GROUP: usize = 32;
+
+    fn apart(block: &[u8; BYTES], codes: &mut [u8; VALUES], line: &mut impl FnMut(f32, f32)) {
+        *codes = unpack(part(block, 4));
+        line(half_at(block, 0), half_at(block, 2));
+    }
+}
+
+/// The integers and lines of blocks, see [`super::lines`].
+pub(super) const APART: super::lines::TakeApart = super::lines::take_apart::<Q41, BYTES, VALUES>;
 
 /// The values of blocks.
 ///

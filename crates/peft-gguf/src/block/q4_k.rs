@@ -10,6 +10,7 @@
 
 use super::BlockError;
 use super::affine::Search;
+use super::lines::Apart;
 use super::scale::half_at;
 use super::six_bits;
 use super::whole::{Format, dequantise_all, quantise_all};
@@ -70,6 +71,28 @@ impl Format<BYTES, VALUES> for Q4K {
         dequantise_block(block, out);
     }
 }
+
+impl Apart<BYTES, VALUES> for Q4K {
+    const BITS: usize = 4;
+    const GROUP: usize = 32;
+
+    fn apart(block: &[u8; BYTES], codes: &mut [u8; VALUES], line: &mut impl FnMut(f32, f32)) {
+        let (quants, _) = block[16..].as_chunks::<32>();
+        let (pairs, _) = codes.as_chunks_mut::<64>();
+        for (pair, bytes) in pairs.iter_mut().zip(quants) {
+            let (low, high) = pair.split_at_mut(32);
+            for ((low, high), byte) in low.iter_mut().zip(high).zip(bytes) {
+                (*low, *high) = (byte & 15, byte >> 4);
+            }
+        }
+        for (scale, least) in lines(block) {
+            line(scale, -least);
+        }
+    }
+}
+
+/// The integers and lines of blocks, see [`super::lines`].
+pub(super) const APART: super::lines::TakeApart = super::lines::take_apart::<Q4K, BYTES, VALUES>;
 
 /// The values of blocks.
 ///

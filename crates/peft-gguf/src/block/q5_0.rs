@@ -7,6 +7,7 @@
 //! | 6..22 | byte `i`: the other bits of value `i` in the lower four, of value `i + 16` in the upper four |
 
 use super::BlockError;
+use super::lines::Apart;
 use super::nibbles::{fifth_bits, pack, unpack_five};
 use super::scale::{half_at, half_bytes, inverse, largest, part};
 use super::whole::{Format, dequantise_all, quantise_all};
@@ -37,6 +38,20 @@ impl Format<BYTES, VALUES> for Q50 {
         dequantise_block(block, out);
     }
 }
+
+impl Apart<BYTES, VALUES> for Q50 {
+    const BITS: usize = 8;
+    const GROUP: usize = 32;
+
+    fn apart(block: &[u8; BYTES], codes: &mut [u8; VALUES], line: &mut impl FnMut(f32, f32)) {
+        let scale = half_at(block, 0);
+        *codes = unpack_five(part(block, 6), *part(block, 2));
+        line(scale, -16.0 * scale);
+    }
+}
+
+/// The integers and lines of blocks, see [`super::lines`].
+pub(super) const APART: super::lines::TakeApart = super::lines::take_apart::<Q50, BYTES, VALUES>;
 
 /// The values of blocks.
 ///

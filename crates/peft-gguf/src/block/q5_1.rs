@@ -8,6 +8,7 @@
 //! | 8..24 | byte `i`: the other bits of value `i` in the lower four, of value `i + 16` in the upper four |
 
 use super::BlockError;
+use super::lines::Apart;
 use super::nibbles::{fifth_bits, pack, unpack_five};
 use super::scale::{half_at, half_bytes, inverse, part, range};
 use super::whole::{Format, dequantise_all, quantise_all};
@@ -38,6 +39,19 @@ impl Format<BYTES, VALUES> for Q51 {
         dequantise_block(block, out);
     }
 }
+
+impl Apart<BYTES, VALUES> for Q51 {
+    const BITS: usize = 8;
+    const GROUP: usize = 32;
+
+    fn apart(block: &[u8; BYTES], codes: &mut [u8; VALUES], line: &mut impl FnMut(f32, f32)) {
+        *codes = unpack_five(part(block, 8), *part(block, 4));
+        line(half_at(block, 0), half_at(block, 2));
+    }
+}
+
+/// The integers and lines of blocks, see [`super::lines`].
+pub(super) const APART: super::lines::TakeApart = super::lines::take_apart::<Q51, BYTES, VALUES>;
 
 /// The values of blocks.
 ///

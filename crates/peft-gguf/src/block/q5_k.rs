@@ -9,7 +9,8 @@
 
 use super::BlockError;
 use super::affine::Search;
-use super::scale::half_at;
+use super::lines::Apart;
+use super::scale::{half_at, part};
 use super::six_bits;
 use super::whole::{Format, dequantise_all, quantise_all};
 use crate::GgmlType;
@@ -56,6 +57,30 @@ impl Format<BYTES, VALUES> for Q5K {
         dequantise_block(block, out);
     }
 }
+
+impl Apart<BYTES, VALUES> for Q5K {
+    const BITS: usize = 8;
+    const GROUP: usize = 32;
+
+    fn apart(block: &[u8; BYTES], codes: &mut [u8; VALUES], line: &mut impl FnMut(f32, f32)) {
+        let (scale, least) = (half_at(block, 0), half_at(block, 2));
+        let (scales, leasts) = six_bits::unpack(part(block, 4));
+        let (fifth, rest) = block[16..].split_at(32);
+        let (quants, _) = rest.as_chunks::<32>();
+        let (groups, _) = codes.as_chunks_mut::<32>();
+        for (group, codes) in groups.iter_mut().enumerate() {
+            let shift = 4 * (group & 1);
+            for (code, (byte, fifth)) in codes.iter_mut().zip(quants[group / 2].iter().zip(fifth)) {
+                *code = byte >> shift & 15 | (fifth >> group & 1) << 4;
+            }
+            let least = least * f32::from(leasts[group]);
+            line(scale * f32::from(scales[group]), -least);
+        }
+    }
+}
+
+/// The integers and lines of blocks, see [`super::lines`].
+pub(super) const APART: super::lines::TakeApart = super::lines::take_apart::<Q5K, BYTES, VALUES>;
 
 /// The values of blocks.
 ///

@@ -11,6 +11,7 @@
 //! | 208..210 | `d`, half precision |
 
 use super::BlockError;
+use super::lines::Apart;
 use super::scale::{half_at, half_bytes, largest, nearest, part};
 use super::symmetric::{NOTHING, symmetric};
 use super::whole::{Format, dequantise_all, quantise_all};
@@ -27,14 +28,7 @@ pub fn dequantise_block(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
     let scale = half_at(block, 208);
     let (halves, _) = out.as_chunks_mut::<128>();
     for (half, out) in halves.iter_mut().enumerate() {
-        let (low, high) = (64 * half, part(block, 128 + 32 * half));
-        let (first, second) = (part(block, low), part(block, low + 32));
-        let quants = [
-            quarter::<0, 0>(first, high),
-            quarter::<0, 2>(second, high),
-            quarter::<4, 4>(first, high),
-            quarter::<4, 6>(second, high),
-        ];
+        let quants = half_quants(block, half);
         let scales: &[u8; 8] = part(block, 192 + 8 * half);
         let (groups, _) = out.as_chunks_mut::<16>();
         for (at, (out, quants)) in groups
@@ -48,6 +42,19 @@ pub fn dequantise_block(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
             }
         }
     }
+}
+
+/// The integers of a half, by quarters.
+#[inline(always)]
+fn half_quants(block: &[u8; BYTES], half: usize) -> [[u8; 32]; 4] {
+    let (low, high) = (64 * half, part(block, 128 + 32 * half));
+    let (first, second) = (part(block, low), part(block, low + 32));
+    [
+        quarter::<0, 0>(first, high),
+        quarter::<0, 2>(second, high),
+        quarter::<4, 4>(first, high),
+        quarter::<4, 6>(second, high),
+    ]
 }
 
 /// The integers of a quarter of a half, whose bits are from these places on.
@@ -70,6 +77,27 @@ impl Format<BYTES, VALUES> for Q6K {
         dequantise_block(block, out);
     }
 }
+
+impl Apart<BYTES, VALUES> for Q6K {
+    const BITS: usize = 8;
+    const GROUP: usize = 16;
+
+    fn apart(block: &[u8; BYTES], codes: &mut [u8; VALUES], line: &mut impl FnMut(f32, f32)) {
+        let scale = half_at(block, 208);
+        let (halves, _) = codes.as_chunks_mut::<128>();
+        for (half, codes) in halves.iter_mut().enumerate() {
+            codes.copy_from_slice(half_quants(block, half).as_flattened());
+            let scales: &[u8; 8] = part(block, 192 + 8 * half);
+            for factor in scales {
+                let scale = scale * f32::from(*factor as i8);
+                line(scale, -32.0 * scale);
+            }
+        }
+    }
+}
+
+/// The integers and lines of blocks, see [`super::lines`].
+pub(super) const APART: super::lines::TakeApart = super::lines::take_apart::<Q6K, BYTES, VALUES>;
 
 /// The values of blocks.
 ///

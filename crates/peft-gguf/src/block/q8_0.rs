@@ -6,6 +6,7 @@
 //! | 2..34 | `q` of value 0, 1, .., 31, signed |
 
 use super::BlockError;
+use super::lines::Apart;
 use super::scale::{half_at, half_bytes, inverse, largest, nearest_away};
 use super::whole::{Format, dequantise_all, quantise_all};
 use crate::GgmlType;
@@ -34,6 +35,23 @@ impl Format<BYTES, VALUES> for Q80 {
         dequantise_block(block, out);
     }
 }
+
+impl Apart<BYTES, VALUES> for Q80 {
+    const BITS: usize = 8;
+    const GROUP: usize = 32;
+
+    fn apart(block: &[u8; BYTES], codes: &mut [u8; VALUES], line: &mut impl FnMut(f32, f32)) {
+        let scale = half_at(block, 0);
+        for (code, byte) in codes.iter_mut().zip(&block[2..]) {
+            // Two's complement with its sign turned is what is 128 more.
+            *code = byte ^ 128;
+        }
+        line(scale, -128.0 * scale);
+    }
+}
+
+/// The integers and lines of blocks, see [`super::lines`].
+pub(super) const APART: super::lines::TakeApart = super::lines::take_apart::<Q80, BYTES, VALUES>;
 
 /// The values of blocks.
 ///

@@ -1,4 +1,4 @@
-//! Products with a narrow matrix in CubeCL, those of low-rank pairs. Burn's own product makes the output and the gradient of the input; the
+//! Products in CubeCL: with packed weights, and with a narrow matrix, those of low-rank pairs. Burn's own product makes the output and the gradient of the input; the
 //! gradient of the narrow matrix is a sum over all rows of few numbers, which a product that divides its output alone leaves to a few cubes.
 //!
 //! ```text
@@ -6,6 +6,7 @@
 //! ```
 
 mod kernels;
+mod packed;
 
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
@@ -13,10 +14,11 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Cube, Dispatch, TensorMetadata, backend_extension};
-use burn::tensor::Tensor;
+use burn::tensor::{FloatDType, Tensor};
 use burn_fusion::custom::TensorSpec;
 
-use crate::cube::{burn, on_cube};
+use super::with_bias;
+use crate::cube::{burn, on_cube, rounding};
 use crate::packed::Factor;
 
 type Inputs = (Tensor<2>, Factor, Option<Tensor<1>>);
@@ -24,16 +26,25 @@ type Inputs = (Tensor<2>, Factor, Option<Tensor<1>>);
 /// Width up to which a matrix is narrow: a unit sums as many numbers at once.
 const NARROW: usize = 64;
 
-/// The product, or the tensors back when it has no narrow matrix or the kernels do not apply.
+/// The product, or the tensors back when it is with no packed weight and no narrow matrix, or the kernels do not apply.
 pub(super) fn linear(
     x: Tensor<2>,
     weight: Factor,
     bias: Option<Tensor<1>>,
 ) -> Result<Tensor<2>, Inputs> {
     let [d_in, d_out] = weight.dims();
-    let Factor::Dense(weight) = weight else {
-        return Err((x, weight, bias));
+    let weight = match weight {
+        Factor::Dense(weight) => weight,
+        Factor::Packed(weight) => {
+            return match packed::product(x, &weight) {
+                Ok(y) => Ok(with_bias(y, bias)),
+                Err(x) => Err((x, Factor::Packed(weight), bias)),
+            };
+        }
     };
+    if let Some(half) = rounding(&x).filter(|_| weight.dtype() == x.dtype()) {
+        return Ok(with_bias(rounded(x, weight, half), bias));
+    }
     if bias.is_some() || d_in.min(d_out) > NARROW || d_in * d_out == 0 {
         return Err((x, Factor::Dense(weight), bias));
     }
@@ -41,6 +52,11 @@ pub(super) fn linear(
         Ok((x, weight)) => Ok(Tensor::from_dispatch(Dispatch::cube_narrow(x, weight))),
         Err((x, weight)) => Err((x, Factor::Dense(weight), bias)),
     }
+}
+
+/// The product of rounded factors, whose sums are f32; outputs and gradients are rounded too, as by `torch.autocast`.
+pub(super) fn rounded(x: Tensor<2>, weight: Tensor<2>, half: FloatDType) -> Tensor<2> {
+    super::product(x.cast(half), weight.cast(half)).cast(FloatDType::F32)
 }
 
 #[backend_extension(Autodiff, Cube)]

@@ -13,11 +13,13 @@ use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::Checkpoi
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
 use burn::backend::tensor::{FloatTensor, IntTensor};
-use burn::backend::{Autodiff, Backend, Cube, Dispatch, Slice, TensorMetadata, backend_extension};
+use burn::backend::{
+    Autodiff, Backend, Cube, DType, Dispatch, Slice, TensorMetadata, backend_extension,
+};
 use burn::tensor::Tensor;
 
 use crate::cross_entropy::cube::{CrossEntropyKernels, on_device};
-use crate::cube::on_cube;
+use crate::cube::{cast, on_cube, rounding};
 use crate::packed::Factor;
 use crate::profile;
 
@@ -33,6 +35,15 @@ pub(super) fn linear_cross_entropy(
     }
     let device = x.device();
     let weight = weight.dense(&device);
+    let (x, weight) = match rounding(&x).filter(|_| weight.dtype() == x.dtype()) {
+        Some(half) => (x.cast(half), weight.cast(half)),
+        // A weight in half precision multiplies in its own type.
+        None if weight.dtype() != x.dtype() => {
+            let dtype = weight.dtype();
+            (x.cast(dtype), weight)
+        }
+        None => (x, weight),
+    };
     let (x, weight) = match on_cube(&x.clone(), (x, weight)) {
         Ok(inputs) => inputs,
         Err((x, weight)) => return Err((x, Factor::Dense(weight))),
@@ -103,6 +114,7 @@ impl<B: CrossEntropyKernels> Backward<B, 1> for LinearCrossEntropyStep {
         let of_x = ops.state;
         unary::<B, _>(ops.parents, ops.node, grads, |grad| {
             let rows = grad.shape()[0];
+            let grad = cast::<B>(grad, of_x.dtype());
             B::float_mul(of_x, B::float_reshape(grad, [rows, 1].into()))
         });
     }
@@ -125,7 +137,8 @@ fn by_blocks<B: CrossEntropyKernels>(
         let block = first..rows.min(first + super::block(classes));
         let x = B::float_slice(x.clone(), &[slice(block.clone())]);
         let targets = B::int_slice(targets.clone(), &[slice(block)]);
-        let scores = bounded::<B>(B::float_matmul(x, weight.clone()), how);
+        let scores = cast::<B>(B::float_matmul(x, weight.clone()), DType::F32);
+        let scores = bounded::<B>(scores, how);
         let (of_block, of_rows) = B::cross_entropy_forward(scores.clone(), targets.clone());
         if with_gradient {
             let ones = B::float_ones(
@@ -139,6 +152,7 @@ fn by_blocks<B: CrossEntropyKernels>(
                 Some(slope) => B::float_mul(of_scores, slope),
                 None => of_scores,
             };
+            let of_scores = cast::<B>(of_scores, weight.dtype());
             let back = B::float_transpose(weight.clone());
             of_x.push(B::float_matmul(of_scores, back));
         }

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::PackedRows;
+use super::{Codes, PackedRows};
 
 /// Values that share a scale.
 const BLOCK: usize = 64;
@@ -205,5 +205,15 @@ impl PackedRows for Nf4 {
                 }
             }
         }
+    }
+
+    fn codes(&self) -> Option<Codes> {
+        let codes = self.codes.iter().flat_map(|pair| [pair >> 4, pair & 15]);
+        Some(Codes::Table {
+            codes: codes.collect(),
+            group: BLOCK,
+            scales: self.scales.clone(),
+            table: CODES,
+        })
     }
 }

@@ -1,5 +1,8 @@
 //! Products with packed weights against those with the same values as a tensor, whatever is wider than a tile.
 
+#[cfg(feature = "cube")]
+mod on_device;
+
 use std::ops::Range;
 use std::sync::Arc;
 

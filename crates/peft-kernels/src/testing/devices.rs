@@ -48,6 +48,24 @@ pub(crate) fn cube_device() -> Option<Device> {
     None
 }
 
+/// That device with half of f32 that it multiplies, bfloat16 where it has both; one without either is noted too.
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+pub(crate) fn cube_device_with_half() -> Option<(Device, burn::tensor::FloatDType)> {
+    use burn::tensor::FloatDType;
+    let device = cube_device()?;
+    let halves = [FloatDType::BF16, FloatDType::F16];
+    let half = halves.into_iter().find(|half| device.supports_dtype(*half));
+    if half.is_none() {
+        note_skipped("no half precision on the device");
+    }
+    half.map(|half| (device, half))
+}
+
+#[cfg(not(any(feature = "wgpu", feature = "cuda")))]
+pub(crate) fn cube_device_with_half() -> Option<(Device, burn::tensor::FloatDType)> {
+    None
+}
+
 #[cfg(feature = "cuda")]
 fn open() -> Result<Device, String> {
     let found = Device::enumerate(burn::tensor::DeviceType::Cuda);
