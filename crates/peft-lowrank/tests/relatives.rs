@@ -5,8 +5,9 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use peft_core::file::{CONFIG_FILE, TENSOR_FILE, read_folder, to_json, write_tensors};
+use peft_core::file::{CONFIG_FILE, PeftConfig, TENSOR_FILE, read_folder, to_json, write_tensors};
 use peft_core::testing::case::{Case, Network, host, matrix};
+use peft_core::testing::outside::data;
 use peft_core::testing::tolerance::{MATMUL, assert_close};
 use peft_core::{MethodEntry, Pass, PeftError, folder};
 use peft_lowrank::hira::HIRA;
@@ -189,4 +190,36 @@ fn exact_pairs_give_the_update_wherever_a_method_has_them() {
         }
         assert_eq!(found, pairs, "{name}");
     }
+}
+
+#[test]
+fn published_configurations_are_read_with_rank_and_alpha() {
+    let Some(folder) = data("adapter_configs") else {
+        return;
+    };
+    let mut read = 0;
+    for file in std::fs::read_dir(folder.join("hf_peft_method_comparison")).unwrap() {
+        let file = file.unwrap().path();
+        let config = PeftConfig::parse(&std::fs::read(&file).unwrap(), &file).unwrap();
+        if !ENTRIES.iter().any(|entry| (entry.recognises)(&config)) {
+            continue;
+        }
+        read += 1;
+        match folder::spec_of(&ENTRIES, &config) {
+            Ok(spec) => {
+                let field = |name: &str| config.raw.get(name).and_then(Value::as_f64);
+                assert_eq!(Some(spec.rank as f64), field("r"), "{}", file.display());
+                if spec.method.entry().alpha {
+                    let alpha = field(spec.method.alpha_field());
+                    assert_eq!(Some(spec.alpha), alpha, "{}", file.display());
+                }
+            }
+            // What the architecture's default was is not in the file.
+            Err(error) => {
+                assert_eq!(config.target, None, "{}: {error}", file.display());
+                assert!(error.to_string().contains("target_modules"), "{error}");
+            }
+        }
+    }
+    assert_eq!(read, 6);
 }
