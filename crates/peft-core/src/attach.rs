@@ -24,7 +24,7 @@ use crate::trainable::mark_trainable;
 use peft_format::{LARGEST_ALPHA, LARGEST_RANK, Site};
 
 pub use checks::require_saved_modules;
-use checks::{require_effective_weight, require_no_dropout, require_paths};
+use checks::{require_effective_weight, require_fields, require_no_dropout, require_paths};
 
 /// What attaching did, or would do.
 #[derive(Debug, Clone, Default)]
@@ -88,6 +88,7 @@ impl AdapterSpec {
             });
         }
         self.count_once(&matched, &mut planned)?;
+        require_fields(self, &planned)?;
         Ok(AttachReport {
             sites: planned,
             unmatched: selection.unmatched,

@@ -247,6 +247,7 @@ fn config_of<M: Adaptable>(model: &M, spec: &AdapterSpec) -> Result<PeftConfig, 
     config.base_model_name_or_path.clone_from(&spec.base_model);
     config.revision.clone_from(&spec.revision);
     spec.ranks().describe(&mut config);
+    config.alpha_field = spec.method.alpha_field();
     config.exclude.clone_from(&spec.targets.exclude);
     config
         .layers_to_transform

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::adapter::{Adapter, AnyAdapter};
 use crate::attached_site::AttachedSite;
 use crate::error::PeftError;
-use crate::file::PeftConfig;
+use crate::file::{LORA_ALPHA, PeftConfig};
 use crate::names::param_id;
 use crate::site_layout::{SiteLayout, TensorShape};
 use crate::weight::Weight;
@@ -150,8 +150,14 @@ pub trait Method: Debug + Send + Sync {
         false
     }
 
-    /// The method's own fields of `adapter_config.json`; rank, alpha, targets and patterns are written for it.
+    /// The method's own fields of `adapter_config.json`; rank, alpha, targets and patterns are written for it. One that is null has no
+    /// place in the method's folders, and an adapter that needs it is refused.
     fn config_fields(&self) -> Map<String, Value>;
+
+    /// What `adapter_config.json` calls alpha.
+    fn alpha_field(&self) -> &'static str {
+        LORA_ALPHA
+    }
 
     /// The options that make this method again through [`MethodEntry::from_options`], all of them.
     fn options(&self) -> Map<String, Value>;

@@ -21,14 +21,26 @@ pub fn as_map(value: &impl Serialize) -> Map<String, Value> {
 /// # Errors
 /// [`PeftError::Option`] with the value.
 pub fn check_dropout(method: &'static str, dropout: f64) -> Result<(), PeftError> {
-    if (0.0..1.0).contains(&dropout) {
+    check_probability(method, "dropout", dropout)
+}
+
+/// Refuses an option that is no probability of dropping something, from 0 up to, but not including, 1.
+///
+/// # Errors
+/// [`PeftError::Option`] with the value.
+pub fn check_probability(
+    method: &'static str,
+    option: &'static str,
+    value: f64,
+) -> Result<(), PeftError> {
+    if (0.0..1.0).contains(&value) {
         return Ok(());
     }
     Err(PeftError::Option {
         method,
-        option: "dropout".into(),
+        option: option.into(),
         problem: format!(
-            "expected a probability from 0 up to, but not including, 1; found {dropout}"
+            "expected a probability from 0 up to, but not including, 1; found {value}"
         ),
     })
 }
@@ -48,6 +60,21 @@ pub fn refuse_unreadable(config: &PeftConfig) -> Result<(), PeftError> {
     } else {
         Err(PeftError::Unsupported { problems })
     }
+}
+
+/// Refuses a configuration with fields that do not have the types that they have in LoRA, for methods in which they mean the same: what cannot be
+/// read would have its default.
+///
+/// # Errors
+/// [`PeftError::Unsupported`] with every such field.
+pub fn refuse_untyped(config: &PeftConfig) -> Result<(), PeftError> {
+    if config.unreadable.is_empty() {
+        return Ok(());
+    }
+    let problems = config.unreadable.iter().map(ToString::to_string);
+    Err(PeftError::Unsupported {
+        problems: problems.collect(),
+    })
 }
 
 /// A field of a method's own in a configuration; its default where the field is missing or null.

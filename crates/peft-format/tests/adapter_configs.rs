@@ -154,6 +154,28 @@ fn the_boolean_ranks_of_adalora_parse_but_are_no_lora() {
 }
 
 #[test]
+fn alpha_has_the_name_that_the_method_gives_it() {
+    for (peft_type, field) in [
+        ("LORA", "lora_alpha"),
+        ("LOHA", "alpha"),
+        ("RANDLORA", "randlora_alpha"),
+    ] {
+        let config = parse(&json!({"peft_type": peft_type, field: 40, "r": 2}));
+        assert_eq!((config.lora_alpha, config.alpha_field), (40.0, field));
+        assert_eq!(config.unknown, [""; 0], "{peft_type}");
+        let written = config.to_map(&Map::new());
+        assert_eq!(written[field], json!(40), "{peft_type}");
+        let fields = written.keys().filter(|name| name.ends_with("alpha"));
+        assert_eq!(fields.count(), 1, "{peft_type}");
+        let wrong = parse(&json!({"peft_type": "LOHA", "alpha": "40"}));
+        assert_eq!(wrong.unreadable[0].field, "alpha");
+    }
+    // LoRA's own name is what LoRA has, whatever stands beside it.
+    let lora = parse(&json!({"peft_type": "LORA", "alpha": 16}));
+    assert_eq!((lora.lora_alpha, lora.alpha_field), (8.0, "lora_alpha"));
+}
+
+#[test]
 fn a_byte_order_mark_is_skipped() {
     let text = b"\xef\xbb\xbf{\"peft_type\": \"LORA\"}";
     assert_eq!(

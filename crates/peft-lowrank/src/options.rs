@@ -1,9 +1,10 @@
-//! The settings that the methods here have in common with LoRA: dropout and the factor of the product.
+//! The settings that the methods here have in common with LoRA: dropout and the factor of the product; and the fields of LoRA that methods of
+//! PEFT do not have.
 
 use peft_core::PeftError;
 use peft_core::file::PeftConfig;
 use peft_core::lora::Scaling;
-use peft_core::options::{check_dropout, check_format_version};
+use peft_core::options::{as_map, check_dropout, check_format_version, refuse_untyped};
 use serde_json::{Map, Value, json};
 
 /// Dropout and scaling.
@@ -26,6 +27,7 @@ impl Basics {
     /// What a folder of this project's own type says of them.
     pub(crate) fn of(method: &'static str, config: &PeftConfig) -> Result<Self, PeftError> {
         check_format_version(method, config)?;
+        refuse_untyped(config)?;
         let basics = Self {
             dropout: config.lora_dropout,
             scaling: Scaling::of(config),
@@ -52,4 +54,16 @@ impl Basics {
         fields.extend(own);
         fields
     }
+}
+
+/// The fields of a configuration of PEFT's, in which LoRA's own have no place.
+pub(crate) fn peft_fields(own: Value) -> Map<String, Value> {
+    let mut fields = as_map(&json!({
+        "lora_dropout": null,
+        "init_lora_weights": null,
+        "use_dora": null,
+        "use_rslora": null,
+    }));
+    fields.extend(as_map(&own));
+    fields
 }

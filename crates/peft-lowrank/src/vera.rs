@@ -12,13 +12,15 @@ mod projection;
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData};
 use peft_core::file::PeftConfig;
-use peft_core::options::{as_map, check_dropout};
+use peft_core::options::{as_map, check_dropout, refuse_untyped};
 use peft_core::{
     Adapter, AnyAdapter, AttachedSite, BaseLinear, Layout, Method, MethodEntry, Pass, PeftError,
     Site, SiteLayout, Slot, TensorName, TensorShape,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+
+use crate::options::peft_fields;
 
 /// What files call the type.
 const PEFT_TYPE: &str = "VERA";
@@ -68,6 +70,7 @@ pub const VERA: MethodEntry = MethodEntry {
 };
 
 fn from_config(config: &PeftConfig) -> Result<Box<dyn Method>, PeftError> {
+    refuse_untyped(config)?;
     // PEFT's names, of which one differs from the option here.
     let mut options = Map::new();
     for (field, option) in [
@@ -166,7 +169,7 @@ impl Method for Vera {
 
     /// PEFT's, in whose configuration LoRA's own fields have no place.
     fn config_fields(&self) -> Map<String, Value> {
-        let fields = json!({
+        peft_fields(json!({
             "peft_type": PEFT_TYPE,
             "vera_dropout": self.dropout,
             "d_initial": self.d_initial,
@@ -174,14 +177,9 @@ impl Method for Vera {
             "save_projection": self.save_projection,
             "init_weights": true,
             "lora_alpha": null,
-            "lora_dropout": null,
-            "init_lora_weights": null,
-            "use_dora": null,
-            "use_rslora": null,
             "rank_pattern": null,
             "alpha_pattern": null,
-        });
-        fields.as_object().cloned().unwrap_or_default()
+        }))
     }
 
     fn options(&self) -> Map<String, Value> {

@@ -164,9 +164,9 @@ pub(crate) fn check_headers(methods: &[Method], files: &[RustFile]) -> Vec<Findi
     {
         let paragraph: Vec<_> = file.header().take_while(|line| !line.is_empty()).collect();
         let has = |needle: &str| paragraph.iter().any(|line| line.contains(needle));
-        if !has("arxiv.org/abs/") && !has("doi.org/") {
-            let message =
-                "the header's first paragraph must link the paper (arxiv.org/abs/.. or doi.org/..)";
+        let papers = ["arxiv.org/abs/", "doi.org/", "openreview.net/forum"];
+        if !papers.into_iter().any(has) {
+            let message = "the header's first paragraph must link the paper (arxiv.org/abs/.., doi.org/.. or openreview.net/forum..)";
             findings.push(Finding::new(&file.path, 1, message));
         }
         if !has(" = ") {

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::AdapterSpec;
 use crate::adapter::AnyAdapter;
-use crate::base_params::saved_modules;
+use crate::attached_site::AttachedSite;
+use crate::base_params::{BiasTraining, saved_modules};
 use crate::error::PeftError;
 use crate::linear::AdaptedLinear;
 use crate::names::ParamNames;
@@ -52,16 +53,48 @@ pub(super) fn require_paths(sites: &[Site]) -> Result<(), PeftError> {
     })
 }
 
-/// Refuses dropout where the layers run by their weights: it would be left out.
-pub(super) fn require_no_dropout(spec: &AdapterSpec) -> Result<(), PeftError> {
-    const DROPOUT: &str = "dropout";
-    let options = spec.method.options();
-    if options.get(DROPOUT).and_then(Value::as_f64).unwrap_or(0.0) <= 0.0 {
-        return Ok(());
+/// Refuses what the method's folders have no field for: an adapter that needs it could be trained but not written.
+pub(super) fn require_fields(spec: &AdapterSpec, sites: &[AttachedSite]) -> Result<(), PeftError> {
+    let fields = spec.method.config_fields();
+    let scaled = spec.method.entry().alpha;
+    let needed = [
+        ("bias", spec.bias != BiasTraining::None),
+        ("rank_pattern", sites.iter().any(|at| at.rank != spec.rank)),
+        (
+            "alpha_pattern",
+            scaled
+                && sites
+                    .iter()
+                    .any(|at| at.alpha.total_cmp(&spec.alpha).is_ne()),
+        ),
+    ];
+    let missing = needed
+        .into_iter()
+        .find(|(field, needed)| *needed && fields.get(*field).is_some_and(Value::is_null));
+    match missing {
+        None => Ok(()),
+        Some((field, _)) => Err(PeftError::Option {
+            method: spec.method.entry().id,
+            option: field.to_owned(),
+            problem: format!(
+                "expected none, for the method's folders have no `{field}` to keep it in: leave it away"
+            ),
+        }),
     }
+}
+
+/// Refuses dropout, of whichever kind, where the layers run by their weights: it would be left out.
+pub(super) fn require_no_dropout(spec: &AdapterSpec) -> Result<(), PeftError> {
+    let options = spec.method.options();
+    let dropout = options.iter().find(|(name, value)| {
+        name.ends_with("dropout") && value.as_f64().is_some_and(|value| value > 0.0)
+    });
+    let Some((option, _)) = dropout else {
+        return Ok(());
+    };
     Err(PeftError::Option {
         method: spec.method.entry().id,
-        option: DROPOUT.to_owned(),
+        option: option.clone(),
         problem: "a hosted model runs by weights, which cannot drop inputs: take 0, or build the model of `AdaptedLinear`".to_owned(),
     })
 }

@@ -62,6 +62,7 @@ pub(crate) fn fill<M: Adaptable>(
     let suffixes: Vec<String> = places.keys().map(|key| key.tensor.clone()).collect();
     let suffixes: Vec<&str> = suffixes.iter().map(String::as_str).collect();
     let mut index = file::index_keys(folder.tensors.keys().map(String::as_str), &suffixes)?;
+    leave_out_repeated(&mut index, &places, folder);
     for (key, place) in base_places(&model, names, name, spec) {
         take_old_spelling(&mut index, &key);
         places.insert(key, place);
@@ -100,6 +101,24 @@ pub(crate) fn fill<M: Adaptable>(
         Ok(model)
     } else {
         Err(mismatch(problems))
+    }
+}
+
+/// Leaves out what a folder repeats beside its layers of a tensor that the adapter has once, where it is the same: PEFT writes a copy for every
+/// layer that refers to it.
+fn leave_out_repeated(
+    index: &mut BTreeMap<TensorKey, String>,
+    places: &BTreeMap<TensorKey, Place>,
+    folder: &AdapterFolder,
+) {
+    for once in places.keys().filter(|key| key.module.is_empty()) {
+        let Some(tensor) = index.get(once).map(|raw| &folder.tensors[raw]) else {
+            continue;
+        };
+        index.retain(|key, raw| {
+            let repeats = key.tensor == once.tensor && key != once;
+            !repeats || folder.tensors[raw] != *tensor
+        });
     }
 }
 

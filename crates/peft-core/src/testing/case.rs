@@ -9,10 +9,10 @@
     reason = "for tests: golden files are part of the repository, and a panic is the failure report"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use burn::module::{Module, Param};
+use burn::module::{Module, Param, ParamId};
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{Device, Tensor, TensorData, activation};
 use peft_format::Site;
@@ -22,6 +22,7 @@ use super::contract::adapter_tensors;
 use super::golden::Golden;
 use super::tolerance::{MATMUL, assert_close};
 use crate::adaptable::Adaptable;
+use crate::fields;
 use crate::file::HostTensor;
 use crate::folder;
 use crate::linear::AdaptedLinear;
@@ -224,8 +225,10 @@ pub fn gradients<M: Adaptable>(
     gradients: &GradientsParams,
 ) -> BTreeMap<String, Vec<f32>> {
     let trained = Trainable::of(model, names).params;
+    let as_is = as_they_are(model);
     let read = |param: &TrainableParam| match param.shape.len() {
         1 => gradients.get::<1>(param.id).map(host),
+        _ if as_is.contains(&param.id) => gradients.get::<2>(param.id).map(host),
         _ => gradients
             .get::<2>(param.id)
             .map(|grad| host(grad.transpose())),
@@ -234,6 +237,20 @@ pub fn gradients<M: Adaptable>(
         .iter()
         .filter_map(|param| Some((param.name.clone(), read(param)?)))
         .collect()
+}
+
+/// The parameters of active adapters that files hold in the orientation of memory.
+fn as_they_are<M: Adaptable>(model: &M) -> HashSet<ParamId> {
+    let mut found = HashSet::new();
+    model.visit_linears(&mut |linear| {
+        for (_, adapter, _) in linear.active_adapters() {
+            let ids = fields::ids(adapter);
+            let tensors = adapter.tensors().into_iter();
+            let as_is = tensors.filter(|tensor| tensor.layout == Layout::AsIs);
+            found.extend(as_is.filter_map(|tensor| Some(ids.get(&*tensor.field)?.0)));
+        }
+    });
+    found
 }
 
 /// The values of a tensor.

@@ -25,6 +25,10 @@ pub use write::to_json;
 
 /// The `peft_type` of LoRA and its variants.
 pub(super) const LORA: &str = "LORA";
+/// What LoRA calls alpha.
+pub const LORA_ALPHA: &str = "lora_alpha";
+/// What other methods may call alpha; of several that are there the first.
+const ALPHAS: [&str; 3] = ["alpha", "randlora_alpha", LORA_ALPHA];
 
 /// A parsed `adapter_config.json`.
 ///
@@ -44,6 +48,8 @@ pub struct PeftConfig {
     pub r: usize,
     /// Default alpha.
     pub lora_alpha: f64,
+    /// What the file calls alpha.
+    pub alpha_field: &'static str,
     /// Dropout probability on the input of A.
     pub lora_dropout: f64,
     /// `target_modules`; `None` stands for PEFT's default for the architecture.
@@ -90,6 +96,7 @@ impl PeftConfig {
             revision: None,
             r: 8,
             lora_alpha: 8.0,
+            alpha_field: LORA_ALPHA,
             lora_dropout: 0.0,
             target: Some(target),
             exclude: None,
@@ -151,6 +158,10 @@ impl PeftConfig {
         };
         let peft_type = common.required("peft_type", expected, fields::text);
         let mut config = Self::new(&peft_type, Target::List(Vec::new()));
+        if peft_type != LORA {
+            let found = ALPHAS.into_iter().find(|field| raw.contains_key(*field));
+            config.alpha_field = found.unwrap_or(LORA_ALPHA);
+        }
         config.read_common(&mut common);
         config.read_lora(&mut lora);
         let (mut problems, unreadable) = (common.problems, lora.problems);
@@ -162,7 +173,7 @@ impl PeftConfig {
         }
         config.unknown = raw
             .keys()
-            .filter(|key| !fields::KNOWN.contains(&key.as_str()))
+            .filter(|key| !fields::KNOWN.contains(&key.as_str()) && *key != config.alpha_field)
             .cloned()
             .collect();
         Ok(Self {
@@ -203,7 +214,7 @@ impl PeftConfig {
         from.set(&mut self.r, "r", "an integer from 1 to 65536", fields::rank);
         from.set(
             &mut self.lora_alpha,
-            "lora_alpha",
+            self.alpha_field,
             "a number of at most 1e9 in size",
             fields::alpha,
         );

@@ -32,7 +32,7 @@ mod write;
 
 pub use atomic::{Staged, StagedWriter, sync_folder, write_atomic};
 pub use claim::{FolderClaim, claim_folder, holds_anything};
-pub use config::{PeftConfig, Unsupported, to_json};
+pub use config::{LORA_ALPHA, PeftConfig, Unsupported, to_json};
 pub use dtype::StoredDtype;
 pub use error::{FieldProblem, FileError, NonFinite, TensorProblem};
 pub use foreign::{Foreign, ForeignKind, MLX_TENSOR_FILE, foreign};

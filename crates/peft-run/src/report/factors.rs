@@ -73,9 +73,16 @@ impl FolderMethod {
         }))
     }
 
-    /// Names of the tensors that the method stores at a site of any kind, whatever its rank.
+    /// Names of the tensors that the method stores at a site of any kind and size, whatever its rank.
     pub(crate) fn tensor_names(&self) -> Vec<String> {
-        let layouts = self.kinds().map(|kind| self.layout("any", kind, 2, 1.0));
+        // A factor may be whole in a narrow layer and a product in a wide one.
+        const WIDTHS: [usize; 2] = [2, 1 << 16];
+        let layouts = self.kinds().flat_map(|kind| {
+            WIDTHS.map(|width| {
+                let site = Site::new("any", width, width).with_kind(kind);
+                self.method.layout(&site, 2, 1.0)
+            })
+        });
         let tensors = layouts.flat_map(|layout| layout.tensors);
         let mut names: Vec<String> = tensors
             .map(|tensor| tensor.name.file.into_owned())

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, HashSet};
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Int, Tensor};
+use serde_json::Value;
 
 use super::tiny::{self, Tiny};
 use crate::adaptable::Adaptable;
@@ -71,6 +72,7 @@ impl Contract {
         self.the_layout_is_what_is_created(&device);
         self.the_count_follows_the_formula(&device);
         self.alpha_scales_what_says_so(&device);
+        self.what_its_folders_cannot_say_is_refused(&device);
         self.targets_that_match_nothing_are_an_error(&device);
         self.seeds_decide_the_factors(&device);
         self.several_adapters_add_up_and_switch(&device);
@@ -85,6 +87,12 @@ impl Contract {
             targets: TargetRules::new(Target::List(targets.iter().map(|t| (*t).into()).collect())),
             ..AdapterSpec::default()
         }
+    }
+
+    /// Whether the method's folders have a place for a field.
+    fn keeps(&self, field: &str) -> bool {
+        let fields = self.method.config_fields();
+        !fields.get(field).is_some_and(Value::is_null)
     }
 
     fn attached(&self, device: &Device, seed: u64) -> (Tiny, ParamNames) {

@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, HashSet};
 use burn::module::ParamId;
 use burn::optim::AdamWConfig;
 use burn::tensor::Device;
+use indexmap::IndexMap;
 
 use super::{ALPHA, Contract, RANK, ROWS, host, train, values};
 use crate::adaptable::Adaptable;
 use crate::adapter::{FactorPair, TensorName};
 use crate::attach::attach;
+use crate::base_params::BiasTraining;
 use crate::count::count;
 use crate::fields;
 use crate::names::ParamNames;
@@ -114,6 +116,43 @@ impl Contract {
         let differ = output(ALPHA) != output(4.0 * ALPHA);
         let says = self.method.entry().alpha;
         assert_eq!(differ, says, "another alpha gives another adapter");
+    }
+
+    pub(super) fn what_its_folders_cannot_say_is_refused(&self, device: &Device) {
+        let (model, _) = Tiny::new(device);
+        let plan = |spec: &AdapterSpec| spec.plan(&model.sites(), &[]);
+        let usual = || self.spec(&["up_proj", "down_proj"]);
+        let bias = AdapterSpec {
+            bias: BiasTraining::LoraOnly,
+            ..usual()
+        };
+        let rank = AdapterSpec {
+            rank_pattern: IndexMap::from([("up_proj".to_owned(), 1)]),
+            ..usual()
+        };
+        let alpha = AdapterSpec {
+            alpha_pattern: IndexMap::from([("up_proj".to_owned(), 1.0)]),
+            ..usual()
+        };
+        let is_scaled = self.method.entry().alpha;
+        let cases = [
+            ("bias", bias, self.keeps("bias")),
+            ("rank_pattern", rank, self.keeps("rank_pattern")),
+            (
+                "alpha_pattern",
+                alpha,
+                !is_scaled || self.keeps("alpha_pattern"),
+            ),
+        ];
+        for (field, spec, keeps) in cases {
+            match plan(&spec) {
+                Ok(_) => assert!(keeps, "`{field}` has no place in a folder"),
+                Err(error) => {
+                    let error = error.to_string();
+                    assert!(!keeps && error.contains(field), "`{field}`: {error}");
+                }
+            }
+        }
     }
 
     pub(super) fn targets_that_match_nothing_are_an_error(&self, device: &Device) {

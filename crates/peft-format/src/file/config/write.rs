@@ -33,7 +33,7 @@ impl PeftConfig {
         put("init_lora_weights", self.init_lora_weights.clone());
         put("layers_pattern", names(&self.layers_pattern));
         put("layers_to_transform", json!(self.layers_to_transform));
-        put("lora_alpha", number(self.lora_alpha));
+        put(self.alpha_field, number(self.lora_alpha));
         put("lora_dropout", json!(self.lora_dropout));
         put("modules_to_save", names(&self.modules_to_save));
         put("peft_type", json!(self.peft_type));
