@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use burn::module::{Module, Param};
+use burn::module::{Module, Param, ParamId};
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{Device, Tensor, TensorData, activation};
 use peft_format::Site;
@@ -22,7 +22,8 @@ use super::contract::adapter_tensors;
 use super::golden::Golden;
 use super::tolerance::{MATMUL, assert_close};
 use crate::adaptable::Adaptable;
-use crate::file::HostTensor;
+use crate::fields;
+use crate::file::{HostTensor, TENSOR_FILE, read_config};
 use crate::folder;
 use crate::linear::AdaptedLinear;
 use crate::merge::merge_site;
@@ -31,6 +32,7 @@ use crate::names::{Layout, ParamNames};
 use crate::pass::Pass;
 use crate::tie::TieGroups;
 use crate::trainable::{Trainable, TrainableParam};
+use crate::values::to_file;
 
 /// Layers in a row: one linear layer, or blocks `down(tanh(up(x)))`.
 #[derive(Module, Debug)]
@@ -140,6 +142,25 @@ impl Case {
         self.check_steps(network, &names, &ties, &device);
     }
 
+    /// Reads the folder, which PEFT wrote, and writes it again: the same bytes of tensors, the same values in the configuration, and no
+    /// field that PEFT's lacks.
+    pub fn check_folder(&self, entries: &[&'static MethodEntry]) {
+        let (base, names) = self.base(&Device::default());
+        let loaded = folder::load(base, &names, "read", entries, &self.folder).unwrap();
+        let out = tempfile::tempdir().unwrap();
+        folder::save(&loaded.model, &names, "read", &loaded.spec, out.path()).unwrap();
+        let bytes = |dir: &Path| std::fs::read(dir.join(TENSOR_FILE)).unwrap();
+        assert!(bytes(out.path()) == bytes(&self.folder), "other tensors");
+        let fields = |dir: &Path| read_config(dir).unwrap().raw;
+        let (ours, theirs) = (fields(out.path()), fields(&self.folder));
+        // The class of the model, which PEFT alone knows, and the version, which says how to read the folder.
+        for (field, value) in ours {
+            if !["auto_mapping", "peft_version"].contains(&field.as_str()) {
+                assert_eq!(Some(&value), theirs.get(&field), "`{field}`");
+            }
+        }
+    }
+
     /// The golden numbers called `name`.
     #[must_use]
     pub fn values(&self, name: &str) -> &[f32] {
@@ -224,16 +245,40 @@ pub fn gradients<M: Adaptable>(
     gradients: &GradientsParams,
 ) -> BTreeMap<String, Vec<f32>> {
     let trained = Trainable::of(model, names).params;
-    let read = |param: &TrainableParam| match param.shape.len() {
-        1 => gradients.get::<1>(param.id).map(host),
-        _ => gradients
-            .get::<2>(param.id)
-            .map(|grad| host(grad.transpose())),
+    let layouts = layouts(model);
+    let read = |param: &TrainableParam| {
+        let values = match param.shape.len() {
+            1 => gradients.get::<1>(param.id).map(host),
+            2 => gradients.get::<2>(param.id).map(host),
+            3 => gradients.get::<3>(param.id).map(host),
+            _ => gradients.get::<4>(param.id).map(host),
+        };
+        let own = names.get(param.id).map(|(_, layout)| layout);
+        let layout = own.or_else(|| layouts.get(&param.id).copied());
+        let layout = layout.unwrap_or(Layout::AsIs);
+        Some(to_file(&param.shape, values?, layout).data)
     };
     trained
         .iter()
         .filter_map(|param| Some((param.name.clone(), read(param)?)))
         .collect()
+}
+
+/// How files hold the parameters of every adapter.
+fn layouts<M: Adaptable>(model: &M) -> BTreeMap<ParamId, Layout> {
+    let mut layouts = BTreeMap::new();
+    model.visit_linears(&mut |linear| {
+        for name in linear.adapter_names() {
+            let Some(adapter) = linear.adapter(name) else {
+                continue;
+            };
+            let ids = fields::ids(adapter);
+            for tensor in adapter.tensors() {
+                layouts.extend(ids.get(&*tensor.field).map(|(id, _)| (*id, tensor.layout)));
+            }
+        }
+    });
+    layouts
 }
 
 /// The values of a tensor.
