@@ -153,6 +153,12 @@ pub trait Method: Debug + Send + Sync {
     /// The method's own fields of `adapter_config.json`; rank, alpha, targets and patterns are written for it.
     fn config_fields(&self) -> Map<String, Value>;
 
+    /// [`Self::config_fields`] in a configuration whose fields of every method are those of `config`: for methods that say something
+    /// differently where those differ.
+    fn fields_beside(&self, _config: &PeftConfig) -> Map<String, Value> {
+        self.config_fields()
+    }
+
     /// The options that make this method again through [`MethodEntry::from_options`], all of them.
     fn options(&self) -> Map<String, Value>;
 
