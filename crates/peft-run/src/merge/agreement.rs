@@ -225,8 +225,13 @@ impl ModuleMapper for Move {
 }
 
 fn spec(method: &'static MethodEntry) -> AdapterSpec {
+    let mut options = (method.default_options)();
+    if method.id == "adapterbias" {
+        // Most layers of decoders have no bias, into which an offset goes.
+        options.insert("offset".into(), json!(false));
+    }
     AdapterSpec {
-        method: (method.from_options)(&(method.default_options)()).unwrap(),
+        method: (method.from_options)(&options).unwrap(),
         rank: 3,
         alpha: 6.0,
         targets: TargetRules::new(Target::AllLinear),
