@@ -139,7 +139,7 @@ impl Base {
         Answers::of(&loaded.model, &self.device).unwrap()
     }
 
-    /// Reads the adapter, merges it, converts it: every way answers as the trained model did.
+    /// Reads the adapter, merges it, converts it where a LoRA can say the same: every way answers as the trained model did.
     fn check(&self, trained: &Answers, case: &str, mixes: bool) {
         let base = Answers::of(
             &self.open(&self.path("model"), &self.device).model,
@@ -175,8 +175,12 @@ impl Base {
         let merged = Answers::of(&self.open(&out, &self.device).model, &self.device).unwrap();
         let difference = trained.difference(&merged);
         assert!(difference < 1e-4, "{case}, merged: {difference}");
-        converted
-            .unwrap_or_else(|error| panic!("{case}, converted: {}", peft_core::causes(&error)));
+        if let Err(error) = converted {
+            // A LoRA leaves biases as they are.
+            let error = peft_core::causes(&error);
+            assert!(error.contains("changes the bias"), "{case}: {error}");
+            return;
+        }
         let difference = trained.difference(&self.read("converted"));
         assert!(difference < 1e-4, "{case}, converted: {difference}");
     }
