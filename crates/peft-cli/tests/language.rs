@@ -30,7 +30,10 @@ fn every_method_trains_a_language_model_is_scored_and_merged() {
         );
         let (model, merged) = (place.path("model"), place.path(&format!("{method}-merged")));
         if !merges(&model, &adapter, &merged) {
-            assert!(["moe-lora", "reslora"].contains(&method), "{method}");
+            assert!(
+                ["adapterbias", "moe-lora", "reslora"].contains(&method),
+                "{method}"
+            );
             continue;
         }
         let of_merged = place.loss(&format!("{method}-merged"), &[]);

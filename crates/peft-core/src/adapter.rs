@@ -230,9 +230,14 @@ pub trait Adapter: Module + Sync + 'static {
         false
     }
 
-    /// The bias that goes with the effective weight, shape `[d_out]`; most methods leave it alone.
+    /// The bias that goes with the effective weight, shape `[d_out]`; `bias` and the result are f32. Most methods leave it alone.
     fn effective_bias(&self, bias: Tensor<1>) -> Tensor<1> {
         bias
+    }
+
+    /// Whether its effective bias is more than a multiple of the layer's: over a layer without a bias no weight says the same then.
+    fn needs_bias(&self) -> bool {
+        false
     }
 
     /// What the adapter adds to rows that are looked up in an embedding's table, shape `[ids, d_out]`.

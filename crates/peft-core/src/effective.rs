@@ -5,7 +5,11 @@
 
 use burn::tensor::Tensor;
 
+use crate::adapter::AnyAdapter;
 use crate::linear::AdaptedLinear;
+
+/// Why an adapter has no effective weight over a layer without a bias.
+const NEEDS_BIAS: &str = "it shifts the output by a bias, which this layer does not have, so that no single weight says the same";
 
 impl AdaptedLinear {
     /// The effective weight over `weight`, shape `[d_in, d_out]`, which is the layer's own in any float type.
@@ -15,14 +19,29 @@ impl AdaptedLinear {
     pub(crate) fn effective_weight(&self, weight: Tensor<2>) -> Result<Tensor<2>, &'static str> {
         let active: Vec<_> = self.active_adapters().collect();
         if let [(_, only, 1.0)] = active.as_slice() {
-            return only.effective_weight(weight);
+            return self.effective_weight_with(only, weight);
         }
         let mut sum = weight.clone();
         for (_, adapter, factor) in active {
-            let change = adapter.effective_weight(weight.clone())? - weight.clone();
+            let change = self.effective_weight_with(adapter, weight.clone())? - weight.clone();
             sum = sum + times(change, factor);
         }
         Ok(sum)
+    }
+
+    /// The effective weight over `weight` with one adapter, active or not.
+    ///
+    /// # Errors
+    /// The reason, when no single weight reproduces the adapter here.
+    pub(crate) fn effective_weight_with(
+        &self,
+        adapter: &AnyAdapter,
+        weight: Tensor<2>,
+    ) -> Result<Tensor<2>, &'static str> {
+        if self.bias.is_none() && adapter.needs_bias() {
+            return Err(NEEDS_BIAS);
+        }
+        adapter.effective_weight(weight)
     }
 
     /// The effective bias over `bias`, shape `[d_out]`, which is the layer's own.

@@ -48,7 +48,7 @@ pub struct Exported<M> {
 ///
 /// # Errors
 /// [`PeftError::NoLowRankForm`] where a rank is needed and none was given, [`PeftError::NoEffectiveWeight`] for methods whose
-/// forward depends on the input, and [`PeftError::NotFinite`].
+/// forward depends on the input or changes the bias, and [`PeftError::NotFinite`].
 pub fn to_lora<M: Adaptable>(
     mut model: M,
     name: &str,
@@ -131,21 +131,34 @@ fn export(
     Ok(Some(report))
 }
 
-/// `W' - W` in f32.
+/// `W' - W` in f32, where the adapter changes nothing else.
 fn change(
     linear: &AdaptedLinear,
     adapter: &AnyAdapter,
     method: &'static str,
 ) -> Result<Tensor<2>, PeftError> {
     let weight = linear.weight.val().cast(FloatDType::F32);
-    let effective = adapter.effective_weight(weight.clone()).map_err(|reason| {
-        PeftError::NoEffectiveWeight {
+    let effective = match changes_bias(linear, adapter) {
+        false => linear.effective_weight_with(adapter, weight.clone()),
+        true => Err("it changes the bias of the layer too, which a LoRA leaves as it is"),
+    };
+    match effective {
+        Ok(effective) => Ok(effective - weight),
+        Err(reason) => Err(PeftError::NoEffectiveWeight {
             method,
             action: "be exported as a LoRA",
             reason,
-        }
-    })?;
-    Ok(effective - weight)
+        }),
+    }
+}
+
+/// Whether the adapter changes the bias of the layer; one with an exact low-rank form never does.
+fn changes_bias(linear: &AdaptedLinear, adapter: &AnyAdapter) -> bool {
+    linear.bias.as_ref().is_some_and(|bias| {
+        let bias = bias.val().cast(FloatDType::F32);
+        let change = adapter.effective_bias(bias.clone()) - bias;
+        peft_kernels::read_number(change.abs().max()) > 0.0
+    })
 }
 
 /// The nearest `A B` of a rank, with the singular values shared between both, and its error relative to the whole.

@@ -81,7 +81,7 @@ fn write<M: Adaptable>(
     dir: &Path,
 ) -> Result<(), PeftError> {
     let mut config = config_of(model, spec)?;
-    let fields = spec.method.config_fields();
+    let fields = spec.method.fields_beside(&config);
     if spec.bias == BiasTraining::LoraOnly
         && let Some(peft_type) = fields.get("peft_type").and_then(Value::as_str)
     {

@@ -159,6 +159,12 @@ pub trait Method: Debug + Send + Sync {
         LORA_ALPHA
     }
 
+    /// [`Self::config_fields`] in a configuration whose fields of every method are those of `config`: for methods that say something
+    /// differently where those differ.
+    fn fields_beside(&self, _config: &PeftConfig) -> Map<String, Value> {
+        self.config_fields()
+    }
+
     /// The options that make this method again through [`MethodEntry::from_options`], all of them.
     fn options(&self) -> Map<String, Value>;
 

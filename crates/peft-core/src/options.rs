@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::error::PeftError;
 use crate::file::PeftConfig;
+use crate::target::Target;
 
 /// The fields of a value that serialises as an object.
 #[must_use]
@@ -75,6 +76,41 @@ pub fn refuse_untyped(config: &PeftConfig) -> Result<(), PeftError> {
     Err(PeftError::Unsupported {
         problems: problems.collect(),
     })
+}
+
+/// The fields `own` of a method of PEFT's in whose configurations LoRA's have no place, nor have those in `others`.
+#[must_use]
+pub fn peft_fields(own: &impl Serialize, others: &[&str]) -> Map<String, Value> {
+    const LORAS: [&str; 4] = [
+        "init_lora_weights",
+        "lora_dropout",
+        "use_dora",
+        "use_rslora",
+    ];
+    let absent = LORAS.iter().chain(others);
+    let mut fields: Map<String, Value> = absent
+        .map(|field| ((*field).to_owned(), Value::Null))
+        .collect();
+    fields.extend(as_map(own));
+    fields
+}
+
+/// Keeps those of `rare` that `config` uses, although configurations of PEFT's method have no such field: PEFT passes over it, readers here do not.
+#[must_use]
+pub fn with_rare(
+    mut fields: Map<String, Value>,
+    rare: &[&str],
+    config: &PeftConfig,
+) -> Map<String, Value> {
+    let none = Map::new();
+    let usual = PeftConfig::new("", Target::List(Vec::new())).to_map(&none);
+    let here = config.to_map(&none);
+    for field in rare {
+        if here.get(*field) != usual.get(*field) {
+            fields.shift_remove(*field);
+        }
+    }
+    fields
 }
 
 /// A field of a method's own in a configuration; its default where the field is missing or null.

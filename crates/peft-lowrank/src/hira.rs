@@ -13,7 +13,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{DType, Tensor};
 use peft_core::file::PeftConfig;
 use peft_core::lora::LoraInit;
-use peft_core::options::{as_map, check_dropout, own_option, refuse_untyped};
+use peft_core::options::{as_map, check_dropout, own_option, peft_fields, refuse_untyped};
 use peft_core::{
     Adapter, AnyAdapter, BaseLinear, Layout, Method, MethodEntry, Pass, PeftError, Site,
     SiteLayout, Slot, TensorName, cast, init,
@@ -21,8 +21,6 @@ use peft_core::{
 use peft_kernels::product;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-
-use crate::options::peft_fields;
 
 /// What files call the type.
 const PEFT_TYPE: &str = "HIRA";
@@ -90,18 +88,21 @@ impl Method for HiRa {
     }
 
     fn config_fields(&self) -> Map<String, Value> {
-        peft_fields(json!({
-            "peft_type": PEFT_TYPE,
-            "hira_dropout": self.dropout,
-            "init_weights": match self.init {
-                LoraInit::Kaiming => json!(true),
-                LoraInit::Gaussian => json!("gaussian"),
-            },
-            "lora_alpha": null,
-            "rank_pattern": null,
-            "alpha_pattern": null,
-            "bias": null,
-        }))
+        peft_fields(
+            &json!({
+                "peft_type": PEFT_TYPE,
+                "hira_dropout": self.dropout,
+                "init_weights": match self.init {
+                    LoraInit::Kaiming => json!(true),
+                    LoraInit::Gaussian => json!("gaussian"),
+                },
+                "lora_alpha": null,
+                "rank_pattern": null,
+                "alpha_pattern": null,
+                "bias": null,
+            }),
+            &[],
+        )
     }
 
     fn options(&self) -> Map<String, Value> {

@@ -2,11 +2,9 @@
 
 use burn::tensor::Tensor;
 use peft_core::file::PeftConfig;
-use peft_core::options::{as_map, check_probability, own_option, refuse_untyped};
+use peft_core::options::{as_map, check_probability, own_option, peft_fields, refuse_untyped};
 use peft_core::{Pass, PeftError};
 use serde_json::{Map, Value, json};
-
-use crate::options::peft_fields;
 
 /// What configurations call alpha.
 pub(crate) const ALPHA: &str = "alpha";
@@ -91,14 +89,17 @@ pub(crate) fn refuse_foreign(method: &'static str, config: &PeftConfig) -> Resul
 
 /// The fields of a configuration, with `own` beside them.
 pub(crate) fn fields(peft_type: &str, dropouts: Dropouts, own: Value) -> Map<String, Value> {
-    let mut fields = peft_fields(json!({
-        "peft_type": peft_type,
-        "rank_dropout": dropouts.rank,
-        "module_dropout": dropouts.module,
-        "use_effective_conv2d": false,
-        "bias": null,
-        "fan_in_fan_out": null,
-    }));
+    let mut fields = peft_fields(
+        &json!({
+            "peft_type": peft_type,
+            "rank_dropout": dropouts.rank,
+            "module_dropout": dropouts.module,
+            "use_effective_conv2d": false,
+            "bias": null,
+            "fan_in_fan_out": null,
+        }),
+        &[],
+    );
     fields.extend(as_map(&own));
     fields
 }

@@ -11,7 +11,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use peft_core::file::PeftConfig;
-use peft_core::options::{as_map, check_dropout, own_option, refuse_untyped};
+use peft_core::options::{as_map, check_dropout, own_option, peft_fields, refuse_untyped};
 use peft_core::{
     Adapter, AnyAdapter, BaseLinear, Layout, Method, MethodEntry, Pass, PeftError, Site, SiteKind,
     SiteLayout, Slot, TensorName, init,
@@ -19,8 +19,6 @@ use peft_core::{
 use peft_kernels::product;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-
-use crate::options::peft_fields;
 
 /// What files call the type.
 const PEFT_TYPE: &str = "MISS";
@@ -137,16 +135,19 @@ impl Method for Miss {
             0 => (json!(true), 1),
             mini_r => (json!("mini"), mini_r),
         };
-        peft_fields(json!({
-            "peft_type": PEFT_TYPE,
-            "miss_dropout": self.dropout,
-            INIT: init,
-            MINI_R: mini_r,
-            "lora_alpha": null,
-            "rank_pattern": null,
-            "alpha_pattern": null,
-            "fan_in_fan_out": null,
-        }))
+        peft_fields(
+            &json!({
+                "peft_type": PEFT_TYPE,
+                "miss_dropout": self.dropout,
+                INIT: init,
+                MINI_R: mini_r,
+                "lora_alpha": null,
+                "rank_pattern": null,
+                "alpha_pattern": null,
+                "fan_in_fan_out": null,
+            }),
+            &[],
+        )
     }
 
     fn options(&self) -> Map<String, Value> {

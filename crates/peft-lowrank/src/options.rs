@@ -1,10 +1,9 @@
-//! The settings that the methods here have in common with LoRA: dropout and the factor of the product; and the fields of LoRA that methods of
-//! PEFT do not have.
+//! The settings that the methods here have in common with LoRA: dropout and the factor of the product.
 
 use peft_core::PeftError;
 use peft_core::file::PeftConfig;
 use peft_core::lora::Scaling;
-use peft_core::options::{as_map, check_dropout, check_format_version, refuse_untyped};
+use peft_core::options::{check_dropout, check_format_version, refuse_untyped};
 use serde_json::{Map, Value, json};
 
 /// Dropout and scaling.
@@ -54,16 +53,4 @@ impl Basics {
         fields.extend(own);
         fields
     }
-}
-
-/// The fields of a configuration of PEFT's, in which LoRA's own have no place.
-pub(crate) fn peft_fields(own: Value) -> Map<String, Value> {
-    let mut fields = as_map(&json!({
-        "lora_dropout": null,
-        "init_lora_weights": null,
-        "use_dora": null,
-        "use_rslora": null,
-    }));
-    fields.extend(as_map(&own));
-    fields
 }

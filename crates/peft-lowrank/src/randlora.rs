@@ -16,7 +16,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData};
 use peft_core::file::PeftConfig;
 use peft_core::lora::Scaling;
-use peft_core::options::{as_map, check_dropout, own_option, refuse_untyped};
+use peft_core::options::{as_map, check_dropout, own_option, peft_fields, refuse_untyped};
 use peft_core::{
     Adapter, AnyAdapter, AttachedSite, BaseLinear, Layout, Method, MethodEntry, Pass, PeftError,
     Site, SiteLayout, Slot, TensorName, TensorShape,
@@ -25,7 +25,6 @@ use peft_kernels::product;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::options::peft_fields;
 pub use bases::Basis;
 use bases::Widths;
 
@@ -164,17 +163,20 @@ impl Method for RandLora {
     }
 
     fn config_fields(&self) -> Map<String, Value> {
-        peft_fields(json!({
-            "peft_type": PEFT_TYPE,
-            "randlora_dropout": self.dropout,
-            "sparse": self.basis == Basis::Sparse,
-            "very_sparse": self.basis == Basis::VerySparse,
-            "projection_prng_key": self.projection_prng_key,
-            "save_projection": self.save_projection,
-            "init_weights": true,
-            "rank_pattern": null,
-            "alpha_pattern": null,
-        }))
+        peft_fields(
+            &json!({
+                "peft_type": PEFT_TYPE,
+                "randlora_dropout": self.dropout,
+                "sparse": self.basis == Basis::Sparse,
+                "very_sparse": self.basis == Basis::VerySparse,
+                "projection_prng_key": self.projection_prng_key,
+                "save_projection": self.save_projection,
+                "init_weights": true,
+                "rank_pattern": null,
+                "alpha_pattern": null,
+            }),
+            &[],
+        )
     }
 
     fn alpha_field(&self) -> &'static str {

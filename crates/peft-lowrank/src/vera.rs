@@ -12,15 +12,13 @@ mod projection;
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData};
 use peft_core::file::PeftConfig;
-use peft_core::options::{as_map, check_dropout, refuse_untyped};
+use peft_core::options::{as_map, check_dropout, peft_fields, refuse_untyped};
 use peft_core::{
     Adapter, AnyAdapter, AttachedSite, BaseLinear, Layout, Method, MethodEntry, Pass, PeftError,
     Site, SiteLayout, Slot, TensorName, TensorShape,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-
-use crate::options::peft_fields;
 
 /// What files call the type.
 const PEFT_TYPE: &str = "VERA";
@@ -169,17 +167,20 @@ impl Method for Vera {
 
     /// PEFT's, in whose configuration LoRA's own fields have no place.
     fn config_fields(&self) -> Map<String, Value> {
-        peft_fields(json!({
-            "peft_type": PEFT_TYPE,
-            "vera_dropout": self.dropout,
-            "d_initial": self.d_initial,
-            "projection_prng_key": self.projection_prng_key,
-            "save_projection": self.save_projection,
-            "init_weights": true,
-            "lora_alpha": null,
-            "rank_pattern": null,
-            "alpha_pattern": null,
-        }))
+        peft_fields(
+            &json!({
+                "peft_type": PEFT_TYPE,
+                "vera_dropout": self.dropout,
+                "d_initial": self.d_initial,
+                "projection_prng_key": self.projection_prng_key,
+                "save_projection": self.save_projection,
+                "init_weights": true,
+                "lora_alpha": null,
+                "rank_pattern": null,
+                "alpha_pattern": null,
+            }),
+            &[],
+        )
     }
 
     fn options(&self) -> Map<String, Value> {

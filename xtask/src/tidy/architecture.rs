@@ -16,13 +16,15 @@ const BACKENDS: [&str; 14] = [
     "candle", "remote", "router",
 ];
 /// Crates of one method family each: never an edge between two of them.
-pub(crate) const METHOD_CRATES: [&str; 6] = [
+pub(crate) const METHOD_CRATES: [&str; 8] = [
     "peft-chain",
     "peft-decompose",
     "peft-lowrank",
     "peft-moe",
+    "peft-orthogonal",
     "peft-prune",
     "peft-recycle",
+    "peft-vectors",
 ];
 /// Libraries for programs that have no Burn.
 const WITHOUT_BURN: [&str; 4] = ["peft-bf16", "peft-format", "peft-gguf", "peft-parquet"];
@@ -38,10 +40,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("peft-decompose", &["peft-core", "peft-kernels"]),
     ("peft-lowrank", &["peft-core", "peft-kernels"]),
     ("peft-moe", &["peft-core", "peft-format", "peft-kernels"]),
+    ("peft-orthogonal", &["peft-core"]),
     ("peft-prune", &["peft-core"]),
     ("peft-recycle", &["peft-core", "peft-format"]),
     ("peft-models", &["peft-core", "peft-gguf", "peft-kernels"]),
     ("peft-parquet", &[]),
+    ("peft-vectors", &["peft-core", "peft-kernels"]),
     (
         "peft-run",
         &[
@@ -53,9 +57,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "peft-gguf",
             "peft-models",
             "peft-moe",
+            "peft-orthogonal",
             "peft-prune",
             "peft-recycle",
             "peft-train",
+            "peft-vectors",
         ],
     ),
     (

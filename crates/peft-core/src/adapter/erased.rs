@@ -81,10 +81,17 @@ impl AnyAdapter {
         self.0.replaces_base()
     }
 
-    /// See [`Adapter::effective_bias`].
+    /// See [`Adapter::effective_bias`]; computed in f32 and given in the type of `bias`.
     #[must_use]
     pub fn effective_bias(&self, bias: Tensor<1>) -> Tensor<1> {
-        self.0.effective_bias(bias)
+        let stored = bias.dtype();
+        cast(self.0.effective_bias(cast(bias, DType::F32)), stored)
+    }
+
+    /// See [`Adapter::needs_bias`].
+    #[must_use]
+    pub fn needs_bias(&self) -> bool {
+        self.0.needs_bias()
     }
 
     /// See [`Adapter::lookup`].
@@ -189,6 +196,7 @@ trait Erased: Debug + Send + Sync {
     fn effective_weight(&self, weight: Tensor<2>) -> Result<Tensor<2>, &'static str>;
     fn replaces_base(&self) -> bool;
     fn effective_bias(&self, bias: Tensor<1>) -> Tensor<1>;
+    fn needs_bias(&self) -> bool;
     fn lookup(&self, ids: Tensor<1, Int>, base: &BaseLinear<'_>) -> Option<Tensor<2>>;
     fn facts(&self, weight: Tensor<2>) -> Vec<Fact>;
     fn low_rank(&self) -> Option<(Tensor<2>, Tensor<2>)>;
@@ -236,6 +244,9 @@ impl<A: Adapter> Erased for A {
     }
     fn effective_bias(&self, bias: Tensor<1>) -> Tensor<1> {
         Adapter::effective_bias(self, bias)
+    }
+    fn needs_bias(&self) -> bool {
+        Adapter::needs_bias(self)
     }
     fn lookup(&self, ids: Tensor<1, Int>, base: &BaseLinear<'_>) -> Option<Tensor<2>> {
         Adapter::lookup(self, ids, base)

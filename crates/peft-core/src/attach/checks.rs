@@ -105,7 +105,7 @@ pub(super) fn require_effective_weight(
     linear: &AdaptedLinear,
     adapter: &AnyAdapter,
 ) -> Result<(), PeftError> {
-    match adapter.effective_weight(linear.weight.val()) {
+    match linear.effective_weight_with(adapter, linear.weight.val()) {
         Ok(_) => Ok(()),
         Err(reason) => Err(PeftError::NoEffectiveWeight {
             method: spec.method.entry().id,

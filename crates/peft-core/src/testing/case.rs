@@ -9,7 +9,7 @@
     reason = "for tests: golden files are part of the repository, and a panic is the failure report"
 )]
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::module::{Module, Param, ParamId};
@@ -23,7 +23,7 @@ use super::golden::Golden;
 use super::tolerance::{MATMUL, assert_close};
 use crate::adaptable::Adaptable;
 use crate::fields;
-use crate::file::HostTensor;
+use crate::file::{HostTensor, TENSOR_FILE, read_config};
 use crate::folder;
 use crate::linear::AdaptedLinear;
 use crate::merge::merge_site;
@@ -32,6 +32,7 @@ use crate::names::{Layout, ParamNames};
 use crate::pass::Pass;
 use crate::tie::TieGroups;
 use crate::trainable::{Trainable, TrainableParam};
+use crate::values::to_file;
 
 /// Layers in a row: one linear layer, or blocks `down(tanh(up(x)))`.
 #[derive(Module, Debug)]
@@ -141,6 +142,25 @@ impl Case {
         self.check_steps(network, &names, &ties, &device);
     }
 
+    /// Reads the folder, which PEFT wrote, and writes it again: the same bytes of tensors, the same values in the configuration, and no
+    /// field that PEFT's lacks.
+    pub fn check_folder(&self, entries: &[&'static MethodEntry]) {
+        let (base, names) = self.base(&Device::default());
+        let loaded = folder::load(base, &names, "read", entries, &self.folder).unwrap();
+        let out = tempfile::tempdir().unwrap();
+        folder::save(&loaded.model, &names, "read", &loaded.spec, out.path()).unwrap();
+        let bytes = |dir: &Path| std::fs::read(dir.join(TENSOR_FILE)).unwrap();
+        assert!(bytes(out.path()) == bytes(&self.folder), "other tensors");
+        let fields = |dir: &Path| read_config(dir).unwrap().raw;
+        let (ours, theirs) = (fields(out.path()), fields(&self.folder));
+        // The class of the model, which PEFT alone knows, and the version, which says how to read the folder.
+        for (field, value) in ours {
+            if !["auto_mapping", "peft_version"].contains(&field.as_str()) {
+                assert_eq!(Some(&value), theirs.get(&field), "`{field}`");
+            }
+        }
+    }
+
     /// The golden numbers called `name`.
     #[must_use]
     pub fn values(&self, name: &str) -> &[f32] {
@@ -225,13 +245,18 @@ pub fn gradients<M: Adaptable>(
     gradients: &GradientsParams,
 ) -> BTreeMap<String, Vec<f32>> {
     let trained = Trainable::of(model, names).params;
-    let as_is = as_they_are(model);
-    let read = |param: &TrainableParam| match param.shape.len() {
-        1 => gradients.get::<1>(param.id).map(host),
-        _ if as_is.contains(&param.id) => gradients.get::<2>(param.id).map(host),
-        _ => gradients
-            .get::<2>(param.id)
-            .map(|grad| host(grad.transpose())),
+    let layouts = layouts(model);
+    let read = |param: &TrainableParam| {
+        let values = match param.shape.len() {
+            1 => gradients.get::<1>(param.id).map(host),
+            2 => gradients.get::<2>(param.id).map(host),
+            3 => gradients.get::<3>(param.id).map(host),
+            _ => gradients.get::<4>(param.id).map(host),
+        };
+        let own = names.get(param.id).map(|(_, layout)| layout);
+        let layout = own.or_else(|| layouts.get(&param.id).copied());
+        let layout = layout.unwrap_or(Layout::AsIs);
+        Some(to_file(&param.shape, values?, layout).data)
     };
     trained
         .iter()
@@ -239,18 +264,21 @@ pub fn gradients<M: Adaptable>(
         .collect()
 }
 
-/// The parameters of active adapters that files hold in the orientation of memory.
-fn as_they_are<M: Adaptable>(model: &M) -> HashSet<ParamId> {
-    let mut found = HashSet::new();
+/// How files hold the parameters of every adapter.
+fn layouts<M: Adaptable>(model: &M) -> BTreeMap<ParamId, Layout> {
+    let mut layouts = BTreeMap::new();
     model.visit_linears(&mut |linear| {
-        for (_, adapter, _) in linear.active_adapters() {
+        for name in linear.adapter_names() {
+            let Some(adapter) = linear.adapter(name) else {
+                continue;
+            };
             let ids = fields::ids(adapter);
-            let tensors = adapter.tensors().into_iter();
-            let as_is = tensors.filter(|tensor| tensor.layout == Layout::AsIs);
-            found.extend(as_is.filter_map(|tensor| Some(ids.get(&*tensor.field)?.0)));
+            for tensor in adapter.tensors() {
+                layouts.extend(ids.get(&*tensor.field).map(|(id, _)| (*id, tensor.layout)));
+            }
         }
     });
-    found
+    layouts
 }
 
 /// The values of a tensor.

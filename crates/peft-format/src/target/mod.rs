@@ -17,7 +17,7 @@ mod select;
 
 pub use error::{NoMatch, TargetError, UnmatchedTarget};
 pub use expand::{expand_all_linear, minimal_suffixes};
-pub use pattern::{is_saved_module, pattern_value};
+pub use pattern::{is_saved_module, matches_whole, pattern_value};
 pub use select::Selection;
 
 /// The word that selects every linear layer except the output heads.

@@ -71,6 +71,14 @@ impl Pattern {
     }
 }
 
+/// Whether a Python regular expression matches the whole of `path`; `field` names it in errors.
+///
+/// # Errors
+/// [`TargetError::BadPattern`] and [`TargetError::PatternTooSlow`].
+pub fn matches_whole(field: &'static str, pattern: &str, path: &str) -> Result<bool, TargetError> {
+    Pattern::full(field, pattern)?.is_match(path)
+}
+
 fn key_pattern(key: &str) -> Result<Pattern, TargetError> {
     let template = format!(r"(.*\.)?({key})\z");
     Pattern::prefix("rank_pattern/alpha_pattern", key, &template)

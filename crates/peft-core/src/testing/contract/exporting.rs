@@ -4,6 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::{Contract, ROWS, host};
+use crate::adaptable::Adaptable;
 use crate::adapter::AnyAdapter;
 use crate::error::PeftError;
 use crate::export::{Exported, to_lora};
@@ -21,8 +22,8 @@ impl Contract {
         let model = model.valid();
         let spec = self.spec(&["up_proj", "down_proj"]);
         let export = |rank| to_lora(model.clone(), "default", &spec, rank);
-        if !self.mergeable {
-            let error = export(Some(FULL)).expect_err("no weight to export");
+        if !self.mergeable || changes_bias(&model) {
+            let error = export(Some(FULL)).expect_err("no weight that is all");
             assert!(matches!(error, PeftError::NoEffectiveWeight { .. }));
             return;
         }
@@ -54,6 +55,17 @@ impl Contract {
             "reported {reported}, found {error}"
         );
     }
+}
+
+/// Whether the adapter changes the bias of a layer.
+fn changes_bias(model: &Tiny) -> bool {
+    let mut changes = false;
+    model.visit_linears(&mut |linear| {
+        if let (Some(adapter), Some(bias)) = (linear.adapter("default"), &linear.bias) {
+            changes |= host(adapter.effective_bias(bias.val())) != host(bias.val());
+        }
+    });
+    changes
 }
 
 /// `||W' - W - A B||_F / ||W' - W||_F` of the first layer.
