@@ -2,7 +2,8 @@
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
-use burn::tensor::{DType, Gradients, Tensor};
+use burn::tensor::{Device, Gradients, Tensor};
+use peft_kernels::SquaredNorm;
 
 use crate::adapter::cast;
 use crate::trainable::{Trainable, TrainableParam, trains};
@@ -68,14 +69,16 @@ pub struct ClipNorm {
 impl ClipNorm {
     /// Clips the gradients in place and returns their norm before, shape `[1]`, in f32; `None` where there are none.
     pub fn clip(&self, grads: &mut GradientsParams, trainable: &Trainable) -> Option<Tensor<1>> {
-        let params = trainable.params.iter();
-        let squares: Vec<Tensor<1>> = params
-            .filter_map(|param| sum_of_squares(grads, param))
-            .collect();
-        if squares.is_empty() {
-            return None;
-        }
-        let norm = Tensor::cat(squares, 0).sum().sqrt();
+        let device = trainable
+            .params
+            .iter()
+            .find_map(|param| device_of(grads, param))?;
+        let sums = SquaredNorm::of(trainable.params.len(), &device);
+        let sums = trainable
+            .params
+            .iter()
+            .fold(sums, |sums, param| squares(sums, grads, param));
+        let norm = sums.norm()?;
         if self.max_norm.is_finite() {
             let factor = norm.clone().add_scalar(1e-6).recip();
             // A norm that is no number clips nothing: the loss or the weights will tell.
@@ -90,17 +93,32 @@ impl ClipNorm {
     }
 }
 
-/// Sum of squares of one parameter's gradient, if it has one.
-fn sum_of_squares(grads: &GradientsParams, param: &TrainableParam) -> Option<Tensor<1>> {
-    fn of<const D: usize>(grads: &GradientsParams, id: ParamId) -> Option<Tensor<1>> {
-        let grad = grads.get::<D>(id)?;
-        Some(cast(grad, DType::F32).powi_scalar(2).sum())
+/// Where one parameter's gradient is, if it has one.
+fn device_of(grads: &GradientsParams, param: &TrainableParam) -> Option<Device> {
+    fn of<const D: usize>(grads: &GradientsParams, id: ParamId) -> Option<Device> {
+        grads.get::<D>(id).map(|grad| grad.device())
     }
     match param.shape.len() {
         1 => of::<1>(grads, param.id),
         2 => of::<2>(grads, param.id),
         3 => of::<3>(grads, param.id),
         _ => of::<4>(grads, param.id),
+    }
+}
+
+/// The sums with the squares of one parameter's gradient, if it has one.
+fn squares(sums: SquaredNorm, grads: &GradientsParams, param: &TrainableParam) -> SquaredNorm {
+    fn of<const D: usize>(sums: SquaredNorm, grads: &GradientsParams, id: ParamId) -> SquaredNorm {
+        match grads.get::<D>(id) {
+            Some(grad) => sums.with(grad),
+            None => sums,
+        }
+    }
+    match param.shape.len() {
+        1 => of::<1>(sums, grads, param.id),
+        2 => of::<2>(sums, grads, param.id),
+        3 => of::<3>(sums, grads, param.id),
+        _ => of::<4>(sums, grads, param.id),
     }
 }
 

@@ -23,10 +23,10 @@
 //! | [`scaled_product`] | `(x c) W`, a factor per input of a frozen weight | the inputs |
 //! | [`expert_mixture`] | `sum_j w_j (drop(x) A_e) B_e` over the experts `e` that a row chose | the inputs, `drop(x) A_e` |
 //!
-//! [`adamw`] makes a step of the optimizer, and is not differentiated.
+//! [`adamw`] makes a step of the optimizer and [`SquaredNorm`] measures gradients; neither is differentiated.
 //!
 //! On the devices of CubeCL [`gated`] by SiLU, [`rms_norm`], [`rotary`], [`attention`] without dropout and cap, [`cross_entropy`],
-//! [`linear_cross_entropy`], [`adamw`] and the gradients of a low-rank pair have kernels; the other functions are compositions there. What they keep:
+//! [`linear_cross_entropy`], products with a [`PackedWeight`], [`adamw`], [`SquaredNorm`] and the gradients of a low-rank pair have kernels; the other functions are compositions there. What they keep:
 //! the root of a row in `rms_norm`, the output in `attention`, the scores in `cross_entropy`; else as in the table.
 //!
 //! On the processor a layer that would keep the output of [`gelu`], [`gated`] or [`dropout`] makes it again from what these keep.
@@ -67,6 +67,7 @@ mod scale_columns;
 mod scaled_product;
 mod soft_cap;
 mod softmax;
+mod squared_norm;
 
 #[cfg(feature = "flex")]
 mod bf16;
@@ -109,3 +110,4 @@ pub use scale_columns::{Keep, scale_columns};
 pub use scaled_product::scaled_product;
 pub use soft_cap::soft_capped;
 pub use softmax::{attention_softmax, softmax_last};
+pub use squared_norm::SquaredNorm;

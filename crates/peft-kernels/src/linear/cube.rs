@@ -66,13 +66,19 @@ pub(super) trait NarrowOps: Backend {
 
 #[backend_extension(Cube, Fusion)]
 pub(super) trait NarrowKernels: Backend {
-    /// `narrow^T wide`, of `[rows, few]` and `[rows, many]`.
-    #[fusion(meta = |narrow, wide| product_of(narrow, wide))]
-    fn narrow_gradient(narrow: FloatTensor<Self>, wide: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// `narrow^T wide`, of `[rows, few]` and `[rows, many]`, or that turned.
+    #[fusion(meta = |narrow, wide, turned| product_of(narrow, wide, *turned))]
+    fn narrow_gradient(
+        narrow: FloatTensor<Self>,
+        wide: FloatTensor<Self>,
+        turned: bool,
+    ) -> FloatTensor<Self>;
 }
 
-fn product_of(narrow: &TensorSpec, wide: &TensorSpec) -> TensorSpec {
-    TensorSpec::new([narrow.shape[1], wide.shape[1]].into(), wide.dtype)
+fn product_of(narrow: &TensorSpec, wide: &TensorSpec, turned: bool) -> TensorSpec {
+    let (few, many) = (narrow.shape[1], wide.shape[1]);
+    let shape = if turned { [many, few] } else { [few, many] };
+    TensorSpec::new(shape.into(), wide.dtype)
 }
 
 impl NarrowOps for Cube {
@@ -115,8 +121,8 @@ impl<B: NarrowKernels> Backward<B, 2> for NarrowStep {
         }
         if let (Some(node), Some(x)) = (weight_node, x) {
             let d_weight = match x.shape()[1] <= grad.shape()[1] {
-                true => B::narrow_gradient(x, grad),
-                false => B::float_transpose(B::narrow_gradient(grad, x)),
+                true => B::narrow_gradient(x, grad, false),
+                false => B::narrow_gradient(grad, x, true),
             };
             grads.register::<B>(node.id, d_weight);
         }

@@ -36,6 +36,7 @@ pub enum Codes {
     },
 }
 
+#[cfg(any(feature = "cube", test))]
 impl Codes {
     /// Bits of a code in a word.
     pub(super) fn bits(&self) -> usize {
@@ -75,6 +76,7 @@ impl Codes {
     }
 }
 
+#[cfg(any(feature = "cube", test))]
 fn words<C: Copy + Into<u32>>(codes: &[C], columns: usize, bits: usize) -> Vec<i32> {
     let rows = codes.chunks(columns.max(1));
     let of_row = |row: &[C]| -> Vec<i32> {

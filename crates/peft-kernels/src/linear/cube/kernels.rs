@@ -16,7 +16,7 @@ const ROWS: usize = 64;
 const PARTS: usize = 128;
 
 impl NarrowKernels for CubeBackend {
-    fn narrow_gradient(narrow: CubeTensor, wide: CubeTensor) -> CubeTensor {
+    fn narrow_gradient(narrow: CubeTensor, wide: CubeTensor, turned: bool) -> CubeTensor {
         let (narrow, wide) = (contiguous(narrow), contiguous(wide));
         let [rows, few] = narrow.meta.shape().dims();
         let [_, many] = wide.meta.shape().dims();
@@ -36,9 +36,11 @@ impl NarrowKernels for CubeBackend {
             partial.clone().into_tensor_arg(),
             rows_of_part,
             few,
+            turned,
             dtype_to_storage_type(dtype),
         );
-        sums_over_rows(partial, [few, many], dtype)
+        let shape = if turned { [many, few] } else { [few, many] };
+        sums_over_rows(partial, shape, dtype)
     }
 }
 
@@ -50,6 +52,7 @@ fn narrow_partial<F: Float>(
     partial: &mut Tensor<f32>,
     rows_of_part: usize,
     #[comptime] few: usize,
+    #[comptime] turned: bool,
     #[define(F)] _dtype: ElemType,
 ) {
     let column = ABSOLUTE_POS_X as usize;
@@ -74,6 +77,10 @@ fn narrow_partial<F: Float>(
     }
     #[unroll]
     for k in 0..few {
-        partial[(part * few + k) * many + column] = sums[k];
+        if comptime!(turned) {
+            partial[(part * many + column) * few + k] = sums[k];
+        } else {
+            partial[(part * few + k) * many + column] = sums[k];
+        }
     }
 }
