@@ -21,6 +21,10 @@ BOUND = "uniform(-b, b), b = sqrt(3) * sqrt(2 / (1 + 5)) / sqrt(fan_in) = 1 / sq
 FORMULAS = {
     "true": {"a": f"{BOUND}, fan_in = d_in", "b": "zeros"},
     "gaussian": {"a": "normal(mean 0, std = 1 / rank)", "b": "zeros"},
+    "orthogonal": {
+        "a": "X Q[0::2] / 10, X standard normal, Q orthogonal [rank, rank]: variance 1 / 200",
+        "b": "Q[1::2]^T Y / 10, Y standard normal: variance 1 / 200, product with A zero",
+    },
     "false": {"a": f"{BOUND}, fan_in = d_in", "b": f"{BOUND}, fan_in = rank"},
 }
 
@@ -28,13 +32,15 @@ FORMULAS = {
 def draw(init, d_in, d_out, rank):
     """Samples of A and of B, at least SAMPLE values of A, from fresh PEFT layers."""
     config = LoraConfig(r=rank, lora_alpha=rank, init_lora_weights=init, target_modules=["linear"])
-    a, b = [], []
+    a, b, largest = [], [], 0.0
     with torch.device("cpu"):
         base = nn.Linear(d_in, d_out, bias=False)
         for _ in range(math.ceil(SAMPLE / (rank * d_in))):
             layer = Linear(base, "default", config=config, r=rank, lora_alpha=rank)
             a.append(layer.lora_A["default"].weight.detach().flatten())
             b.append(layer.lora_B["default"].weight.detach().flatten())
+            largest = max(largest, layer.get_delta_weight("default").abs().max().item())
+    assert largest < 1e-6 or init is False
     return torch.cat(a).double(), torch.cat(b).double()
 
 
@@ -55,6 +61,10 @@ def uniform(fan_in):
 
 def expected(init, d_in, rank):
     zeros = {"distribution": "zeros", "bound": 0.0, "variance": 0.0}
+    if init == "orthogonal":
+        # Rows of an orthogonal matrix: the squares of each add up to 1, over half of the rows.
+        half = {"distribution": "orthogonal", "coefficient": 0.1, "variance": 0.1**2 / 2}
+        return half, half
     if init == "gaussian":
         return {"distribution": "normal", "std": 1 / rank, "variance": 1 / rank**2}, zeros
     return uniform(d_in), zeros if init else uniform(rank)
@@ -70,7 +80,7 @@ def check(exact, sample):
 if __name__ == "__main__":
     torch.manual_seed(200)
     cases = []
-    for value in (True, "gaussian", False):
+    for value in (True, "gaussian", False, "orthogonal"):
         for n_in, n_out, r in SHAPES:
             for_a, for_b = expected(value, n_in, r)
             a_sample, b_sample = (stats(s) for s in draw(value, n_in, n_out, r))

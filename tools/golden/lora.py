@@ -66,6 +66,7 @@ CASES = {
     "rslora-no-bias": (Single, False, dict(r=4, lora_alpha=8, target_modules=["linear"], use_rslora=True)),
     "patterns": (TwoLayers, True, PATTERNS),
     "patterns-rslora": (TwoLayers, False, {**PATTERNS, "use_rslora": True}),
+    "orthogonal": (Single, True, dict(r=4, lora_alpha=8, target_modules=["linear"], init_lora_weights="orthogonal")),
 }
 
 
@@ -113,7 +114,9 @@ def write_case(name, seed, network, bias, fields):
     torch.manual_seed(seed)
     config = LoraConfig(**fields)
     model = get_peft_model(network(bias), config)
-    randomise_b(model)
+    orthogonal = config.init_lora_weights == "orthogonal"
+    if not orthogonal:
+        randomise_b(model)
     model.double().eval()
     layers = lora_layers(model)
     x = torch.randn(ROWS, 12).double().requires_grad_()
@@ -151,7 +154,7 @@ def write_case(name, seed, network, bias, fields):
     for path, _ in layers:
         out[f"{path}.merged_weight"] = merged.get_submodule(path).weight.clone()
 
-    check(out, sites, losses, merged(x))
+    check(out, sites, losses, merged(x), orthogonal)
     write_tensors(CORE / f"lora/{name}.safetensors", {k: v.float() for k, v in out.items()})
     about = dict(
         config=plain_config(config),
@@ -166,14 +169,15 @@ def write_case(name, seed, network, bias, fields):
     write_json(CORE / f"lora/{name}.json", about)
 
 
-def check(out, sites, losses, merged_y):
+def check(out, sites, losses, merged_y, orthogonal):
     """The formulas these files stand for, recomputed, so that a wrong file is never written."""
     torch.testing.assert_close(merged_y, out["y"], rtol=1e-4, atol=1e-5)
     assert losses[-1] < losses[0]
     for site in sites:
         t = {k.removeprefix(site["path"] + "."): v for k, v in out.items() if k.startswith(site["path"] + ".")}
         delta = site["scaling"] * t["lora_b"] @ t["lora_a"]
-        assert t["lora_a"].shape == (site["rank"], site["d_in"]) and delta.abs().max() > 0.05
+        assert t["lora_a"].shape == (site["rank"], site["d_in"]) and t["lora_b"].abs().max() > 0.05
+        assert delta.abs().max() < 1e-6 if orthogonal else delta.abs().max() > 0.05
         assert t["grad_a"].abs().max() > 1e-4 and t["grad_b"].abs().max() > 1e-4
         torch.testing.assert_close(delta, t["delta_weight"])
         torch.testing.assert_close(t["weight"] + delta, t["merged_weight"])

@@ -12,13 +12,16 @@ use peft_core::target::{Target, TargetRules};
 use peft_core::{AdapterSpec, MethodEntry, Pass, attach};
 use peft_decompose::bora::BORA;
 use peft_decompose::dora::DORA;
+use peft_decompose::milora::MILORA;
 use peft_decompose::olora::OLORA;
 use peft_decompose::pissa::PISSA;
 use peft_decompose::svfit::SVFIT;
 use peft_models::{ImageClassifier, ModelConfig, init_image_classifier};
 use serde_json::json;
 
-const METHODS: [&MethodEntry; 7] = [&LORA, &RSLORA, &DORA, &BORA, &SVFIT, &PISSA, &OLORA];
+const METHODS: [&MethodEntry; 8] = [
+    &LORA, &RSLORA, &DORA, &BORA, &SVFIT, &PISSA, &MILORA, &OLORA,
+];
 const IMAGES: usize = 24;
 const SIZE: usize = 8;
 

@@ -181,6 +181,14 @@ pub enum PeftError {
         /// What is wrong with the weight.
         problem: String,
     },
+    /// What was seen of the data is of no use to a method.
+    #[error("site `{site}`: what goes into it cannot be used: {problem}")]
+    Survey {
+        /// Path of the site.
+        site: String,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
     /// A merge produced or met values that are not finite.
     #[error(
         "site `{site}`: {what} holds {count} values that are NaN or infinite; nothing was merged"

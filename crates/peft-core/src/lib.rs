@@ -71,7 +71,9 @@ pub use error::PeftError;
 pub use factors::Factors;
 pub use hosted::{Hosted, hosted};
 pub use linear::AdaptedLinear;
-pub use method::{Method, MethodEntry, MethodResult, Peers, Share, Slot, StoredMethod};
+pub use method::{
+    Method, MethodEntry, MethodResult, Peers, Share, Slot, StoredMethod, Survey, Surveyed,
+};
 pub use names::{Layout, Naming, ParamNames, param_id};
 pub use observe::{DeltaEvent, Observer, Observers, RoutingEvent};
 pub use own::named;

@@ -147,7 +147,7 @@ impl AdaptedLinear {
             } else {
                 delta.mul_scalar(*weight)
             };
-            pass.observe(&self.site, name, &delta);
+            pass.observe(&self.site, name, &x, &delta);
             output = output + delta;
         }
         cast(output, stored)

@@ -28,25 +28,35 @@ use crate::pass::Pass;
 use crate::site_layout::SiteLayout;
 use peft_format::{Site, SiteKind};
 
-/// Initial value of `A` at linear layers; `B` is zero in each, so that training starts at exactly the base.
+/// Initial values of the factors at linear layers. Their product is zero in each, so that training starts at the base.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LoraInit {
-    /// `U(-1/sqrt(d_in), 1/sqrt(d_in))`, PEFT's default.
+    /// `A` in `U(-1/sqrt(d_in), 1/sqrt(d_in))` and `B = 0`, PEFT's default.
     #[default]
     Kaiming,
-    /// Normal with standard deviation `1/rank`.
+    /// `A` normal with standard deviation `1/rank` and `B = 0`.
     Gaussian,
+    /// Both random, each in its half of the rank's directions ([`init::orthogonal`]).
+    Orthogonal,
 }
 
 impl LoraInit {
-    /// The values of `A [d_in, rank]`.
+    /// The values of `A [d_in, rank]` and `B [rank, d_out]`.
     #[must_use]
-    pub fn draw(self, d_in: usize, rank: usize, rng: &mut impl Rng) -> TensorData {
-        match self {
+    pub fn draw(
+        self,
+        d_in: usize,
+        d_out: usize,
+        rank: usize,
+        rng: &mut impl Rng,
+    ) -> (TensorData, TensorData) {
+        let a = match self {
             Self::Kaiming => init::kaiming_uniform(d_in, rank, rng),
             Self::Gaussian => init::gaussian(d_in, rank, 1.0 / rank as f64, rng),
-        }
+            Self::Orthogonal => return init::orthogonal(d_in, d_out, rank, rng),
+        };
+        (a, init::zeros(rank, d_out))
     }
 }
 
@@ -55,7 +65,7 @@ impl LoraInit {
 pub struct Lora {
     /// Probability that an input of `A` is dropped while training.
     pub dropout: f64,
-    /// Initial value of `A`.
+    /// Initial values of the factors.
     pub init: LoraInit,
     /// Factor of the product.
     pub scaling: Scaling,
@@ -116,7 +126,7 @@ fn is_plain_lora(config: &PeftConfig) -> bool {
 }
 
 impl Lora {
-    /// Fresh factors for a site: at a linear layer `A` at random and `B` at zero.
+    /// Fresh factors for a site: at a linear layer as [`Self::init`] says.
     #[must_use]
     pub fn factors(&self, slot: &Slot<'_>) -> LoraAdapter {
         let (d_in, d_out, rank) = (slot.site.d_in, slot.site.d_out, slot.rank);
@@ -126,7 +136,7 @@ impl Lora {
                 init::zeros(d_in, rank),
                 init::gaussian(rank, d_out, 1.0, &mut rng),
             ),
-            (_, start) => (start.draw(d_in, rank, &mut rng), init::zeros(rank, d_out)),
+            (_, start) => start.draw(d_in, d_out, rank, &mut rng),
         };
         LoraAdapter {
             a: slot.trainable("a", a),

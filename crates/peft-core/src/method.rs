@@ -14,6 +14,7 @@ use crate::attached_site::AttachedSite;
 use crate::error::PeftError;
 use crate::file::{LORA_ALPHA, PeftConfig};
 use crate::names::param_id;
+use crate::observe::Observer;
 use crate::site_layout::{SiteLayout, TensorShape};
 use crate::weight::Weight;
 use peft_format::{Site, SiteKind};
@@ -145,6 +146,11 @@ pub trait Method: Debug + Send + Sync {
         Vec::new()
     }
 
+    /// What it has to see of the data before it makes adapters for these sites.
+    fn survey(&self, _sites: &[AttachedSite], _seed: u64) -> Option<Box<dyn Survey>> {
+        None
+    }
+
     /// Whether its adapters choose among experts for each token, which [`crate::Observer::routing`] is told of.
     fn routes(&self) -> bool {
         false
@@ -175,6 +181,33 @@ pub trait Method: Debug + Send + Sync {
 
     /// A copy behind a new box.
     fn boxed(&self) -> Box<dyn Method>;
+}
+
+/// Watches batches of the training data for a method whose start or size depends on what goes through the model.
+///
+/// Whoever holds model and data attaches the adapter as it is, runs batches for the survey until it has seen enough, and attaches what
+/// follows ([`AdapterSpec::surveyed`](crate::AdapterSpec::surveyed)) to the model without that adapter.
+pub trait Survey: Observer {
+    /// After each batch: whether it has seen enough.
+    ///
+    /// # Errors
+    /// What was seen is of no use.
+    fn batch_ended(&mut self) -> Result<bool, PeftError>;
+
+    /// What follows.
+    ///
+    /// # Errors
+    /// Not enough was seen.
+    fn found(&self) -> Result<Surveyed, PeftError>;
+}
+
+/// What follows from a survey.
+#[derive(Debug)]
+pub struct Surveyed {
+    /// The method with what it saw, which [`Method::options`] does not hold: a folder has it as values.
+    pub method: Box<dyn Method>,
+    /// The sites that get an adapter, with their ranks and alphas.
+    pub sites: Vec<AttachedSite>,
 }
 
 /// A tensor of a site whose values are another site's.

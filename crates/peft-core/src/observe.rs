@@ -11,6 +11,8 @@ pub struct DeltaEvent<'a> {
     pub site: &'a Site,
     /// Name of the adapter.
     pub adapter: &'a str,
+    /// What goes into the layer, shape `[rows, d_in]`.
+    pub input: &'a Tensor<2>,
     /// The adapter's contribution, shape `[rows, d_out]`, rows in the order of the input's tokens.
     pub delta: &'a Tensor<2>,
     /// Rows that are padding and say nothing, shape `[rows, 1]`; absent where none is.

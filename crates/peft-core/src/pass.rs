@@ -143,7 +143,13 @@ impl<'a> Pass<'a> {
     }
 
     /// Reports what one adapter added at one site.
-    pub(crate) fn observe(&mut self, site: &Site, adapter: &str, delta: &Tensor<2>) {
+    pub(crate) fn observe(
+        &mut self,
+        site: &Site,
+        adapter: &str,
+        input: &Tensor<2>,
+        delta: &Tensor<2>,
+    ) {
         if !self.is_observed() {
             return;
         }
@@ -152,6 +158,7 @@ impl<'a> Pass<'a> {
             observer.delta(&DeltaEvent {
                 site,
                 adapter,
+                input,
                 delta,
                 padding: padding.as_ref(),
             });

@@ -6,8 +6,9 @@ use indexmap::IndexMap;
 use peft_format::Ranks;
 
 use crate::base_params::BiasTraining;
+use crate::file::PeftConfig;
 use crate::lora::Lora;
-use crate::method::Method;
+use crate::method::{Method, Surveyed};
 use crate::names::Naming;
 use crate::target::{Target, TargetRules};
 
@@ -110,6 +111,45 @@ impl AdapterSpec {
             rank_pattern: ranks.rank_pattern,
             alpha_pattern: ranks.alpha_pattern,
             ..self
+        }
+    }
+
+    /// The same by what a survey found: its method, at its sites alone, with their ranks and alphas.
+    #[must_use]
+    pub fn surveyed(self, found: Surveyed) -> Self {
+        let sites = found.sites.iter();
+        let sites = sites.map(|site| (site.path.as_str(), site.rank, site.alpha));
+        let paths = found.sites.iter().map(|site| site.path.clone()).collect();
+        Self {
+            method: found.method,
+            targets: TargetRules::new(Target::List(paths)),
+            ..self.with_ranks(Ranks::of_sites(sites))
+        }
+    }
+
+    /// The same at the layers and with the ranks of a folder that it was written to.
+    #[must_use]
+    pub fn sized_as(self, folder: &PeftConfig) -> Self {
+        let (rank_factor, alpha_factor) = match self.method.stored() {
+            Some(stored) => (stored.rank_factor, stored.alpha_factor),
+            None => (1, 1.0),
+        };
+        let ranks = folder.rank_pattern.iter();
+        let alphas = folder.alpha_pattern.iter();
+        let ranks = Ranks {
+            rank: folder.r / rank_factor,
+            alpha: folder.lora_alpha / alpha_factor,
+            rank_pattern: ranks
+                .map(|(key, rank)| (key.clone(), rank / rank_factor))
+                .collect(),
+            alpha_pattern: alphas
+                .map(|(key, alpha)| (key.clone(), alpha / alpha_factor))
+                .collect(),
+        };
+        let targets = folder.target_rules();
+        Self {
+            targets: targets.unwrap_or_else(|| self.targets.clone()),
+            ..self.with_ranks(ranks)
         }
     }
 

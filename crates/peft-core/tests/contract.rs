@@ -24,6 +24,11 @@ fn lora_passes_the_contract() {
 }
 
 #[test]
+fn lora_with_an_orthogonal_start_passes_the_contract() {
+    contract(Scaling::Standard, LoraInit::Orthogonal).check(&Device::flex());
+}
+
+#[test]
 fn rslora_passes_the_contract() {
     contract(Scaling::RankStabilized, LoraInit::Gaussian).check(&Device::flex());
 }

@@ -63,16 +63,25 @@ fn moments(values: &[f32]) -> (f64, f64, f64) {
     (f64::from(largest), mean, squares.sum::<f64>() / count)
 }
 
+/// Of 400 000 normal values the largest lies beyond 4 standard deviations and, but for one time in a thousand, below 6.1.
+const LARGEST: std::ops::Range<f64> = 4.0..6.1;
+
 /// The bounds of chance are five standard errors; PEFT's own sample meets the same ones.
 fn check(what: &str, (largest, mean, variance): (f64, f64, f64), count: f64, exact: &Value) {
     let expected = exact["variance"].as_f64().unwrap();
     let standard_error = (expected / count).sqrt();
     assert!(mean.abs() < 5.0 * standard_error, "{what}: mean {mean}");
+    let distribution = exact["distribution"].as_str().unwrap();
+    // An orthogonal start has half as many random numbers as values.
+    let drawn = match distribution {
+        "orthogonal" => count / 2.0,
+        _ => count,
+    };
     // The variance of a squared normal value is twice the squared variance, of a uniform one less.
     let ratio = variance / expected;
-    let allowed = 5.0 * (2.0 / count).sqrt();
+    let allowed = 5.0 * (2.0 / drawn).sqrt();
     assert!((ratio - 1.0).abs() < allowed, "{what}: variance {variance}");
-    match exact["distribution"].as_str().unwrap() {
+    match distribution {
         "uniform" => {
             let bound = exact["bound"].as_f64().unwrap();
             // f32 may round the bound itself up by one unit in the last place.
@@ -80,12 +89,25 @@ fn check(what: &str, (largest, mean, variance): (f64, f64, f64), count: f64, exa
             assert!((0.9999..1.000_000_2).contains(&reach), "{what}: {largest}");
         }
         "normal" => {
-            // Of 400 000 normal values the largest lies beyond 4 and, but for one time in a thousand, below 6.1.
             let reach = largest / exact["std"].as_f64().unwrap();
-            assert!((4.0..6.1).contains(&reach), "{what}: {largest}");
+            assert!(LARGEST.contains(&reach), "{what}: {largest}");
+        }
+        "orthogonal" => {
+            // A value's standard deviation is that of the coefficients times at most 1, and on average the root of a half.
+            let reach = largest / exact["coefficient"].as_f64().unwrap();
+            let expected = LARGEST.start * 0.5f64.sqrt()..LARGEST.end;
+            assert!(expected.contains(&reach), "{what}: {largest}");
         }
         other => panic!("{what}: unknown distribution {other}"),
     }
+}
+
+/// PEFT's own sample of a factor.
+fn check_pefts(what: &str, factor: &Value) {
+    let number = |key: &str| factor["sample"][key].as_f64().unwrap();
+    let moments = (number("max_abs"), number("mean"), number("variance"));
+    let what = format!("PEFT's {what}");
+    check(&what, moments, number("count"), &factor["exact"]);
 }
 
 #[test]
@@ -94,7 +116,7 @@ fn factors_have_the_bounds_and_moments_of_pefts_initialisations() {
     for case in cases() {
         let init = match &case["init_lora_weights"] {
             Value::Bool(true) => "kaiming",
-            Value::String(name) if name == "gaussian" => "gaussian",
+            Value::String(name) => name,
             // PEFT's `false` also draws B at random, which no method here offers.
             _ => continue,
         };
@@ -102,17 +124,14 @@ fn factors_have_the_bounds_and_moments_of_pefts_initialisations() {
         let what = format!("{init} {} rank {}", case["d_in"], case["rank"]);
         let (a, b) = draw(&case, init);
         check(&what, moments(&a), a.len() as f64, &case["a"]["exact"]);
-        let sample = &case["a"]["sample"];
-        let number = |key: &str| sample[key].as_f64().unwrap();
-        let peft = (number("max_abs"), number("mean"), number("variance"));
-        check(
-            &format!("PEFT's {what}"),
-            peft,
-            number("count"),
-            &case["a"]["exact"],
-        );
+        check_pefts(&what, &case["a"]);
+        if init == "orthogonal" {
+            check(&what, moments(&b), b.len() as f64, &case["b"]["exact"]);
+            check_pefts(&what, &case["b"]);
+            continue;
+        }
         assert_eq!(case["b"]["exact"]["distribution"], "zeros");
         assert!(b.iter().all(|value| *value == 0.0), "{what}: B is not zero");
     }
-    assert_eq!(seen, 10);
+    assert_eq!(seen, 15);
 }

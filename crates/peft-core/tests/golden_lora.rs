@@ -199,3 +199,8 @@ fn rank_and_alpha_patterns_equal_peft() {
     check("patterns");
     check("patterns-rslora");
 }
+
+#[test]
+fn an_orthogonal_start_equals_peft() {
+    check("orthogonal");
+}

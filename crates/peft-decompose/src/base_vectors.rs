@@ -54,8 +54,8 @@ impl BaseVectors {
         let n = svd.values().len();
         Ok(Self {
             sigma: svd.values().iter().map(|value| *value as f32).collect(),
-            left: svd.left(n, |_| 1.0).iter::<f32>().collect(),
-            right: svd.right(n, |_| 1.0).iter::<f32>().collect(),
+            left: svd.left(0..n, |_| 1.0).iter::<f32>().collect(),
+            right: svd.right(0..n, |_| 1.0).iter::<f32>().collect(),
         })
     }
 

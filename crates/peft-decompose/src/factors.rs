@@ -3,17 +3,17 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use peft_core::lora::{LoraInit, Scaling};
-use peft_core::{Factor, FactorPair, Layout, Site, SiteLayout, Slot, TensorName, init};
+use peft_core::{Factor, FactorPair, Layout, Site, SiteLayout, Slot, TensorName};
 use peft_kernels::{LowRankPair, product};
 
 use crate::norms::{Sum, in_f32};
 
-/// `scale * A B`, trained.
+/// `scale * A B`, trained; zero at the start.
 #[derive(Module, Debug)]
 pub struct Factors {
     /// Down-projection, shape `[d_in, rank]`.
     pub a: Param<Tensor<2>>,
-    /// Up-projection, shape `[rank, d_out]`; zero at the start.
+    /// Up-projection, shape `[rank, d_out]`.
     pub b: Param<Tensor<2>>,
     /// Factor of the product.
     pub scale: f64,
@@ -38,13 +38,13 @@ impl Factors {
         )
     }
 
-    /// LoRA's start: random `A`, `B = 0`.
+    /// LoRA's start.
     pub(crate) fn start(slot: &Slot<'_>, start: LoraInit, scaling: Scaling) -> Self {
-        let (d_in, rank) = (slot.site.d_in, slot.rank);
-        let a = start.draw(d_in, rank, &mut slot.rng());
+        let (d_in, d_out, rank) = (slot.site.d_in, slot.site.d_out, slot.rank);
+        let (a, b) = start.draw(d_in, d_out, rank, &mut slot.rng());
         Self {
             a: slot.trainable("factors.a", a),
-            b: slot.trainable("factors.b", init::zeros(rank, slot.site.d_out)),
+            b: slot.trainable("factors.b", b),
             scale: scaling.factor(rank, slot.alpha),
         }
     }

@@ -3,16 +3,20 @@
 //!
 //! ## Where to begin
 //!
-//! One method is one module, and none knows another: [`dora`], [`bora`], [`svfit`], [`pissa`], [`olora`]. What they share:
+//! One method is one module, and none knows another: [`dora`], [`bora`], [`svfit`], [`pissa`], [`milora`], [`olora`], [`eva`]. What they share:
 //! - `factors`: the low-rank pair inside an adapter;
 //! - `norms`: norms of `W + scale A B` from its parts;
 //! - [`relative`]: low-rank pairs that start from the weight and count from there;
+//! - `components`: principal components of inputs that come in batches;
 //! - `svd`: singular values and vectors of a frozen weight.
 
 pub mod base_vectors;
 pub mod bora;
+mod components;
 pub mod dora;
+pub mod eva;
 mod factors;
+pub mod milora;
 mod norms;
 pub mod olora;
 pub mod pissa;

@@ -53,8 +53,7 @@ impl Method for Pissa {
     fn create(&self, slot: &Slot<'_>) -> Result<AnyAdapter, PeftError> {
         let scale = self.options.scale(slot)?;
         let svd = Decomposition::of(slot)?;
-        let root = |j: usize| (svd.values()[j] / scale).sqrt();
-        let (a, b) = (svd.left(slot.rank, root), svd.right(slot.rank, root));
+        let (a, b) = svd.pair(0..slot.rank, scale);
         Ok(self.options.adapter(slot, scale, a, b))
     }
 

@@ -4,6 +4,8 @@
 //! orientation `W^T = U diag(values) V^T` with `U = right^T` and `V = left`. One thread computes it, so that the same bits of `W` give
 //! the same result whatever the machine's number of threads.
 
+use std::ops::Range;
+
 use burn::tensor::{Tensor, TensorData};
 use faer::Mat;
 use peft_core::{PeftError, Site, Slot};
@@ -44,22 +46,30 @@ impl Decomposition {
         &self.values
     }
 
-    /// The first `k` columns of `left`, column `j` multiplied by `scale(j)`: `[d_in, k]`.
-    pub(crate) fn left(&self, k: usize, scale: impl Fn(usize) -> f64) -> TensorData {
-        let rows = self.left.nrows();
-        let values: Vec<f32> = (0..rows * k)
-            .map(|at| (self.left[(at / k, at % k)] * scale(at % k)) as f32)
+    /// Some columns of `left`, column `j` multiplied by `scale(j)`: `[d_in, k]`.
+    pub(crate) fn left(&self, columns: Range<usize>, scale: impl Fn(usize) -> f64) -> TensorData {
+        let (rows, k) = (self.left.nrows(), columns.len());
+        let values: Vec<f32> = (0..rows)
+            .flat_map(|row| columns.clone().map(move |j| (row, j)))
+            .map(|(row, j)| (self.left[(row, j)] * scale(j)) as f32)
             .collect();
         TensorData::new(values, [rows, k])
     }
 
-    /// The first `k` rows of `right`, row `j` multiplied by `scale(j)`: `[k, d_out]`.
-    pub(crate) fn right(&self, k: usize, scale: impl Fn(usize) -> f64) -> TensorData {
-        let columns = self.right.nrows();
-        let values: Vec<f32> = (0..k * columns)
-            .map(|at| (self.right[(at % columns, at / columns)] * scale(at / columns)) as f32)
+    /// Some rows of `right`, row `j` multiplied by `scale(j)`: `[k, d_out]`.
+    pub(crate) fn right(&self, rows: Range<usize>, scale: impl Fn(usize) -> f64) -> TensorData {
+        let (k, columns) = (rows.len(), self.right.nrows());
+        let values: Vec<f32> = rows
+            .flat_map(|j| (0..columns).map(move |column| (column, j)))
+            .map(|(column, j)| (self.right[(column, j)] * scale(j)) as f32)
             .collect();
         TensorData::new(values, [k, columns])
+    }
+
+    /// `A_0 [d_in, k]` and `B_0 [k, d_out]` from some of the values and their vectors, `scale * A_0 B_0` being that part of the weight.
+    pub(crate) fn pair(&self, part: Range<usize>, scale: f64) -> (TensorData, TensorData) {
+        let root = |j: usize| (self.values[j] / scale).sqrt();
+        (self.left(part.clone(), root), self.right(part, root))
     }
 }
 

@@ -17,6 +17,8 @@ use peft_core::{Method, MethodEntry, Pass, PeftError, folder};
 use peft_decompose::Side;
 use peft_decompose::bora::{BORA, Bora, Detach, Order};
 use peft_decompose::dora::{DORA, Dora};
+use peft_decompose::eva::EVA;
+use peft_decompose::milora::{MILORA, Milora};
 use peft_decompose::olora::{OLORA, Olora};
 use peft_decompose::pissa::{PISSA, Pissa};
 use peft_decompose::svfit::{SVFIT, Size, Svfit};
@@ -25,7 +27,7 @@ use serde_json::{Map, Value, json};
 use peft_core::testing::case::host;
 use support::{attach_to, case, spec};
 
-const ALL: [&MethodEntry; 5] = [&DORA, &BORA, &SVFIT, &PISSA, &OLORA];
+const ALL: [&MethodEntry; 7] = [&DORA, &BORA, &SVFIT, &PISSA, &OLORA, &MILORA, &EVA];
 
 fn methods() -> Vec<Box<dyn Method>> {
     vec![
@@ -38,6 +40,7 @@ fn methods() -> Vec<Box<dyn Method>> {
         Box::new(Svfit::default()),
         Box::new(Pissa::default()),
         Box::new(Olora::default()),
+        Box::new(Milora::default()),
     ]
 }
 
@@ -108,13 +111,14 @@ fn rows_and_columns_of_zeros_start_at_zero_and_train_without_a_nan() {
 
 #[test]
 fn a_size_beyond_the_weight_is_refused_with_the_limit() {
-    let methods: [Box<dyn Method>; 3] = [
+    let methods: [Box<dyn Method>; 4] = [
         Box::new(Svfit {
             k: Size::Rank,
             ..Svfit::default()
         }),
         Box::new(Pissa::default()),
         Box::new(Olora::default()),
+        Box::new(Milora::default()),
     ];
     for method in methods {
         let (model, names) = Tiny::new(&Device::default());
@@ -147,6 +151,9 @@ fn options_out_of_range_and_unknown_ones_are_refused_by_name() {
     }
     refused(&SVFIT, "share", json!(0.0));
     refused(&SVFIT, "share", json!(1.5));
+    refused(&EVA, "rho", json!(0.9));
+    refused(&EVA, "tau", json!(1.1));
+    refused(&EVA, "batches", json!(0));
     for (entry, option) in [(&DORA, "axis"), (&BORA, "order"), (&SVFIT, "k")] {
         let options = Map::from_iter([(option.to_owned(), json!("sideways"))]);
         let message = (entry.from_options)(&options).unwrap_err().to_string();

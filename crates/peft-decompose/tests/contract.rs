@@ -7,10 +7,13 @@ use peft_core::testing::contract::Contract;
 use peft_decompose::Side;
 use peft_decompose::bora::{BORA, Bora, Detach, Order};
 use peft_decompose::dora::{DORA, Dora};
+use peft_decompose::eva::EVA;
+use peft_decompose::milora::{MILORA, Milora};
 use peft_decompose::olora::{OLORA, Olora};
 use peft_decompose::pissa::{PISSA, Pissa};
 use peft_decompose::relative::RelativeOptions;
 use peft_decompose::svfit::{SVFIT, Size, Svfit};
+use serde_json::Map;
 
 #[test]
 fn dora_passes_the_contract() {
@@ -23,6 +26,10 @@ fn dora_passes_the_contract() {
         Dora {
             init: LoraInit::Gaussian,
             scaling: Scaling::RankStabilized,
+            ..Dora::default()
+        },
+        Dora {
+            init: LoraInit::Orthogonal,
             ..Dora::default()
         },
     ];
@@ -92,7 +99,20 @@ fn svfit_passes_the_contract() {
 }
 
 #[test]
-fn pissa_and_olora_pass_the_contract() {
+fn eva_that_has_seen_nothing_passes_the_contract() {
+    let method = EVA.from_options;
+    Contract {
+        entries: &[&LORA, &RSLORA, &EVA],
+        method: method(&Map::new()).expect("no options"),
+        random: true,
+        loss_share: 1.0 / 3.0,
+        mergeable: true,
+    }
+    .check(&Device::flex());
+}
+
+#[test]
+fn methods_that_start_from_the_weight_pass_the_contract() {
     for scaling in [Scaling::Standard, Scaling::RankStabilized] {
         let options = RelativeOptions {
             scaling,
@@ -101,10 +121,14 @@ fn pissa_and_olora_pass_the_contract() {
         let pissa = Pissa {
             options: options.clone(),
         };
-        let methods: [Box<dyn Method>; 2] = [Box::new(pissa), Box::new(Olora { options })];
+        let milora = Milora {
+            options: options.clone(),
+        };
+        let olora = Olora { options };
+        let methods: [Box<dyn Method>; 3] = [Box::new(pissa), Box::new(olora), Box::new(milora)];
         for method in methods {
             Contract {
-                entries: &[&LORA, &RSLORA, &PISSA, &OLORA],
+                entries: &[&LORA, &RSLORA, &PISSA, &OLORA, &MILORA],
                 method,
                 random: false,
                 loss_share: 1.0 / 3.0,

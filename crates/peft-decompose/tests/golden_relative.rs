@@ -1,33 +1,35 @@
-//! PiSSA and OLoRA against Hugging Face PEFT: the start, three AdamW steps, and both kinds of folders it writes.
+//! PiSSA, OLoRA and MiLoRA against Hugging Face PEFT: the start, three AdamW steps, and the kinds of folders it writes.
 
 #![allow(clippy::unwrap_used, reason = "a panic is the failure report")]
 
 mod support;
 
-use std::path::Path;
-
-use burn::optim::{AdamWConfig, GradientsParams};
+use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use peft_core::file::read_config;
-use peft_core::lora::{LORA, LoraAdapter, RSLORA};
+use peft_core::file::{PeftConfig, read_config};
+use peft_core::lora::{LORA, LoraAdapter, RSLORA, Scaling};
 use peft_core::testing::tolerance::{DECOMPOSITION, assert_close};
-use peft_core::{AdapterSpec, MethodEntry, Pass, attach, folder};
+use peft_core::{AdapterSpec, MethodEntry, ParamNames, Pass, attach, folder};
+use peft_decompose::milora::MILORA;
 use peft_decompose::olora::OLORA;
 use peft_decompose::pissa::PISSA;
 use peft_decompose::relative::RelativeAdapter;
 use serde_json::json;
 
 use peft_core::testing::case::{Case, Network, host, matrix};
-use support::case;
+use support::{after_three_steps, case};
 
-const ENTRIES: [&MethodEntry; 4] = [&LORA, &RSLORA, &PISSA, &OLORA];
-const CASES: [(&str, &str); 6] = [
+const ENTRIES: [&MethodEntry; 5] = [&LORA, &RSLORA, &PISSA, &OLORA, &MILORA];
+const CASES: [(&str, &str); 9] = [
     ("pissa", "pissa"),
     ("pissa", "pissa-rslora"),
     ("pissa", "pissa-patterns"),
     ("olora", "olora"),
     ("olora", "olora-rslora"),
     ("olora", "olora-patterns"),
+    ("milora", "milora"),
+    ("milora", "milora-rslora"),
+    ("milora", "milora-patterns"),
 ];
 
 fn output(network: &Network, case: &Case, device: &Device) -> Tensor<2> {
@@ -41,9 +43,26 @@ fn expect(case: &Case, what: &str, actual: Tensor<2>) {
     assert_close(what, &host(actual), expected, DECOMPOSITION);
 }
 
-/// What PEFT's own folder asks for: the method, rank, alpha and patterns.
-fn spec(dir: &Path) -> AdapterSpec {
-    folder::spec_of(&ENTRIES, &read_config(dir).unwrap()).unwrap()
+/// What was attached in PEFT, with its rank, alpha and patterns.
+fn spec(method: &str, case: &Case) -> AdapterSpec {
+    let config = case.about["config"].as_object().unwrap().clone();
+    let config = PeftConfig::from_map(config).unwrap();
+    let entry = ENTRIES.iter().find(|entry| entry.id == method).unwrap();
+    let scaling = json!({ "scaling": Scaling::of(&config) });
+    AdapterSpec {
+        method: (entry.from_options)(scaling.as_object().unwrap()).unwrap(),
+        ..folder::spec_of(&ENTRIES, &config).unwrap()
+    }
+}
+
+/// A network after three steps, and what was attached.
+fn trained(method: &str, name: &str) -> (Network, ParamNames, AdapterSpec) {
+    let case = case(method, name);
+    let device = Device::default().autodiff();
+    let (base, names) = case.base(&device);
+    let spec = spec(method, &case);
+    let (network, _) = attach(base, &names, "default", &spec, 1).unwrap();
+    (after_three_steps(network, &case, &device), names, spec)
 }
 
 #[test]
@@ -52,9 +71,8 @@ fn training_from_the_start_equals_peft_and_begins_at_the_base() {
         let case = case(method, name);
         let device = Device::default().autodiff();
         let (base, names) = case.base(&device);
-        let spec = spec(&case.folder.with_file_name(format!("{name}-raw")));
-        assert_eq!(spec.method.entry().id, method);
-        let (mut network, _) = attach(base, &names, "default", &spec, 1).unwrap();
+        let spec = spec(method, &case);
+        let (network, _) = attach(base, &names, "default", &spec, 1).unwrap();
         expect(&case, "y_start", output(&network, &case, &device));
         for layer in &network.layers {
             let adapter = layer.adapter("default").unwrap();
@@ -63,23 +81,7 @@ fn training_from_the_start_equals_peft_and_begins_at_the_base() {
             let what = format!("{}.start", layer.site().path);
             expect(&case, &what, product.transpose());
         }
-        let mut optimizer = AdamWConfig::new()
-            .with_weight_decay(case.about["adamw"]["weight_decay"].as_f64().unwrap() as f32)
-            .with_epsilon(case.about["adamw"]["eps"].as_f64().unwrap() as f32)
-            .init();
-        let rate = case.about["adamw"]["lr"].as_f64().unwrap();
-        for step in 0..=3 {
-            let target = matrix(case.golden.get("target"), &device);
-            let y = output(&network, &case, &device);
-            let loss = (y - target).powi_scalar(2).mean();
-            let expected = case.about["losses"][step].as_f64().unwrap() as f32;
-            let actual = loss.clone().into_scalar::<f32>();
-            assert_close("loss", &[actual], &[expected], DECOMPOSITION);
-            if step < 3 {
-                let grads = GradientsParams::from_grads(loss.backward(), &network);
-                network = optimizer.step(rate, network, grads);
-            }
-        }
+        let (network, ..) = trained(method, name);
         expect(&case, "y", output(&network, &case, &device));
     }
 }
@@ -91,6 +93,10 @@ fn both_kinds_of_folders_that_peft_writes_give_its_outputs() {
             let case = case(method, name);
             let device = Device::default();
             let dir = case.folder.with_file_name(format!("{name}-{kind}"));
+            // PEFT knows no MiLoRA by itself.
+            if (method, kind) == ("milora", "raw") {
+                continue;
+            }
             let (base, names) = case.base(&device);
             let loaded = folder::load(base, &names, "default", &ENTRIES, &dir).unwrap();
             let plain = loaded.spec.method.stored().is_none();
@@ -105,11 +111,10 @@ fn a_folder_is_written_as_lora_of_twice_the_rank_with_the_same_outputs() {
     for (method, name) in CASES {
         let case = case(method, name);
         let device = Device::default();
-        let raw = case.folder.with_file_name(format!("{name}-raw"));
-        let (base, names) = case.base(&device);
-        let loaded = folder::load(base.clone(), &names, "default", &ENTRIES, &raw).unwrap();
+        let (network, names, spec) = trained(method, name);
+        let network = network.valid();
         let dir = tempfile::tempdir().unwrap();
-        folder::save(&loaded.model, &names, "default", &loaded.spec, dir.path()).unwrap();
+        folder::save(&network, &names, "default", &spec, dir.path()).unwrap();
 
         let written = read_config(dir.path()).unwrap();
         let peft = read_config(&case.folder.with_file_name(format!("{name}-safe"))).unwrap();
@@ -118,10 +123,11 @@ fn a_folder_is_written_as_lora_of_twice_the_rank_with_the_same_outputs() {
         assert_eq!(written.rank_pattern, peft.rank_pattern, "{name}");
         assert_eq!(written.alpha_pattern, peft.alpha_pattern, "{name}");
 
+        let (base, names) = case.base(&device);
         let again = folder::load(base, &names, "again", &ENTRIES, dir.path()).unwrap();
         let adapter = again.model.layers[0].adapter("again").unwrap();
         assert!(adapter.downcast_ref::<LoraAdapter>().is_some());
-        let before = host(output(&loaded.model, &case, &device));
+        let before = host(output(&network, &case, &device));
         assert_eq!(host(output(&again.model, &case, &device)), before, "{name}");
     }
 }

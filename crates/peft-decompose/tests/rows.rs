@@ -12,6 +12,7 @@ use peft_core::{Method, Pass};
 use peft_decompose::Side;
 use peft_decompose::bora::{Bora, Order};
 use peft_decompose::dora::Dora;
+use peft_decompose::milora::Milora;
 use peft_decompose::olora::Olora;
 use peft_decompose::pissa::Pissa;
 use peft_decompose::svfit::Svfit;
@@ -21,7 +22,7 @@ use support::moved;
 
 #[test]
 fn every_part_of_a_batch_gives_its_rows_of_the_whole() {
-    let methods: [Box<dyn Method>; 7] = [
+    let methods: [Box<dyn Method>; 8] = [
         Box::new(Dora::default()),
         Box::new(Dora {
             axis: Side::Input,
@@ -35,6 +36,7 @@ fn every_part_of_a_batch_gives_its_rows_of_the_whole() {
         Box::new(Svfit::default()),
         Box::new(Pissa::default()),
         Box::new(Olora::default()),
+        Box::new(Milora::default()),
     ];
     const ROWS: usize = 40;
     for method in methods {

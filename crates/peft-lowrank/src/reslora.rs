@@ -19,7 +19,7 @@ use peft_core::lora::{LoraInit, Scaling};
 use peft_core::options::as_map;
 use peft_core::{
     Adapter, AnyAdapter, AttachedSite, BaseLinear, FactorPair, Layout, LowRankPair, Method,
-    MethodEntry, Pass, PeftError, Site, SiteLayout, Slot, TensorName, init,
+    MethodEntry, Pass, PeftError, Site, SiteLayout, Slot, TensorName,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -105,10 +105,10 @@ impl Method for ResLora {
 
     fn create(&self, slot: &Slot<'_>) -> Result<AnyAdapter, PeftError> {
         let (d_in, d_out, rank) = (slot.site.d_in, slot.site.d_out, slot.rank);
-        let a = LoraInit::Kaiming.draw(d_in, rank, &mut slot.rng());
+        let (a, b) = LoraInit::Kaiming.draw(d_in, d_out, rank, &mut slot.rng());
         Ok(AnyAdapter::new(ResLoraAdapter {
             a: slot.trainable("a", a),
-            b: slot.trainable("b", init::zeros(rank, d_out)),
+            b: slot.trainable("b", b),
             scale: self.scaling.factor(rank, slot.alpha),
             dropout: self.dropout,
             link: format!("{}#{}", slot.adapter, Site::module_type(&slot.site.path)),

@@ -1,7 +1,7 @@
 //! A mixture of LoRA experts, Sun et al. 2025, <https://arxiv.org/abs/2502.15828>: `y = x W + bias + sum_i g_i scale (dropout(x) A_i) B_i`
 //!
 //! over the `top_k` experts that the router `R [d_in, experts]` gives a token, with the gates `g_i` of [`crate::GateRescale`]'s page. Each
-//! expert `A_i [d_in, rank]`, `B_i [rank, d_out]` starts as a LoRA of its own, `B_i` at zero; dropout draws another mask for each.
+//! expert `A_i [d_in, rank]`, `B_i [rank, d_out]` starts as a LoRA of its own, its product at zero; dropout draws another mask for each.
 //! Only the chosen experts are computed, unless half of all are chosen.
 //!
 //! In memory the experts stand side by side, `a [d_in, experts * rank]` and `b [experts * rank, d_out]`. Files are of an own type
@@ -43,7 +43,7 @@ pub struct MoeLora {
     pub gate_rescale: GateRescale,
     /// Probability that an input of an expert is dropped while training.
     pub dropout: f64,
-    /// Initial value of each `A_i`.
+    /// Initial values of each pair.
     pub init: LoraInit,
     /// Factor of the products.
     pub scaling: Scaling,
@@ -133,17 +133,22 @@ impl MoeLora {
         Ok(self)
     }
 
-    /// `A_i` of all experts side by side, `[d_in, experts * rank]`, each drawn as a LoRA's.
-    fn draw(&self, d_in: usize, rank: usize, rng: &mut impl Rng) -> TensorData {
-        let width = self.experts * rank;
-        let mut values = vec![0.0_f32; d_in * width];
+    /// `A_i` of all experts side by side, `[d_in, experts * rank]`, and `B_i` one below the other, each pair drawn as a LoRA's.
+    fn draw(&self, site: &Site, rank: usize, rng: &mut impl Rng) -> (TensorData, TensorData) {
+        let (d_in, d_out, width) = (site.d_in, site.d_out, self.experts * rank);
+        let mut a = vec![0.0_f32; d_in * width];
+        let mut b = Vec::with_capacity(width * d_out);
         for expert in 0..self.experts {
-            let own = self.init.draw(d_in, rank, rng);
-            for (at, value) in own.iter::<f32>().enumerate() {
-                values[at / rank * width + expert * rank + at % rank] = value;
+            let (own_a, own_b) = self.init.draw(d_in, d_out, rank, rng);
+            for (at, value) in own_a.iter::<f32>().enumerate() {
+                a[at / rank * width + expert * rank + at % rank] = value;
             }
+            b.extend(own_b.iter::<f32>());
         }
-        TensorData::new(values, [d_in, width])
+        (
+            TensorData::new(a, [d_in, width]),
+            TensorData::new(b, [width, d_out]),
+        )
     }
 }
 
@@ -156,14 +161,14 @@ impl Method for MoeLora {
     }
 
     fn create(&self, slot: &Slot<'_>) -> Result<AnyAdapter, PeftError> {
-        let (d_in, d_out, rank) = (slot.site.d_in, slot.site.d_out, slot.rank);
+        let (site, rank) = (slot.site, slot.rank);
         let mut rng = slot.rng();
-        let a = self.draw(d_in, rank, &mut rng);
+        let (a, b) = self.draw(site, rank, &mut rng);
         // As a linear layer of PyTorch starts.
-        let router = init::kaiming_uniform(d_in, self.experts, &mut rng);
+        let router = init::kaiming_uniform(site.d_in, self.experts, &mut rng);
         Ok(AnyAdapter::new(MixtureAdapter {
             a: slot.trainable("a", a),
-            b: slot.trainable("b", init::zeros(self.experts * rank, d_out)),
+            b: slot.trainable("b", b),
             router: slot.trainable("router", router),
             method: self.clone(),
             scale: self.scaling.factor(rank, slot.alpha),

@@ -1,6 +1,7 @@
 //! Mixtures of experts under the contract that every method passes.
 
 use burn::tensor::Device;
+use peft_core::lora::LoraInit;
 use peft_core::testing::contract::Contract;
 use peft_moe::mixture::MOE_LORA;
 use peft_moe::{GateRescale, MoeLora};
@@ -28,6 +29,7 @@ fn a_mixture_with_rescaled_gradients_and_losses_of_its_own_passes_the_contract()
         gate_rescale: GateRescale::SqrtDetach,
         balance_loss: 1e-2,
         z_loss: 1e-3,
+        init: LoraInit::Orthogonal,
         ..MoeLora::default()
     };
     contract(method).check(&Device::flex());

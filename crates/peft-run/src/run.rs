@@ -13,6 +13,7 @@ mod rates;
 mod record;
 mod run_folder;
 pub mod start;
+mod survey;
 pub mod timing;
 
 use std::collections::HashSet;
@@ -156,8 +157,10 @@ fn execute<T: Task>(
 ) -> Result<(RunResult, T::Model)> {
     let loaded = prepared.loaded;
     describe(&loaded, &prepared.account);
+    let base = loaded.model.clone();
+    let made = make_trainable(config, loaded.model, &loaded.names, &prepared.head_modules)?;
     let (model, part) =
-        make_trainable(config, loaded.model, &loaded.names, &prepared.head_modules)?;
+        survey::attach_by_data(config, run_folder, task, &loaded.names, base, made)?;
     let ties = part.ties(&model)?;
     let parameters = count(&model, &ties.followers());
     log::info!("{parameters}");

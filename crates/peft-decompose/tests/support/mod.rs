@@ -9,11 +9,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::module::ParamId;
+use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{Device, Tensor};
 use peft_core::target::TargetRules;
-use peft_core::testing::case::Case;
+use peft_core::testing::case::{Case, Network};
 use peft_core::testing::contract;
 use peft_core::testing::tiny::Tiny;
+use peft_core::testing::tolerance::{DECOMPOSITION, assert_close};
 use peft_core::values::set_values;
 use peft_core::{
     AdaptedLinear, AdapterSpec, Method, ParamNames, PeftError, Trainable, attach, init,
@@ -82,4 +84,24 @@ pub(crate) fn spec(method: &dyn Method) -> AdapterSpec {
 pub(crate) fn effective(layer: &AdaptedLinear) -> Tensor<2> {
     let adapter = layer.adapter("default").unwrap();
     adapter.effective_weight(layer.weight.val()).unwrap()
+}
+
+/// The network after three AdamW steps on the case's batch, whose losses are those of the case.
+pub(crate) fn after_three_steps(mut network: Network, case: &Case, device: &Device) -> Network {
+    let adamw = &case.about["adamw"];
+    let mut optimizer = AdamWConfig::new()
+        .with_weight_decay(adamw["weight_decay"].as_f64().unwrap() as f32)
+        .with_epsilon(adamw["eps"].as_f64().unwrap() as f32)
+        .init();
+    for step in 0..=3 {
+        let (_, _, loss) = case.loss(&network, device);
+        let expected = case.about["losses"][step].as_f64().unwrap() as f32;
+        let actual = loss.clone().into_scalar::<f32>();
+        assert_close("loss", &[actual], &[expected], DECOMPOSITION);
+        if step < 3 {
+            let grads = GradientsParams::from_grads(loss.backward(), &network);
+            network = optimizer.step(adamw["lr"].as_f64().unwrap(), network, grads);
+        }
+    }
+    network
 }

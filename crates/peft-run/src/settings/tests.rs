@@ -145,7 +145,7 @@ fn a_setting_that_is_no_finite_number_is_named() {
 
 #[test]
 fn settings_that_can_have_no_effect_are_refused_with_what_they_go_with() {
-    let pairs = "lora, rslora, dora, bora, pissa, olora, reslora, lora-drop, moe-lora";
+    let pairs = "lora, rslora, dora, bora, pissa, milora, olora, eva, reslora, lora-drop, moe-lora";
     for (settings, words) in [
         (
             &["adapter.method=svfit", "procedures.riemannian={}"][..],

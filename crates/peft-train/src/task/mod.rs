@@ -21,7 +21,7 @@ use crate::stop::Stop;
 pub use causal_lm::{CausalTask, perplexity};
 pub use classifier::{Classifier, ClassifierTask, ExampleSet, Inference, classify};
 pub use images::ImageSet;
-pub use observe::observe;
+pub use observe::{observe, survey};
 pub use samples::Prompts;
 pub use score::{Objective, argmax, score_logits};
 pub use texts::TextSet;
