@@ -16,11 +16,13 @@ use peft_core::lora::LoraInit;
 use peft_core::options::{as_map, check_dropout, own_option, peft_fields, refuse_untyped};
 use peft_core::{
     Adapter, AnyAdapter, BaseLinear, Layout, Method, MethodEntry, Pass, PeftError, Site,
-    SiteLayout, Slot, TensorName, cast, init,
+    SiteLayout, Slot, TensorName, cast,
 };
 use peft_kernels::product;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+
+use crate::options::refuse_orthogonal;
 
 /// What files call the type.
 const PEFT_TYPE: &str = "HIRA";
@@ -47,6 +49,7 @@ pub const HIRA: MethodEntry = MethodEntry {
     from_options: |options| {
         let method: HiRa = MethodEntry::parse(HIRA.id, options)?;
         check_dropout(HIRA.id, method.dropout)?;
+        refuse_orthogonal(HIRA.id, method.init)?;
         Ok(Box::new(method))
     },
     recognises: |config| config.peft_type == PEFT_TYPE,
@@ -74,9 +77,10 @@ impl Method for HiRa {
 
     fn create(&self, slot: &Slot<'_>) -> Result<AnyAdapter, PeftError> {
         let (d_in, d_out, rank) = (slot.site.d_in, slot.site.d_out, slot.rank);
+        let (a, b) = self.init.draw(d_in, d_out, rank, &mut slot.rng());
         Ok(AnyAdapter::new(HiRaAdapter {
-            a: slot.trainable("a", self.init.draw(d_in, rank, &mut slot.rng())),
-            b: slot.trainable("b", init::zeros(rank, d_out)),
+            a: slot.trainable("a", a),
+            b: slot.trainable("b", b),
             dropout: self.dropout,
         }))
     }
@@ -93,8 +97,8 @@ impl Method for HiRa {
                 "peft_type": PEFT_TYPE,
                 "hira_dropout": self.dropout,
                 "init_weights": match self.init {
-                    LoraInit::Kaiming => json!(true),
                     LoraInit::Gaussian => json!("gaussian"),
+                    _ => json!(true),
                 },
                 "lora_alpha": null,
                 "rank_pattern": null,

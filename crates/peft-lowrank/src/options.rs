@@ -2,7 +2,7 @@
 
 use peft_core::PeftError;
 use peft_core::file::PeftConfig;
-use peft_core::lora::Scaling;
+use peft_core::lora::{LoraInit, Scaling};
 use peft_core::options::{check_dropout, check_format_version, refuse_untyped};
 use serde_json::{Map, Value, json};
 
@@ -53,4 +53,19 @@ impl Basics {
         fields.extend(own);
         fields
     }
+}
+
+/// Refuses a start of LoRA's that needs both factors of a layer, and their plain product.
+///
+/// # Errors
+/// [`PeftError::Option`].
+pub(crate) fn refuse_orthogonal(method: &'static str, init: LoraInit) -> Result<(), PeftError> {
+    if init != LoraInit::Orthogonal {
+        return Ok(());
+    }
+    Err(PeftError::Option {
+        method,
+        option: "init".into(),
+        problem: "expected kaiming or gaussian, found orthogonal, whose factors belong together in one layer".into(),
+    })
 }

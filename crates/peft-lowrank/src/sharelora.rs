@@ -23,7 +23,7 @@ use peft_core::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::options::Basics;
+use crate::options::{Basics, refuse_orthogonal};
 
 /// What files call the type.
 const PEFT_TYPE: &str = "SHARE_LORA";
@@ -100,7 +100,8 @@ pub const SHARE_LORA: MethodEntry = MethodEntry {
     from_options: |options| {
         let options: Options = MethodEntry::parse(SHARE_LORA.id, options)?;
         peft_core::options::check_dropout(SHARE_LORA.id, options.dropout)?;
-        check_init(options.init)?;
+        // A factor that is another layer's is not orthogonal to this layer's own.
+        refuse_orthogonal(SHARE_LORA.id, options.init)?;
         Ok(Box::new(ShareLora {
             lora: Lora {
                 dropout: options.dropout,
@@ -113,19 +114,6 @@ pub const SHARE_LORA: MethodEntry = MethodEntry {
     recognises: |config| config.peft_type == PEFT_TYPE,
     from_config,
 };
-
-/// A factor that is another layer's is not orthogonal to this layer's own.
-fn check_init(init: LoraInit) -> Result<(), PeftError> {
-    if init != LoraInit::Orthogonal {
-        return Ok(());
-    }
-    Err(PeftError::Option {
-        method: SHARE_LORA.id,
-        option: "init".into(),
-        problem: "expected kaiming or gaussian, found orthogonal, whose factors belong together in one layer"
-            .into(),
-    })
-}
 
 fn from_config(config: &PeftConfig) -> Result<Box<dyn Method>, PeftError> {
     let Basics { dropout, scaling } = Basics::of(SHARE_LORA.id, config)?;
