@@ -184,3 +184,13 @@ fn vera_refuses_ranks_that_differ() {
         "{error}"
     );
 }
+
+#[test]
+fn sharelora_refuses_a_start_whose_factors_belong_together() {
+    let options = serde_json::Map::from_iter([("init".to_owned(), "orthogonal".into())]);
+    let error = (SHARE_LORA.from_options)(&options).unwrap_err().to_string();
+    assert!(
+        error.contains("init") && error.contains("found orthogonal"),
+        "{error}"
+    );
+}
