@@ -3,6 +3,8 @@
 use std::cell::Cell;
 
 use burn::tensor::Device;
+#[cfg(feature = "cube")]
+use burn::tensor::{DType, FloatDType, Tensor};
 
 /// The numbers that the large products of this crate multiply; sums are f32 always.
 ///
@@ -78,6 +80,15 @@ impl Compute {
         let _before = Before(CURRENT.replace(self));
         work()
     }
+}
+
+/// What both factors of a product with this one are rounded to on its device, if to anything.
+#[cfg(feature = "cube")]
+pub(crate) fn rounding<const D: usize>(x: &Tensor<D>) -> Option<FloatDType> {
+    let rounds = x.dtype() == DType::F32
+        && Compute::current() == Compute::Bf16
+        && crate::cube::multiplies_bf16(&x.device());
+    rounds.then_some(FloatDType::BF16)
 }
 
 /// What held before, and does again when this is dropped, by a panic too.

@@ -14,7 +14,6 @@ use ::burn::backend::{Backend, DType, DispatchDevice, TensorMetadata};
 use ::burn::tensor::{Device, FloatDType, Tensor};
 use burn_cubecl::CubeDevice;
 
-use crate::compute::Compute;
 use crate::fused::{Fuse, Kernels};
 use launch::UNITS;
 
@@ -65,14 +64,6 @@ pub(crate) fn cast<B: Backend>(x: FloatTensor<B>, dtype: DType) -> FloatTensor<B
         true => x,
         false => B::float_cast(x, dtype.into()),
     }
-}
-
-/// What both factors of a product with this one are rounded to, if to anything: see [`Compute`].
-pub(crate) fn rounding<const D: usize>(x: &Tensor<D>) -> Option<FloatDType> {
-    let rounds = x.dtype() == DType::F32
-        && Compute::current() == Compute::Bf16
-        && multiplies_bf16(&x.device());
-    rounds.then_some(FloatDType::BF16)
 }
 
 /// Whether a device is one of CubeCL's that multiplies bfloat16.

@@ -157,10 +157,8 @@ fn execute<T: Task>(
 ) -> Result<(RunResult, T::Model)> {
     let loaded = prepared.loaded;
     describe(&loaded, &prepared.account);
-    let base = loaded.model.clone();
-    let made = make_trainable(config, loaded.model, &loaded.names, &prepared.head_modules)?;
-    let (model, part) =
-        survey::attach_by_data(config, run_folder, task, &loaded.names, base, made)?;
+    let made = (loaded.model, &loaded.names, &prepared.head_modules[..]);
+    let (model, part) = survey::make_trainable(config, run_folder, task, made)?;
     let ties = part.ties(&model)?;
     let parameters = count(&model, &ties.followers());
     log::info!("{parameters}");

@@ -9,6 +9,8 @@ use crate::shell::Step;
 
 /// The crate that LLVM's place is taken by.
 const STAND_IN: &str = "xtask/assets/cubecl-llvm";
+/// Where it stands as a crate.
+const WRITTEN: &str = "target/device-check/cubecl-llvm";
 /// The manifest that chooses the compiler of kernels.
 const PROGRAM: &str = "crates/peft-cli/Cargo.toml";
 
@@ -33,15 +35,24 @@ pub(super) fn write(root: &Path) -> anyhow::Result<PathBuf> {
             PROGRAM => content = with_compiler(root, &content)?,
             _ => {}
         }
-        if fs::read(&to).is_ok_and(|before| before == content) {
-            continue;
-        }
-        let folder = to.parent().unwrap_or(&tree);
-        fs::create_dir_all(folder)
-            .and_then(|()| fs::write(&to, content))
-            .with_context(|| to.display().to_string())?;
+        renew(&to, &content)?;
+    }
+    for (asset, file) in [("manifest.toml", "Cargo.toml"), ("lib.rs", "src/lib.rs")] {
+        let from = root.join(STAND_IN).join(asset);
+        let content = fs::read(&from).with_context(|| from.display().to_string())?;
+        renew(&root.join(WRITTEN).join(file), &content)?;
     }
     Ok(tree)
+}
+
+/// Writes a file, unless it is the same already.
+fn renew(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    if fs::read(path).is_ok_and(|before| before == content) {
+        return Ok(());
+    }
+    fs::create_dir_all(path.parent().unwrap_or(path))
+        .and_then(|()| fs::write(path, content))
+        .with_context(|| path.display().to_string())
 }
 
 /// Removes what an earlier copy had and the workspace does not; what cargo keeps beside it stays.
@@ -67,7 +78,7 @@ fn remove_others(tree: &Path, folder: &Path, files: &[&str]) -> anyhow::Result<(
 
 /// What the workspace's manifest gets.
 fn patch(root: &Path) -> String {
-    let stand_in = root.join(STAND_IN);
+    let stand_in = root.join(WRITTEN);
     format!(
         "\n[patch.crates-io]\ncubecl-llvm = {{ path = {:?} }}\n",
         stand_in.display().to_string()
@@ -117,7 +128,7 @@ mod tests {
         let parsed: toml::Table = changed.parse().unwrap();
         let cubecl = &parsed["dependencies"]["cubecl"];
         assert_eq!(cubecl["features"][0].as_str(), Some("cuda-cpp"));
-        let stand_in = fs::read_to_string(root.join(STAND_IN).join("Cargo.toml")).unwrap();
+        let stand_in = fs::read_to_string(root.join(STAND_IN).join("manifest.toml")).unwrap();
         let stand_in: toml::Table = stand_in.parse().unwrap();
         let version = cubecl["version"].as_str().unwrap().trim_start_matches('=');
         assert_eq!(stand_in["package"]["version"].as_str(), Some(version));

@@ -7,6 +7,7 @@
 //! Functions of one block take arrays and cannot fail; they are for whoever walks over a tensor in an order of its own.
 
 mod affine;
+mod apart;
 pub mod bf16;
 mod error;
 pub mod f16;
@@ -28,8 +29,9 @@ mod six_bits;
 mod symmetric;
 mod whole;
 
+pub use apart::Lines;
 pub use error::BlockError;
-pub use lines::{Lines, lines};
+pub use lines::lines;
 
 use crate::GgmlType;
 

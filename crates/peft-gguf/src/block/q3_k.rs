@@ -11,7 +11,7 @@
 //! | 108..110 | `d`, half precision |
 
 use super::BlockError;
-use super::lines::Apart;
+use super::apart::{Apart, TakeApart, take_apart};
 use super::scale::half_at;
 use super::whole::{Format, dequantise_all};
 use crate::GgmlType;
@@ -79,8 +79,8 @@ impl Apart<BYTES, VALUES> for Q3K {
     }
 }
 
-/// The integers and lines of blocks, see [`super::lines`].
-pub(super) const APART: super::lines::TakeApart = super::lines::take_apart::<Q3K, BYTES, VALUES>;
+/// The integers and lines of blocks, see [`super::apart`].
+pub(super) const APART: TakeApart = take_apart::<Q3K, BYTES, VALUES>;
 
 /// The values of blocks.
 ///

@@ -7,7 +7,7 @@
 //! | 4..20 | byte `i`: `q` of value `i` in the lower four bits, of value `i + 16` in the upper four |
 
 use super::BlockError;
-use super::lines::Apart;
+use super::apart::{Apart, TakeApart, take_apart};
 use super::nibbles::{pack, unpack};
 use super::scale::{half_at, half_bytes, inverse, part, range};
 use super::whole::{Format, dequantise_all, quantise_all};
@@ -49,8 +49,8 @@ impl Apart<BYTES, VALUES> for Q41 {
     }
 }
 
-/// The integers and lines of blocks, see [`super::lines`].
-pub(super) const APART: super::lines::TakeApart = super::lines::take_apart::<Q41, BYTES, VALUES>;
+/// The integers and lines of blocks, see [`super::apart`].
+pub(super) const APART: TakeApart = take_apart::<Q41, BYTES, VALUES>;
 
 /// The values of blocks.
 ///

@@ -10,7 +10,7 @@
 
 use super::BlockError;
 use super::affine::Search;
-use super::lines::Apart;
+use super::apart::{Apart, TakeApart, take_apart};
 use super::scale::half_at;
 use super::six_bits;
 use super::whole::{Format, dequantise_all, quantise_all};
@@ -91,8 +91,8 @@ impl Apart<BYTES, VALUES> for Q4K {
     }
 }
 
-/// The integers and lines of blocks, see [`super::lines`].
-pub(super) const APART: super::lines::TakeApart = super::lines::take_apart::<Q4K, BYTES, VALUES>;
+/// The integers and lines of blocks, see [`super::apart`].
+pub(super) const APART: TakeApart = take_apart::<Q4K, BYTES, VALUES>;
 
 /// The values of blocks.
 ///

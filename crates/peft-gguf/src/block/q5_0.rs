@@ -7,7 +7,7 @@
 //! | 6..22 | byte `i`: the other bits of value `i` in the lower four, of value `i + 16` in the upper four |
 
 use super::BlockError;
-use super::lines::Apart;
+use super::apart::{Apart, TakeApart, take_apart};
 use super::nibbles::{fifth_bits, pack, unpack_five};
 use super::scale::{half_at, half_bytes, inverse, largest, part};
 use super::whole::{Format, dequantise_all, quantise_all};
@@ -50,8 +50,8 @@ impl Apart<BYTES, VALUES> for Q50 {
     }
 }
 
-/// The integers and lines of blocks, see [`super::lines`].
-pub(super) const APART: super::lines::TakeApart = super::lines::take_apart::<Q50, BYTES, VALUES>;
+/// The integers and lines of blocks, see [`super::apart`].
+pub(super) const APART: TakeApart = take_apart::<Q50, BYTES, VALUES>;
 
 /// The values of blocks.
 ///

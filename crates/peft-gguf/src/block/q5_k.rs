@@ -9,7 +9,7 @@
 
 use super::BlockError;
 use super::affine::Search;
-use super::lines::Apart;
+use super::apart::{Apart, TakeApart, take_apart};
 use super::scale::{half_at, part};
 use super::six_bits;
 use super::whole::{Format, dequantise_all, quantise_all};
@@ -79,8 +79,8 @@ impl Apart<BYTES, VALUES> for Q5K {
     }
 }
 
-/// The integers and lines of blocks, see [`super::lines`].
-pub(super) const APART: super::lines::TakeApart = super::lines::take_apart::<Q5K, BYTES, VALUES>;
+/// The integers and lines of blocks, see [`super::apart`].
+pub(super) const APART: TakeApart = take_apart::<Q5K, BYTES, VALUES>;
 
 /// The values of blocks.
 ///

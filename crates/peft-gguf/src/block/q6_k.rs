@@ -11,7 +11,7 @@
 //! | 208..210 | `d`, half precision |
 
 use super::BlockError;
-use super::lines::Apart;
+use super::apart::{Apart, TakeApart, take_apart};
 use super::scale::{half_at, half_bytes, largest, nearest, part};
 use super::symmetric::{NOTHING, symmetric};
 use super::whole::{Format, dequantise_all, quantise_all};
@@ -96,8 +96,8 @@ impl Apart<BYTES, VALUES> for Q6K {
     }
 }
 
-/// The integers and lines of blocks, see [`super::lines`].
-pub(super) const APART: super::lines::TakeApart = super::lines::take_apart::<Q6K, BYTES, VALUES>;
+/// The integers and lines of blocks, see [`super::apart`].
+pub(super) const APART: TakeApart = take_apart::<Q6K, BYTES, VALUES>;
 
 /// The values of blocks.
 ///

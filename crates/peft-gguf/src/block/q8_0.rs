@@ -6,7 +6,7 @@
 //! | 2..34 | `q` of value 0, 1, .., 31, signed |
 
 use super::BlockError;
-use super::lines::Apart;
+use super::apart::{Apart, TakeApart, take_apart};
 use super::scale::{half_at, half_bytes, inverse, largest, nearest_away};
 use super::whole::{Format, dequantise_all, quantise_all};
 use crate::GgmlType;
@@ -50,8 +50,8 @@ impl Apart<BYTES, VALUES> for Q80 {
     }
 }
 
-/// The integers and lines of blocks, see [`super::lines`].
-pub(super) const APART: super::lines::TakeApart = super::lines::take_apart::<Q80, BYTES, VALUES>;
+/// The integers and lines of blocks, see [`super::apart`].
+pub(super) const APART: TakeApart = take_apart::<Q80, BYTES, VALUES>;
 
 /// The values of blocks.
 ///

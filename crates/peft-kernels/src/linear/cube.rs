@@ -18,7 +18,8 @@ use burn::tensor::{FloatDType, Tensor};
 use burn_fusion::custom::TensorSpec;
 
 use super::with_bias;
-use crate::cube::{burn, on_cube, rounding};
+use crate::compute::rounding;
+use crate::cube::{burn, on_cube};
 use crate::packed::Factor;
 
 type Inputs = (Tensor<2>, Factor, Option<Tensor<1>>);

@@ -18,8 +18,9 @@ use burn::backend::{
 };
 use burn::tensor::Tensor;
 
+use crate::compute::rounding;
 use crate::cross_entropy::cube::{CrossEntropyKernels, on_device};
-use crate::cube::{cast, on_cube, rounding};
+use crate::cube::{cast, on_cube};
 use crate::packed::Factor;
 use crate::profile;
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use burn::tensor::{Int, Tensor};
 use proptest::prelude::*;
 
-use super::{Factor, PackedRows, PackedWeight};
+use super::{Codes, Factor, Nf4, PackedRows, PackedWeight};
 use crate::linear::{LowRankPair, linear, linear_with_pair};
 use crate::testing::{assert_close, device, noise, other_devices, tensor, values, wide};
 
@@ -253,4 +253,25 @@ fn rows_are_looked_up_in_both_orientations() {
 fn an_id_beyond_the_table_is_a_mistake_of_the_caller() {
     let ids = Tensor::<1, Int>::from_data([3], &device());
     let _ = Layer::new([3, 32], 32, false).packed.lookup(&ids);
+}
+
+#[test]
+fn codes_of_nf4_mean_its_values() {
+    let stored = Nf4::quantised(&noise(3, 3 * 128, 1.0), [3, 128]).unwrap();
+    let mut expected = vec![0.0; 3 * 128];
+    stored.unpack(0..3, 0..128, &mut expected);
+    let kept = PackedRows::codes(&stored).unwrap();
+    let group = kept.group();
+    let Codes::Table {
+        codes,
+        scales,
+        table,
+        ..
+    } = kept
+    else {
+        panic!("{kept:?}");
+    };
+    let value = |(at, code): (usize, &u8)| table[usize::from(*code)] * scales[at / group];
+    let found: Vec<f32> = codes.iter().enumerate().map(value).collect();
+    assert_eq!(found, expected);
 }

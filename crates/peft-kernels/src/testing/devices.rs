@@ -61,7 +61,7 @@ pub(crate) fn cube_device_with_half() -> Option<(Device, burn::tensor::FloatDTyp
     half.map(|half| (device, half))
 }
 
-#[cfg(not(any(feature = "wgpu", feature = "cuda")))]
+#[cfg(all(feature = "cube", not(any(feature = "wgpu", feature = "cuda"))))]
 pub(crate) fn cube_device_with_half() -> Option<(Device, burn::tensor::FloatDType)> {
     None
 }

@@ -11,19 +11,18 @@ use crate::error::Context;
 use crate::settings::RunConfig;
 use crate::{Result, device};
 
-/// Gives the model without its adapter, `base`, the adapter that follows from what the method sees; the model as it is where there is nothing to
-/// see. A run that goes on has the layers and ranks of its last checkpoint.
+/// Makes trainable what the settings say, as [`super::make_trainable`] does; an adapter is the one that follows from what its method sees, where
+/// there is something to see. A run that goes on has the layers and ranks of its last checkpoint.
 ///
 /// # Errors
 /// A batch that does not fit the model, or what the method makes of the data.
-pub(super) fn attach_by_data<T: Task>(
+pub(super) fn make_trainable<T: Task>(
     config: &RunConfig,
     folder: &RunFolder<'_>,
     task: &T,
-    names: &ParamNames,
-    base: T::Model,
-    (model, part): (T::Model, Part),
+    (base, names, head_modules): (T::Model, &ParamNames, &[String]),
 ) -> Result<(T::Model, Part)> {
+    let (model, part) = super::make_trainable(config, base.clone(), names, head_modules)?;
     let Part::Adapter(adapter) = &part else {
         return Ok((model, part));
     };

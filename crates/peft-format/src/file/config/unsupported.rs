@@ -141,10 +141,13 @@ fn is_true(value: &Value) -> bool {
 
 /// Everything but the initialisations that leave the base as it is; an unknown name may do anything.
 fn changes_base(value: &Value) -> bool {
-    const HARMLESS: [&str; 4] = ["gaussian", "eva", "orthogonal", "mica"];
-    value
-        .as_str()
-        .is_some_and(|name| !HARMLESS.contains(&name.to_lowercase().as_str()))
+    const HARMLESS: &str = "gaussian eva orthogonal mica";
+    let is_harmless = |name: &str| {
+        HARMLESS
+            .split(' ')
+            .any(|known| name.eq_ignore_ascii_case(known))
+    };
+    value.as_str().is_some_and(|name| !is_harmless(name))
 }
 
 impl PeftConfig {

@@ -8,7 +8,8 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Backend, Cube, DType, Dispatch, backend_extension};
 use burn::tensor::Tensor;
 
-use crate::cube::{cast, on_cube, rounding};
+use crate::compute::rounding;
+use crate::cube::{cast, on_cube};
 use crate::packed::PackedWeight;
 use crate::packed::cube::{Form, UnpackKernels, What};
 
