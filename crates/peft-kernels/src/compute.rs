@@ -59,7 +59,10 @@ impl Compute {
             #[cfg(feature = "cube")]
             Self::Bf16 => crate::cube::multiplies_bf16(device),
             #[cfg(not(feature = "cube"))]
-            Self::Bf16 => false,
+            Self::Bf16 => {
+                let _ = device;
+                false
+            }
         }
     }
 
